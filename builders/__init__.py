@@ -1,0 +1,1 @@
+"""One module per stage of `dvc.yaml`, in that order; each has a `main(params)` that reads, calls pure code, writes."""

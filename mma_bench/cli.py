@@ -1,0 +1,100 @@
+"""The command line: thin commands over the stages; everything heavy is imported where it is used."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mma_bench import __version__
+from mma_bench.errors import MmaBenchError
+
+# The stages in the order of dvc.yaml; each is a module of mma_bench.builders with `main(params)`.
+STAGES = (
+    "metadata",
+    "ontology",
+    "candidates",
+    "acquire",
+    "normalise",
+    "judge",
+    "verify",
+    "pair",
+    "conflicts",
+    "package",
+    "report",
+)
+# The gates; each is a suite of mma_bench.validation over the table of that name.
+TABLES = ("candidates", "normalised", "verdicts", "aligned", "pairs", "variants", "package")
+
+
+class ReportingGroup(click.Group):
+    """Prints a user's mistake as one message without a traceback, with the error's own exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MmaBenchError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("stopped; finished clips are kept, the same command goes on from here", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=ReportingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version")
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="The project's folder, the one with params.yaml.  [default: the current folder]",
+)
+def main(root: Path) -> None:
+    """Build, check and use MMA-Bench: clips whose sight, sound and text agree or conflict.
+
+    `dvc repro` runs all stages in order; `mma-bench build STAGE` runs one.
+    """
+    os.chdir(root)
+
+
+@main.command()
+@click.argument("stage", type=click.Choice(STAGES))
+@click.option(
+    "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
+)
+def build(stage: str, params_path: Path) -> None:
+    """Run one stage of dvc.yaml in the current project.
+
+    A stage that works clip by clip resumes where it was stopped and repeats no finished clip.
+    """
+    from mma_bench.config import load_params
+
+    params = load_params(params_path)
+    importlib.import_module(f"mma_bench.builders.{stage}").main(params)
+
+
+@main.command()
+@click.argument("table", type=click.Choice(TABLES))
+@click.option(
+    "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
+)
+def validate(table: str, params_path: Path) -> None:
+    """Run the gate of one table; exits with 3 and a report if the table breaks an invariant."""
+    from mma_bench.config import load_params
+    from mma_bench.validation.gate import main as run_gate
+
+    run_gate(table, load_params(params_path))
+
+
+@main.command()
+def doctor() -> None:
+    """Say what of the environment is missing and how to mend it; exits with 1 if anything is."""
+    from mma_bench.doctor import main as check
+
+    check()
+
+
+if __name__ == "__main__":
+    main()

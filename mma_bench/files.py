@@ -1,0 +1,88 @@
+"""Atomic writes, content hashes and names that are safe as paths."""
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mma_bench.errors import InvalidInput
+
+# YouTube ids may begin with "-" and hold "_"; a dot separates the parts of a variant's id.
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a fresh path beside `path`; on success fsync it and rename it onto `path`, on error remove it.
+
+    A reader sees the old bytes or the new ones, never a part; a kill leaves at most a `.tmp-*` file behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept at the end because muxers choose the container by it.
+    beside = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+        _fsync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: two spaces, keys in the order given, a newline at the end; NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint(*parts: Any) -> str:
+    """SHA-256 of the JSON form of `parts`: equal for equal inputs and parameters, in any process."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def clip_path(folder: Path, clip_id: str, suffix: str = ".mp4") -> Path:
+    """The path of a clip in `folder`.
+
+    Raises:
+        InvalidInput: `unsafe_id` if the id could leave the folder or hide there.
+    """
+    if not _SAFE_ID.fullmatch(clip_id) or ".." in clip_id:
+        raise InvalidInput(
+            "unsafe_id", f"{clip_id[:80]!r} is no clip id: letters, digits, '-', '_' and single dots only"
+        )
+    return folder / f"{clip_id}{suffix}"
+
+
+def remove_strays(folder: Path, keep: Iterable[Path]) -> list[Path]:
+    """Remove the files below `folder` that are not in `keep`, such as clips of earlier parameters; return them."""
+    wanted = {path.absolute() for path in keep}
+    strays = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.absolute() not in wanted]
+    for path in strays:
+        path.unlink()
+    return strays

@@ -1,0 +1,39 @@
+"""Where every artefact of the build lies, relative to the project's root (the folder with `params.yaml`)."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DATA = Path("data")
+METRICS = Path("metrics")
+REPORTS = Path("reports")
+
+METADATA = DATA / "metadata"  # ontology.json and three segment CSVs
+ONTOLOGY = METADATA / "ontology.json"
+CLASSES = DATA / "classes.json"
+CANDIDATES = DATA / "candidates.parquet"
+LABEL_SETS = DATA / "label_sets.parquet"  # the fate of every distinct label set
+FUNNEL = METRICS / "funnel.json"
+
+ACQUIRED = DATA / "acquired.parquet"
+ACQUIRED_CLIPS = DATA / "acquired"
+NORMALISED = DATA / "normalised.parquet"
+NORMALISED_CLIPS = DATA / "normalised"
+VERDICTS = DATA / "verdicts.parquet"
+ALIGNED = DATA / "aligned.parquet"
+PAIRS = DATA / "pairs.parquet"
+VARIANTS = DATA / "variants.parquet"
+VARIANT_CLIPS = DATA / "variants"
+
+LEDGERS = DATA / "ledgers"  # working state of the clip-by-clip stages; not an output of any stage
+VALIDATION = REPORTS / "validation"  # one JSON file per gate
+PACKAGE = Path("mma-bench")  # the Hugging Face dataset
+
+
+def metrics(stage: str) -> Path:
+    """The stage's counts by split and status or reason: a DVC metric."""
+    return METRICS / f"{stage}.json"
+
+
+def ledger(stage: str) -> Path:
+    """The stage's append-only ledger (JSON lines)."""
+    return LEDGERS / f"{stage}.jsonl"

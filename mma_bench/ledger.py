@@ -1,0 +1,80 @@
+"""The append-only ledger of a clip-by-clip stage: JSON lines, one per attempt, fsynced before the next begins.
+
+A clip's line is written after its file was renamed into place, so a line without its file means that somebody
+removed the file, and a file without its line is made again. A line cut by a kill is dropped when the ledger opens.
+"""
+
+import fcntl
+import json
+import os
+from io import BufferedRandom
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from mma_bench.errors import DataError, StageError
+
+Entry: TypeAlias = dict[str, Any]
+
+
+class Ledger:
+    """Attempts by key. Use as a context manager; one process at a time holds a ledger.
+
+    Raises:
+        StageError: Another process holds it.
+        DataError: A line in the middle is no JSON object (a cut last line is normal and dropped).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._latest: dict[str, Entry] = {}
+        self._file: BufferedRandom | None = None
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch()
+        self._file = self.path.open("r+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise StageError(
+                f"{self.path} is held by another process", mend="wait until the other build ends, or stop it"
+            ) from None
+        self._read()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _read(self) -> None:
+        assert self._file is not None
+        whole = 0  # bytes up to the last complete line
+        for number, line in enumerate(self._file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = json.loads(line)
+                self._latest[entry["key"]] = entry
+            except (ValueError, TypeError, KeyError):
+                self._file.close()
+                raise DataError(
+                    f"{self.path}, line {number}: not a ledger entry",
+                    mend="remove the line, or the whole file to start the stage afresh",
+                ) from None
+            whole += len(line)
+        self._file.truncate(whole)
+        self._file.seek(whole)
+
+    def latest(self, key: str) -> Entry | None:
+        """The last attempt at `key`, or None."""
+        return self._latest.get(key)
+
+    def append(self, entry: Entry) -> None:
+        """Add one attempt; on return it has reached the disk."""
+        assert self._file is not None
+        self._file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._latest[entry["key"]] = entry

@@ -1,0 +1,39 @@
+"""The paper's prompts to the letter (Figures 5, 20, 25; section 4.1.4; appendices B.1 and J), with a version.
+
+Braces in the paper's figures (`{Accordion, Bird, Cat,...}`, `{Classes_List}`) mark a place to fill: the classes
+stand there without braces, separated by a comma and a space.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+Question: TypeAlias = Literal["visual", "audio"]
+
+PROMPT_VERSION: Final = "2511.22826-1"  # raised with any change to what this module returns
+NONE_OF_THE_ABOVE: Final = "None of the above"
+LONG_CONTEXT_TOKENS: Final = 10_000
+
+_QUESTION: Final = "Which class best describes the {modality} content of this video? Options: {options}."
+_SHORT_ANSWER: Final = "Answer using a single word or phrase."
+_CAPTION: Final = "Video_caption: {caption}."
+
+# Appendix B.1: what the judge is asked; the cross-modal checks ask the same with both modalities present.
+_CHECK: Final = {
+    "visual": "Is the {class_name} clearly visible in this video?",
+    "audio": "Is the sound of {class_name} clearly audible in this video?",
+}
+
+
+def forced_choice(question: Question, options: Sequence[str]) -> str:
+    """Figure 5: one question about one modality, the classes as options."""
+    return f"{_QUESTION.format(modality=question, options=', '.join(options))} {_SHORT_ANSWER}"
+
+
+def misleading_caption(question: Question, options: Sequence[str], caption: str) -> str:
+    """Figure 20: a false caption before the question, which has no short-answer sentence there."""
+    return f"{_CAPTION.format(caption=caption)} {_QUESTION.format(modality=question, options=', '.join(options))}"
+
+
+def judge_question(question: Question, class_name: str) -> str:
+    """Appendix B.1, with the class as people write it (`Bowed string instrument`, not `Bowed_string_instrument`)."""
+    return _CHECK[question].format(class_name=class_name.replace("_", " "))

@@ -1,0 +1,146 @@
+"""Data contracts: the columns and types of every table that passes from one stage to the next.
+
+Units: times and durations in seconds; `rms_dbfs` in dB relative to full scale, never below -120; `motion`,
+`luma_max` on the 0–255 scale of 8-bit luma; hashes as lower-case hex. A row whose `status` is not `ok` has null facts.
+"""
+
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import polars as pl
+
+Schema: TypeAlias = dict[str, pl.DataType]
+
+
+class Split(StrEnum):
+    """The benchmark's splits."""
+
+    TEST = "test"
+    TRAIN = "train"
+
+
+class Condition(StrEnum):
+    """The benchmark's conditions (Table 2 of the paper), each a config of the dataset."""
+
+    ALIGNED = "aligned"
+    MISALIGNED = "misaligned"
+    AUDIO_REMOVED = "audio_removed"
+    FRAMES_ZEROED = "frames_zeroed"
+    MISLEADING_CAPTION = "misleading_caption"
+    LONG_CONTEXT = "long_context"
+
+
+# Conditions whose medium is the aligned clip itself; the conflict is in the prompt.
+TEXT_CONDITIONS: Final = (Condition.MISLEADING_CAPTION, Condition.LONG_CONTEXT)
+
+_STR, _F64, _I64, _BOOL = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
+_LABELS = pl.List(pl.String())
+
+# One row per segment, before the label filter. `segment_id` is the clip's id from here on.
+SEGMENTS: Final[Schema] = {
+    "subset": _STR,  # eval, balanced_train, unbalanced_train; sample_eval, sample_train
+    "clip_id": _STR,  # AudioSet: <YouTube id>_<start in ms>
+    "video_id": _STR,  # the source video; what must not lie on both sides of the split
+    "start_s": _F64,
+    "end_s": _F64,
+    "label_ids": _LABELS,  # AudioSet label ids as published, e.g. /m/01yrx
+}
+
+# The segments that passed the label filter.
+CANDIDATES: Final[Schema] = {**SEGMENTS, "class_name": _STR}
+
+# What every later table says of a clip.
+IDENTITY: Final[Schema] = {
+    "clip_id": _STR,
+    "split": _STR,
+    "video_id": _STR,
+    "start_s": _F64,
+    "end_s": _F64,
+    "class_name": _STR,
+    "label_ids": _LABELS,
+    "source": _STR,  # which ClipSource, e.g. "sample (photo + sound)"
+    "licence": _STR,
+}
+
+# How a clip left a clip-by-clip stage.
+OUTCOME: Final[Schema] = {
+    "status": _STR,  # ok, or the status of a ClipError: refused, unavailable, retry, blocked, failed
+    "reason": _STR,  # "" if ok, else a snake_case code
+    "detail": _STR,  # "" if ok, else a sentence that names file and value
+}
+
+FILE: Final[Schema] = {"path": _STR, "sha256": _STR}  # path relative to the project's root
+
+# Facts decoded from a written clip (mma_bench.media.facts).
+FACTS: Final[Schema] = {
+    "duration_s": _F64,  # the longer of the two streams
+    "video_duration_s": _F64,
+    "audio_duration_s": _F64,
+    "width": _I64,
+    "height": _I64,
+    "fps": _F64,
+    "frames": _I64,  # decoded, not announced
+    "sample_rate": _I64,
+    "channels": _I64,
+    "audio_peak": _F64,  # 0.0 (digital silence) to 1.0
+    "rms_dbfs": _F64,  # -120.0 stands for silence
+    "luma_max": _F64,  # brightest pixel of any frame, 0 (black) to 255
+    "motion": _F64,  # mean absolute luma difference of frames 0.2 s apart, 0 to 255
+    "video_sha256": _STR,  # of the video packets' payloads in decoding order
+    "audio_sha256": _STR,  # of the audio packets' payloads
+    "phash": _STR,  # perceptual hash of the middle frame, 16 hex digits (64 bits)
+}
+
+ACQUIRED: Final[Schema] = {**IDENTITY, **OUTCOME, **FILE, "bytes": _I64}
+NORMALISED: Final[Schema] = {**IDENTITY, **OUTCOME, **FILE, **FACTS}
+
+# The four checks of appendix B.1, in the paper's order.
+CHECKS: Final = ("visual_unimodal", "audio_unimodal", "visual_crossmodal", "audio_crossmodal")
+
+VERDICTS: Final[Schema] = {
+    "clip_id": _STR,
+    "split": _STR,
+    "class_name": _STR,
+    **OUTCOME,  # status "rejected" with the first failed check as reason, or ok
+    **{f"{check}_score": _F64 for check in CHECKS},  # 0 to 1
+    **{f"{check}_pass": _BOOL for check in CHECKS},
+    "judge": _STR,
+    "judge_revision": _STR,  # hash of weights, thresholds and code version
+    "prompt_sha256": _STR,
+}
+
+ALIGNED: Final[Schema] = {**IDENTITY, **FILE, **FACTS, "judge": _STR, "human_verified": _BOOL}
+
+PAIRS: Final[Schema] = {
+    "split": _STR,
+    "base_id": _STR,
+    "donor_id": _STR,
+    "rank": _I64,  # 0-based position among the base's donors
+    "visual_class": _STR,
+    "audio_class": _STR,
+    "class_distance": _I64,  # edges between the two classes in the ontology, counted over a common root above all roots
+}
+
+# One row per clip under one condition: what the dataset is packaged from.
+VARIANTS: Final[Schema] = {
+    "id": _STR,  # <base>.<condition>, misaligned: <base>.misaligned.<donor>
+    "condition": _STR,
+    "split": _STR,
+    "base_id": _STR,
+    "donor_id": _STR,  # null unless misaligned
+    "visual_class": _STR,  # the class of the base clip, in every condition
+    "audio_class": _STR,  # the class of the donor if misaligned, else that of the base
+    "class_distance": _I64,  # null unless misaligned
+    "caption": _STR,  # null unless misleading_caption
+    "context_seed": _I64,  # null unless long_context
+    **{key: IDENTITY[key] for key in ("video_id", "start_s", "end_s", "label_ids", "source", "licence")},
+    **OUTCOME,
+    **FILE,
+    **FACTS,
+    "base_video_sha256": _STR,  # video packets of the aligned clip
+    # Audio packets that the variant must carry: the first ones of the donor (misaligned) or of the base; null for
+    # audio_removed, whose track is made.
+    "source_audio_sha256": _STR,
+    "judge": _STR,
+    "human_verified": _BOOL,
+}

@@ -1,0 +1,78 @@
+"""Tables between stages: Parquet files whose columns and types are checked on the way in and on the way out."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mma_bench.errors import DataError
+from mma_bench.files import atomic_path
+from mma_bench.schema import Schema
+
+
+def conform(table: pl.DataFrame, schema: Schema, where: str) -> pl.DataFrame:
+    """Return `table` with exactly the schema's columns, in its order.
+
+    Raises:
+        DataError: A column is missing, unexpected, or of another type; names `where` and the column.
+    """
+    for column, dtype in schema.items():
+        if column not in table.columns:
+            raise DataError(f"{where}: column {column!r} is missing", mend="rebuild the stage that writes this table")
+        if table.schema[column] != dtype:
+            raise DataError(
+                f"{where}: column {column!r} is {table.schema[column]}, expected {dtype}",
+                mend="rebuild the stage that writes this table",
+            )
+    extra = [column for column in table.columns if column not in schema]
+    if extra:
+        raise DataError(f"{where}: unexpected column {extra[0]!r}", mend="rebuild the stage that writes this table")
+    return table.select(list(schema))
+
+
+def read_table(path: Path, schema: Schema) -> pl.DataFrame:
+    """Read a table written by `write_table`.
+
+    Raises:
+        DataError: The file is missing, is no Parquet file, or breaks the schema.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist", mend="run `dvc repro`, or the stage that writes it (see dvc.yaml)")
+    try:
+        table = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"{path} is not a readable Parquet file ({error})", mend="delete it and run `dvc repro`"
+        ) from None
+    return conform(table, schema, str(path))
+
+
+def write_table(table: pl.DataFrame, path: Path, schema: Schema, sort_by: Sequence[str]) -> None:
+    """Check, sort by `sort_by` (which must be unique per row) and write atomically; equal rows give equal bytes."""
+    checked = conform(table, schema, str(path)).sort(sort_by)
+    if checked.select(sort_by).is_duplicated().any():
+        twice = checked.filter(checked.select(sort_by).is_duplicated()).row(0, named=True)
+        raise DataError(f"{path}: two rows for {', '.join(f'{key}={twice[key]}' for key in sort_by)}")
+    with atomic_path(path) as beside:
+        checked.write_parquet(beside, compression="zstd", statistics=True)
+
+
+def from_rows(rows: Sequence[dict[str, Any]], schema: Schema) -> pl.DataFrame:
+    """A table from rows; a column that a row lacks (a refused clip has no duration) is null there."""
+    return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema, orient="row")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: The file is missing or is not JSON; names file, line and column.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist", mend="run `dvc repro`, or the stage that writes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not JSON ({error})", mend="delete it and run `dvc repro`") from None
