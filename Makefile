@@ -1,0 +1,47 @@
+# `make repro` and `make test` do all the set-up first; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export GX_ANALYTICS_ENABLED := false
+export DVC_NO_ANALYTICS := true
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help setup repro test lint types bench clean
+
+help: ## List the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready ## Make the environment in .venv and see that FFmpeg is there
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing; on Debian: apt-get install python3.11 python3.11-venv, or: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	bash builders/install_ffmpeg.sh
+	touch $@
+
+repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as dvc.yaml tells
+	@[ -d .dvc ] || dvc init --quiet $$([ -d .git ] || echo --no-scm)
+	dvc repro
+
+test: setup lint types ## Lint, types and tests
+	pytest
+
+lint: setup
+	ruff check .
+	ruff format --check .
+
+# mypy does not follow the editable finder, so it reads the package through a root of links.
+types: setup
+	@rm -rf .mypy_root && mkdir -p .mypy_root/mma_bench
+	@ln -s $(CURDIR)/mma_bench/* $(CURDIR)/builders $(CURDIR)/validation .mypy_root/mma_bench/
+	cd .mypy_root && MYPYPATH=. mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p mma_bench
+
+bench: setup ## Print speeds as ratios against named rivals
+	python -m pytest benchmarks --override-ini testpaths=benchmarks -s
+
+clean: ## Remove what the build made, but not the environment
+	rm -rf data mma-bench reports metrics .mypy_root
