@@ -7,11 +7,12 @@ says, does not call it again.
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -104,50 +105,64 @@ def _attempt(work: Work, task: Task) -> Entry:
     return entry | {"status": status, "reason": reason, "detail": result.pop("detail", ""), "result": result}
 
 
-def _crashed(task: Task) -> Entry:
-    return {
-        "key": task.key,
-        "fingerprint": task.fingerprint,
-        "status": "refused",
-        "reason": "decoder_crashed",
-        "detail": f"the worker process died on {task.key}, alone and twice",
-        "result": {},
-    }
-
-
-def _outcomes(due: deque[Task], work: Work, workers: int):  # type: ignore[no-untyped-def]
+def _outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
     """Yield an entry per task as it finishes; a crash of a worker costs only the clip that causes it."""
-    suspects: deque[Task] = deque()  # in flight when a pool broke: run one at a time, to find who did it
-    while due or suspects:
-        pool = ProcessPoolExecutor(
-            1 if suspects else min(workers, len(due)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_die_with_parent,
-        )
-        running: dict[Future[Entry], Task] = {}
+    while due:
+        in_flight: dict[Future[Entry], Task] = {}
+        with _pool(min(workers, len(due))) as pool:
+            try:
+                while due or in_flight:
+                    while due and len(in_flight) < 2 * workers:
+                        task = due.popleft()
+                        in_flight[pool.submit(_attempt, work, task)] = task
+                    finished, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        entry = future.result()
+                        del in_flight[future]
+                        yield entry
+            except BrokenProcessPool:
+                pool.shutdown(wait=True, cancel_futures=True)
+                # A worker died and took the pool along: each clip in flight gets another chance, alone.
+                for task in in_flight.values():
+                    yield _alone(task, work)
+            except KeyboardInterrupt:
+                pool.shutdown(wait=True, cancel_futures=True)
+                # What ended well while we waited is kept; what ended badly may only have been stopped by the same Ctrl-C.
+                ended = [future.result() for future in in_flight if future.done() and not future.cancelled()]
+                yield from (entry for entry in ended if entry["status"] == "ok")
+                raise
+
+
+def _alone(task: Task, work: Work) -> Entry:
+    """Run one task in a pool of its own, so that a crash has one possible cause."""
+    with _pool(1) as pool:
         try:
-            source, limit = (suspects, 1) if suspects else (due, 2 * workers)
-            while source or running:
-                while source and len(running) < limit:
-                    task = source.popleft()
-                    running[pool.submit(_attempt, work, task)] = task
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    entry = future.result()
-                    del running[future]
-                    yield entry
+            pool.submit(_is_callable, work).result()
         except BrokenProcessPool:
-            broken = list(running.values())
-            if len(broken) == 1:
-                yield _crashed(broken[0])
-            else:
-                suspects.extend(broken)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            raise StageError(
+                "worker processes die before they do any work", mend="run `mma-bench doctor`; see the messages above"
+            ) from None
+        try:
+            return pool.submit(_attempt, work, task).result()
+        except BrokenProcessPool:
+            detail = f"the worker process died on {task.key} twice, the second time with no other clip beside it"
+            entry: Entry = {"key": task.key, "fingerprint": task.fingerprint, "status": "refused"}
+            return entry | {"reason": "decoder_crashed", "detail": detail, "result": {}}
+
+
+def _is_callable(work: Work) -> bool:
+    """Runs in the worker: shows that it starts and can import the function."""
+    return callable(work)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Spawned, not forked: a fork of a process that has threads (polars, torch) can hang.
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_die_with_parent)
 
 
 def _die_with_parent() -> None:
     """End this worker when the build is killed; it would otherwise wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the build's to handle
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -1,0 +1,113 @@
+"""One row of the packaged dataset: its columns with their meaning, and how a variant becomes a row.
+
+In: a row of `variants.parquet` and the class list of its split. Out: both questions with their answers, everything a
+consumer needs without knowing how the clip was made. The card's table of columns is this module's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from mma_bench.errors import DataError
+from mma_bench.prompts import NONE_OF_THE_ABOVE, PROMPT_VERSION, Question, forced_choice, misleading_caption
+from mma_bench.schema import Condition
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's type in `datasets` and what it says."""
+
+    kind: Literal["string", "strings", "int64", "float64", "bool", "video"]
+    meaning: str
+
+
+COLUMNS: Final = {
+    "id": Column("string", "One clip under one condition; unique in the dataset."),
+    "video": Column("video", "The clip as MP4 bytes, picture and sound in one file."),
+    "condition": Column("string", "The condition, which is also the config's name."),
+    "visual_class": Column("string", "The class of what is seen; in black frames, of what was seen before."),
+    "audio_class": Column("string", "The class of what is heard; in removed sound, of what was heard before."),
+    "caption": Column("string", "The false class that the caption names; null unless misleading_caption."),
+    "context_seed": Column(
+        "int64", "Seed of the 10,000 tokens of the model's own vocabulary to append; null unless long_context."
+    ),
+    "visual_question": Column("string", "The question about the picture, ready to ask (the paper's Figures 5 and 20)."),
+    "audio_question": Column("string", "The question about the sound, ready to ask."),
+    "visual_answer": Column("string", "What is right for the picture in the forced choice among `options`."),
+    "audio_answer": Column("string", "What is right for the sound in the forced choice among `options`."),
+    "visual_abstention_answer": Column(
+        "string", "The same if “None of the above” is offered too (appendix J): that, where no picture is left."
+    ),
+    "audio_abstention_answer": Column(
+        "string", "The same if “None of the above” is offered too (appendix J): that, where no sound is left."
+    ),
+    "options": Column("strings", "The classes to choose from: all classes of the split's aligned clips, sorted."),
+    "base_id": Column("string", "The clip whose picture this is."),
+    "donor_id": Column("string", "The clip whose sound this is; null unless misaligned."),
+    "class_distance": Column("int64", "Ontology edges between the two classes; null unless misaligned."),
+    "human_verified": Column("bool", "Whether people reviewed the base clip by the paper's protocol (appendix B.2)."),
+    "judge": Column("string", "Which judge ran the four automatic checks (appendix B.1)."),
+    "label_ids": Column("strings", "The base clip's AudioSet labels as published."),
+    "start_s": Column("float64", "Where the base clip starts in its source video, in seconds."),
+    "end_s": Column("float64", "Where it ends there, in seconds."),
+    "video_sha256": Column("string", "SHA-256 of the video packets' payloads in decoding order."),
+    "audio_sha256": Column("string", "SHA-256 of the audio packets' payloads."),
+    "licence": Column("string", "The terms of this clip's picture and sound."),
+    "source": Column("string", "Where the clip comes from."),
+    "prompt_version": Column("string", "Version of the wording of the questions."),
+}
+
+
+def features() -> "Features":
+    """The columns as `datasets` features."""
+    from datasets import Features, List, Value, Video
+
+    def feature(column: Column) -> Any:
+        if column.kind == "video":
+            return Video()
+        return List(Value("string")) if column.kind == "strings" else Value(column.kind)
+
+    return Features({name: feature(column) for name, column in COLUMNS.items()})
+
+
+def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: bytes) -> dict[str, Any]:
+    """The packaged row of a variant; keys in the order of COLUMNS.
+
+    Raises:
+        DataError: An answer is not among the options, or a misleading caption is missing; names the row.
+    """
+    made = {
+        "video": {"bytes": video, "path": f"{variant['id']}.mp4"},
+        "visual_question": _question("visual", variant, options),
+        "audio_question": _question("audio", variant, options),
+        "visual_answer": variant["visual_class"],
+        "audio_answer": variant["audio_class"],
+        "visual_abstention_answer": _or_nothing(variant, "visual_class", Condition.FRAMES_ZEROED),
+        "audio_abstention_answer": _or_nothing(variant, "audio_class", Condition.AUDIO_REMOVED),
+        "options": list(options),
+        "prompt_version": PROMPT_VERSION,
+    }
+    for answer in ("visual_answer", "audio_answer"):
+        if made[answer] not in options:
+            raise DataError(
+                f"{variant['id']}: {answer} {made[answer]!r} is not among the {len(options)} classes of its split",
+                mend="its donor is no aligned clip of the split; run `dvc repro` so that pairs and variants are rebuilt",
+            )
+    return {name: made[name] if name in made else variant[name] for name in COLUMNS}
+
+
+def _question(question: Question, variant: Mapping[str, Any], options: Sequence[str]) -> str:
+    """The plain question, also under long context: the evaluator appends tokens of its model's own vocabulary."""
+    if variant["condition"] != Condition.MISLEADING_CAPTION:
+        return forced_choice(question, options)
+    if variant["caption"] is None:
+        raise DataError(f"{variant['id']}: no caption", mend="run `dvc repro` so that the variants are rebuilt")
+    return misleading_caption(question, options, variant["caption"])
+
+
+def _or_nothing(variant: Mapping[str, Any], answer: str, gone: Condition) -> str:
+    """The class, or "None of the above" under the condition that takes the modality away (appendix J)."""
+    return NONE_OF_THE_ABOVE if variant["condition"] == gone else str(variant[answer])

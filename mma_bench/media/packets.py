@@ -1,0 +1,80 @@
+"""The identity of a stream: a hash over its packets' payloads, the same in any container and after any remux."""
+
+import hashlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from av.packet import Packet
+
+from mma_bench.errors import InvalidInput
+from mma_bench.media.demux import audio_stream, opened, video_stream
+
+Kind: TypeAlias = Literal["video", "audio"]
+
+
+class PayloadHash:
+    """SHA-256 over packets, each payload preceded by its length in 8 bytes, so that boundaries count."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.packets = 0
+
+    def add(self, packet: Packet) -> None:
+        """Take the next packet in decoding order."""
+        self._hash.update(packet.size.to_bytes(8, "big"))
+        self._hash.update(packet)
+        self.packets += 1
+
+    def hexdigest(self) -> str:
+        """64 hex digits."""
+        return self._hash.hexdigest()
+
+
+def packets(path: Path, kind: Kind) -> Iterator[Packet]:
+    """The packets of the first video or audio stream in decoding order, without the empty one that ends it.
+
+    Raises:
+        InvalidInput: See the table in `mma_bench.media`.
+    """
+    with opened(path) as container:
+        stream = video_stream(container, path) if kind == "video" else audio_stream(container, path)
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+
+
+def packet_sha256(path: Path, kind: Kind, *, first: int | None = None) -> str:
+    """SHA-256 over the payloads of the stream's packets, or of its `first` ones.
+
+    Raises:
+        InvalidInput: `too_few_packets` if there are fewer than `first`; others: see `mma_bench.media`.
+    """
+    digest = PayloadHash()
+    for packet in packets(path, kind):
+        if digest.packets == first:
+            break
+        digest.add(packet)
+    if first is not None and digest.packets < first:
+        raise InvalidInput("too_few_packets", f"{path} has {digest.packets} {kind} packets, {first} are needed")
+    return digest.hexdigest()
+
+
+def audio_packets_within(path: Path, seconds: float) -> int:
+    """How many leading audio packets are needed to sound for `seconds`: those that begin before that moment.
+
+    Priming packets, which lie before 0, count: the decoder needs them. A track that is shorter gives all its packets.
+
+    Raises:
+        InvalidInput: See the table in `mma_bench.media`.
+    """
+    end = Fraction(seconds) - Fraction(1, 1_000_000)  # a float's error must not add a packet
+    count = 0
+    for packet in packets(path, "audio"):
+        if packet.pts is None or packet.time_base is None:
+            raise InvalidInput("corrupt_stream", f"{path}: audio packet {count} has no time")
+        if packet.pts * packet.time_base >= end:
+            break
+        count += 1
+    return count

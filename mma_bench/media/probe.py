@@ -1,0 +1,96 @@
+"""Header facts of a media file, checked against limits before anything is decoded."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.stream import VideoStream
+
+from mma_bench.errors import InvalidInput
+from mma_bench.media.demux import audio_stream, opened, video_stream
+
+_UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the identity in a display matrix's fixed-point numbers
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the header says; only decoding shows whether it is true (`mma_bench.media.facts`).
+
+    Attributes:
+        duration_s: Length of the longest stream in seconds; None if the header does not say.
+        width: Coded width in pixels.
+        height: Coded height in pixels.
+        fps: Mean frames per second; None if the header does not say.
+        video_codec: FFmpeg's name, e.g. `h264`.
+        pixel_format: FFmpeg's name, e.g. `yuv420p`; None if the header does not say.
+        audio_codec: FFmpeg's name, e.g. `aac`.
+        sample_rate: In Hz.
+        channels: Audio channels.
+        rotated: Whether a player has to turn or mirror the picture, as its first frame says.
+    """
+
+    duration_s: float | None
+    width: int
+    height: int
+    fps: float | None
+    video_codec: str
+    pixel_format: str | None
+    audio_codec: str
+    sample_rate: int
+    channels: int
+    rotated: bool
+
+
+def probe(
+    path: Path, *, max_bytes: int | None = None, max_pixels: int | None = None, max_seconds: float | None = None
+) -> Probe:
+    """Read the header of `path`; no frame is decoded before the limits are checked.
+
+    Args:
+        path: A local file.
+        max_bytes: Limit of the file's size.
+        max_pixels: Limit of width × height.
+        max_seconds: Limit of the header's duration. A header without a duration passes.
+
+    Raises:
+        InvalidInput: See the table in `mma_bench.media`.
+    """
+    if max_bytes is not None and path.is_file() and (size := path.stat().st_size) > max_bytes:
+        raise InvalidInput("too_many_bytes", f"{path} has {size} bytes, allowed are {max_bytes}")
+    with opened(path) as container:
+        video = video_stream(container, path)
+        audio = audio_stream(container, path)
+        width, height = video.codec_context.width, video.codec_context.height
+        if width <= 0 or height <= 0:
+            raise InvalidInput("no_picture_size", f"{path}: the header gives no picture size that a decoder accepts")
+        if max_pixels is not None and width * height > max_pixels:
+            raise InvalidInput("too_many_pixels", f"{path} is {width}×{height} pixels, allowed are {max_pixels}")
+        duration_s = container.duration / 1_000_000 if container.duration is not None else None
+        if max_seconds is not None and duration_s is not None and duration_s > max_seconds:
+            raise InvalidInput("too_long", f"{path} lasts {duration_s:.1f} s, allowed are {max_seconds:g} s")
+        return Probe(
+            duration_s=duration_s,
+            width=width,
+            height=height,
+            fps=float(video.average_rate) if video.average_rate else None,
+            video_codec=video.codec_context.name,
+            pixel_format=video.codec_context.pix_fmt,
+            audio_codec=audio.codec_context.name,
+            sample_rate=audio.codec_context.sample_rate,
+            channels=audio.codec_context.channels,
+            rotated=_is_rotated(container, video),
+        )
+
+
+def _is_rotated(container: InputContainer, video: VideoStream) -> bool:
+    # PyAV shows the header's display matrix on decoded frames only.
+    try:
+        frame = next(container.decode(video), None)
+    except FFmpegError:
+        return False  # a damaged first frame is for the full decoding to report
+    if frame is None or SideDataType.DISPLAYMATRIX not in {data.type for data in frame.side_data}:
+        return False
+    return struct.unpack("=9i", bytes(frame.side_data[SideDataType.DISPLAYMATRIX])) != _UPRIGHT

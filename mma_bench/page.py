@@ -1,0 +1,144 @@
+"""One base for every HTML page of the project: self-contained, without scripts, readable in light and dark.
+
+A page is a jinja2 template that extends `page.html`. What comes in is escaped; what goes out asks for nothing from
+outside (the page's own content security policy forbids it too), so that a report can be mailed, archived or opened
+without a network. Charts are matplotlib figures turned into inline SVG whose colours follow the page's theme.
+"""
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The page's colours. Charts are drawn with the light ones; in the SVG each becomes the CSS variable of its name.
+LIGHT: Final = {
+    "paper": "#fcfcfa",
+    "card": "#ffffff",
+    "ink": "#1b1f24",
+    "muted": "#5a626c",
+    "line": "#dcdfe3",
+    "accent": "#0b6e69",
+    "sight": "#2563ae",
+    "sound": "#b4520f",
+    "good": "#1b7340",
+    "bad": "#b3261e",
+    "warn": "#8a5a00",
+}
+DARK: Final = {
+    "paper": "#14171b",
+    "card": "#1c2026",
+    "ink": "#e8eaed",
+    "muted": "#a3abb5",
+    "line": "#363c45",
+    "accent": "#5cc8c0",
+    "sight": "#7fb3f0",
+    "sound": "#f0a266",
+    "good": "#6fcf8f",
+    "bad": "#f2857d",
+    "warn": "#e2b556",
+}
+
+_VARIABLES: Final = {colour: f"var(--{name})" for name, colour in LIGHT.items()}
+_ID = re.compile(r' id="([^"]*)"')
+_COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
+_FONT = re.compile(r"font-family: [^;\"]*; ?")
+_STYLE_SHEET = re.compile(r"<style.*?</style>", re.DOTALL)
+
+
+def render(template: str, package: str = "mma_bench", *, title: str, **context: Any) -> str:
+    """The page of a template in `<package>/templates/`, as one HTML document.
+
+    The template may extend `page.html`, which offers the blocks `style`, `lead` (below the heading), `content` and
+    `footer`, and the filter `count` (3518 → 3,518). Values are escaped unless they are `Markup`.
+
+    Raises:
+        jinja2.UndefinedError: The template uses a value that the context lacks.
+    """
+    packages = dict.fromkeys((package, "mma_bench"))
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(name) for name in packages]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["count"] = "{:,}".format
+    return environment.get_template(template).render(title=title, light=LIGHT, dark=DARK, **context)
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Bytes as a `data:` URI, e.g. for the `src` of an image or a video."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def file_uri(path: Path, media_type: str) -> str:
+    """A file as a `data:` URI."""
+    return data_uri(path.read_bytes(), media_type)
+
+
+@contextmanager
+def chart_style() -> Iterator[None]:
+    """Matplotlib's settings for charts of a page: draw figures of 4 to 6 inches width inside, 1 inch being 72 px.
+
+    Figures of that width stay readable on a telephone and scale up on a wide screen.
+    """
+    import matplotlib as mpl
+
+    settings = {
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "text.parse_math": False,  # a "$" in a name is a "$"
+        "text.color": LIGHT["ink"],
+        "axes.edgecolor": LIGHT["line"],
+        "axes.labelcolor": LIGHT["muted"],
+        "axes.titlesize": 11,
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "grid.color": LIGHT["line"],
+        "grid.linewidth": 0.7,
+        "xtick.color": LIGHT["line"],
+        "ytick.color": LIGHT["line"],
+        "xtick.labelcolor": LIGHT["muted"],
+        "ytick.labelcolor": LIGHT["ink"],
+        "legend.frameon": False,
+        "figure.constrained_layout.use": True,
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def svg(figure: "Figure", label: str) -> Markup:
+    """A matplotlib figure as inline SVG: the same bytes for the same figure, text as text, colours of the theme.
+
+    Args:
+        figure: Drawn with the colours of `LIGHT` under `chart_style`.
+        label: What the chart shows, for those who cannot see it; also keeps ids of several charts apart.
+    """
+    import matplotlib as mpl
+
+    stream = io.StringIO()
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context({"svg.hashsalt": label, "svg.fonttype": "none"}):
+        figure.savefig(stream, format="svg", metadata=metadata, transparent=True)
+    drawing = stream.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    opening, rest = drawing.split(">", 1)
+    width, height = (float(value) for value in re.findall(r'(?:width|height)="([\d.]+)pt"', opening))
+    rest = rest.replace("xlink:href", "href")
+    rest = _ID.sub(lambda found: found[0] if f"#{found[1]}" in rest else "", rest)
+    rest = _COLOUR.sub(lambda found: f"{found[1]}: {_VARIABLES.get(found[2], found[2])}", rest)
+    rest = _FONT.sub("", _STYLE_SHEET.sub("", rest))  # the page's own font and line joins apply
+    head = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">').format(width, height, label)
+    return head + Markup(rest)  # noqa: S704  (matplotlib escapes the text it writes)

@@ -1,0 +1,63 @@
+"""The command line: help, quick start-up, and mistakes that end without a traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from mma_bench.cli import STAGES, TABLES, main
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "great_expectations", "datasets", "polars", "pydantic", "numpy", "av")
+
+
+def test_help_names_every_command() -> None:
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    assert all(name in result.output for name in main.commands)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from mma_bench.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\nassert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_mistake_ends_without_a_traceback(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["--root", str(tmp_path), "build", "pair"])
+    assert result.exit_code == 2
+    assert "params.yaml does not exist" in result.output
+    assert "mend:" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments", [["build", "nothing"], ["validate", "nothing"], ["--root", "/no/such/folder", "doctor"]]
+)
+def test_unknown_words_are_usage_errors(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.output
+
+
+def test_dvc_runs_every_stage_and_every_gate_and_gates_stop_the_build() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert {name for name in stages if not name.startswith("validate_")} == set(STAGES)
+    assert {name.removeprefix("validate_") for name in stages if name.startswith("validate_")} == set(TABLES)
+    for table in set(TABLES) - {"package"}:
+        report = f"reports/validation/{table}.json"
+        assert any(report in stage.get("deps", []) for stage in stages.values()), f"no stage waits for {table}'s gate"
+
+
+def test_every_stage_depends_on_its_own_code_and_its_own_params() -> None:
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        if name.startswith("validate_"):
+            assert f"validation/{name.removeprefix('validate_')}.py" in stage["deps"]
+        else:
+            assert f"builders/{name}.py" in stage["deps"]

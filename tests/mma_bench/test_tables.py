@@ -1,0 +1,56 @@
+"""A table that breaks its contract is refused by column, on the way out and on the way in."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mma_bench.errors import DataError
+from mma_bench.files import file_sha256
+from mma_bench.schema import Schema
+from mma_bench.tables import from_rows, read_json, read_table, write_table
+
+SCHEMA: Schema = {"id": pl.String(), "n": pl.Int64()}
+GOOD = pl.DataFrame({"id": ["b", "a"], "n": [2, 1]}, schema=SCHEMA)
+
+
+def test_equal_rows_give_equal_bytes_in_any_order(tmp_path: Path) -> None:
+    write_table(GOOD, tmp_path / "one.parquet", SCHEMA, sort_by=["id"])
+    write_table(GOOD.reverse(), tmp_path / "two.parquet", SCHEMA, sort_by=["id"])
+    assert file_sha256(tmp_path / "one.parquet") == file_sha256(tmp_path / "two.parquet")
+    assert read_table(tmp_path / "one.parquet", SCHEMA)["id"].to_list() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (GOOD.drop("n"), "column 'n' is missing"),
+        (GOOD.with_columns(n=pl.col("n").cast(pl.Float64)), "column 'n' is Float64, expected Int64"),
+        (GOOD.with_columns(more=1), "unexpected column 'more'"),
+        (pl.concat([GOOD, GOOD]), "two rows for id=a"),
+    ],
+)
+def test_broken_tables_are_refused(tmp_path: Path, table: pl.DataFrame, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        write_table(table, tmp_path / "x.parquet", SCHEMA, sort_by=["id"])
+    assert not (tmp_path / "x.parquet").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not parquet"])
+def test_an_unreadable_table_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="x.parquet"):
+        read_table(path, SCHEMA)
+
+
+def test_a_refused_row_has_null_facts() -> None:
+    assert from_rows([{"id": "a"}], SCHEMA).row(0) == ("a", None)
+
+
+def test_broken_json_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "classes.json"
+    path.write_text('{"a": ')
+    with pytest.raises(DataError, match="classes.json is not JSON"):
+        read_json(path)
