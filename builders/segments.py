@@ -1,0 +1,232 @@
+"""Reads segment lists: AudioSet's CSVs, two million rows in half a second, and small manifests of other clips.
+
+Few distinct label texts stand for millions of rows. So a list is given as its distinct label sets, for the label
+filter to decide on once each (builders/candidates.py), and as rows that are spelled out only where they are wanted.
+
+A list is right in every row or refused: quick vectorised tests say whether anything is wrong, and only then a slow
+look at each line says what and where.
+"""
+
+import csv
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from mma_bench.errors import DataError, InvalidInput
+from mma_bench.files import clip_path
+
+MANIFEST_CLIP_S: Final = 10.0  # clips of a manifest are composed to AudioSet's length
+
+# A row of AudioSet: ID, START, END, "LABEL,LABEL" with one blank after each separator.
+_ID: Final = r"[A-Za-z0-9_-]{11}"
+_SECONDS: Final = r"[0-9]{1,7}(?:\.[0-9]{1,3})?"  # no finer than the ms in a clip id
+_LABELS: Final = r'"[^", ]+(?:,[^", ]+)*"'
+_ROW_MEND: Final = 'a row reads: YTID, start_seconds, end_seconds, "label,label"'
+_LABEL_MEND: Final = "correct the label, or take the ontology that it comes from"
+
+
+@dataclass(frozen=True)
+class SegmentList:
+    """A checked list of segments.
+
+    Attributes:
+        rows: Schema SEGMENTS and `labels`, the text that the labels have in the file; a column is made when the rows
+            are collected, so filter by `labels` first.
+        label_sets: Each distinct `labels`, its `label_ids` and how many `segments` carry it.
+    """
+
+    rows: pl.LazyFrame
+    label_sets: pl.DataFrame
+
+
+def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentList:
+    """Read a segment CSV of AudioSet; a clip is called <YouTube id>_<start in ms>.
+
+    Args:
+        path: The CSV; lines that begin with `#` are comments.
+        subset: What to call it in the column `subset`.
+        known: The ontology's label ids.
+
+    Raises:
+        DataError: The file is missing, or a row has a wrong column count, a bad id, number or label list, an end not
+            after its start, an unknown label, or the clip (video and start) of an earlier row; names file and line.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist", mend="run `mma-bench build metadata`")
+    # The blank is the separator: labels hold none, so a row has four fields whatever its labels are. Quotes are taken
+    # as they stand, so that a row is a line whatever they enclose.
+    fields = pl.scan_csv(
+        path,
+        separator=" ",
+        quote_char=None,
+        comment_prefix="#",
+        has_header=False,
+        schema=dict.fromkeys(("id", "start", "end", "labels"), pl.String()),
+    )
+    try:
+        raw = fields.collect()
+    except pl.exceptions.PolarsError as error:
+        raise _first_problem(path, known) or DataError(f"{path}: {error}", mend=_ROW_MEND) from None
+    segments = _segment_list(
+        raw,
+        subset,
+        clip_id=pl.format("{}_{}", pl.col("id").str.head(-1), (_seconds("start") * 1000).round().cast(pl.Int64)),
+        video_id=pl.col("id").str.head(-1),
+        start_s=_seconds("start"),
+        end_s=_seconds("end"),
+        label_ids=pl.col("labels").str.strip_chars('"').str.split(","),
+    )
+    if not _is_sound(raw, segments.label_sets, known):
+        raise _first_problem(path, known) or DataError(f"{path}: the rows contradict each other", mend=_ROW_MEND)
+    return segments
+
+
+def _seconds(column: str) -> pl.Expr:
+    return pl.col(column).str.head(-1).cast(pl.Float64)
+
+
+def _segment_list(raw: pl.DataFrame, subset: str, **columns: pl.Expr) -> SegmentList:
+    label_sets = raw.lazy().group_by("labels").agg(segments=pl.len().cast(pl.Int64))
+    return SegmentList(
+        rows=raw.lazy().select(pl.lit(subset).alias("subset"), "labels", **columns),
+        label_sets=label_sets.select("labels", "segments", label_ids=columns["label_ids"]).collect(),
+    )
+
+
+def _is_sound(raw: pl.DataFrame, label_sets: pl.DataFrame, known: Collection[str]) -> bool:
+    """Whether no row is malformed; times and label lists have few distinct texts, so those are looked at."""
+    lazy = raw.lazy()
+    ids, times = pl.collect_all([lazy.select(_matches("id", f"^{_ID},$")), lazy.group_by("start", "end").agg()])
+    texts = label_sets.select(_matches("labels", f"^{_LABELS}$"))
+    spans = times.select(_matches("start", f"^{_SECONDS},$") & _matches("end", f"^{_SECONDS},$"))
+    if not (ids.item() and texts.item() and spans.item()):
+        return False
+    if not label_sets["label_ids"].explode().unique().is_in(list(known)).all():
+        return False
+    if not times.select((_seconds("start") < _seconds("end")).all()).item():
+        return False
+    # AudioSet is sorted by video and has one segment of each; then neighbours tell, and nothing need be hashed.
+    videos = raw["id"]
+    if videos.is_sorted() and not (videos == videos.shift()).any():
+        return True
+    return not raw.select("id", _seconds("start")).is_duplicated().any()
+
+
+def _matches(column: str, pattern: str) -> pl.Expr:
+    # A null stands where a line has fewer fields; `all` would pass over it.
+    return pl.col(column).str.contains(pattern).all() & (pl.col(column).null_count() == 0)
+
+
+def _first_problem(path: Path, known: Collection[str]) -> DataError | None:
+    """Look at each line in turn; return what is wrong with the first that is wrong."""
+    try:
+        _check_lines(path, known)
+    except DataError as error:
+        return error
+    return None
+
+
+def _check_lines(path: Path, known: Collection[str]) -> None:
+    seen: dict[tuple[str, float], int] = {}
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.startswith("#"):
+                continue
+            where = f"{path}, line {number}"
+            columns = line.removesuffix("\n").removesuffix("\r").split(", ")
+            if len(columns) != 4:
+                raise DataError(f"{where}: {len(columns)} columns, expected 4", mend=_ROW_MEND)
+            video_id, start, end, labels = columns
+            if not re.fullmatch(_ID, video_id):
+                raise DataError(f"{where}: {video_id!r} is no YouTube id of 11 characters", mend=_ROW_MEND)
+            for text in (start, end):
+                if not re.fullmatch(_SECONDS, text):
+                    raise DataError(f"{where}: {text!r} is no number of seconds", mend=_ROW_MEND)
+            if float(end) <= float(start):
+                raise DataError(f"{where}: the end ({end}) is not after the start ({start})", mend=_ROW_MEND)
+            if not re.fullmatch(_LABELS, labels):
+                raise DataError(f"{where}: {labels!r} is no list of label ids in quotes", mend=_ROW_MEND)
+            _check_labels(labels.strip('"').split(","), known, where)
+            first = seen.setdefault((video_id, float(start)), number)
+            if first != number:
+                raise DataError(
+                    f"{where}: segment {video_id} from {start} s is in line {first} already",
+                    mend="remove one of the two",
+                )
+
+
+def _check_labels(labels: list[str], known: Collection[str], where: str) -> None:
+    unknown = [label for label in labels if label not in known]
+    if unknown:
+        raise DataError(f"{where}: unknown label {unknown[0]!r}", mend=_LABEL_MEND)
+
+
+def read_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, SegmentList]:
+    """Read a manifest of clips from elsewhere, such as the bundled sample; each clip is 10 s long.
+
+    Args:
+        path: A CSV with a header; its columns clip_id, split and label_ids (separated by `;`) are used, and `photo`
+            if there is one: clips with the same photo are of one source video.
+        name: What the subsets are called after: `<name>_<split>`.
+        known: The ontology's label ids.
+
+    Returns:
+        A list for each subset.
+
+    Raises:
+        DataError: The file or a column is missing, or a row has a wrong column count, an unsafe or repeated id, no
+            split or label, or an unknown label; names file and line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(_manifest_rows(path, csv.DictReader(stream, strict=True), known))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist", mend="correct candidates.manifests in params.yaml") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a CSV file in UTF-8 ({error})", mend="save it as CSV in UTF-8") from None
+    columns = dict.fromkeys(("split", "clip_id", "video_id", "labels"), pl.String())
+    table = pl.DataFrame(rows, schema=columns, orient="row")
+    return {
+        f"{name}_{split}": _segment_list(
+            table.filter(pl.col("split") == split),
+            f"{name}_{split}",
+            clip_id=pl.col("clip_id"),
+            video_id=pl.col("video_id"),
+            start_s=pl.lit(0.0),
+            end_s=pl.lit(MANIFEST_CLIP_S),
+            label_ids=pl.col("labels").str.split(";"),
+        )
+        for split in table["split"].unique(maintain_order=True)
+    }
+
+
+def _manifest_rows(
+    path: Path, reader: "csv.DictReader[str]", known: Collection[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Split, clip id, video id and labels of each row."""
+    for column in ("clip_id", "split", "label_ids"):
+        if column not in (reader.fieldnames or ()):
+            raise DataError(f"{path}, line 1: column {column!r} is missing", mend="restore the manifest's header")
+    seen: dict[str, int] = {}
+    for row in reader:
+        where = f"{path}, line {reader.line_num}"
+        if None in row or None in row.values():
+            raise DataError(f"{where}: not as many columns as the header has", mend="correct the row")
+        clip_id, split, label_ids = row["clip_id"], row["split"], row["label_ids"]
+        try:
+            clip_path(Path(), clip_id)
+        except InvalidInput as error:
+            raise DataError(f"{where}: {error.detail}", mend="rename the clip") from None
+        if not re.fullmatch(r"[a-z0-9_]+", split):
+            raise DataError(f"{where}: {split!r} is no name of a split", mend="write lower-case letters, e.g. eval")
+        if not re.fullmatch(r'[^",; ]+(;[^",; ]+)*', label_ids):
+            raise DataError(f"{where}: {label_ids!r} is no list of label ids", mend="separate label ids by ';'")
+        _check_labels(label_ids.split(";"), known, where)
+        first = seen.setdefault(clip_id, reader.line_num)
+        if first != reader.line_num:
+            raise DataError(f"{where}: clip {clip_id} is in line {first} already", mend="rename one of the two")
+        yield split, clip_id, Path(row.get("photo") or clip_id).stem, label_ids
