@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
 
 from mma_bench.errors import InvalidInput
-from mma_bench.media.demux import audio_stream, opened, video_stream
+from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
 from mma_bench.media.packets import packets
 
 Frames: TypeAlias = npt.NDArray[np.uint8]
@@ -27,11 +28,30 @@ def decoded_frames(path: Path) -> Iterator[VideoFrame]:
     Raises:
         InvalidInput: `corrupt_stream` at the first damaged frame; others: see the table in `mma_bench.media`.
     """
+    index = 0
     with opened(path) as container:
-        for index, frame in enumerate(container.decode(video_stream(container, path))):
-            if frame.is_corrupt:
-                raise InvalidInput("corrupt_stream", f"{path}: frame {index} is damaged")
-            yield frame
+        stream = video_stream(container, path)
+        for packet in packets_of(container, path):
+            if packet.stream.index != stream.index:
+                continue
+            for frame in stream.decode(packet):
+                if frame.is_corrupt:
+                    raise InvalidInput("corrupt_stream", f"{path}: frame {index} is damaged")
+                yield frame
+                index += 1
+
+
+def decoded_sound(path: Path) -> Iterator[AudioFrame]:
+    """The blocks of samples of the first audio stream.
+
+    Raises:
+        InvalidInput: `corrupt_stream` at the first damaged packet; others: see the table in `mma_bench.media`.
+    """
+    with opened(path) as container:
+        stream = audio_stream(container, path)
+        for packet in packets_of(container, path):
+            if packet.stream.index == stream.index:
+                yield from stream.decode(packet)
 
 
 def frames(path: Path, count: int | None = None, size: tuple[int, int] | None = None) -> Frames:
@@ -80,7 +100,9 @@ def _take(path: Path, wanted: list[int], size: tuple[int, int] | None) -> tuple[
                 "too_large_to_hold",
                 f"{path}: {len(wanted)} frames of {width}×{height} are over {MAX_ARRAY_BYTES} bytes",
             )
-        picture = frame.reformat(width, height, "rgb24", interpolation="BICUBIC").to_ndarray()
+        picture = (
+            frame.reformat(width, height, "rgb24", interpolation="BICUBIC").to_ndarray().astype(np.uint8, copy=False)
+        )
         taken.extend([picture] * copies[index])
     if not decoded:
         raise InvalidInput("no_frames", f"{path} decodes to 0 frames")
@@ -103,14 +125,13 @@ def audio(path: Path, sample_rate: int = 16_000) -> Sound:
     resampler = AudioResampler(format="fltp", rate=sample_rate)
     parts: list[Sound] = []
     held = 0
-    with opened(path) as container:
-        # None at the end makes the resampler give out what it holds back.
-        for frame in chain(container.decode(audio_stream(container, path)), [None]):
-            for block in resampler.resample(frame):
-                parts.append(block.to_ndarray().mean(axis=0, dtype=np.float32))
-                held += parts[-1].nbytes
-            if held > MAX_ARRAY_BYTES:
-                raise InvalidInput("too_large_to_hold", f"{path}: the sound is over {MAX_ARRAY_BYTES} bytes")
+    # None at the end makes the resampler give out what it holds back.
+    for frame in chain(decoded_sound(path), [None]):
+        for block in resampler.resample(frame):
+            parts.append(block.to_ndarray().mean(axis=0, dtype=np.float32))
+            held += parts[-1].nbytes
+        if held > MAX_ARRAY_BYTES:
+            raise InvalidInput("too_large_to_hold", f"{path}: the sound is over {MAX_ARRAY_BYTES} bytes")
     if not held:
         raise InvalidInput("no_audio_samples", f"{path} decodes to 0 audio samples")
     return np.clip(np.concatenate(parts), -1.0, 1.0)

@@ -3,27 +3,36 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
+from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
+
+MediaPacket: TypeAlias = "Packet[Stream]"
 
 # Containers of video clips. Playlists (hls, concat, dash) are containers to FFmpeg that name other files or URLs;
 # streams without a header (mpegts, flv) would let a picture size be tried before it can be checked.
 DEMUXERS = "mov,matroska,avi"
 PROTOCOLS = "file"
-# FFmpeg looks into the first frames while it opens a file; above this it does not allocate a picture for that.
-_MAX_PIXELS_AT_OPEN = 64_000_000
+# No decoder allocates a larger picture, whatever a header says, be it in the middle of a stream. 8K is half of it.
+MAX_PIXELS = 67_108_864
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
+def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
     """Open `path` for demuxing; FFmpeg's errors while it is open become `corrupt_stream`.
+
+    Args:
+        path: A local file.
+        decoders: Whether decoders look into the first packets, which takes most of the time of opening. Without them
+            a stream has what the container's header says, which is enough to copy packets of most codecs.
 
     Raises:
         InvalidInput: `missing_file`, `empty_file`, `unreadable`, `corrupt_stream`.
@@ -35,8 +44,10 @@ def opened(path: Path) -> Iterator[InputContainer]:
     options = {
         "protocol_whitelist": PROTOCOLS,
         "format_whitelist": DEMUXERS,
-        "max_pixels": str(_MAX_PIXELS_AT_OPEN),
+        "max_pixels": str(MAX_PIXELS),
     }
+    if not decoders:
+        options["codec_whitelist"] = "none"
     try:
         # The prefix keeps a name such as "concat:a|b" or "http:" from being read as a protocol.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
@@ -49,6 +60,20 @@ def opened(path: Path) -> Iterator[InputContainer]:
             raise InvalidInput("corrupt_stream", f"{path}: {error.strerror}") from None
 
 
+def packets_of(container: InputContainer, path: Path) -> Iterator[MediaPacket]:
+    """The packets of all streams in the order of the file, with the empty ones at the end that flush the decoders.
+
+    All streams, even if one is wanted: a file that ends early may be cut in the packet of another.
+
+    Raises:
+        InvalidInput: `truncated` at a packet that is cut off.
+    """
+    for packet in container.demux():
+        if packet.is_corrupt:
+            raise InvalidInput("truncated", f"{path} ends in the middle of a packet")
+        yield packet
+
+
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
     """The first video stream that is not a cover picture, set to decode on one thread.
 
@@ -58,6 +83,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             _decode_on_one_thread(stream, path)
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             return stream
     raise InvalidInput("no_video_stream", f"{path} has no video stream")
 

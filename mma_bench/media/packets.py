@@ -6,10 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from av.packet import Packet
-
 from mma_bench.errors import InvalidInput
-from mma_bench.media.demux import audio_stream, opened, video_stream
+from mma_bench.media.demux import MediaPacket, audio_stream, opened, packets_of, video_stream
 
 Kind: TypeAlias = Literal["video", "audio"]
 
@@ -21,8 +19,10 @@ class PayloadHash:
         self._hash = hashlib.sha256()
         self.packets = 0
 
-    def add(self, packet: Packet) -> None:
-        """Take the next packet in decoding order."""
+    def add(self, packet: MediaPacket) -> None:
+        """Take the next packet in decoding order; the empty one that ends a stream does not count."""
+        if not packet.size:
+            return
         self._hash.update(packet.size.to_bytes(8, "big"))
         self._hash.update(packet)
         self.packets += 1
@@ -32,7 +32,7 @@ class PayloadHash:
         return self._hash.hexdigest()
 
 
-def packets(path: Path, kind: Kind) -> Iterator[Packet]:
+def packets(path: Path, kind: Kind) -> Iterator[MediaPacket]:
     """The packets of the first video or audio stream in decoding order, without the empty one that ends it.
 
     Raises:
@@ -40,8 +40,8 @@ def packets(path: Path, kind: Kind) -> Iterator[Packet]:
     """
     with opened(path) as container:
         stream = video_stream(container, path) if kind == "video" else audio_stream(container, path)
-        for packet in container.demux(stream):
-            if packet.size:
+        for packet in packets_of(container, path):
+            if packet.size and packet.stream.index == stream.index:
                 yield packet
 
 

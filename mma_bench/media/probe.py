@@ -6,6 +6,7 @@ from pathlib import Path
 
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 
@@ -21,6 +22,7 @@ class Probe:
 
     Attributes:
         duration_s: Length of the longest stream in seconds; None if the header does not say.
+        container: FFmpeg's names of the container, e.g. `mov,mp4,m4a,3gp,3g2,mj2`.
         width: Coded width in pixels.
         height: Coded height in pixels.
         fps: Mean frames per second; None if the header does not say.
@@ -33,6 +35,7 @@ class Probe:
     """
 
     duration_s: float | None
+    container: str
     width: int
     height: int
     fps: float | None
@@ -73,6 +76,7 @@ def probe(
             raise InvalidInput("too_long", f"{path} lasts {duration_s:.1f} s, allowed are {max_seconds:g} s")
         return Probe(
             duration_s=duration_s,
+            container=container.format.name,
             width=width,
             height=height,
             fps=float(video.average_rate) if video.average_rate else None,
@@ -91,6 +95,7 @@ def _is_rotated(container: InputContainer, video: VideoStream) -> bool:
         frame = next(container.decode(video), None)
     except FFmpegError:
         return False  # a damaged first frame is for the full decoding to report
-    if frame is None or SideDataType.DISPLAYMATRIX not in {data.type for data in frame.side_data}:
-        return False
-    return struct.unpack("=9i", bytes(frame.side_data[SideDataType.DISPLAYMATRIX])) != _UPRIGHT
+    for data in frame.side_data if frame is not None else ():
+        if isinstance(data, SideData) and data.type is SideDataType.DISPLAYMATRIX:
+            return struct.unpack("=9i", bytes(data)) != _UPRIGHT
+    return False

@@ -1,0 +1,268 @@
+"""Stage `normalise`: acquired clips in, clips of the benchmark's length and geometry out, with their decoded facts.
+
+Every clip that leaves is MP4 with H.264 (yuv420p, upright, constant frame rate) and AAC, so that the sound packets of
+any clip can be laid under the picture packets of any other. Sample rate and channels stay the source's own.
+
+- **test**: native geometry, at most `clip_s` long. A clip that is already all this is copied packet by packet
+  (`copyable` says when), any other is re-encoded.
+- **train** (appendix C): exactly `clip_s` long, a square of `train_size` pixels by cover-scaling and centre crop,
+  always re-encoded; shorter clips are refused.
+
+A clip of `clip_s` holds the frames and the AAC packets that begin before `clip_s`: at 29.97 frames/s, 10 s are 300
+frames (10.01 s), and sound lasts up to one packet longer. A train clip that lacks one frame of this is complete: its
+last frame is shown twice. Sound that goes on after the picture is cut; a train clip's missing end of the sound is
+filled with silence.
+
+Why a clip may be refused, beside the reasons in `mma_bench.media`:
+
+| reason | meaning |
+|---|---|
+| `truncated` | a packet is cut off, or less decodes than the header promises |
+| `no_frames`, `no_audio_samples` | the file is well formed, but nothing is shown or heard within `clip_s` |
+| `single_frame` | a still picture |
+| `too_short` | test: under `min_test_s`; train: under `clip_s` |
+| `late_start` | sight begins more than 0.5 s after sound, or the other way round |
+| `audio_too_short` | under 90 % of the picture has sound: of the rest neither sound nor silence can be asked |
+| `silent` | quieter than `min_rms_dbfs` |
+| `encode_timed_out` | FFmpeg computed for ten minutes |
+"""
+
+import math
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.config import NormaliseParams, Params
+from mma_bench.errors import ConfigError, InvalidInput
+from mma_bench.executor import Task, run
+from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
+from mma_bench.ledger import Entry
+from mma_bench.media.encode import Shape, encode
+from mma_bench.media.facts import media_facts
+from mma_bench.media.packets import packet_sha256
+from mma_bench.media.probe import Probe, probe
+from mma_bench.media.remux import remux
+from mma_bench.media.timeline import Timeline, timeline
+from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, OUTCOME, Split
+from mma_bench.tables import from_rows, read_table, write_table
+
+VERSION = 1  # of this stage's rules and of mma_bench.media: a new one makes every clip again
+MAX_FPS = 60  # more frames add bytes, not evidence
+MIN_AUDIO_SHARE = Fraction(9, 10)
+MAX_LATE_START_S = 0.5
+HEADER_TOLERANCE_S = 0.5  # the headers of cut files are wrong by some frames
+_SAME_START_S = 0.1  # sight and sound that begin further apart are brought together by re-encoding
+_MAX_PRIMING_S = 0.2  # sound hidden before the start: two packets of AAC at 11,025 Hz
+_ROUNDING_S = 0.002  # some containers round times to 1 ms
+
+
+def main(params: Params) -> None:
+    """Normalise every acquired clip."""
+    acquired = read_table(layout.ACQUIRED, ACQUIRED).filter(pl.col("status") == "ok").sort("split", "clip_id")
+    clips = acquired.rows(named=True)
+    settings = params.normalise
+    encoder = encoder_version()
+    tasks = [task_of(clip, settings, encoder) for clip in clips]
+    entries = run(
+        tasks,
+        partial(normalise_clip, settings),
+        layout.ledger("normalise"),
+        workers=params.workers,
+        title="normalise",
+    )
+    table = table_of(clips, entries)
+    kept = [Path(path) for path in table["path"].drop_nulls()]
+    remove_strays(layout.NORMALISED_CLIPS, kept)
+    write_table(table, layout.NORMALISED, NORMALISED, ["split", "clip_id"])
+    write_json(layout.metrics("normalise"), counts_of(table))
+
+
+def encoder_version() -> str:
+    """First line of `ffmpeg -version`: another encoder writes other bytes.
+
+    Raises:
+        ConfigError: FFmpeg is not installed.
+    """
+    if shutil.which("ffmpeg") is None:
+        raise ConfigError("the program ffmpeg is not on PATH", mend="install it; on Debian: apt-get install ffmpeg")
+    answer = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True)
+    return answer.stdout.splitlines()[0]
+
+
+def task_of(clip: Mapping[str, Any], settings: NormaliseParams, encoder: str) -> Task:
+    """The clip's work, with a fingerprint of all that its result depends on."""
+    payload = {name: clip[name] for name in ("clip_id", "split", "path")}
+    return Task(
+        key=f"{clip['split']}/{clip['clip_id']}",
+        fingerprint=fingerprint(VERSION, encoder, settings.model_dump(), payload, clip["sha256"]),
+        payload=payload,
+    )
+
+
+def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write one clip and measure what was written.
+
+    Returns:
+        `path`, `sha256` and the keys of `mma_bench.schema.FACTS`.
+
+    Raises:
+        InvalidInput: See the table above.
+    """
+    source, split = Path(payload["path"]), Split(payload["split"])
+    target = clip_path(layout.NORMALISED_CLIPS / split, payload["clip_id"])
+    header = probe(source, max_pixels=settings.max_pixels, max_seconds=settings.max_source_s)
+    times = timeline(source, settings.clip_s)
+    check_source(source, split, times, header, settings)
+    with atomic_path(target) as beside:
+        if split is Split.TEST and copyable(header, times):
+            packets = remux(source, beside, min(settings.clip_s, float(times.video_end_s)))
+            facts = facts_of(beside, target)
+            check_copied(source, facts, packets)
+        else:
+            shape = shape_of(split, header, times, settings)
+            encode(source, beside, shape)
+            facts = facts_of(beside, target)
+            if split is Split.TRAIN and facts["frames"] < shape.frames:
+                raise InvalidInput("too_short", f"{source} gives {facts['frames']} frames, needed are {shape.frames}")
+        check_written(source, split, facts, times, settings)
+        sha256 = file_sha256(beside)
+    return {"path": target.as_posix(), "sha256": sha256, **facts}
+
+
+def check_source(source: Path, split: Split, times: Timeline, header: Probe, settings: NormaliseParams) -> None:
+    """Refuse what its packets already show to be unfit, before anything is encoded.
+
+    Raises:
+        InvalidInput: `truncated`, `late_start`, `too_short`, `audio_too_short`.
+    """
+    clip_s = settings.clip_s
+    promised_s, found_s = header.duration_s or 0.0, float(max(times.video_end_s, times.audio_end_s))
+    if found_s < min(promised_s, clip_s) - HEADER_TOLERANCE_S:
+        raise InvalidInput("truncated", f"{source}: the header promises {promised_s:.2f} s, it has {found_s:.2f} s")
+    late_s = float(max(times.video_start_s, times.audio_start_s))
+    if late_s > MAX_LATE_START_S:
+        raise InvalidInput("late_start", f"{source}: one stream begins {late_s:.2f} s after the other")
+    needed_s = settings.min_test_s if split is Split.TEST else clip_s - float(1 / times.fps) - _ROUNDING_S
+    if times.video_end_s < needed_s:
+        raise InvalidInput(
+            "too_short", f"{source} shows {float(times.video_end_s):.3f} s, {split} clips need {needed_s:.3f} s"
+        )
+    sound_s, picture_s = times.audio_end_s - times.audio_start_s, min(times.video_end_s, Fraction(clip_s))
+    if sound_s < MIN_AUDIO_SHARE * picture_s:
+        raise InvalidInput("audio_too_short", f"{source}: {float(sound_s):.2f} s of sound for {float(picture_s):.2f} s")
+
+
+def copyable(header: Probe, times: Timeline) -> bool:
+    """Whether a test clip already is what this stage would make of it, so that its packets can stay untouched."""
+    return (
+        "mp4" in header.container.split(",")
+        and (header.video_codec, header.pixel_format, header.audio_codec) == ("h264", "yuv420p", "aac")
+        and not header.rotated
+        and header.channels <= 2
+        and times.constant_rate
+        and not times.continues
+        and times.hidden_frames == 0
+        and times.hidden_audio_s <= _MAX_PRIMING_S
+        and max(abs(times.start_s), times.video_start_s, times.audio_start_s) <= _SAME_START_S
+    )
+
+
+def shape_of(split: Split, header: Probe, times: Timeline, settings: NormaliseParams) -> Shape:
+    """What to encode the clip to."""
+    fps = (times.fps if times.constant_rate else times.usual_fps).limit_denominator(1001)
+    if header.fps is not None and abs(header.fps / fps - 1) < 0.02:
+        fps = Fraction(header.fps).limit_denominator(1001)  # 30000/1001 even if the container rounds times
+    fps = min(fps, Fraction(MAX_FPS))
+    is_train = split is Split.TRAIN
+    seconds = settings.clip_s if is_train else min(settings.clip_s, float(times.video_end_s))
+    return Shape(
+        fps=fps,
+        frames=frames_within(seconds, fps),
+        seconds=seconds,
+        square=settings.train_size if is_train else None,
+        fill=is_train,
+        sample_rate=header.sample_rate,
+        channels=header.channels,
+    )
+
+
+def frames_within(seconds: float, fps: Fraction) -> int:
+    """How many frames begin before `seconds`."""
+    return math.ceil(Fraction(seconds).limit_denominator(1_000_000) * fps)
+
+
+def facts_of(beside: Path, target: Path) -> dict[str, Any]:
+    """The facts of a file under its temporary name; errors name the clip's own path, the same on every run."""
+    try:
+        return media_facts(beside)
+    except InvalidInput as error:
+        raise InvalidInput(error.reason, error.detail.replace(str(beside), str(target))) from None
+
+
+def check_copied(source: Path, facts: Mapping[str, Any], audio_packets: int) -> None:
+    """See that the packets written are the packets read.
+
+    Raises:
+        InvalidInput: `remux_differs`.
+    """
+    read = {
+        "video_sha256": packet_sha256(source, "video"),
+        "audio_sha256": packet_sha256(source, "audio", first=audio_packets),
+    }
+    for name, sha256 in read.items():
+        if facts[name] != sha256:
+            raise InvalidInput("remux_differs", f"{source}: copied packets have {name} {facts[name]}, read {sha256}")
+
+
+def check_written(
+    source: Path, split: Split, facts: Mapping[str, Any], times: Timeline, settings: NormaliseParams
+) -> None:
+    """Refuse what decoding shows to be unfit.
+
+    Raises:
+        InvalidInput: `truncated`, `too_short`, `silent`.
+    """
+    seen_s, announced_s = facts["video_duration_s"], min(float(times.video_end_s), settings.clip_s)
+    if seen_s < announced_s - HEADER_TOLERANCE_S:
+        raise InvalidInput("truncated", f"{source} announces {announced_s:.2f} s of picture, {seen_s:.2f} s decode")
+    if split is Split.TEST and seen_s < settings.min_test_s:
+        raise InvalidInput(
+            "too_short", f"{source} decodes to {seen_s:.3f} s, test clips need {settings.min_test_s:g} s"
+        )
+    if facts["rms_dbfs"] < settings.min_rms_dbfs:
+        raise InvalidInput(
+            "silent", f"{source} has {facts['rms_dbfs']:.1f} dBFS, the least allowed is {settings.min_rms_dbfs:g}"
+        )
+
+
+def table_of(clips: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> pl.DataFrame:
+    """One row of `mma_bench.schema.NORMALISED` per clip; `entries` in the order of `clips`."""
+    rows = [
+        {name: clip[name] for name in IDENTITY}
+        | {name: entry[name] for name in OUTCOME}
+        | (entry["result"] if entry["status"] == "ok" else {})
+        for clip, entry in zip(clips, entries, strict=True)
+    ]
+    return from_rows(rows, NORMALISED).sort("split", "clip_id")
+
+
+def counts_of(table: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Per split: clips in, refused by reason, ok. The parts add up to `in`."""
+    counts = {}
+    for split in Split:
+        rows = table.filter(pl.col("split") == split)
+        reasons = Counter(rows.filter(pl.col("status") != "ok")["reason"])
+        counts[str(split)] = {
+            "in": rows.height,
+            **{reason: reasons[reason] for reason in sorted(reasons)},
+            "ok": rows.height - reasons.total(),
+        }
+    return counts

@@ -1,0 +1,144 @@
+"""Re-encodes a clip to H.264 yuv420p and AAC in MP4, through the FFmpeg program: the same bytes on every run.
+
+One thread, bit-exact scaling and muxing, no metadata. FFmpeg stops at the first damaged packet or frame instead of
+hiding it.
+"""
+
+import re
+import resource
+import signal
+import subprocess
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from mma_bench.errors import InvalidInput, Retryable
+from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS
+
+CPU_LIMIT_S = 600  # a 10 s clip takes 1 to 20 s
+_WALL_LIMIT_S = 6 * CPU_LIMIT_S
+_STOPPED_FROM_OUTSIDE = frozenset({255, -signal.SIGKILL, -signal.SIGXCPU, -signal.SIGTERM, -signal.SIGINT})
+_SCALER = "bicubic+accurate_rnd+full_chroma_int+bitexact"
+_CRF = 18  # visually lossless
+_AUDIO_BITS_PER_S = 128_000
+# The rates that AAC and every reader of it know; others are brought to the usual one.
+_SAMPLE_RATES = frozenset({16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
+_USUAL_SAMPLE_RATE = 44_100
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the written clip is to be.
+
+    Attributes:
+        fps: Constant frames per second.
+        frames: At most this many.
+        seconds: Sound up to here.
+        square: Side of a square picture (cover-scale and centre crop), in pixels; None keeps the picture as it is, but
+            for an odd last row or column, which yuv420p cannot have.
+        fill: Whether a missing last frame is repeated and missing sound is padded with silence.
+        sample_rate: Of the source, in Hz.
+        channels: Of the source.
+    """
+
+    fps: Fraction
+    frames: int
+    seconds: float
+    square: int | None
+    fill: bool
+    sample_rate: int
+    channels: int
+
+
+def encode(source: Path, target: Path, shape: Shape) -> None:
+    """Write `source` to `target` in the given shape.
+
+    Raises:
+        InvalidInput: `corrupt_stream` if FFmpeg meets damage, `encode_timed_out` after 600 s of computing.
+        Retryable: `encoder_stopped` if FFmpeg was killed from outside or did not end within an hour.
+    """
+    spent_before = _children_cpu_s()
+    try:
+        run = subprocess.run(
+            command(source, target, shape),
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_WALL_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Retryable("encoder_stopped", f"{source}: FFmpeg did not end within {_WALL_LIMIT_S} s") from None
+    if run.returncode in _STOPPED_FROM_OUTSIDE:
+        # FFmpeg's own limit ends it by a signal, like anything else that stops it from outside.
+        if _children_cpu_s() - spent_before >= CPU_LIMIT_S:
+            raise InvalidInput("encode_timed_out", f"{source}: not encoded within {CPU_LIMIT_S} s of computing")
+        raise Retryable("encoder_stopped", f"{source}: FFmpeg was stopped by a signal (status {run.returncode})")
+    if run.returncode:
+        raise InvalidInput("corrupt_stream", f"{source}: {_first_complaint(run.stderr)}")
+
+
+def _children_cpu_s() -> float:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+
+
+def command(source: Path, target: Path, shape: Shape) -> list[str]:
+    """FFmpeg's argument list."""
+    given = ffmpeg.input(
+        f"file:{source}",
+        protocol_whitelist=PROTOCOLS,
+        format_whitelist=DEMUXERS,
+        max_pixels=MAX_PIXELS,
+        err_detect="explode",
+        threads=1,
+    )
+    picture = given["V:0"].filter("fps", fps=str(shape.fps), start_time=0)
+    if shape.square is not None:
+        # The square's centre first, then the scaling: the same picture as scaling first, whatever the shape of the
+        # source, and a source of 8×4096 pixels does not grow to 2 million rows. `sar` is the shape of a pixel.
+        picture = picture.filter("crop", w="min(iw,ih/sar)", h="min(ih,iw*sar)")
+        picture = _scaled(picture, w=shape.square, h=shape.square).filter("setsar", 1)
+    else:
+        picture = _scaled(picture.filter("crop", w="trunc(iw/2)*2", h="trunc(ih/2)*2"))
+    sound = given["a:0"].filter("aresample", **{"async": 1, "first_pts": 0})  # gaps become silence
+    if shape.fill:
+        picture = picture.filter("tpad", stop=1, stop_mode="clone")
+        sound = sound.filter("apad")
+    # Cut by filters: the option -frames:v would also drop the last packet of the sound.
+    output = ffmpeg.output(
+        picture.filter("trim", end_frame=shape.frames).filter("format", "yuv420p"),
+        sound.filter("atrim", duration=shape.seconds),
+        f"file:{target}",
+        format="mp4",
+        vcodec="libx264",
+        acodec="aac",
+        preset="fast",
+        crf=_CRF,
+        pix_fmt="yuv420p",
+        audio_bitrate=_AUDIO_BITS_PER_S,
+        ar=shape.sample_rate if shape.sample_rate in _SAMPLE_RATES else _USUAL_SAMPLE_RATE,
+        ac=min(shape.channels, 2),
+        threads=1,
+        map_metadata=-1,
+        map_chapters=-1,
+        movflags="+faststart",
+        fflags="+bitexact",
+        **{"flags:v": "+bitexact", "flags:a": "+bitexact"},
+    )
+    arguments: list[str] = output.global_args(
+        "-y", "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror",
+        "-timelimit", str(CPU_LIMIT_S), "-filter_threads", "1", "-filter_complex_threads", "1",
+    ).compile()  # fmt: skip
+    return arguments
+
+
+def _scaled(picture: Any, **size: int) -> Any:
+    return picture.filter("scale", flags=_SCALER, out_range="tv", **size)
+
+
+def _first_complaint(stderr: bytes) -> str:
+    """FFmpeg's first line without the address of the object that says it, which differs from run to run."""
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else "FFmpeg stopped without a word"

@@ -1,0 +1,120 @@
+"""When the packets of a clip play: what decides whether it may be copied as it is, found without decoding."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from statistics import median_high
+from typing import TypeAlias
+
+from mma_bench.errors import InvalidInput
+from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
+
+Span: TypeAlias = tuple[Fraction, Fraction]  # begin and end in seconds
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Times in seconds from the file's start, up to the limit given to `timeline`.
+
+    Attributes:
+        start_s: The file's own start, which the other times count from.
+        frames: Video packets that are shown.
+        video_start_s: When the first frame shows.
+        video_end_s: When the last frame ends.
+        usual_frame_s: Median time between two frames.
+        longest_frame_s: Longest time between two frames.
+        audio_start_s: When the first sample sounds.
+        audio_end_s: When the last sample ends.
+        continues: Whether further frames show after the limit.
+        hidden_frames: Video packets that are decoded but not shown: a cut without re-encoding keeps the pictures since
+            the last key frame.
+        hidden_audio_s: Sound before the start that is decoded but not heard. The priming of an AAC encoder, about
+            0.02 s, is normal; more is the remains of a cut.
+    """
+
+    start_s: Fraction
+    frames: int
+    video_start_s: Fraction
+    video_end_s: Fraction
+    usual_frame_s: Fraction
+    longest_frame_s: Fraction
+    audio_start_s: Fraction
+    audio_end_s: Fraction
+    continues: bool
+    hidden_frames: int
+    hidden_audio_s: Fraction
+
+    @property
+    def fps(self) -> Fraction:
+        """Mean frames per second."""
+        return self.frames / (self.video_end_s - self.video_start_s)
+
+    @property
+    def usual_fps(self) -> Fraction:
+        """Frames per second where frames are as close as usual: what a variable rate has dropped frames of."""
+        return 1 / self.usual_frame_s
+
+    @property
+    def constant_rate(self) -> bool:
+        """Whether no frame stands half a frame longer than the mean (containers round times to 1 ms)."""
+        return self.longest_frame_s * self.fps <= Fraction(3, 2)
+
+
+def timeline(path: Path, seconds: float) -> Timeline:
+    """Read the packets' times of the first `seconds` of `path`.
+
+    Raises:
+        InvalidInput: `truncated`, `no_frames`, `no_audio_samples`, `single_frame`;
+            others: see the table in `mma_bench.media`.
+    """
+    shown: list[Span] = []
+    heard: list[Span] = []
+    continues, hidden_frames, hidden_audio_s = False, 0, Fraction(0)
+    limit = Fraction(seconds)
+    with opened(path) as container:
+        video, audio = video_stream(container, path), audio_stream(container, path)
+        start = Fraction(container.start_time or 0, 1_000_000)
+        unfinished = {video.index, audio.index}
+        for packet in packets_of(container, path):
+            if not packet.size or packet.pts is None or packet.stream.index not in (video.index, audio.index):
+                continue
+            begin = packet.pts * packet.time_base - start
+            end = begin + (packet.duration or 0) * packet.time_base
+            is_video = packet.stream.index == video.index
+            if packet.is_discard and is_video:
+                hidden_frames += 1
+            elif packet.is_discard:
+                hidden_audio_s = max(hidden_audio_s, -begin)
+            elif begin < limit and end > 0:
+                (shown if is_video else heard).append((max(begin, Fraction(0)), end))
+            elif begin >= limit:
+                continues |= is_video
+                if begin >= limit + 1:  # packets lie out of order, but by less than a second
+                    unfinished.discard(packet.stream.index)
+                    if not unfinished:
+                        break
+    if not shown:
+        raise InvalidInput("no_frames", f"{path} shows no frame in its first {seconds:g} s")
+    if not heard:
+        raise InvalidInput("no_audio_samples", f"{path} has no sound in its first {seconds:g} s")
+    if len(shown) == 1:
+        raise InvalidInput("single_frame", f"{path} shows a single frame in its first {seconds:g} s")
+    begins = sorted(begin for begin, _ in shown)
+    steps = [after - before for before, after in pairwise(begins)]
+    mean_s = (begins[-1] - begins[0]) / len(steps)
+    if mean_s == 0:
+        raise InvalidInput("corrupt_stream", f"{path}: its {len(shown)} frames all show at the same time")
+    return Timeline(
+        start_s=start,
+        frames=len(shown),
+        video_start_s=begins[0],
+        video_end_s=max(begins[-1] + mean_s, max(end for _, end in shown)),
+        usual_frame_s=median_high(steps) or mean_s,
+        longest_frame_s=max(steps),
+        audio_start_s=min(begin for begin, _ in heard),
+        audio_end_s=max(end for _, end in heard),
+        continues=continues,
+        hidden_frames=hidden_frames,
+        hidden_audio_s=hidden_audio_s,
+    )
