@@ -1,0 +1,177 @@
+"""Stage `acquire`: gets the clip of every candidate from the source that params.yaml names.
+
+In: `candidates.parquet`. Out: `data/acquired/<split>/<clip id>.<suffix>`, `acquired.parquet` with one row for every
+candidate of the chosen subsets (also for those that could not be had, with the reason), and `metrics/acquire.json`.
+
+Only what is cheap is looked at here, the size and the header, so that a download that cannot be used is not kept; what
+decoding shows (silence, no frames, too short) is for the stage `normalise`. How one clip is got is in `sources`.
+"""
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.builders.sources import ClipSource, Request, Segment, open_source
+from mma_bench.config import Params
+from mma_bench.errors import ConfigError, DataError, InvalidInput
+from mma_bench.executor import Payload, Task, run
+from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
+from mma_bench.ledger import Entry
+from mma_bench.media.probe import probe
+from mma_bench.schema import ACQUIRED, CANDIDATES, OUTCOME
+from mma_bench.tables import from_rows, read_table, write_table
+
+_VERSION = 1  # raise it when this stage takes or refuses a clip that it did not before
+
+
+def select(
+    candidates: pl.DataFrame, splits: Mapping[Literal["test", "train"], Sequence[str]], limit: int | None
+) -> pl.DataFrame:
+    """The candidates to get, with the column `split`, sorted by split and clip id.
+
+    Args:
+        candidates: Schema CANDIDATES.
+        splits: Split → the subsets that feed it.
+        limit: At most this many per split: those whose ids have the smallest hashes, so that a limit takes from all
+            parts of the list, and a larger one takes the same clips and more. None takes all.
+
+    Raises:
+        ConfigError: No subset is named, one has no candidates, or one is named twice.
+        DataError: Two of the candidates have the same clip id.
+    """
+    present = sorted(candidates["subset"].unique())
+    split_of: dict[str, str] = {}
+    for split, subsets in splits.items():
+        for subset in subsets:
+            if subset not in present:
+                raise ConfigError(
+                    f"acquire.splits.{split} names {subset!r}, which has no candidates",
+                    mend=f"name any of: {', '.join(present)}",
+                )
+            if subset in split_of:
+                raise ConfigError(
+                    f"acquire.splits names {subset!r} for {split_of[subset]} and again for {split}",
+                    mend="a subset feeds one split, once",
+                )
+            split_of[subset] = split
+    if not split_of:
+        raise ConfigError("acquire.splits names no subset", mend=f"name any of: {', '.join(present)}")
+    chosen = candidates.filter(pl.col("subset").is_in(list(split_of))).with_columns(
+        split=pl.col("subset").replace_strict(split_of, return_dtype=pl.String())
+    )
+    twice = chosen.filter(pl.col("clip_id").is_duplicated())
+    if twice.height:
+        raise DataError(f"{layout.CANDIDATES}: clip {twice['clip_id'][0]!r} is in two of the chosen subsets, or twice")
+    if limit is not None:
+        ranks = [hashlib.sha256(clip_id.encode()).hexdigest() for clip_id in chosen["clip_id"]]
+        order = pl.col("rank").rank("ordinal").over("split")
+        chosen = chosen.with_columns(rank=pl.Series(ranks, dtype=pl.String())).filter(order <= limit).drop("rank")
+    return chosen.sort("split", "clip_id")
+
+
+def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
+    """Fetch one clip and look at its header; runs in a worker.
+
+    Args:
+        payload: `request` (a `Request`), `split`, `clip_id`.
+        max_bytes: Larger files are refused.
+
+    Returns:
+        `path`, `sha256`, `bytes`, `source`, `licence`, `origin`, `note`.
+
+    Raises:
+        ClipError: See `Request.fetch` and `mma_bench.media`.
+    """
+    request: Request = payload["request"]
+    path = clip_path(layout.ACQUIRED_CLIPS / payload["split"], payload["clip_id"], request.suffix)
+    with atomic_path(path) as beside:
+        fetched = request.fetch(beside)
+        try:
+            probe(beside, max_bytes=max_bytes)
+        except InvalidInput as error:
+            # The file is about to go, and its name is another in each run: name where it came from.
+            raise InvalidInput(error.reason, error.detail.replace(str(beside), fetched.origin)) from None
+        size, sha256 = beside.stat().st_size, file_sha256(beside)
+    return {"path": str(path), "sha256": sha256, "bytes": size, **vars(fetched)}
+
+
+def tasks(selected: pl.DataFrame, source: ClipSource, max_bytes: int) -> list[Task]:
+    """One task per row of `selected`."""
+    made = []
+    for clip in selected.iter_rows(named=True):
+        request = source.request(Segment(clip["clip_id"], clip["video_id"], clip["start_s"], clip["end_s"]))
+        made.append(
+            Task(
+                key=clip["clip_id"],
+                fingerprint=fingerprint(_VERSION, clip["split"], request.revision, request.suffix, max_bytes),
+                payload={"request": request, "split": clip["split"], "clip_id": clip["clip_id"]},
+            )
+        )
+    return made
+
+
+def acquired(selected: pl.DataFrame, entries: Sequence[Entry], source: str) -> pl.DataFrame:
+    """The stage's table (schema ACQUIRED): the rows of `selected` with what came of each.
+
+    Args:
+        selected: From `select`.
+        entries: What the executor says of each row, in the same order.
+        source: For the rows of clips that could not be had.
+    """
+    rows = (
+        {**clip, "source": source, **{name: entry[name] for name in OUTCOME}, **entry["result"]}
+        for clip, entry in zip(selected.iter_rows(named=True), entries, strict=True)
+    )
+    return from_rows(list(rows), ACQUIRED)
+
+
+def funnel(table: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """By split: `in`, each reason with its count, `ok`; the latter add up to the first."""
+    counts = {}
+    for (split,), rows in sorted(table.group_by("split")):
+        reasons = Counter(rows.filter(pl.col("status") != "ok")["reason"].to_list())
+        counts[str(split)] = {"in": rows.height, **dict(sorted(reasons.items())), "ok": rows.height - reasons.total()}
+    return counts
+
+
+def main(params: Params) -> None:
+    """Run the stage."""
+    rule = params.acquire
+    selected = select(read_table(layout.CANDIDATES, CANDIDATES), rule.splits, rule.limit)
+    source = open_source(rule)
+    entries = run(
+        tasks(selected, source, rule.max_bytes),
+        partial(acquire_clip, max_bytes=rule.max_bytes),
+        layout.ledger("acquire"),
+        workers=params.workers,
+        title="acquire",
+    )
+    table = acquired(selected, entries, source.name)
+    clips = table.filter(pl.col("status") == "ok")
+    remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))
+    write_json(layout.metrics("acquire"), funnel(table))
+    write_table(table, layout.ACQUIRED, ACQUIRED, sort_by=["split", "clip_id"])
+    _tell_notes(entries)
+    if clips.is_empty():
+        reason, count = Counter(table["reason"].to_list()).most_common(1)[0]
+        example = table.filter(pl.col("reason") == reason)["detail"][0]
+        raise DataError(
+            f"acquire: none of {table.height} clips could be had, {count} for {reason}, e.g. {example}",
+            mend="correct acquire.source or acquire.folder in params.yaml, or acquire.splits if it names other clips",
+        )
+
+
+def _tell_notes(entries: Sequence[Entry]) -> None:
+    notes = [f"{entry['key']}: {entry['result']['note']}" for entry in entries if entry["result"].get("note")]
+    if notes:
+        print(
+            f"acquire: {len(notes)} clips with a note in {layout.ledger('acquire')}, the first is {notes[0]}",
+            file=sys.stderr,
+        )
