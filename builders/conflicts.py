@@ -1,0 +1,265 @@
+"""Conflicts: puts every aligned clip under each condition of Table 2.
+
+In: `aligned.parquet` and `pairs.parquet`. Out: `variants.parquet`, one row per clip under one condition, and the media
+of `misaligned`, `audio_removed` and `frames_zeroed`. In `misleading_caption` and `long_context` the conflict is in the
+prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, point at the aligned clip's own file.
+
+What a variant must carry (`base_video_sha256`, `source_audio_sha256`) is computed from its sources, what it does carry
+from the written file: the gate compares the two.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import polars as pl
+from mma_bench.builders import variants
+
+from mma_bench import layout
+from mma_bench.config import Params
+from mma_bench.errors import DataError, InvalidInput
+from mma_bench.executor import Task, run
+from mma_bench.files import clip_path, file_sha256, fingerprint, remove_strays, write_json
+from mma_bench.media.facts import media_facts
+from mma_bench.media.packets import packet_sha256
+from mma_bench.progress import Progress
+from mma_bench.schema import ALIGNED, FACTS, PAIRS, VARIANTS, Condition
+from mma_bench.tables import from_rows, read_table, write_table
+
+Row: TypeAlias = dict[str, Any]
+
+MEDIA_CONDITIONS: Final = (Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED)
+
+_KEPT: Final = ("split", "video_id", "start_s", "end_s", "label_ids", "source", "licence", "judge", "human_verified")
+
+
+def misleading_class(clip_id: str, class_name: str, classes: Sequence[str], seed: int) -> str:
+    """The class that the false caption of a clip names: any of `classes` but the clip's own, near-uniformly.
+
+    Rendezvous hashing: each class draws a number from (seed, clip, class) and the highest wins. So the caption of a
+    clip does not depend on other clips, and a new class takes over its even share of the captions and moves no other.
+
+    Raises:
+        ValueError: `classes` has no other class.
+    """
+    others = sorted(set(classes) - {class_name})
+    return max(others, key=lambda name: _hash(seed, "caption", clip_id, name))
+
+
+def context_seed(clip_id: str, seed: int) -> int:
+    """The seed of a clip's long irrelevant context: 0 to 2^63 - 1."""
+    return _hash(seed, "context", clip_id) >> 1
+
+
+def plan(
+    aligned: pl.DataFrame, pairs: pl.DataFrame, conditions: Mapping[str, Sequence[Condition]], seed: int
+) -> list[Row]:
+    """The rows of the table of variants without outcome, file and facts, in the table's order.
+
+    Args:
+        aligned: Schema ALIGNED.
+        pairs: Schema PAIRS.
+        conditions: The conditions of each split.
+        seed: Of captions and contexts.
+
+    Raises:
+        DataError: A pair names a clip that its split does not have, or a split that needs false captions has only
+            one class.
+    """
+    rows: list[Row] = []
+    for split, wanted in conditions.items():
+        clips = {row["clip_id"]: row for row in aligned.filter(pl.col("split") == split).iter_rows(named=True)}
+        classes = sorted({clip["class_name"] for clip in clips.values()})
+        if Condition.MISLEADING_CAPTION in wanted and len(classes) == 1:
+            raise DataError(
+                f"{layout.ALIGNED}: all clips of split {split!r} are {classes[0]}, no caption can mislead",
+                mend=f"acquire clips of other classes, or take misleading_caption out of conflicts.conditions.{split}",
+            )
+        for condition in wanted:
+            if condition == Condition.MISALIGNED:
+                split_pairs = pairs.filter(pl.col("split") == split).iter_rows(named=True)
+                rows += [_misaligned(pair, clips) for pair in split_pairs]
+            else:
+                rows += [_single(condition, clip, classes, seed) for clip in clips.values()]
+    return sorted(rows, key=lambda row: (row["split"], row["condition"], row["id"]))
+
+
+def make_variant(payload: Mapping[str, Any]) -> Row:
+    """Write one variant and read its facts back.
+
+    Args:
+        payload: `condition`; `base` and, if misaligned, `donor` as `_source` gives them; `id` and `folder` of the file
+            to write; `slack_s`, by how much (in seconds) the donor's sound may end before the base's picture.
+
+    Returns:
+        `path`, `sha256`, the facts of the written file, and the packet hashes that the sources promise.
+
+    Raises:
+        InvalidInput: A source is missing, changed or broken; names it.
+    """
+    out = clip_path(Path(payload["folder"]), payload["id"])
+    base = _checked(payload["base"])
+    promised_audio = None
+    if payload["condition"] == Condition.MISALIGNED:
+        donor = _checked(payload["donor"])
+        taken = variants.misalign(base, donor, out, slack_s=payload["slack_s"])
+        promised_audio = packet_sha256(donor, "audio", first=taken)
+    elif payload["condition"] == Condition.AUDIO_REMOVED:
+        variants.remove_audio(base, out)
+    else:
+        variants.zero_frames(base, out)
+        promised_audio = packet_sha256(base, "audio")
+    return {
+        "path": out.as_posix(),
+        "sha256": file_sha256(out),
+        **media_facts(out),
+        "base_video_sha256": packet_sha256(base, "video"),
+        "source_audio_sha256": promised_audio,
+    }
+
+
+def main(params: Params) -> None:
+    """Run the stage."""
+    aligned = read_table(layout.ALIGNED, ALIGNED)
+    pairs = read_table(layout.PAIRS, PAIRS)
+    conditions = {str(split): wanted for split, wanted in params.conflicts.conditions.items()}
+    rows = plan(aligned, pairs, conditions, params.conflicts.seed)
+    clips = {(clip["split"], clip["clip_id"]): clip for clip in aligned.iter_rows(named=True)}
+    found = _found(clips.values())
+
+    made = [row for row in rows if row["condition"] in MEDIA_CONDITIONS]
+    tasks = [_task(row, clips, found, params.pair.slack_s) for row in made]
+    entries = run(tasks, make_variant, layout.ledger("conflicts"), workers=params.workers, title="conflicts")
+    for row, entry in zip(made, entries, strict=True):
+        row.update({key: entry[key] for key in ("status", "reason", "detail")}, **entry["result"])
+    for row in rows:
+        if row["condition"] not in MEDIA_CONDITIONS:
+            row.update(_pointed(clips[row["split"], row["base_id"]], found))
+
+    remove_strays(layout.VARIANT_CLIPS, [Path(row["path"]) for row in made if row["status"] == "ok"])
+    layout.VARIANT_CLIPS.mkdir(parents=True, exist_ok=True)
+    write_table(from_rows(rows, VARIANTS), layout.VARIANTS, VARIANTS, sort_by=["split", "condition", "id"])
+    write_json(layout.metrics("conflicts"), _metrics(rows))
+
+
+def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int) -> Row:
+    clip_id, name = clip["clip_id"], clip["class_name"]
+    row = {
+        "id": f"{clip_id}.{condition}",
+        "condition": str(condition),
+        "base_id": clip_id,
+        "visual_class": name,
+        "audio_class": name,
+        **{key: clip[key] for key in _KEPT},
+    }
+    if condition == Condition.MISLEADING_CAPTION:
+        row["caption"] = misleading_class(clip_id, name, classes, seed)
+    if condition == Condition.LONG_CONTEXT:
+        row["context_seed"] = context_seed(clip_id, seed)
+    return row
+
+
+def _misaligned(pair: Row, clips: Mapping[str, Row]) -> Row:
+    for clip_id in (pair["base_id"], pair["donor_id"]):
+        if clip_id not in clips:
+            raise DataError(
+                f"{layout.PAIRS}: {clip_id} is no aligned clip of split {pair['split']!r}",
+                mend="run `mma-bench build pair`, or `dvc repro`",
+            )
+    base, donor = clips[pair["base_id"]], clips[pair["donor_id"]]
+    return {
+        "id": f"{pair['base_id']}.{Condition.MISALIGNED}.{pair['donor_id']}",
+        "condition": str(Condition.MISALIGNED),
+        "base_id": pair["base_id"],
+        "donor_id": pair["donor_id"],
+        "visual_class": base["class_name"],
+        "audio_class": donor["class_name"],
+        "class_distance": pair["class_distance"],
+        **{key: base[key] for key in _KEPT},
+        **{key: _of_both(base[key], donor[key]) for key in ("source", "licence", "judge")},
+        "human_verified": base["human_verified"] and donor["human_verified"],
+    }
+
+
+def _of_both(of_base: str, of_donor: str) -> str:
+    return of_base if of_base == of_donor else f"video: {of_base}; audio: {of_donor}"
+
+
+def _found(clips: Collection[Row]) -> dict[str, str | None]:
+    """SHA-256 of each aligned clip's file as it is now, None if it is missing."""
+    found: dict[str, str | None] = {}
+    with Progress("conflicts: reading sources", len(clips)) as progress:
+        for clip in clips:
+            path = Path(clip["path"])
+            found[path.as_posix()] = file_sha256(path) if path.is_file() else None
+            progress.advance()
+    return found
+
+
+def _source(clip: Row, found: Mapping[str, str | None]) -> Row:
+    path = Path(clip["path"]).as_posix()
+    return {"clip_id": clip["clip_id"], "path": path, "sha256": clip["sha256"], "found": found[path]}
+
+
+def _checked(source: Mapping[str, Any]) -> Path:
+    """The source's path, if its file is the one that the table of aligned clips speaks of."""
+    if source["found"] is None:
+        raise InvalidInput("source_missing", f"{source['path']}, the file of clip {source['clip_id']}, does not exist")
+    if source["found"] != source["sha256"]:
+        raise InvalidInput(
+            "source_changed",
+            f"{source['path']}, the file of clip {source['clip_id']}, has SHA-256 {source['found'][:12]}…, "
+            f"{layout.ALIGNED} says {source['sha256'][:12]}…",
+        )
+    return Path(source["path"])
+
+
+def _task(row: Row, clips: Mapping[tuple[str, str], Row], found: Mapping[str, str | None], slack_s: float) -> Task:
+    payload = {
+        "id": row["id"],
+        "condition": row["condition"],
+        "folder": (layout.VARIANT_CLIPS / row["split"] / row["condition"]).as_posix(),
+        "base": _source(clips[row["split"], row["base_id"]], found),
+    }
+    if row["condition"] == Condition.MISALIGNED:
+        payload |= {"donor": _source(clips[row["split"], row["donor_id"]], found), "slack_s": slack_s}
+    # What was found is in it, so that a variant refused for its source is tried again once the source is back.
+    return Task(_key(row), fingerprint(variants.VERSION, version("av"), list(FACTS), payload), payload)
+
+
+def _key(row: Row) -> str:
+    return f"{row['split']}/{row['id']}"
+
+
+def _pointed(clip: Row, found: Mapping[str, str | None]) -> Row:
+    """Outcome, file and facts of a row that points at the aligned clip itself."""
+    try:
+        _checked(_source(clip, found))
+    except InvalidInput as error:
+        return {"status": error.status, "reason": error.reason, "detail": error.detail}
+    return {
+        "status": "ok",
+        "reason": "",
+        "detail": "",
+        **{key: clip[key] for key in ("path", "sha256", *FACTS)},
+        "base_video_sha256": clip["video_sha256"],
+        "source_audio_sha256": clip["audio_sha256"],
+    }
+
+
+def _metrics(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    """Variants by split: how many were planned, refused by which reason, and made."""
+    metrics = {}
+    for split in sorted({row["split"] for row in rows}):
+        reasons = Counter(row["reason"] or row["status"] for row in rows if row["split"] == split)
+        made = reasons.pop("ok", 0)
+        metrics[split] = {"in": made + reasons.total(), **dict(sorted(reasons.items())), "ok": made}
+    return metrics
+
+
+def _hash(*parts: object) -> int:
+    """64 bits that depend on nothing but `parts` (Python's own hash differs from process to process)."""
+    return int.from_bytes(hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,416 @@
+"""Media promises, checked on the written files by means of this test's own: payloads, times, decoded frames, sound."""
+
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mma_bench.builders.variants import misalign, remove_audio, zero_frames
+
+from mma_bench.errors import InvalidInput
+from tests.clips import cut_off, make
+
+TIME_BASE = Fraction(1, 15360)
+TICKS = 512  # of a frame at 30 frames/s
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What to encode.
+
+    Attributes:
+        begins: When each frame begins, in 1/15360 s.
+        sound_s: Length of the sound in seconds; it begins at 0.
+        seed: Of the noise that is seen and heard.
+    """
+
+    begins: tuple[int, ...] = tuple(range(0, 30 * TICKS, TICKS))
+    size: tuple[int, int] = (64, 64)
+    b_frames: int = 2
+    rate: int = 44100
+    layout: str = "stereo"
+    sound_s: float = 1.0
+    codecs: tuple[str | None, str | None] = ("libx264", "aac")
+    seed: int = 0
+
+
+def write(path: Path, clip: Clip) -> Path:
+    noise = np.random.default_rng(clip.seed)
+    video_codec, audio_codec = clip.codecs
+    with av.open(str(path), "w", format="mp4") as container:
+        tracks: list[Any] = []
+        if video_codec:
+            video = container.add_stream(video_codec, options={"g": "8", "bf": str(clip.b_frames), "threads": "1"})
+            video.width, video.height = clip.size
+            video.pix_fmt = "yuv420p" if not any(side % 2 for side in clip.size) else "yuv444p"
+            video.codec_context.time_base = video.time_base = TIME_BASE
+            tracks.append(video)
+        if audio_codec:
+            audio = container.add_stream(audio_codec, rate=clip.rate, layout=clip.layout)
+            tracks.append(audio)
+        container.start_encoding()
+        ends = (*clip.begins[1:], clip.begins[-1] + TICKS)
+        lasting = {begin: end - begin for begin, end in zip(clip.begins, ends, strict=True)}
+
+        def mux(packets: list[Any]) -> None:
+            for packet in packets:
+                if video_codec and packet.stream is video:
+                    packet.duration = lasting[packet.pts]
+                container.mux(packet)
+
+        if video_codec:
+            for begin in clip.begins:
+                picture = noise.integers(0, 256, (clip.size[1], clip.size[0], 3), np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                frame.pts, frame.time_base = begin, TIME_BASE
+                mux(video.encode(frame))
+        if audio_codec:
+            size = audio.codec_context.frame_size
+            for start in range(0, round(clip.sound_s * clip.rate), size):
+                count = min(size, round(clip.sound_s * clip.rate) - start)
+                block = noise.uniform(-0.5, 0.5, (audio.codec_context.channels, count)).astype(np.float32)
+                frame = av.AudioFrame.from_ndarray(block, "fltp", clip.layout)
+                frame.pts, frame.sample_rate = start, clip.rate
+                mux(audio.encode(frame))
+        for track in tracks:
+            mux(track.encode(None))
+    return path
+
+
+def payloads(path: Path, kind: str) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(**{kind: 0}) if packet.size]
+
+
+def ends(path: Path) -> list[Fraction]:
+    """When the last frame and the last sample end, in seconds, as the packets say (an edit list may round up)."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+        kinds = [[p for p in packets if p.stream.type == kind] for kind in ("video", "audio")]
+        last = [max(packets, key=lambda packet: packet.pts) for packets in kinds]
+        return [(packet.pts + packet.duration) * packet.time_base for packet in last]
+
+
+def times(path: Path, kind: str) -> list[tuple[Fraction, Fraction]]:
+    """Presentation and decoding time of each packet in seconds."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(**{kind: 0}) if packet.size]
+        return [(packet.pts * packet.time_base, packet.dts * packet.time_base) for packet in packets]
+
+
+def pictures(path: Path) -> list[tuple[Fraction, npt.NDArray[np.uint8]]]:
+    """When each decoded frame is presented, in seconds, and its planes as coded."""
+    with av.open(str(path)) as container:
+        return [(frame.pts * frame.time_base, frame.to_ndarray()) for frame in container.decode(video=0)]
+
+
+def sound(path: Path) -> tuple[Fraction, npt.NDArray[np.float32]]:
+    """When the first decoded sample is presented, in seconds, and all samples [channels, n]."""
+    with av.open(str(path)) as container:
+        blocks = list(container.decode(audio=0))
+        return blocks[0].pts * blocks[0].time_base, np.concatenate([block.to_ndarray() for block in blocks], axis=1)
+
+
+def header(path: Path) -> dict[str, Any]:
+    with av.open(str(path)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        return {
+            "size": (video.width, video.height),
+            "aspect": video.sample_aspect_ratio,
+            "begins": (video.start_time * video.time_base, audio.start_time * audio.time_base),
+            "sound": (audio.codec_context.sample_rate, audio.codec_context.layout.name),
+        }
+
+
+def assert_same_pictures(variant: Path, base: Path) -> None:
+    seen, expected = pictures(variant), pictures(base)
+    assert len(seen) == len(expected)
+    begin = expected[0][0] - seen[0][0]
+    assert [at for at, _ in seen] == [at - begin for at, _ in expected]
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(seen, expected, strict=True))
+
+
+def assert_misaligned(out: Path, base: Path, donor: Path, taken: int) -> None:
+    assert payloads(out, "video") == payloads(base, "video")
+    assert payloads(out, "audio") == payloads(donor, "audio")[:taken]
+    assert header(out)["begins"] == (0, 0)
+    assert_same_pictures(out, base)
+    begin, heard = sound(out)
+    _, source = sound(donor)
+    assert begin == 0
+    assert np.array_equal(heard, source[:, : heard.shape[1]])
+    # Covers the picture, by no packet more than needed.
+    needed = (ends(base)[0] - pictures(base)[0][0]) * header(donor)["sound"][0]
+    assert needed <= heard.shape[1] < needed + 1024
+
+
+def assert_silenced(out: Path, base: Path) -> None:
+    assert payloads(out, "video") == payloads(base, "video")
+    assert times(out, "video") == times(base, "video")
+    assert_same_pictures(out, base)
+    _, heard = sound(out)
+    assert heard.size
+    assert not heard.any()
+    assert header(out) == header(base)
+    assert ends(out) == ends(base)
+
+
+def assert_blackened(out: Path, base: Path) -> None:
+    assert payloads(out, "audio") == payloads(base, "audio")
+    assert times(out, "audio") == times(base, "audio")
+    assert np.array_equal(sound(out)[1], sound(base)[1])
+    seen, expected = pictures(out), pictures(base)
+    assert [at for at, _ in seen] == [at for at, _ in expected]
+    height = header(base)["size"][1]
+    for _, planes in seen:
+        luma, chroma = (planes[:height], planes[height:]) if planes.ndim == 2 else (planes[0], planes[1:])
+        assert (luma == 16).all()
+        assert (chroma == 128).all()
+    assert header(out) == header(base)
+    assert ends(out) == ends(base)
+
+
+frame_times = st.one_of(
+    st.integers(2, 40).map(lambda n: [TICKS] * n),  # 30 frames/s
+    st.lists(st.sampled_from([300, TICKS, 613, 3 * TICKS]), min_size=2, max_size=30),  # variable
+)
+clips = st.builds(
+    lambda gaps, start, size, b_frames, rate, layout, seed: Clip(
+        begins=tuple(start + sum(gaps[:i]) for i in range(len(gaps))),
+        size=size,
+        b_frames=b_frames,
+        rate=rate,
+        layout=layout,
+        sound_s=0.5 + 2 * TICKS * len(gaps) / 15360,
+        seed=seed,
+    ),
+    gaps=frame_times,
+    start=st.sampled_from([0, 0, 511, 7680]),
+    size=st.sampled_from([(64, 64), (48, 96), (65, 33)]),
+    b_frames=st.integers(0, 3),
+    rate=st.sampled_from([16000, 22050, 44100, 48000]),
+    layout=st.sampled_from(["mono", "stereo"]),
+    seed=st.integers(0, 99),
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(base=clips, donor=clips)
+def test_every_variant_keeps_what_it_promises(
+    tmp_path_factory: pytest.TempPathFactory, base: Clip, donor: Clip
+) -> None:
+    folder = tmp_path_factory.mktemp("clips")
+    source = write(folder / "base.mp4", base)
+    needed = (base.begins[-1] - base.begins[0] + 3 * TICKS) / 15360
+    other = write(folder / "donor.mp4", replace(donor, sound_s=max(donor.sound_s, needed), seed=100))
+    taken = misalign(source, other, folder / "misaligned.mp4")
+    remove_audio(source, folder / "silent.mp4")
+    zero_frames(source, folder / "black.mp4")
+    assert_misaligned(folder / "misaligned.mp4", source, other, taken)
+    assert_silenced(folder / "silent.mp4", source)
+    assert_blackened(folder / "black.mp4", source)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("base") / "base.mp4", Clip())
+
+
+@pytest.fixture(scope="module")
+def donor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("donor") / "donor.mp4", Clip(seed=1, sound_s=1.5, rate=48000, layout="mono"))
+
+
+OPERATIONS = {
+    "misalign": lambda base, donor, out: misalign(base, donor, out),
+    "remove_audio": lambda base, _, out: remove_audio(base, out),
+    "zero_frames": lambda base, _, out: zero_frames(base, out),
+}
+each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+Operation = Callable[[Path, Path, Path], Any]
+
+
+@each_operation
+def test_same_sources_give_the_same_bytes_in_any_process(
+    operation: Operation, base: Path, donor: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    operation(base, donor, tmp_path / "first.mp4")
+    name = request.node.callspec.id
+    sources = [base, donor] if name == "misalign" else [base]
+    script = f"import sys; from pathlib import Path; from mma_bench.builders.variants import {name} as f; "
+    subprocess.run(
+        [sys.executable, "-c", script + "f(*map(Path, sys.argv[1:]))", *sources, tmp_path / "second.mp4"], check=True
+    )
+    first = (tmp_path / "first.mp4").read_bytes()
+    assert first == (tmp_path / "second.mp4").read_bytes()
+    # Neither a library's version nor a moment of writing: other machines and days give the same bytes.
+    assert b"Lavf" not in first
+    with av.open(str(tmp_path / "first.mp4")) as container:
+        assert "creation_time" not in container.metadata
+        assert "encoder" not in container.metadata
+    assert first.index(b"moov") < first.index(b"mdat")
+
+
+def test_black_frames_and_silence_are_tiny_and_constant(base: Path, tmp_path: Path) -> None:
+    zero_frames(base, tmp_path / "black.mp4")
+    remove_audio(base, tmp_path / "silent.mp4")
+    black, silent = payloads(tmp_path / "black.mp4", "video"), payloads(tmp_path / "silent.mp4", "audio")
+    assert black[::2] == black[:1] * 15
+    assert black[1::2] == black[1:2] * 15
+    assert black[0] != black[1]  # two IDR frames in a row must differ in their identifier
+    assert len(set(silent)) == 1
+    # No encoder's name, which would change with its version.
+    assert b"x264" not in (tmp_path / "black.mp4").read_bytes()
+    assert b"Lavc" not in (tmp_path / "silent.mp4").read_bytes()
+    assert max(map(len, black)) < 60
+    assert len(silent[0]) < 16
+    with av.open(str(tmp_path / "black.mp4")) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        assert all(packet.is_keyframe for packet in packets)
+        assert container.streams.video[0].codec_context.color_range != 2  # not full range: 16 is black
+
+
+def test_donor_shorter_than_the_base_is_refused_by_name(base: Path, tmp_path: Path) -> None:
+    short = write(tmp_path / "short.mp4", Clip(sound_s=0.9))
+    with pytest.raises(InvalidInput) as error:
+        misalign(base, short, tmp_path / "out.mp4", slack_s=0.05)
+    assert error.value.reason == "donor_too_short"
+    assert "short.mp4 sounds for 0.9" in error.value.detail
+    assert f"{base} is seen for 1.000 s" in error.value.detail
+    assert not (tmp_path / "out.mp4").exists()
+    taken = misalign(base, short, tmp_path / "out.mp4", slack_s=0.101)
+    assert payloads(tmp_path / "out.mp4", "audio") == payloads(short, "audio")
+    assert taken == len(payloads(short, "audio"))
+
+
+@pytest.mark.parametrize("codec", ["libopus", "libmp3lame"])
+def test_sound_of_other_codecs_is_carried_over(codec: str, base: Path, tmp_path: Path) -> None:
+    clip = Clip(codecs=("libx264", codec), rate=48000, layout="mono", sound_s=1.5, seed=2)
+    other = write(tmp_path / "other.mp4", clip)
+    taken = misalign(base, other, tmp_path / "out.mp4")
+    assert payloads(tmp_path / "out.mp4", "audio") == payloads(other, "audio")[:taken]
+    _, heard = sound(tmp_path / "out.mp4")
+    assert np.array_equal(heard, sound(other)[1][:, : heard.shape[1]])
+    remove_audio(other, tmp_path / "silent.mp4")
+    assert not sound(tmp_path / "silent.mp4")[1].any()
+    assert header(tmp_path / "silent.mp4")["sound"] == (48000, "mono")
+
+
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libx265"])
+def test_pictures_of_other_codecs_are_carried_over(codec: str, donor: Path, tmp_path: Path) -> None:
+    base = write(tmp_path / "base.mp4", Clip(codecs=(codec, "aac")))
+    assert_misaligned(tmp_path / "out.mp4", base, donor, misalign(base, donor, tmp_path / "out.mp4"))
+    zero_frames(base, tmp_path / "black.mp4")
+    assert_blackened(tmp_path / "black.mp4", base)
+
+
+def test_what_an_edit_list_hides_stays_hidden(base: Path, donor: Path, tmp_path: Path) -> None:
+    # A cut without re-encoding: packets before the cut are in the file, for the decoder only.
+    cut = make(tmp_path / "cut.mp4", "-ss", "0.4", "-i", str(base), "-c", "copy")
+    cut_donor = make(tmp_path / "cut-donor.mp4", "-ss", "0.3", "-i", str(donor), "-c", "copy")
+    assert len(payloads(cut, "video")) > len(pictures(cut))
+    assert len(payloads(cut_donor, "audio")) > sound(cut_donor)[1].shape[1] / 1024 + 2
+    taken = misalign(cut, cut_donor, tmp_path / "out.mp4")
+    assert_misaligned(tmp_path / "out.mp4", cut, cut_donor, taken)
+    zero_frames(cut, tmp_path / "black.mp4")
+    assert [at for at, _ in pictures(tmp_path / "black.mp4")] == [at for at, _ in pictures(cut)]
+    remove_audio(cut, tmp_path / "silent.mp4")
+    assert_same_pictures(tmp_path / "silent.mp4", cut)
+
+
+def test_pixel_aspect_ratio_of_the_container_is_kept(base: Path, donor: Path, tmp_path: Path) -> None:
+    wide = make(tmp_path / "wide.mp4", "-i", str(base), "-c", "copy", "-aspect", "16:9")
+    for operation in OPERATIONS.values():
+        operation(wide, donor, tmp_path / "out.mp4")
+        assert header(tmp_path / "out.mp4")["aspect"] == Fraction(16, 9)
+
+
+@each_operation
+def test_broken_sources_are_refused_by_name(operation: Operation, base: Path, donor: Path, tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole.mp4", "-i", str(base), "-c", "copy", "-movflags", "+faststart")
+    cut_off(whole, tmp_path / "cut.mp4", 0.5)
+    (tmp_path / "text.mp4").write_text("no film")
+    (tmp_path / "empty.mp4").touch()
+    for name, reason in (
+        ("cut.mp4", "corrupt_stream"),
+        ("text.mp4", "unreadable"),
+        ("empty.mp4", "empty_file"),
+        ("absent.mp4", "missing_file"),
+    ):
+        with pytest.raises(InvalidInput) as error:
+            operation(tmp_path / name, donor, tmp_path / "out" / "out.mp4")
+        assert (error.value.reason, name in error.value.detail) == (reason, True)
+    with pytest.raises(InvalidInput, match=r"absent\.mp4"):
+        misalign(base, tmp_path / "absent.mp4", tmp_path / "out.mp4")
+    assert not list(tmp_path.glob("**/*out*.mp4"))
+
+
+def test_a_missing_stream_is_refused_by_name(base: Path, donor: Path, tmp_path: Path) -> None:
+    mute = write(tmp_path / "mute.mp4", Clip(codecs=("libx264", None)))
+    blind = write(tmp_path / "blind.mp4", Clip(codecs=(None, "aac")))
+    for call, reason in (
+        (lambda out: misalign(base, mute, out), "no_audio_stream"),
+        (lambda out: misalign(blind, donor, out), "no_video_stream"),
+        (lambda out: remove_audio(mute, out), "no_audio_stream"),
+        (lambda out: remove_audio(blind, out), "no_video_stream"),
+        (lambda out: zero_frames(blind, out), "no_video_stream"),
+        (lambda out: zero_frames(mute, out), "no_audio_stream"),
+    ):
+        with pytest.raises(InvalidInput, match=r"mute\.mp4|blind\.mp4") as error:
+            call(tmp_path / "out.mp4")
+        assert error.value.reason == reason
+
+
+def test_what_mp4_or_aac_cannot_hold_is_refused(base: Path, donor: Path, tmp_path: Path) -> None:
+    odd = make(tmp_path / "odd.mkv", "-i", str(base), "-c:v", "huffyuv", "-c:a", "wmav2")
+    for call, reason in (
+        (lambda out: misalign(odd, donor, out), "codec_not_in_mp4"),
+        (lambda out: misalign(base, odd, out), "codec_not_in_mp4"),
+        (lambda out: remove_audio(odd, out), "codec_not_in_mp4"),
+    ):
+        with pytest.raises(InvalidInput, match=r"odd\.mkv") as error:
+            call(tmp_path / "out.mp4")
+        assert error.value.reason == reason
+    flac = ("-c:a", "flac", "-ar", "192000", "-strict", "-2")
+    fast = make(tmp_path / "fast.mp4", "-i", str(base), "-c:v", "copy", *flac)
+    with pytest.raises(InvalidInput, match=r"fast\.mp4: no AAC at 192000 Hz") as error:
+        remove_audio(fast, tmp_path / "out.mp4")
+    assert error.value.reason == "no_silent_aac"
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Writing a file beyond `size` bytes fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@each_operation
+@pytest.mark.parametrize("size", [0, 8000])
+def test_a_full_disk_is_no_fault_of_the_clip_and_leaves_the_old_file(
+    operation: Operation, size: int, base: Path, donor: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"old")
+    with full_disk(size), pytest.raises(OSError, match=r"out\.mp4"):
+        operation(base, donor, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert out.read_bytes() == b"old"
