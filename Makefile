@@ -24,7 +24,6 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as dvc.yaml tells
-	@[ -d .dvc ] || dvc init --quiet $$([ -d .git ] || echo --no-scm)
 	dvc repro
 
 test: setup lint types ## Lint, types and tests
@@ -37,11 +36,11 @@ lint: setup
 # mypy does not follow the editable finder, so it reads the package through a root of links.
 types: setup
 	@rm -rf .mypy_root && mkdir -p .mypy_root/mma_bench
-	@ln -s $(CURDIR)/mma_bench/* $(CURDIR)/builders $(CURDIR)/validation .mypy_root/mma_bench/
+	@ln -s $(CURDIR)/mma_bench/* $(addprefix $(CURDIR)/,builders validation evaluation training) .mypy_root/mma_bench/
 	cd .mypy_root && MYPYPATH=. mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p mma_bench
 
 bench: setup ## Print speeds as ratios against named rivals
-	python -m pytest benchmarks --override-ini testpaths=benchmarks -s
+	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
 
 clean: ## Remove what the build made, but not the environment
 	rm -rf data mma-bench reports metrics .mypy_root

@@ -1,6 +1,6 @@
 """Pair: chooses whose sound each aligned clip gets in its misaligned variants (sections 3 and 5.1 of the paper).
 
-In: `aligned.parquet` and the class list. Out: `pairs.parquet`, `donors[split]` rows for each clip, from distinct classes.
+In: `aligned.parquet` and the class list. Out: `pairs.parquet`, `donors[split]` rows per clip, from distinct classes.
 
 Three promises, which pull against each other: donor classes are used near-uniformly (a class's size does not
 matter), a clip's pairs do not depend on the rest of the data more than they must (adding a clip leaves most pairs as
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from mma_bench.classes import ClassTable, class_distance, load_classes
 
 from mma_bench import layout
+from mma_bench.classes import ClassTable, class_distance, load_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError
 from mma_bench.files import write_json
@@ -56,7 +56,7 @@ def choose_donors(clips: pl.DataFrame, count: int, *, seed: int, slack_s: float)
     names = sorted(clips["class_name"].unique().to_list())
     if len(names) <= count:
         raise DataError(
-            f"{len(names)} classes among {clips.height} clips; {count} donors from distinct other classes need {count + 1}",
+            f"{len(names)} classes in {clips.height} clips; {count} donors of distinct other classes need {count + 1}",
             mend="lower pair.donors in params.yaml, or acquire more clips",
         )
     by_class = {name: _donors(clips.filter(pl.col("class_name") == name), seed) for name in names}
@@ -81,8 +81,8 @@ def choose_donors(clips: pl.DataFrame, count: int, *, seed: int, slack_s: float)
                     break
         else:
             raise DataError(
-                f"clip {base['clip_id']} ({base['video_duration_s']:.2f} s) has {len(donors)} classes with a donor long "
-                f"enough, {count} are needed",
+                f"clip {base['clip_id']} ({base['video_duration_s']:.2f} s) has {len(donors)} classes with a donor "
+                f"long enough, {count} are needed",
                 mend="acquire more clips, or raise pair.slack_s in params.yaml",
             )
         chosen[base["clip_id"]] = donors

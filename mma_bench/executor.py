@@ -127,7 +127,7 @@ def _outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
                     yield _alone(task, work)
             except KeyboardInterrupt:
                 pool.shutdown(wait=True, cancel_futures=True)
-                # What ended well while we waited is kept; what ended badly may only have been stopped by the same Ctrl-C.
+                # What ended well meanwhile is kept; what ended badly may only have been stopped by the same Ctrl-C.
                 ended = [future.result() for future in in_flight if future.done() and not future.cancelled()]
                 yield from (entry for entry in ended if entry["status"] == "ok")
                 raise

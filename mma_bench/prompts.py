@@ -15,6 +15,11 @@ LONG_CONTEXT_TOKENS: Final = 10_000
 
 _QUESTION: Final = "Which class best describes the {modality} content of this video? Options: {options}."
 _SHORT_ANSWER: Final = "Answer using a single word or phrase."
+# Figure 25 shows this instruction alone; it takes the place of the short-answer sentence after the question.
+_CHAIN_OF_THOUGHT: Final = (
+    "Think step by step about what the {modality} content shows. First provide your thinking process, then give the "
+    "final answer in the format: Final Answer: <class>."
+)
 _CAPTION: Final = "Video_caption: {caption}."
 
 # Appendix B.1: what the judge is asked; the cross-modal checks ask the same with both modalities present.
@@ -32,6 +37,12 @@ def forced_choice(question: Question, options: Sequence[str]) -> str:
 def misleading_caption(question: Question, options: Sequence[str], caption: str) -> str:
     """Figure 20: a false caption before the question, which has no short-answer sentence there."""
     return f"{_CAPTION.format(caption=caption)} {_QUESTION.format(modality=question, options=', '.join(options))}"
+
+
+def chain_of_thought(question: Question, options: Sequence[str]) -> str:
+    """Figure 25: think first, then `Final Answer: <class>`."""
+    asked = _QUESTION.format(modality=question, options=", ".join(options))
+    return f"{asked} {_CHAIN_OF_THOUGHT.format(modality=question)}"
 
 
 def judge_question(question: Question, class_name: str) -> str:

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mma_bench.builders.pair import HEADROOM, choose_donors
 
+from mma_bench.builders.pair import HEADROOM, choose_donors
 from mma_bench.errors import DataError
 
 
@@ -113,7 +113,7 @@ def test_a_clip_is_not_paired_with_its_own_video() -> None:
 
 
 def test_too_few_classes_are_named() -> None:
-    with pytest.raises(DataError, match=r"3 donors from distinct other classes need 4"):
+    with pytest.raises(DataError, match=r"3 donors of distinct other classes need 4"):
         choose_donors(collection({"a": 2, "b": 2, "c": 2}), 3, seed=0, slack_s=0.0)
 
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mma_bench.builders.verify import consensus, read_reviews, verify
 
+from mma_bench.builders.verify import consensus, read_reviews, verify
 from mma_bench.errors import DataError
 from mma_bench.schema import ALIGNED, NORMALISED, VERDICTS
 from mma_bench.tables import from_rows

@@ -37,7 +37,7 @@ def test_an_ffmpeg_without_encoders_is_named(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_a_missing_and_an_old_package_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: ["no-such-package>=1", "click>=99"])
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: ["no-such-package>=1", "click>=99"])
     with pytest.raises(MmaBenchError, match=r"no-such-package is missing; click is .*, needed >=99"):
         doctor.check_packages()
 

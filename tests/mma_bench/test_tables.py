@@ -41,7 +41,7 @@ def test_an_unreadable_table_is_named(tmp_path: Path, content: bytes | None) -> 
     path = tmp_path / "x.parquet"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match="x.parquet"):
+    with pytest.raises(DataError, match=r"x\.parquet"):
         read_table(path, SCHEMA)
 
 
@@ -52,5 +52,5 @@ def test_a_refused_row_has_null_facts() -> None:
 def test_broken_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "classes.json"
     path.write_text('{"a": ')
-    with pytest.raises(DataError, match="classes.json is not JSON"):
+    with pytest.raises(DataError, match=r"classes\.json is not JSON"):
         read_json(path)

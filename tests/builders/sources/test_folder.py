@@ -205,7 +205,7 @@ def test_links_that_leave_the_folder_are_refused(mirror: Path, capsys: pytest.Ca
 
 def test_a_file_that_may_not_be_read_is_refused(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(mirror, f"{ID}_30.mp4")
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read everything
     assert reason(ask(mirror)) == "not_readable"
 
 
@@ -261,9 +261,7 @@ def test_hostile_folder_names_are_shown_harmlessly(mirror: Path) -> None:
 
 def test_a_folder_that_cannot_be_used_stops_at_once(mirror: Path) -> None:
     def opened(folder: str) -> None:
-        open_source(
-            AcquireParams(source="folder", folder=folder, splits={"test": ["eval"]}, limit=None, max_bytes=10)
-        )
+        open_source(AcquireParams(source="folder", folder=folder, splits={"test": ["eval"]}, limit=None, max_bytes=10))
 
     with pytest.raises(ConfigError, match="'nowhere' is no folder"):
         opened("nowhere")

@@ -92,7 +92,7 @@ def test_a_link_out_of_the_sample_is_refused(sample: Path, tmp_path: Path) -> No
     (tmp_path / "secret").write_text("secret")
     (sample / "photos" / "cow.png").unlink()
     (sample / "photos" / "cow.png").symlink_to(tmp_path / "secret")
-    with pytest.raises(ConfigError, match="line 2: .* leads out of"):
+    with pytest.raises(ConfigError, match=r"line 2: .* leads out of"):
         SampleSource(sample)
 
 

@@ -55,6 +55,16 @@ def test_luma_is_on_the_full_scale(tmp_path: Path, pixel_format: str) -> None:
         assert media_facts(path)["luma_max"] == pytest.approx(expected, abs=1.5)
 
 
+def test_full_range_that_only_the_stream_says(tmp_path: Path) -> None:
+    path = make(
+        tmp_path / "pc.mkv", *plain("gray", 0.2), *tone(0.2), "-vf", "scale=out_range=pc,format=yuv420p",
+        "-color_range", "pc", "-c:v", "libvpx-vp9", *AAC,
+    )  # fmt: skip
+    with av.open(path) as container:
+        assert container.streams.video[0].pix_fmt == "yuv420p"
+    assert media_facts(path)["luma_max"] == pytest.approx(128, abs=1.5)
+
+
 def test_one_bright_pixel_is_seen(tmp_path: Path) -> None:
     dot = make(
         tmp_path / "dot.mp4", *plain("black"), *tone(), "-vf", "drawbox=x=158:y=118:w=2:h=2:color=white:t=fill",

@@ -1,0 +1,123 @@
+"""`dvc repro` as a user runs it: on a copy of the project with six clips, then again, then with another parameter."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CLIPS = ("cat-1", "dog-1", "frog-1", "cat-wrong-sound", "dog-2", "rooster-1", "hornet-1")
+CONDITIONS = ("aligned", "misaligned", "audio_removed", "frames_zeroed", "misleading_caption", "long_context")
+
+
+def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "true",
+        "DVC_SITE_CACHE_DIR": str(project / ".site"),
+    }
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+def edit_params(project: Path, namespace: str, **values: object) -> None:
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params[namespace].update(values)
+    path.write_text(yaml.safe_dump(params))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git tracks, with a manifest of seven rows, built once."""
+    copy = tmp_path_factory.mktemp("project")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, copy / name)
+    for built in ("dvc.lock", "metrics", "reports"):
+        shutil.rmtree(copy / built, ignore_errors=True)
+        (copy / built).unlink(missing_ok=True) if (copy / built).is_file() else None
+    manifest = copy / "sample" / "manifest.csv"
+    with manifest.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with manifest.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["clip_id"] in CLIPS)
+    edit_params(copy, "pair", donors={"test": 1, "train": 1})
+    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
+    built = dvc(copy, "repro")
+    assert built.returncode == 0, built.stdout + built.stderr
+    return copy
+
+
+def test_the_funnel_ends_in_the_papers_counts(project: Path) -> None:
+    funnel = json.loads((project / "metrics" / "funnel.json").read_text())
+    for subset, segments, candidates in (
+        ("eval", 20_371, 3_518),
+        ("balanced_train", 22_160, 3_892),
+        ("unbalanced_train", 2_041_789, 182_970),
+    ):
+        counts = dict(funnel[subset])
+        assert (counts.pop("segments"), counts["candidates"]) == (segments, candidates)
+        assert sum(counts.values()) == segments
+
+
+def test_the_planted_mismatch_is_rejected_by_the_check_that_should_do_it(project: Path) -> None:
+    import polars as pl
+
+    verdicts = pl.read_parquet(project / "data" / "verdicts.parquet")
+    reasons = dict(verdicts.select("clip_id", "reason").iter_rows())
+    assert reasons["cat-wrong-sound"] == "audio_unimodal"
+    assert {clip for clip, reason in reasons.items() if reason == ""} == {
+        "cat-1",
+        "dog-1",
+        "frog-1",
+        "dog-2",
+        "rooster-1",
+    }
+
+
+def test_the_dataset_loads_under_every_condition(project: Path) -> None:
+    code = (
+        "import json, datasets; print(json.dumps({name: [row['id'] for row in "
+        f"datasets.load_dataset('mma-bench', name, split='test')] for name in {CONDITIONS!r}}}))"
+    )
+    environment = {**os.environ, "HF_HOME": str(project / ".hf"), "HF_HUB_OFFLINE": "1"}
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True, check=True
+    )
+    ids = json.loads(loaded.stdout)
+    assert {name: len(rows) for name, rows in ids.items()} == dict.fromkeys(CONDITIONS, 3)
+
+
+def test_a_second_build_does_nothing(project: Path) -> None:
+    lock = (project / "dvc.lock").read_text()
+    again = dvc(project, "repro")
+    assert "Data and pipelines are up to date." in again.stdout
+    assert (project / "dvc.lock").read_text() == lock
+
+
+def test_a_broken_invariant_stops_the_build_and_is_named(project: Path) -> None:
+    """No picture moves that much: the gate before the judge fails, and nothing after it runs."""
+    before = (project / "params.yaml").read_text()
+    lock = (project / "dvc.lock").read_text()
+    try:
+        edit_params(project, "validate", min_motion=200.0)
+        stopped = dvc(project, "repro")
+        assert stopped.returncode != 0
+        output = stopped.stdout + stopped.stderr
+        assert "motion" in output
+        assert "validate_" in output
+        assert "Running stage 'package'" not in output
+    finally:
+        (project / "params.yaml").write_text(before)
+        (project / "dvc.lock").write_text(lock)
