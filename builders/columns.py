@@ -94,7 +94,7 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
         if made[answer] not in options:
             raise DataError(
                 f"{variant['id']}: {answer} {made[answer]!r} is not among the {len(options)} classes of its split",
-                mend="its donor is no aligned clip of the split; run `dvc repro` so that pairs and variants are rebuilt",
+                mend="its donor is no aligned clip of the split; run `dvc repro`, which rebuilds the variants",
             )
     return {name: made[name] if name in made else variant[name] for name in COLUMNS}
 

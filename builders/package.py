@@ -24,8 +24,10 @@ from typing import Any, Final
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.card import STAGES, CardFacts, dataset_card
+from mma_bench.builders.card import STAGES, CardFacts, Size, composed, dataset_card, licence_notice
 from mma_bench.builders.columns import features, packaged_row
+from mma_bench.builders.sources.sample import SAMPLE
+from mma_bench.classes import load_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256, write_json, write_text
@@ -34,6 +36,7 @@ from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
 from mma_bench.tables import read_json, read_table
 
 ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
+LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be passed on only with these
 CHECKSUMS: Final = "checksums.sha256"
 _BESIDE: Final = ".tmp-mma-bench"
 
@@ -87,12 +90,16 @@ def plan(variants: pl.DataFrame, sizes: Mapping[str, int], max_bytes: int) -> li
 def counts(variants: pl.DataFrame) -> dict[str, dict[str, int]]:
     """Split → {"in": rows, reason: rows that the stage before refused, "ok": rows that are packaged}."""
     result = {}
-    for split in (Split.TRAIN, Split.TEST):
+    for split in Split:
         rows = variants.filter(pl.col("split") == split)
         if rows.height:
             refused = rows.filter(pl.col("status") != "ok")
             reasons = Counter(reason or status for reason, status in refused.select("reason", "status").iter_rows())
-            result[str(split)] = {"in": rows.height, **dict(sorted(reasons.items())), "ok": rows.height - refused.height}
+            result[str(split)] = {
+                "in": rows.height,
+                **dict(sorted(reasons.items())),
+                "ok": rows.height - refused.height,
+            }
     return result
 
 
@@ -161,23 +168,32 @@ def main(params: Params) -> None:
             mend=f"read the reasons in {layout.metrics('conflicts')}",
         )
     counted = counts(variants)
+    stages = {stage: read_json(layout.metrics(stage)) for stage in STAGES} | {"package": counted}
+    funnel, classes = read_json(layout.FUNNEL), load_classes(layout.CLASSES)
+    beside = layout.PACKAGE.with_name(_BESIDE)
+    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+    sizes: dict[tuple[str, str], Size] = {}
+    with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
+        for shard in shards:
+            path = beside / shard.path
+            memory = write_shard(path, _rows(shard.rows, options[shard.split], progress))
+            so_far = sizes.get((shard.condition, shard.split), Size(0, 0, 0))
+            sizes[shard.condition, shard.split] = so_far + Size(shard.rows.height, memory, path.stat().st_size)
     facts = CardFacts(
         version=params.package.version,
         variants=variants,
         aligned=aligned,
         options=options,
-        classes=read_json(layout.CLASSES),
-        funnel=read_json(layout.FUNNEL),
-        stages={stage: read_json(layout.metrics(stage)) for stage in STAGES} | {"package": counted},
+        classes=len(classes.names),
+        funnel=funnel,
+        stages=stages,
+        sizes=sizes,
     )
-    card = dataset_card(facts)
-    beside = layout.PACKAGE.with_name(_BESIDE)
-    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
-    with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
-        for shard in shards:
-            write_shard(beside / shard.path, _rows(shard.rows, options[shard.split], progress))
+    write_text(beside / "README.md", dataset_card(facts))
+    write_text(beside / "LICENSE.md", licence_notice(aligned))
+    if composed(aligned):
+        shutil.copytree(LICENCE_TEXTS, beside / LICENCE_TEXTS.name)
     shutil.copyfile(layout.CLASSES, beside / "classes.json")
-    write_text(beside / "README.md", card)
     files = sorted(path for path in beside.rglob("*") if path.is_file())
     sums = [f"{file_sha256(path)}  {path.relative_to(beside).as_posix()}\n" for path in files]
     write_text(beside / CHECKSUMS, "".join(sums))

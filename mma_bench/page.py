@@ -72,7 +72,7 @@ def render(template: str, package: str = "mma_bench", *, title: str, **context: 
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["count"] = "{:,}".format
+    environment.filters["count"] = lambda number: f"{int(number):,}"
     return environment.get_template(template).render(title=title, light=LIGHT, dark=DARK, **context)
 
 
@@ -90,32 +90,35 @@ def file_uri(path: Path, media_type: str) -> str:
 def chart_style() -> Iterator[None]:
     """Matplotlib's settings for charts of a page: draw figures of 4 to 6 inches width inside, 1 inch being 72 px.
 
+    Also a decorator: `@chart_style()`.
+
     Figures of that width stay readable on a telephone and scale up on a wide screen.
     """
     import matplotlib as mpl
 
-    settings = {
-        "font.family": "sans-serif",
-        "font.size": 10,
-        "text.parse_math": False,  # a "$" in a name is a "$"
-        "text.color": LIGHT["ink"],
-        "axes.edgecolor": LIGHT["line"],
-        "axes.labelcolor": LIGHT["muted"],
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "grid.color": LIGHT["line"],
-        "grid.linewidth": 0.7,
-        "xtick.color": LIGHT["line"],
-        "ytick.color": LIGHT["line"],
-        "xtick.labelcolor": LIGHT["muted"],
-        "ytick.labelcolor": LIGHT["ink"],
-        "legend.frameon": False,
-        "figure.constrained_layout.use": True,
-    }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(
+        {
+            "font.family": "sans-serif",
+            "font.size": 10,
+            "text.parse_math": False,  # a "$" in a name is a "$"
+            "text.color": LIGHT["ink"],
+            "axes.edgecolor": LIGHT["line"],
+            "axes.labelcolor": LIGHT["muted"],
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.axisbelow": True,
+            "grid.color": LIGHT["line"],
+            "grid.linewidth": 0.7,
+            "xtick.color": LIGHT["line"],
+            "ytick.color": LIGHT["line"],
+            "xtick.labelcolor": LIGHT["muted"],
+            "ytick.labelcolor": LIGHT["ink"],
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+        }
+    ):
         yield
 
 
@@ -130,7 +133,7 @@ def svg(figure: "Figure", label: str) -> Markup:
 
     stream = io.StringIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context({"svg.hashsalt": label, "svg.fonttype": "none"}):
+    with chart_style(), mpl.rc_context({"svg.hashsalt": label, "svg.fonttype": "none"}):
         figure.savefig(stream, format="svg", metadata=metadata, transparent=True)
     drawing = stream.getvalue()
     drawing = drawing[drawing.index("<svg") :]
@@ -140,5 +143,5 @@ def svg(figure: "Figure", label: str) -> Markup:
     rest = _ID.sub(lambda found: found[0] if f"#{found[1]}" in rest else "", rest)
     rest = _COLOUR.sub(lambda found: f"{found[1]}: {_VARIABLES.get(found[2], found[2])}", rest)
     rest = _FONT.sub("", _STYLE_SHEET.sub("", rest))  # the page's own font and line joins apply
-    head = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">').format(width, height, label)
-    return head + Markup(rest)  # noqa: S704  (matplotlib escapes the text it writes)
+    head = Markup('<svg viewBox="0 0 {:g} {:g}" style="--width: {:g}px" role="img" aria-label="{}">')
+    return head.format(width, height, width, label) + Markup(rest)  # noqa: S704  (matplotlib escapes the text it writes)

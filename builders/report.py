@@ -1,0 +1,252 @@
+"""Report: `reports/dataset.html`, a page where a person can look at what was built, and hear it.
+
+In: every table and count of the build. Out: one self-contained page with the funnel, the classes and the pruned
+ontology, the clips' facts, the judge's scores, the pairs, and a gallery of playable clips under each condition.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+from markupsafe import Markup
+
+from mma_bench import layout
+from mma_bench.builders import charts
+from mma_bench.builders.card import PAPER_CANDIDATES, STAGES, composed
+from mma_bench.builders.gallery import Exhibit, choose, exhibits
+from mma_bench.builders.package import class_lists
+from mma_bench.classes import ClassTable, load_classes
+from mma_bench.config import Params
+from mma_bench.errors import ClipError, DataError
+from mma_bench.files import write_text
+from mma_bench.page import render, svg
+from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, PAIRS, VARIANTS, VERDICTS, Split
+from mma_bench.tables import read_json, read_table
+
+PAGE: Final = layout.REPORTS / "dataset.html"
+_MAX_REJECTED: Final = 200  # rows of the table of rejected clips
+
+Counts = Mapping[str, Mapping[str, int]]  # subset or split → step → rows
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A node of the ontology with what hangs below it.
+
+    Attributes:
+        counts_as: What a clip with this label alone belongs to: the class, or the nodes that were dropped.
+        classes: How many classes lie in the branch, the node itself included.
+        also_under: Names of its other parents.
+    """
+
+    name: str
+    step: str
+    reason: str
+    counts_as: str
+    classes: int
+    also_under: tuple[str, ...]
+    below: tuple["Branch", ...] = field(repr=False)
+
+
+def forest(classes: ClassTable) -> tuple[Branch, ...]:
+    """The ontology as trees, children by name; a node with several parents stands below each of them."""
+    children: dict[str | None, list[str]] = {}
+    for node_id, node in classes.nodes.items():
+        for parent in node.parents or (None,):
+            children.setdefault(parent, []).append(node_id)
+
+    def branch(node_id: str, parent: str | None) -> Branch:
+        node = classes.nodes[node_id]
+        below = tuple(branch(child, node_id) for child in _by_name(classes, children.get(node_id, [])))
+        return Branch(
+            name=node.name,
+            step=node.step,
+            reason=node.reason,
+            counts_as=node.class_name
+            or " and ".join(classes.nodes[top].name for top in node.class_nodes) + " (dropped)",
+            classes=(node.step == "kept") + sum(item.classes for item in below),
+            also_under=tuple(classes.nodes[other].name for other in node.parents if other != parent),
+            below=below,
+        )
+
+    return tuple(branch(root, None) for root in _by_name(classes, children.get(None, [])))
+
+
+def remaining(counts: Mapping[str, int], first: str, last: str) -> list[tuple[str, int]]:
+    """What is left after each drop: {"in": 5, "too_short": 2, "ok": 3} → [("in", 5), ("− too short", 3), ("ok", 3)].
+
+    Raises:
+        DataError: The counts do not add up.
+    """
+    left = counts[first]
+    steps = [(first, left)]
+    for reason, dropped in counts.items():
+        if reason not in (first, last) and dropped:
+            left -= dropped
+            steps.append((f"− {reason.replace('_', ' ')}", left))
+    if left != counts.get(last, 0):
+        raise DataError(f"a funnel ends with {left}, not with {counts.get(last, 0)} {last}", mend="run `dvc repro`")
+    return [*steps, (last, left)]
+
+
+def clip_funnel(stages: Mapping[str, Counts], split: str) -> list[tuple[str, int]]:
+    """What is left of a split's candidates after each reason of each stage, from `acquire` to `verify`."""
+    steps: list[tuple[str, int]] = []
+    for stage in ("acquire", "normalise", "judge", "verify"):
+        counts = stages[stage].get(split, {"in": 0, "ok": 0})
+        inner = remaining(counts, "in", "ok")
+        if not steps:
+            steps.append(("candidates", counts["in"]))
+        steps += [(name.replace("− ", f"− {stage}: "), left) for name, left in inner[1:-1]]
+    return [*steps, ("aligned clips", steps[-1][1])]
+
+
+def class_counts(candidates: pl.DataFrame, aligned: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Class → subset or split → rows."""
+    counted: dict[str, dict[str, int]] = {}
+    for table, by in ((candidates, "subset"), (aligned, "split")):
+        for name, group, rows in table.group_by("class_name", by).len().sort("class_name", by).iter_rows():
+            counted.setdefault(name, {})[group] = rows
+    return counted
+
+
+def page(
+    *,
+    params: Params,
+    funnel: Counts,
+    stages: Mapping[str, Counts],
+    classes: ClassTable,
+    candidates: pl.DataFrame,
+    verdicts: pl.DataFrame,
+    aligned: pl.DataFrame,
+    pairs: pl.DataFrame,
+    variants: pl.DataFrame,
+    gallery: Sequence[Sequence[Exhibit]],
+) -> str:
+    """The page as HTML; tables as their schemas in `mma_bench.schema`."""
+    splits = [str(split) for split in Split if (aligned["split"] == split).any()]
+    packaged = variants.filter(pl.col("status") == "ok")
+    counted = class_counts(candidates, aligned)
+    thresholds = {"visual": params.judge.visual_threshold, "audio": params.judge.audio_threshold}
+    rejected = verdicts.filter(pl.col("status") != "ok").sort("split", "class_name", "clip_id")
+    return render(
+        "dataset.html",
+        "mma_bench.builders",
+        title=f"MMA-Bench {params.package.version}",
+        composed=composed(aligned),
+        aligned=aligned.height,
+        reviewed=int(aligned["human_verified"].sum()),
+        per_split={split: int((aligned["split"] == split).sum()) for split in splits},
+        splits=splits,
+        rows=packaged.height,
+        conditions=packaged["condition"].n_unique(),
+        funnel=funnel,
+        funnel_steps=list(dict.fromkeys(step for counts in funnel.values() for step in counts)),
+        funnel_charts={
+            subset: svg(charts.funnel(remaining(counts, "segments", "candidates")), f"Label filter, {subset}")
+            for subset, counts in funnel.items()
+        },
+        paper=PAPER_CANDIDATES,
+        stages=stages,
+        clip_charts={
+            split: svg(charts.funnel(clip_funnel(stages, split)), f"From candidates to aligned clips, {split}")
+            for split in splits
+        },
+        class_chart=svg(charts.bars(_only(counted, splits), "aligned clips"), "Aligned clips by class"),
+        classes=classes.classes,
+        roots={item.name: classes.nodes[item.path[0]].name for item in classes.classes},
+        subsets=list(funnel),
+        counted=counted,
+        forest=forest(classes),
+        steps=dict(sorted(_steps(classes).items())),
+        clip_facts=_clip_facts(aligned, params, splits),
+        checks={
+            check: svg(charts.scores(verdicts, check, thresholds[check.split("_")[0]]), f"Scores of {check}")
+            for check in CHECKS
+        },
+        judged=verdicts.height,
+        rejected=rejected.head(_MAX_REJECTED).to_dicts(),
+        rejected_more=max(0, rejected.height - _MAX_REJECTED),
+        pair_charts={
+            split: svg(charts.pair_matrix(pairs.filter(pl.col("split") == split)), f"Pairs, {split}")
+            for split in splits
+        },
+        pairs={split: int((pairs["split"] == split).sum()) for split in splits},
+        gallery=gallery,
+        waveform=waveform,
+    )
+
+
+def waveform(peaks: Sequence[float]) -> Markup:
+    """Peaks, 0 to 1, as an outline mirrored at the middle of a box of 2 units' height; silence is a line."""
+    tall = [max(peak, 0.02) for peak in peaks]
+    up = " ".join(f"{x},{1 - peak:.2f}" for x, peak in enumerate(tall))
+    down = " ".join(f"{x},{1 + peak:.2f}" for x, peak in reversed(list(enumerate(tall))))
+    return Markup('<svg class="wave" viewBox="0 0 {} 2" preserveAspectRatio="none" aria-hidden="true">').format(
+        max(len(tall) - 1, 1)
+    ) + Markup('<polygon points="{}"/></svg>').format(f"{up} {down}")
+
+
+def main(params: Params) -> None:
+    """Write the page."""
+    variants = read_table(layout.VARIANTS, VARIANTS)
+    aligned = read_table(layout.ALIGNED, ALIGNED)
+    options = class_lists(aligned)
+    try:
+        paths = variants.filter(pl.col("status") == "ok")["path"].unique()
+        bases = choose(variants, {path: Path(path).stat().st_size for path in paths})
+        gallery = [exhibits(variants, base, options[Split.TEST]) for base in bases]
+    except (ClipError, FileNotFoundError) as error:
+        raise DataError(f"a clip of the gallery cannot be read: {error}", mend="run `dvc repro`") from None
+    html = page(
+        params=params,
+        funnel=read_json(layout.FUNNEL),
+        stages={stage: read_json(layout.metrics(stage)) for stage in STAGES},
+        classes=load_classes(layout.CLASSES),
+        candidates=read_table(layout.CANDIDATES, CANDIDATES),
+        verdicts=read_table(layout.VERDICTS, VERDICTS),
+        aligned=aligned,
+        pairs=read_table(layout.PAIRS, PAIRS),
+        variants=variants,
+        gallery=gallery,
+    )
+    write_text(PAGE, html)
+
+
+def _by_name(classes: ClassTable, node_ids: Sequence[str]) -> list[str]:
+    return sorted(node_ids, key=lambda node_id: (classes.nodes[node_id].name, node_id))
+
+
+def _steps(classes: ClassTable) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for node in classes.nodes.values():
+        counted[node.step] = counted.get(node.step, 0) + 1
+    return counted
+
+
+def _only(counted: Counts, splits: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The classes that have clips in one of the splits, with those counts alone."""
+    kept = {name: {split: row[split] for split in splits if split in row} for name, row in counted.items()}
+    return {name: row for name, row in sorted(kept.items()) if row}
+
+
+def _clip_facts(aligned: pl.DataFrame, params: Params, splits: Sequence[str]) -> list[tuple[str, Any]]:
+    """(heading, chart) of what was decoded from the aligned clips."""
+
+    def by_split(column: str) -> dict[str, list[float]]:
+        return {split: aligned.filter(pl.col("split") == split)[column].to_list() for split in splits}
+
+    sizes: dict[str, dict[str, int]] = {}
+    for width, height, split, clips in aligned.group_by("width", "height", "split").len().sort(pl.all()).iter_rows():
+        sizes.setdefault(f"{width} × {height}", {})[split] = clips
+    duration = charts.histogram(by_split("duration_s"), "seconds", "clips")
+    loudness = charts.histogram(by_split("rms_dbfs"), "dBFS (RMS)", "clips", bound=params.normalise.min_rms_dbfs)
+    motion = charts.histogram(by_split("motion"), "mean luma change", "clips", bound=params.validate_.min_motion)
+    return [
+        ("Duration", svg(duration, "Duration of the aligned clips")),
+        ("Resolution", svg(charts.bars(sizes, "clips"), "Resolution of the aligned clips")),
+        ("Loudness", svg(loudness, "Loudness of the aligned clips")),
+        ("Motion", svg(motion, "Motion in the aligned clips")),
+    ]
