@@ -80,9 +80,18 @@ def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentLis
         end_s=_seconds("end"),
         label_ids=pl.col("labels").str.strip_chars('"').str.split(","),
     )
+    if _ends_in_blank(path) and (problem := _first_problem(path, known)):
+        raise problem
     if not _is_sound(raw, segments.label_sets, known):
         raise _first_problem(path, known) or DataError(f"{path}: the rows contradict each other", mend=_ROW_MEND)
     return segments
+
+
+def _ends_in_blank(path: Path) -> bool:
+    """Whether the last byte is a separator, which polars overlooks there."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 1))
+        return stream.read(1) == b" "
 
 
 def _seconds(column: str) -> pl.Expr:
@@ -137,7 +146,8 @@ def _check_lines(path: Path, known: Collection[str]) -> None:
             if line.startswith("#"):
                 continue
             where = f"{path}, line {number}"
-            columns = line.removesuffix("\n").removesuffix("\r").split(", ")
+            # As polars does, a carriage return before a separator counts as part of it.
+            columns = re.sub(r"\r(?= |$)", "", line.removesuffix("\n")).split(", ")
             if len(columns) != 4:
                 raise DataError(f"{where}: {len(columns)} columns, expected 4", mend=_ROW_MEND)
             video_id, start, end, labels = columns

@@ -5,7 +5,7 @@ of AudioSet's ontology, whose id is the label id of the segment lists. A class-l
 everything below the maximum depth is absorbed (appendix A.1); 61 of them are classes, the others were dropped.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -137,20 +137,6 @@ def class_distance(classes: ClassTable, a: str, b: str) -> int:
     except KeyError:
         unknown = a if a not in classes.names else b
         raise DataError(f"{unknown!r} is no class of the class list", mend="rebuild with `dvc repro`") from None
-
-
-def leaves(classes: ClassTable, label_ids: Iterable[str]) -> tuple[str, ...]:
-    """The labels that are above no other label of the clip, in their order, each once (appendix A.2).
-
-    Raises:
-        DataError: A label is not in the ontology; names it.
-    """
-    labels = dict.fromkeys(label_ids)
-    try:
-        above = frozenset[str]().union(*(classes.ancestors[label] for label in labels))
-    except KeyError as error:
-        raise DataError(f"label {error.args[0]!r} is not in the ontology", mend="correct the label") from None
-    return tuple(label for label in labels if label not in above)
 
 
 def save_classes(classes: ClassTable, path: Path) -> None:

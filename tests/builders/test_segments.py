@@ -17,7 +17,7 @@ HEADER = "# Segments csv created Sun Mar  5 2017\n# num_ytids=3\n# YTID, start_s
 ROWS = [
     '--4gqARaEJE, 0.000, 10.000, "/m/0jbk,/m/0bt9lr"',
     '-1dog_cat-1, 30.000, 36.543, "/m/01yrx"',
-    'ZZZZZZZZZZZ, 120.500, 130.500, "/m/0jbk,/m/0bt9lr"',
+    'ZZZZZZZZZZZ, 1.001, 11.001, "/m/0jbk,/m/0bt9lr"',
 ]
 
 
@@ -37,7 +37,7 @@ def test_rows_are_spelled_out(tmp_path: Path) -> None:
     assert table.rows() == [
         ("eval", "--4gqARaEJE_0", "--4gqARaEJE", 0.0, 10.0, ["/m/0jbk", "/m/0bt9lr"]),
         ("eval", "-1dog_cat-1_30000", "-1dog_cat-1", 30.0, 36.543, ["/m/01yrx"]),
-        ("eval", "ZZZZZZZZZZZ_120500", "ZZZZZZZZZZZ", 120.5, 130.5, ["/m/0jbk", "/m/0bt9lr"]),
+        ("eval", "ZZZZZZZZZZZ_1001", "ZZZZZZZZZZZ", 1.001, 11.001, ["/m/0jbk", "/m/0bt9lr"]),
     ]
 
 
@@ -93,6 +93,13 @@ def test_a_malformed_row_is_named_by_file_and_line(tmp_path: Path, row: str, mes
     assert "mend:" in str(caught.value)
 
 
+def test_a_blank_at_the_very_end_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "eval_segments.csv"
+    path.write_text(HEADER + "\n".join(ROWS) + " ")
+    with pytest.raises(DataError, match=r"line 6: .* is no list of label ids"):
+        read_audioset(path, "eval", KNOWN)
+
+
 def test_a_malformed_first_row_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 4: 2 columns"):
         read_audioset(listed(tmp_path, ["ABCDEFGHIJK, 0.000", *ROWS]), "eval", KNOWN)
@@ -108,7 +115,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     cut=st.integers(0, 3),
     insert=st.text(alphabet='ab019 ,."/#\n\r\t_-é\x00', max_size=3),
 )
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=400, derandomize=True)
 def test_the_quick_test_and_the_slow_look_agree(
     tmp_path_factory: pytest.TempPathFactory, place: int, cut: int, insert: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""The class table: distances in the ontology, leaves of a label set, and the file that carries it."""
+"""The class table: distances in the ontology, and the file that carries it."""
 
 import itertools
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mma_bench.classes import ClassTable, LabelClass, Node, Override, class_distance, leaves, load_classes, save_classes
+from mma_bench.classes import ClassTable, LabelClass, Node, Override, class_distance, load_classes, save_classes
 from mma_bench.errors import DataError
 
 PARENTS: dict[str, tuple[str, ...]] = {
@@ -57,22 +57,6 @@ def test_only_a_class_and_itself_have_no_distance() -> None:
 def test_an_unknown_class_is_named(a: str, b: str) -> None:
     with pytest.raises(DataError, match="'Cow' is no class"):
         class_distance(table(), a, b)
-
-
-def test_leaves_are_what_is_above_no_other_label() -> None:
-    assert leaves(table(), ["animal", "yip", "bell", "things", "cat", "yip"]) == ("yip", "bell", "cat")
-
-
-def test_leaves_of_leaves_are_the_same() -> None:
-    for labels in itertools.combinations(PARENTS, 3):
-        once = leaves(table(), labels)
-        assert once
-        assert leaves(table(), once) == once
-
-
-def test_an_unknown_label_is_named() -> None:
-    with pytest.raises(DataError, match="'cow' is not in the ontology"):
-        leaves(table(), ["dog", "cow"])
 
 
 def test_a_table_survives_its_file(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_damage_is_not_hidden(good: Path, tmp_path: Path) -> None:
     assert "0x" not in caught.value.detail, "an address would differ from run to run"
 
 
-def test_damage_inside_frames_is_seen_as_in_decoding(good: Path, tmp_path: Path) -> None:
+def test_damage_inside_frames_is_seen(good: Path, tmp_path: Path) -> None:
     """A decoder makes up what is damaged; FFmpeg on several threads does not tell, here it must."""
     with av.open(good) as container:
         packets = container.demux(video=0)
@@ -179,20 +179,19 @@ def test_damage_inside_frames_is_seen_as_in_decoding(good: Path, tmp_path: Path)
         predicted = next(packets)
         begin, end = predicted.pos + predicted.size * 3 // 4, predicted.pos + predicted.size
     told = []
-    for seed in range(5):
+    for seed in range(8):
         data = bytearray(good.read_bytes())
         data[begin:end] = np.random.default_rng(seed).bytes(end - begin)
         path = tmp_path / f"damaged{seed}.mp4"
         path.write_bytes(data)
         with av.open(path) as container:
-            told.append(any(frame.is_corrupt for frame in container.decode(video=0)))
-        if told[-1]:
-            with pytest.raises(InvalidInput) as caught:
-                encode(path, tmp_path / "out.mp4", NATIVE)
-            assert caught.value.reason == "corrupt_stream"
-        else:
+            if not any(frame.is_corrupt for frame in container.decode(video=0)):
+                continue  # by chance the noise is a valid picture
+        told.append(seed)
+        with pytest.raises(InvalidInput) as caught:
             encode(path, tmp_path / "out.mp4", NATIVE)
-    assert sum(told) >= 2
+        assert caught.value.reason == "corrupt_stream"
+    assert len(told) >= 3
 
 
 def test_a_hostile_name_is_only_a_name(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
