@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mma_bench.builders import normalise
-from mma_bench.builders.normalise import counts_of, frames_within, main, normalise_clip, table_of, task_of
 
 from mma_bench import layout
+from mma_bench.builders import normalise
+from mma_bench.builders.normalise import counts_of, frames_within, main, normalise_clip, table_of, task_of
 from mma_bench.config import NormaliseParams, Params, load_params
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.files import file_sha256
@@ -126,9 +126,10 @@ def test_any_other_test_clip_is_encoded(run: Run, tmp_path: Path, arguments: tup
     [
         ("mkv", (), (), (160, 120), 51),  # no decoding times; the container starts with the sound's priming
         ("mp4", (), ("-metadata:s:v", "rotate=90"), (120, 160), 50),
-        ("mp4", ("-ss", "0.6"), (), (160, 120), 35),  # begins with hidden frames
+        ("mp4", ("-ss", "0.6"), ("-c:a", "aac"), (160, 120), 35),  # begins with hidden frames
+        ("mp4", ("-ss", "0.6"), H264, (160, 120), 35),  # begins with hidden sound
     ],
-    ids=["matroska", "rotated", "cut"],
+    ids=["matroska", "rotated", "cut picture", "cut sound"],
 )
 def test_packets_that_would_not_play_alike_are_not_copied(
     run: Run,
@@ -150,7 +151,7 @@ def test_packets_that_would_not_play_alike_are_not_copied(
 
 @pytest.mark.parametrize("size", ["320x180", "91x161"])
 def test_train_clips_are_square_and_exactly_as_long(run: Run, tmp_path: Path, size: str) -> None:
-    source = make(tmp_path / "source.mkv", *picture(2.4, size), *tone(2.4), "-c:v", "ffv1", *AAC)
+    source = make(tmp_path / "source.mkv", *picture(2.4, size, kind="testsrc"), *tone(2.4), "-c:v", "ffv1", *AAC)
     result = run(source, "train")
     assert (result["width"], result["height"]) == (64, 64)
     assert (result["frames"], result["video_duration_s"]) == (50, 2.0)
