@@ -42,13 +42,13 @@ def read_float_variables(prefix: Path) -> dict[str, FloatArray]:
             fields = dict(_fields(entry))
             if fields.get(1) != _DT_FLOAT:
                 continue
-            shape = [_integer(dict(_fields(size)), 1) for _, size in _fields(_message(fields, 2))]
+            shape = [_integer(dict(_fields(size)), 1) for size in _messages(_message(fields, 2))]
             start, size = _integer(fields, 4), _integer(fields, 5)
-            if start + size > len(data) or size != 4 * int(np.prod(shape)):
-                raise ValueError(f"{key.decode()} lies outside the data")
             variables[key.decode()] = np.frombuffer(data[start : start + size], dtype="<f4").reshape(shape)
     except (ValueError, IndexError, struct.error) as error:
-        raise DataError(f"{index_path}: no readable checkpoint ({error})", mend="remove it; it is fetched again") from None
+        raise DataError(
+            f"{index_path}: no readable checkpoint ({error})", mend="remove it; it is fetched again"
+        ) from None
     return variables
 
 
@@ -107,6 +107,14 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise ValueError(f"protobuf wire type {wire}")
         yield tag >> 3, message[position : position + length]
         position += length
+
+
+def _messages(message: bytes) -> Iterator[bytes]:
+    """The fields of a message that holds nothing but messages."""
+    for _, value in _fields(message):
+        if not isinstance(value, bytes):
+            raise ValueError("an integer stands where a message is expected")
+        yield value
 
 
 def _integer(fields: dict[int, int | bytes], number: int) -> int:

@@ -1,0 +1,152 @@
+"""Stage `judge`: four yes/no checks per clip, and only clips that pass all of them go on (appendix B.1).
+
+In: normalised clips. Out: data/verdicts.parquet, each check's score and answer, and how the clip left the stage.
+
+| check | the judge gets | it is asked |
+|---|---|---|
+| `visual_unimodal` | the frames alone | Is the cat clearly visible in this video? |
+| `audio_unimodal` | the sound alone | Is the sound of cat clearly audible in this video? |
+| `visual_crossmodal` | both | the first question |
+| `audio_crossmodal` | both | the second question |
+
+A clip that fails is `rejected`, with the first check that failed as its reason. A clip whose class the judge cannot
+know by sight or by sound is not judged but `refused` (`class_unknown_to_judge`): a no would say something about the
+clip that nobody looked for.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.builders.judges import SAMPLE_RATE, Judge, Modality, View, open_judge
+from mma_bench.config import JudgeParams, Params
+from mma_bench.errors import InvalidInput
+from mma_bench.executor import Task, run
+from mma_bench.files import fingerprint, write_json
+from mma_bench.ledger import Entry
+from mma_bench.media.decode import audio, frames
+from mma_bench.prompts import judge_question
+from mma_bench.schema import CHECKS, NORMALISED, OUTCOME, VERDICTS, Split
+from mma_bench.tables import from_rows, read_table, write_table
+
+VERSION: Final = 1  # of this stage's rules: a new one judges every clip again
+
+_QUESTIONS: Final[tuple[Modality, ...]] = ("visual", "audio")
+
+
+def main(params: Params) -> None:
+    """Judge every normalised clip."""
+    normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
+    clips = normalised.rows(named=True)
+    # Here before the workers start: weights that cannot be had stop the stage at once, with one message.
+    judge = open_judge(params.judge)
+    entries = run(
+        [task_of(clip, judge) for clip in clips],
+        partial(_judge_in_worker, params.judge),
+        layout.ledger("judge"),
+        workers=params.workers,
+        title="judge",
+    )
+    table = table_of(clips, entries, judge)
+    write_table(table, layout.VERDICTS, VERDICTS, ["split", "clip_id"])
+    write_json(layout.metrics("judge"), counts_of(table))
+
+
+def task_of(clip: Mapping[str, Any], judge: Judge) -> Task:
+    """The clip's work, with a fingerprint of all that its verdict depends on."""
+    payload = {name: clip[name] for name in ("clip_id", "path", "duration_s", "class_name")}
+    return Task(
+        key=f"{clip['split']}/{clip['clip_id']}",
+        fingerprint=fingerprint(
+            VERSION, judge.name, judge.revision, prompt_sha256(clip["class_name"]), payload, clip["sha256"]
+        ),
+        payload=payload,
+    )
+
+
+@cache
+def _worker_judge(params: JudgeParams) -> Judge:
+    """One judge per worker process: its networks load once."""
+    return open_judge(params)
+
+
+def _judge_in_worker(params: JudgeParams, payload: Mapping[str, Any]) -> dict[str, Any]:
+    return judge_clip(_worker_judge(params), params.frames, payload)
+
+
+def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Decode one clip and ask the four checks.
+
+    Returns:
+        `<check>_score` and `<check>_pass` of all four; with `status`, `reason` and `detail` if one failed.
+
+    Raises:
+        InvalidInput: `class_unknown_to_judge`, or the clip does not decode.
+    """
+    class_name, path = payload["class_name"], Path(payload["path"])
+    for question in _QUESTIONS:
+        if not judge.knows(question, class_name):
+            raise InvalidInput(
+                "class_unknown_to_judge", f"{path}: {judge.name} has no {question} counterpart of {class_name}"
+            )
+    whole = View(payload["duration_s"], frames(path, frame_count), audio(path, SAMPLE_RATE))
+    return four_checks(judge, whole, class_name)
+
+
+def four_checks(judge: Judge, whole: View, class_name: str) -> dict[str, Any]:
+    """Ask all four, also after one has failed: the scores are evidence about the judge. Returns as `judge_clip`."""
+    result: dict[str, Any] = {}
+    failed = []
+    for check in CHECKS:
+        question: Modality = "visual" if check.startswith("visual") else "audio"
+        view = whole.only(question) if check.endswith("unimodal") else whole
+        answer = judge.ask(view, question, class_name)
+        result |= {f"{check}_score": answer.score, f"{check}_pass": answer.yes}
+        if not answer.yes:
+            failed.append((check, f"no to {judge_question(question, class_name)!r} with a score of {answer.score:g}"))
+    if failed:
+        reason, detail = failed[0]
+        result |= {"status": "rejected", "reason": reason, "detail": detail}
+    return result
+
+
+def prompt_sha256(class_name: str) -> str:
+    """SHA-256 of the two questions, each with a newline."""
+    questions = "".join(f"{judge_question(question, class_name)}\n" for question in _QUESTIONS)
+    return hashlib.sha256(questions.encode()).hexdigest()
+
+
+def table_of(clips: Sequence[Mapping[str, Any]], entries: Sequence[Entry], judge: Judge) -> pl.DataFrame:
+    """One row of `mma_bench.schema.VERDICTS` per clip; `entries` in the order of `clips`."""
+    rows = [
+        {name: clip[name] for name in ("clip_id", "split", "class_name")}
+        | {name: entry[name] for name in OUTCOME}
+        | entry["result"]
+        | {
+            "judge": judge.name,
+            "judge_revision": judge.revision,
+            "prompt_sha256": prompt_sha256(clip["class_name"]),
+        }
+        for clip, entry in zip(clips, entries, strict=True)
+    ]
+    return from_rows(rows, VERDICTS).sort("split", "clip_id")
+
+
+def counts_of(table: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Per split: clips in, rejected or refused by reason, ok. The parts add up to `in`."""
+    counts = {}
+    for split in Split:
+        rows = table.filter(pl.col("split") == split)
+        reasons = Counter(rows.filter(pl.col("status") != "ok")["reason"])
+        counts[str(split)] = {
+            "in": rows.height,
+            **{reason: reasons[reason] for reason in sorted(reasons)},
+            "ok": rows.height - reasons.total(),
+        }
+    return counts
