@@ -29,7 +29,8 @@ def compare(name: str, command: list[str], rival: list[str], target_s: float) ->
     pairs = [(seconds(command), seconds(rival)) for _ in range(RUNS)]
     ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
-    print(f"{name}: {ours:.2f} s (target at most {target_s:g} s), {ratio:.1f} × {' '.join(rival[-2:])} ({theirs:.2f} s)")
+    against = f"{ratio:.1f} × {' '.join(rival[-2:])} ({theirs:.2f} s)"
+    print(f"{name}: {ours:.2f} s (target at most {target_s:g} s), {against}")
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, re
 from mma_bench.ledger import Entry
 from mma_bench.media.probe import probe
 from mma_bench.schema import ACQUIRED, CANDIDATES, OUTCOME
-from mma_bench.tables import from_rows, read_table, write_table
+from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 
 _VERSION = 1  # raise it when this stage takes or refuses a clip that it did not before
 
@@ -132,15 +132,6 @@ def acquired(selected: pl.DataFrame, entries: Sequence[Entry], source: str) -> p
     return from_rows(list(rows), ACQUIRED)
 
 
-def funnel(table: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """By split: `in`, each reason with its count, `ok`; the latter add up to the first."""
-    counts = {}
-    for (split,), rows in sorted(table.group_by("split")):
-        reasons = Counter(rows.filter(pl.col("status") != "ok")["reason"].to_list())
-        counts[str(split)] = {"in": rows.height, **dict(sorted(reasons.items())), "ok": rows.height - reasons.total()}
-    return counts
-
-
 def main(params: Params) -> None:
     """Run the stage."""
     rule = params.acquire
@@ -156,7 +147,7 @@ def main(params: Params) -> None:
     table = acquired(selected, entries, source.name)
     clips = table.filter(pl.col("status") == "ok")
     remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))
-    write_json(layout.metrics("acquire"), funnel(table))
+    write_json(layout.metrics("acquire"), outcome_counts(table))
     write_table(table, layout.ACQUIRED, ACQUIRED, sort_by=["split", "clip_id"])
     _tell_notes(entries)
     if clips.is_empty():

@@ -15,7 +15,6 @@ clip that nobody looked for.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -32,8 +31,8 @@ from mma_bench.files import fingerprint, write_json
 from mma_bench.ledger import Entry
 from mma_bench.media.decode import audio, frames
 from mma_bench.prompts import judge_question
-from mma_bench.schema import CHECKS, NORMALISED, OUTCOME, VERDICTS, Split
-from mma_bench.tables import from_rows, read_table, write_table
+from mma_bench.schema import CHECKS, NORMALISED, OUTCOME, VERDICTS
+from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 
 VERSION: Final = 1  # of this stage's rules: a new one judges every clip again
 
@@ -55,7 +54,7 @@ def main(params: Params) -> None:
     )
     table = table_of(clips, entries, judge)
     write_table(table, layout.VERDICTS, VERDICTS, ["split", "clip_id"])
-    write_json(layout.metrics("judge"), counts_of(table))
+    write_json(layout.metrics("judge"), outcome_counts(table))
 
 
 def task_of(clip: Mapping[str, Any], judge: Judge) -> Task:
@@ -136,17 +135,3 @@ def table_of(clips: Sequence[Mapping[str, Any]], entries: Sequence[Entry], judge
         for clip, entry in zip(clips, entries, strict=True)
     ]
     return from_rows(rows, VERDICTS).sort("split", "clip_id")
-
-
-def counts_of(table: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Per split: clips in, rejected or refused by reason, ok. The parts add up to `in`."""
-    counts = {}
-    for split in Split:
-        rows = table.filter(pl.col("split") == split)
-        reasons = Counter(rows.filter(pl.col("status") != "ok")["reason"])
-        counts[str(split)] = {
-            "in": rows.height,
-            **{reason: reasons[reason] for reason in sorted(reasons)},
-            "ok": rows.height - reasons.total(),
-        }
-    return counts

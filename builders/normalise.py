@@ -31,7 +31,6 @@ Why a clip may be refused, beside the reasons in `mma_bench.media`:
 import math
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -53,7 +52,7 @@ from mma_bench.media.probe import Probe, probe
 from mma_bench.media.remux import remux
 from mma_bench.media.timeline import Timeline, timeline
 from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, OUTCOME, Split
-from mma_bench.tables import from_rows, read_table, write_table
+from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 
 VERSION = 1  # of this stage's rules and of mma_bench.media: a new one makes every clip again
 MAX_FPS = 60  # more frames add bytes, not evidence
@@ -82,7 +81,7 @@ def main(params: Params) -> None:
     kept = [Path(path) for path in table["path"].drop_nulls()]
     remove_strays(layout.NORMALISED_CLIPS, kept)
     write_table(table, layout.NORMALISED, NORMALISED, ["split", "clip_id"])
-    write_json(layout.metrics("normalise"), counts_of(table))
+    write_json(layout.metrics("normalise"), outcome_counts(table))
 
 
 def encoder_version() -> str:
@@ -246,17 +245,3 @@ def table_of(clips: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> pl
         for clip, entry in zip(clips, entries, strict=True)
     ]
     return from_rows(rows, NORMALISED).sort("split", "clip_id")
-
-
-def counts_of(table: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Per split: clips in, refused by reason, ok. The parts add up to `in`."""
-    counts = {}
-    for split in Split:
-        rows = table.filter(pl.col("split") == split)
-        reasons = Counter(rows.filter(pl.col("status") != "ok")["reason"])
-        counts[str(split)] = {
-            "in": rows.height,
-            **{reason: reasons[reason] for reason in sorted(reasons)},
-            "ok": rows.height - reasons.total(),
-        }
-    return counts

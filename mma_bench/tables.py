@@ -1,6 +1,7 @@
 """Tables between stages: Parquet files whose columns and types are checked on the way in and on the way out."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import polars as pl
 
 from mma_bench.errors import DataError
 from mma_bench.files import atomic_path
-from mma_bench.schema import Schema
+from mma_bench.schema import Schema, Split
 
 
 def conform(table: pl.DataFrame, schema: Schema, where: str) -> pl.DataFrame:
@@ -62,6 +63,16 @@ def write_table(table: pl.DataFrame, path: Path, schema: Schema, sort_by: Sequen
 def from_rows(rows: Sequence[dict[str, Any]], schema: Schema) -> pl.DataFrame:
     """A table from rows; a column that a row lacks (a refused clip has no duration) is null there."""
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema, orient="row")
+
+
+def outcome_counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Per split of a stage's table: rows `in`, each reason not to be ok, `ok`. The parts add up to `in`."""
+    counts = {}
+    for split in Split:
+        rows = table.filter(pl.col("split") == split)
+        reasons = Counter(rows.filter(pl.col("status") != "ok")["reason"])
+        counts[str(split)] = {"in": rows.height, **dict(sorted(reasons.items())), "ok": rows.height - reasons.total()}
+    return counts
 
 
 def read_json(path: Path) -> Any:

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench import layout
-from mma_bench.builders.acquire import funnel, main, select
+from mma_bench.builders.acquire import main, select
 from mma_bench.config import Params, load_params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import file_sha256
 from mma_bench.schema import ACQUIRED, CANDIDATES
-from mma_bench.tables import from_rows, read_json, read_table, write_table
+from mma_bench.tables import from_rows, outcome_counts, read_json, read_table, write_table
 from tests.clips import clip, cut_off
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -86,7 +86,7 @@ def test_the_funnel_adds_up() -> None:
     outcomes = [("test", "ok", ""), ("test", "refused", "b"), ("test", "refused", "a"), ("test", "unavailable", "b")]
     outcomes += [("train", "refused", "a")]
     rows = [{"split": split, "status": status, "reason": reason} for split, status, reason in outcomes]
-    counts = funnel(from_rows(rows, ACQUIRED))
+    counts = outcome_counts(from_rows(rows, ACQUIRED))
     assert counts == {"test": {"in": 4, "a": 1, "b": 2, "ok": 1}, "train": {"in": 1, "a": 1, "ok": 0}}
     assert list(counts["test"]) == ["in", "a", "b", "ok"]
 
@@ -188,7 +188,10 @@ def test_no_clip_at_all_is_an_error_that_names_the_reason(project: Path) -> None
     write_table(candidates(eval=[MISSING]), layout.CANDIDATES, CANDIDATES, ["clip_id"])
     with pytest.raises(DataError, match=r"none of 1 clips could be had, 1 for not_in_folder, e\.g\. 'mirror' has"):
         main(params(splits={"test": ["eval"]}))
-    assert read_json(layout.metrics("acquire")) == {"test": {"in": 1, "not_in_folder": 1, "ok": 0}}
+    assert read_json(layout.metrics("acquire")) == {
+        "test": {"in": 1, "not_in_folder": 1, "ok": 0},
+        "train": {"in": 0, "ok": 0},
+    }
 
 
 def test_a_bad_source_stops_before_any_work(project: Path) -> None:

@@ -22,7 +22,7 @@ from mma_bench.config import load_params
 from mma_bench.errors import InvalidInput
 from mma_bench.files import file_sha256
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
-from mma_bench.tables import from_rows, read_table, write_table
+from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 from tests.clips import clip as make_clip
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ def test_every_clip_has_a_row_and_the_counts_add_up(reasons: list[tuple[str, str
     assert sorted(table["clip_id"]) == [clip["clip_id"] for clip in clips]
     assert table.schema == pl.Schema(VERDICTS)
     assert table.filter(pl.col("status") == "refused")["visual_unimodal_score"].is_null().all()
-    found = stage.counts_of(table)
+    found = outcome_counts(table)
     for split, by_reason in found.items():
         assert by_reason["in"] == sum(1 for name, _ in reasons if name == split)
         assert by_reason["in"] == sum(rows for key, rows in by_reason.items() if key != "in")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders import normalise
-from mma_bench.builders.normalise import counts_of, frames_within, main, normalise_clip, table_of, task_of
+from mma_bench.builders.normalise import frames_within, main, normalise_clip, table_of, task_of
 from mma_bench.config import NormaliseParams, Params, load_params
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.files import file_sha256
@@ -21,7 +21,7 @@ from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
 from mma_bench.media.probe import probe
 from mma_bench.schema import ACQUIRED, FACTS, NORMALISED, Split
-from mma_bench.tables import from_rows, read_table, write_table
+from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 from tests.clips import AAC, H264, SILENCE, clip, cut_off, damaged, giant, make, picture, tone
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -358,7 +358,7 @@ def test_counts_add_up(outcomes: list[tuple[Split, str]]) -> None:
     ]
     table = table_of(clips, entries)
     assert table.height == len(outcomes)
-    for split, counts in counts_of(table).items():
+    for split, counts in outcome_counts(table).items():
         total = counts.pop("in")
         assert sum(counts.values()) == total == sum(1 for of, _ in outcomes if of == split)
 

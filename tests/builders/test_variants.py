@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mma_bench.builders.variants import misalign, remove_audio, zero_frames
 
+from mma_bench.builders.variants import misalign, remove_audio, zero_frames
 from mma_bench.errors import InvalidInput
 from tests.clips import cut_off, make
 
@@ -32,7 +32,8 @@ class Clip:
 
     Attributes:
         begins: When each frame begins, in 1/15360 s.
-        sound_s: Length of the sound in seconds; it begins at 0.
+        sound_begin: In samples.
+        sound_s: Length of the sound in seconds.
         seed: Of the noise that is seen and heard.
     """
 
@@ -41,6 +42,7 @@ class Clip:
     b_frames: int = 2
     rate: int = 44100
     layout: str = "stereo"
+    sound_begin: int = 0
     sound_s: float = 1.0
     codecs: tuple[str | None, str | None] = ("libx264", "aac")
     seed: int = 0
@@ -49,10 +51,14 @@ class Clip:
 def write(path: Path, clip: Clip) -> Path:
     noise = np.random.default_rng(clip.seed)
     video_codec, audio_codec = clip.codecs
-    with av.open(str(path), "w", format="mp4") as container:
+    # Begins are kept to the tick; the default keeps them to 1 ms.
+    with av.open(str(path), "w", format="mp4", options={"movie_timescale": "15360"}) as container:
         tracks: list[Any] = []
         if video_codec:
-            video = container.add_stream(video_codec, options={"g": "8", "bf": str(clip.b_frames), "threads": "1"})
+            # Left to itself, x264 finds no use for B-frames in noise.
+            forced = {"b_strategy": "0", "sc_threshold": "0"} if video_codec == "libx264" else {}
+            options = {"g": "8", "bf": str(clip.b_frames), "threads": "1", **forced}
+            video = container.add_stream(video_codec, options=options)
             video.width, video.height = clip.size
             video.pix_fmt = "yuv420p" if not any(side % 2 for side in clip.size) else "yuv444p"
             video.codec_context.time_base = video.time_base = TIME_BASE
@@ -82,7 +88,7 @@ def write(path: Path, clip: Clip) -> Path:
                 count = min(size, round(clip.sound_s * clip.rate) - start)
                 block = noise.uniform(-0.5, 0.5, (audio.codec_context.channels, count)).astype(np.float32)
                 frame = av.AudioFrame.from_ndarray(block, "fltp", clip.layout)
-                frame.pts, frame.sample_rate = start, clip.rate
+                frame.pts, frame.sample_rate = clip.sound_begin + start, clip.rate
                 mux(audio.encode(frame))
         for track in tracks:
             mux(track.encode(None))
@@ -187,17 +193,19 @@ frame_times = st.one_of(
     st.lists(st.sampled_from([300, TICKS, 613, 3 * TICKS]), min_size=2, max_size=30),  # variable
 )
 clips = st.builds(
-    lambda gaps, start, size, b_frames, rate, layout, seed: Clip(
+    lambda gaps, start, sound_begin, size, b_frames, rate, layout, seed: Clip(
         begins=tuple(start + sum(gaps[:i]) for i in range(len(gaps))),
         size=size,
         b_frames=b_frames,
         rate=rate,
         layout=layout,
+        sound_begin=sound_begin,
         sound_s=0.5 + 2 * TICKS * len(gaps) / 15360,
         seed=seed,
     ),
     gaps=frame_times,
     start=st.sampled_from([0, 0, 511, 7680]),
+    sound_begin=st.sampled_from([0, 0, 700, 12000]),
     size=st.sampled_from([(64, 64), (48, 96), (65, 33)]),
     b_frames=st.integers(0, 3),
     rate=st.sampled_from([16000, 22050, 44100, 48000]),
@@ -227,6 +235,12 @@ def test_every_variant_keeps_what_it_promises(
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("base") / "base.mp4", Clip())
+
+
+def test_the_base_of_these_tests_has_b_frames(base: Path) -> None:
+    presented = [at for at, _ in times(base, "video")]
+    assert presented != sorted(presented)
+    assert min(presented) == 0
 
 
 @pytest.fixture(scope="module")
@@ -327,8 +341,23 @@ def test_what_an_edit_list_hides_stays_hidden(base: Path, donor: Path, tmp_path:
     assert_misaligned(tmp_path / "out.mp4", cut, cut_donor, taken)
     zero_frames(cut, tmp_path / "black.mp4")
     assert [at for at, _ in pictures(tmp_path / "black.mp4")] == [at for at, _ in pictures(cut)]
+    with av.open(str(tmp_path / "black.mp4")) as container:
+        assert container.streams.video[0].frames == len(pictures(cut))  # black needs none hidden
     remove_audio(cut, tmp_path / "silent.mp4")
     assert_same_pictures(tmp_path / "silent.mp4", cut)
+
+
+@each_operation
+def test_sight_and_sound_lie_side_by_side_in_the_file(operation: Operation, tmp_path: Path) -> None:
+    # Longer than what a muxer holds back by itself.
+    long = Clip(begins=tuple(range(0, 15360 * 24, 7680)), sound_s=24.0, rate=16000, layout="mono")
+    operation(write(tmp_path / "base.mp4", long), write(tmp_path / "donor.mp4", long), tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        placed = sorted((p.pos, p.stream.type, p.dts * p.time_base) for p in container.demux() if p.size)
+    reached = {"video": Fraction(0), "audio": Fraction(0)}
+    for _, kind, at in placed:
+        reached[kind] = at
+        assert abs(reached["video"] - reached["audio"]) < 1.5
 
 
 def test_pixel_aspect_ratio_of_the_container_is_kept(base: Path, donor: Path, tmp_path: Path) -> None:
@@ -345,7 +374,7 @@ def test_broken_sources_are_refused_by_name(operation: Operation, base: Path, do
     (tmp_path / "text.mp4").write_text("no film")
     (tmp_path / "empty.mp4").touch()
     for name, reason in (
-        ("cut.mp4", "corrupt_stream"),
+        ("cut.mp4", "truncated"),
         ("text.mp4", "unreadable"),
         ("empty.mp4", "empty_file"),
         ("absent.mp4", "missing_file"),
