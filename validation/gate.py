@@ -1,0 +1,57 @@
+"""The gate: runs the suite of one table, writes its facts and the page, and refuses the table if a promise is broken.
+
+In: the table and what it is compared with. Out: `reports/validation/<table>.json`, which ties each promise to the
+hashes of the files it was checked on, and `reports/validation.html`, which shows every gate that has run. Both are
+written before a failure is raised, so that whoever reads the message can look.
+"""
+
+import importlib
+from typing import cast
+
+from mma_bench import layout
+from mma_bench.config import Params
+from mma_bench.errors import GateError
+from mma_bench.files import write_json, write_text
+from mma_bench.validation.evaluate import Outcome, evaluate
+from mma_bench.validation.inputs import Inputs
+from mma_bench.validation.promises import Suite
+from mma_bench.validation.report import PAGE, page, read_records, record, sentence
+
+
+def main(table: str, params: Params) -> None:
+    """Run the gate of `table`, one of `mma_bench.cli.TABLES`.
+
+    Raises:
+        GateError: A promise is broken; names each, with offending rows and the mend.
+        DataError: A file that the gate needs is missing or is not what its schema says.
+    """
+    suite = cast(Suite, importlib.import_module(f"mma_bench.validation.{table}"))
+    path = layout.VALIDATION / f"{table}.json"
+    path.unlink(missing_ok=True)  # a gate that cannot run leaves no verdict behind
+    inputs = Inputs()
+    frames = suite.frames(inputs, params)
+    outcomes = evaluate(suite.promises(params), frames)
+    write_json(path, record(table, about(suite), suite.TABLE, inputs.sha256, outcomes))
+    write_text(PAGE, page(read_records(layout.VALIDATION)))
+    refuse_broken(table, outcomes)
+    print(f"gate {table}: all {len(outcomes)} promises hold ({PAGE})")
+
+
+def about(suite: Suite) -> str:
+    """The first line of a suite's docstring."""
+    return str(suite.__doc__).partition("\n")[0]
+
+
+def refuse_broken(table: str, outcomes: list[Outcome]) -> None:
+    """Do nothing if all promises hold.
+
+    Raises:
+        GateError: Names every broken promise, how many rows break it, some of them, and the mend.
+    """
+    broken = [outcome for outcome in outcomes if not outcome.passed]
+    if broken:
+        lines = [f"  {sentence(outcome)}\n    mend: {outcome.promise.mend}" for outcome in broken]
+        raise GateError(
+            f"gate {table}: {len(broken)} of {len(outcomes)} promises are broken:\n" + "\n".join(lines),
+            mend=f"do what stands below each promise ({PAGE} shows the same); if one stays broken, the stage errs",
+        )

@@ -1,0 +1,55 @@
+"""What a gate reads, and the hash of every file that it read, so that its verdict can be tied to exact bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mma_bench.errors import DataError
+from mma_bench.files import file_sha256
+from mma_bench.schema import Schema
+from mma_bench.tables import read_json, read_table
+
+
+class Inputs:
+    """Reads files of the project and remembers their SHA-256 by path.
+
+    Attributes:
+        sha256: Path as given → 64 hex digits, in the order of reading.
+    """
+
+    def __init__(self) -> None:
+        self.sha256: dict[str, str] = {}
+
+    def table(self, path: Path, schema: Schema) -> pl.DataFrame:
+        """Read a table.
+
+        Raises:
+            DataError: See `mma_bench.tables.read_table`.
+        """
+        table = read_table(path, schema)
+        self.note(path)
+        return table
+
+    def json(self, path: Path) -> Any:
+        """Read a JSON file.
+
+        Raises:
+            DataError: See `mma_bench.tables.read_json`.
+        """
+        value = read_json(path)
+        self.note(path)
+        return value
+
+    def note(self, path: Path) -> Path:
+        """Remember the hash of a file that the caller reads itself, and return its path.
+
+        Raises:
+            DataError: The file is missing.
+        """
+        if not path.is_file():
+            raise DataError(
+                f"{path} does not exist", mend="run `dvc repro`, or the stage that writes it (see dvc.yaml)"
+            )
+        self.sha256[path.as_posix()] = file_sha256(path)
+        return path

@@ -1,0 +1,157 @@
+"""What must hold of `mma-bench/`, the dataset that is published: every variant, unaltered, with the right questions."""
+
+from functools import partial
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.config import Params
+from mma_bench.schema import ALIGNED, VARIANTS
+from mma_bench.validation.accounts import roll_call
+from mma_bench.validation.expect import Column, absent, at_least, equal, filled, holds, one_of, unique
+from mma_bench.validation.inputs import Inputs
+from mma_bench.validation.package_facts import card_head, config_facts, file_facts, packaged_facts, read_shards
+from mma_bench.validation.promises import Frames, Promise
+
+TABLE = layout.PACKAGE / "checksums.sha256"  # it lists every other file, so its hash stands for the whole dataset
+
+_CARD = layout.PACKAGE / "README.md"
+
+
+def frames(inputs: Inputs, params: Params) -> Frames:
+    """Read the dataset and the tables that it is made from, and compute the facts."""
+    checksums = inputs.note(TABLE).read_text(encoding="utf-8")
+    head = card_head(inputs.note(_CARD).read_text(encoding="utf-8"))
+    variants = inputs.table(layout.VARIANTS, VARIANTS)
+    aligned = inputs.table(layout.ALIGNED, ALIGNED)
+    files = sorted(path for path in layout.PACKAGE.rglob("*") if path.is_file() and path != TABLE)
+    found = {path.relative_to(layout.PACKAGE).as_posix(): inputs.sha256[inputs.note(path).as_posix()] for path in files}
+    packaged = read_shards(layout.PACKAGE)
+    due = {str(split): [str(name) for name in names] for split, names in params.conflicts.conditions.items()}
+    return {
+        "rows": packaged_facts(packaged, variants, aligned),
+        "roll_call": roll_call(variants.filter(pl.col("status") == "ok")["id"], packaged["id"]),
+        "configs": config_facts(packaged, head, due),
+        "files": file_facts(found, checksums, head),
+    }
+
+
+_rule = partial(Promise, mend="run `mma-bench build package` again, then `dvc repro`")
+
+
+def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite takes them)
+    """All promises, in the order of the page."""
+    return [
+        _rule(
+            "file_is_as_listed",
+            "The files of the dataset are those of checksums.sha256, byte for byte.",
+            "the build",
+            one_of("state", ["as listed"]),
+            frame="files",
+        ),
+        _rule(
+            "shard_is_in_the_card",
+            "The card's configs lead `load_dataset` to each shard, under the config and split of its folder.",
+            "the build",
+            holds("in_card", Column("kind") == "shard"),
+            frame="files",
+        ),
+        _rule(
+            "config_has_rows",
+            "Each condition that is configured for a split is a config with rows in it.",
+            "Table 2",
+            at_least("rows", 1),
+            frame="configs",
+        ),
+        _rule(
+            "card_announces_the_rows",
+            "Each config has as many rows as the card announces.",
+            "the build",
+            equal("rows", "announced"),
+            frame="configs",
+        ),
+        _rule(
+            "every_variant_is_packaged",
+            "Each good variant is in the dataset.",
+            "the build",
+            holds("present"),
+            frame="roll_call",
+        ),
+        _rule(
+            "nothing_else_is_packaged",
+            "Each row of the dataset is a good variant.",
+            "the build",
+            holds("expected"),
+            frame="roll_call",
+        ),
+        _rule(
+            "shard_has_every_column",
+            "No column that consumers rely on is missing.",
+            "the build",
+            absent("lacks"),
+            show=("config",),
+        ),
+        _rule(
+            "id_is_unique",
+            "No two rows have the same id.",
+            "the build",
+            unique("id"),
+            show=("config",),
+        ),
+        _rule(
+            "row_lies_under_its_condition",
+            "A row lies in the config of its condition and in the split of its clip.",
+            "Table 2",
+            one_of("misplaced", [False]),
+            show=("config", "folder_split"),
+        ),
+        _rule(
+            "row_says_what_the_table_says",
+            "Classes, labels, times, donor, hashes, licence and source are those of variants.parquet.",
+            "the build",
+            absent("altered"),
+        ),
+        *(
+            _rule(
+                f"{stream}_bytes_are_the_promised_ones",
+                f"The {stream} packets of the embedded clip hash to `{stream}_sha256`.",
+                "section 3",
+                equal(f"{stream}_packets", f"{stream}_sha256"),
+            )
+            for stream in ("video", "audio")
+        ),
+        _rule(
+            "options_are_the_classes_of_the_split",
+            "The options are all classes of the split's aligned clips, sorted, and no others.",
+            "section 3, Figure 5",
+            equal("options", "due_options"),
+        ),
+        *(
+            promise
+            for sense, gone in (("visual", "frames_zeroed"), ("audio", "audio_removed"))
+            for promise in (
+                _rule(
+                    f"{sense}_question_is_that_of_the_paper",
+                    f"The {sense} question is worded as in the paper, with the options of the split.",
+                    "Figure 5, Figure 20",
+                    equal(f"{sense}_question", f"due_{sense}_question"),
+                ),
+                _rule(
+                    f"{sense}_answer_is_the_class",
+                    f"The {sense} answer of the forced choice is the row's {sense} class.",
+                    "section 3",
+                    equal(f"{sense}_answer", f"due_{sense}_answer"),
+                ),
+                _rule(
+                    f"{sense}_abstention_answer_follows_the_condition",
+                    f"With “None of the above” on offer, the {sense} answer is that under {gone}, elsewhere the class.",
+                    "appendix J",
+                    equal(f"{sense}_abstention_answer", f"due_{sense}_abstention_answer"),
+                ),
+            )
+        ),
+        *(
+            _rule(f"{column}_is_stated", f"Each row states its {column}.", "the build", filled(column))
+            for column in ("source", "licence")
+        ),
+    ]

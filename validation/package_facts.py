@@ -1,0 +1,223 @@
+"""Facts about the packaged dataset, read from its Parquet shards and the bytes of the clips inside them."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from mma_bench.errors import InvalidInput
+from mma_bench.progress import Progress
+from mma_bench.prompts import NONE_OF_THE_ABOVE, Question, forced_choice, misleading_caption
+from mma_bench.schema import VARIANTS, Condition
+from mma_bench.validation.accounts import differs_in
+
+LIST = pl.List(pl.String())
+# The columns that consumers may rely on: more may come, none of these goes.
+COLUMNS: dict[str, pl.DataType] = {
+    **{
+        name: VARIANTS[name]
+        for name in (
+            *("id", "condition", "visual_class", "audio_class", "caption", "context_seed", "base_id", "donor_id"),
+            *("class_distance", "human_verified", "judge", "label_ids", "start_s", "end_s"),
+            *("video_sha256", "audio_sha256", "licence", "source"),
+        )
+    },
+    **dict.fromkeys(("visual_question", "audio_question", "visual_answer", "audio_answer"), pl.String()),
+    **dict.fromkeys(("visual_abstention_answer", "audio_abstention_answer"), pl.String()),
+    "options": LIST,
+}
+_BATCH = 8  # clips in memory at a time
+
+
+def read_shards(folder: Path) -> pl.DataFrame:
+    """All rows: the columns of COLUMNS (null if a shard lacks one), and facts about where they lie and what they hold.
+
+    `config`, `folder_split`: by the shard's path, data/<config>/<split>-*.parquet; `lacks`: the first column that the
+    shard lacks, else null; `video_packets`, `audio_packets`: hashes read back from the embedded clip, null if it
+    cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    shards = sorted((folder / "data").glob("*/*.parquet"))
+    tables = []
+    with Progress("validate: packets", sum(pq.read_metadata(shard).num_rows for shard in shards), "clip") as progress:
+        for shard in shards:
+            names = set(pq.read_schema(shard).names)
+            there = [name for name in COLUMNS if name in names]
+            rows = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=there))).cast(
+                {name: COLUMNS[name] for name in there}
+            )
+            lacking = next((name for name in (*COLUMNS, "video") if name not in names), None)
+            hashes = list(_packets(shard, progress)) if "video" in names else [(None, None)] * rows.height
+            tables.append(
+                rows.with_columns(
+                    *(pl.lit(None, dtype).alias(name) for name, dtype in COLUMNS.items() if name not in names),
+                    pl.lit(shard.parent.name).alias("config"),
+                    pl.lit(shard.name.partition("-")[0]).alias("folder_split"),
+                    pl.lit(lacking, pl.String()).alias("lacks"),
+                    pl.Series("video_packets", [video for video, _ in hashes], dtype=pl.String()),
+                    pl.Series("audio_packets", [audio for _, audio in hashes], dtype=pl.String()),
+                ).select(*COLUMNS, "config", "folder_split", "lacks", "video_packets", "audio_packets")
+            )
+    return pl.concat(tables) if tables else _no_rows()
+
+
+def _no_rows() -> pl.DataFrame:
+    more = ("config", "folder_split", "lacks", "video_packets", "audio_packets")
+    return pl.DataFrame(schema=COLUMNS | dict.fromkeys(more, pl.String()))
+
+
+def _packets(shard: Path, progress: Progress) -> Iterator[tuple[str | None, str | None]]:
+    """Hashes of the video and audio packets of each row's clip."""
+    import pyarrow.parquet as pq
+
+    from mma_bench.media.packets import packet_sha256
+
+    with tempfile.TemporaryDirectory() as folder, pq.ParquetFile(shard) as file:
+        clip = Path(folder) / "clip.mp4"
+        for batch in file.iter_batches(_BATCH, columns=["video"]):
+            for video in batch.column("video").to_pylist():
+                clip.write_bytes((video or {}).get("bytes") or b"")
+                try:
+                    yield packet_sha256(clip, "video"), packet_sha256(clip, "audio")
+                except InvalidInput:
+                    yield None, None  # a null breaks the promises about packets
+                progress.advance()
+
+
+def packaged_facts(packaged: pl.DataFrame, variants: pl.DataFrame, aligned: pl.DataFrame) -> pl.DataFrame:
+    """One row per packaged row, beside what it must say by `variants` and the class list of its split.
+
+    `altered`: the first column that says otherwise than `variants`; `misplaced`: not the config or split of its
+    condition and clip; `due_...`: the texts that must be there.
+    """
+    good = variants.filter(pl.col("status") == "ok").unique("id", keep="first", maintain_order=True)
+    shared = [name for name in COLUMNS if name in VARIANTS and name != "id"]
+    options = {
+        split: sorted(names)
+        for split, names in aligned.group_by("split").agg(pl.col("class_name").unique()).iter_rows()
+    }
+    truth = packaged.select("id").join(
+        good.select("id", "split", "condition", "caption", "visual_class", "audio_class"),
+        on="id",
+        how="left",
+        maintain_order="left",
+    )
+    due = [_due(row, options.get(row["split"], [])) for row in truth.iter_rows(named=True)]
+    placed = (packaged["config"] == truth["condition"]) & (packaged["folder_split"] == truth["split"])
+    return packaged.with_columns(
+        differs_in(packaged, good, "id", shared).alias("altered"),
+        (~placed).fill_null(True).alias("misplaced"),
+        pl.col("options").list.join(", "),
+        *pl.DataFrame(due, schema=dict.fromkeys(_DUE, pl.String())),
+    ).drop("label_ids")
+
+
+_TEXTS = ("question", "answer", "abstention_answer")
+_DUE = ("due_options", *(f"due_{sense}_{text}" for sense in ("visual", "audio") for text in _TEXTS))
+
+
+def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
+    """The texts of one row, by the paper: what is asked, and what is right with and without "None of the above"."""
+    gone = {"visual": Condition.FRAMES_ZEROED, "audio": Condition.AUDIO_REMOVED}
+    texts: dict[str, str | None] = {"due_options": ", ".join(options)}
+    senses: tuple[Question, ...] = ("visual", "audio")
+    for sense in senses:
+        answer = row[f"{sense}_class"]
+        misled = row["condition"] == Condition.MISLEADING_CAPTION
+        texts |= {
+            f"due_{sense}_question": misleading_caption(sense, options, row["caption"] or "")
+            if misled
+            else forced_choice(sense, options),
+            f"due_{sense}_answer": answer,
+            f"due_{sense}_abstention_answer": NONE_OF_THE_ABOVE if row["condition"] == gone[sense] else answer,
+        }
+    return texts
+
+
+def file_facts(found: Mapping[str, str], checksums: str, head: Mapping[str, Any]) -> pl.DataFrame:
+    """One row per file of the dataset: is it what the list of checksums says, and does the card lead to it?
+
+    Args:
+        found: Path inside the dataset → SHA-256.
+        checksums: The list, lines of `<sha256>  <path>`.
+        head: See `card_head`.
+
+    Returns:
+        `file`; `state`: "as listed", "changed", "missing" or "unlisted"; `kind`: "shard" or "other"; `in_card`:
+        whether the card's configs name it for the config and split of its path.
+    """
+    listed = {path: sha256 for sha256, _, path in (line.partition("  ") for line in checksums.splitlines())}
+    patterns = _patterns(head)
+
+    def state(path: str) -> str:
+        if path not in found:
+            return "missing"
+        if path not in listed:
+            return "unlisted"
+        return "as listed" if found[path] == listed[path] else "changed"
+
+    files = sorted({*found, *listed})
+    return pl.DataFrame(
+        {
+            "file": files,
+            "state": [state(path) for path in files],
+            "kind": ["shard" if path.endswith(".parquet") else "other" for path in files],
+            "in_card": [_is_named(Path(path), patterns) for path in files],
+        },
+        schema={"file": pl.String(), "state": pl.String(), "kind": pl.String(), "in_card": pl.Boolean()},
+    )
+
+
+def card_head(card: str) -> dict[str, Any]:
+    """The YAML at the card's top; empty if there is none."""
+    parts = card.split("---\n", 2)
+    try:
+        head = yaml.safe_load(parts[1])
+    except (IndexError, yaml.YAMLError):
+        return {}
+    return head if isinstance(head, dict) else {}
+
+
+def _patterns(head: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """(config, split) → the pattern of its files."""
+    return {
+        (config["config_name"], files["split"]): files["path"]
+        for config in head.get("configs", [])
+        for files in config["data_files"]
+    }
+
+
+def config_facts(packaged: pl.DataFrame, head: Mapping[str, Any], due: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """One row per config and split that is there or due: its rows, and how many the card announces.
+
+    Args:
+        packaged: See `read_shards`.
+        head: See `card_head`.
+        due: Split → the conditions that params.yaml configures for it.
+    """
+    announced = {
+        f"{info['config_name']}, {split['name']}": split["num_examples"]
+        for info in head.get("dataset_info", [])
+        for split in info["splits"]
+    }
+    rows = {
+        f"{config}, {split}": n for config, split, n in packaged.group_by("config", "folder_split").len().iter_rows()
+    }
+    keys = sorted({*announced, *rows, *(f"{name}, {split}" for split, names in due.items() for name in names)})
+    return pl.DataFrame(
+        {
+            "config": keys,
+            "rows": [rows.get(key, 0) for key in keys],
+            "announced": [announced.get(key, 0) for key in keys],
+        },
+        schema={"config": pl.String(), "rows": pl.Int64(), "announced": pl.Int64()},
+    )
+
+
+def _is_named(path: Path, patterns: Mapping[tuple[str, str], str]) -> bool:
+    return fnmatch(path.as_posix(), patterns.get((path.parent.name, path.name.partition("-")[0]), ""))

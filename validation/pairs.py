@@ -1,0 +1,170 @@
+"""What must hold of `pairs.parquet`: whose sound each aligned clip gets in its misaligned variants."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.classes import ClassTable, load_classes
+from mma_bench.config import Params
+from mma_bench.schema import ALIGNED, PAIRS
+from mma_bench.validation.accounts import counts_beside
+from mma_bench.validation.expect import at_least, equal, holds
+from mma_bench.validation.inputs import Inputs
+from mma_bench.validation.promises import Frames, Promise
+
+TABLE = layout.PAIRS
+
+_ROUNDING_S = 1e-6
+
+
+def frames(inputs: Inputs, params: Params) -> Frames:
+    """Read the tables and compute the facts."""
+    aligned = inputs.table(layout.ALIGNED, ALIGNED)
+    pairs = inputs.table(layout.PAIRS, PAIRS)
+    classes = load_classes(inputs.note(layout.CLASSES))
+    metric = inputs.json(layout.metrics("pair"))
+    return {
+        "rows": pair_facts(pairs, aligned, classes),
+        "bases": base_facts(pairs, aligned, {str(split): count for split, count in params.pair.donors.items()}),
+        "counts": pair_counts(metric, pairs),
+    }
+
+
+def pair_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, classes: ClassTable) -> pl.DataFrame:
+    """One row per pair, beside what `aligned` says of both clips; null where a clip is not aligned in that split.
+
+    `pair` is its id; `spare_s`: how much longer the donor's sound is than the base's picture.
+    """
+    clips = aligned.select("split", "clip_id", "video_id", "class_name", "video_duration_s", "audio_duration_s")
+    base = clips.select("split", "clip_id", base_video="video_id", base_class="class_name", seen_s="video_duration_s")
+    donor = clips.select(
+        "split", "clip_id", donor_video="video_id", donor_class="class_name", heard_s="audio_duration_s"
+    )
+    distances = [{"visual_class": a, "audio_class": b, "edges": edges} for (a, b), edges in classes.distances.items()]
+    schema = {"visual_class": pl.String(), "audio_class": pl.String(), "edges": pl.Int64()}
+    return (
+        pairs.join(base, left_on=["split", "base_id"], right_on=["split", "clip_id"], how="left")
+        .join(donor, left_on=["split", "donor_id"], right_on=["split", "clip_id"], how="left")
+        .join(pl.DataFrame(distances, schema=schema), on=["visual_class", "audio_class"], how="left")
+        .select(
+            (pl.col("base_id") + " with the sound of " + pl.col("donor_id")).alias("pair"),
+            pl.exclude("pair"),
+            (pl.col("heard_s") - pl.col("seen_s")).alias("spare_s"),
+            (pl.col("base_id") != pl.col("donor_id")).alias("donor_is_another_clip"),
+            (pl.col("base_video") != pl.col("donor_video")).alias("donor_is_of_another_video"),
+            (pl.col("visual_class") != pl.col("audio_class")).alias("classes_differ"),
+        )
+        .sort("pair")
+    )
+
+
+def base_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, donors: dict[str, int]) -> pl.DataFrame:
+    """One row per aligned clip: its pairs, the classes of their donors, whether ranks run from 0, and what is due."""
+    of_base = pairs.group_by("split", "base_id").agg(
+        pl.len().alias("pairs"),
+        pl.col("audio_class").n_unique().alias("donor_classes"),
+        (pl.col("rank").sort() == pl.int_range(pl.len())).all().alias("ranks_run_from_0"),
+    )
+    return (
+        aligned.select("clip_id", "split")
+        .join(of_base, left_on=["split", "clip_id"], right_on=["split", "base_id"], how="left")
+        .with_columns(
+            pl.col("pairs", "donor_classes").fill_null(0),
+            pl.col("ranks_run_from_0").fill_null(True),
+            pl.col("split").replace_strict(donors, default=0, return_dtype=pl.Int64()).alias("due"),
+        )
+        .sort("clip_id")
+    )
+
+
+def pair_counts(metric: Mapping[str, Mapping[str, int]], pairs: pl.DataFrame) -> pl.DataFrame:
+    """What the stage says of bases and pairs of each split, beside what its table has."""
+    said = {f"{split}.{key}": counts[key] for split, counts in metric.items() for key in ("bases", "pairs")}
+    counted: dict[str, int] = {}
+    for (split,), rows in pairs.group_by("split"):
+        counted |= {f"{split}.bases": rows["base_id"].n_unique(), f"{split}.pairs": rows.height}
+    return counts_beside(said, counted)
+
+
+_rule = partial(Promise, mend="run `mma-bench build pair` again, then `dvc repro`")
+
+
+def promises(params: Params) -> list[Promise]:
+    """All promises, in the order of the page."""
+    donors = ", ".join(f"{count} in {split}" for split, count in sorted(params.pair.donors.items()))
+    return [
+        _rule(
+            "every_clip_has_its_donors",
+            f"Each aligned clip has exactly as many donors as pair.donors asks for: {donors}.",
+            "section 3, section 5.1",
+            equal("pairs", "due"),
+            frame="bases",
+        ),
+        _rule(
+            "donors_are_of_distinct_classes",
+            "The donors of a clip are of as many classes as there are donors.",
+            "section 5.1",
+            equal("donor_classes", "due"),
+            frame="bases",
+        ),
+        _rule(
+            "ranks_run_from_0",
+            "A clip's donors are numbered from 0 without a gap, so that the first n of them are a smaller dataset.",
+            "the build",
+            holds("ranks_run_from_0"),
+            frame="bases",
+        ),
+        _rule(
+            "counts_add_up",
+            "The counts of bases and pairs that the stage publishes are those of its table.",
+            "Table 1",
+            equal("reported", "counted"),
+            frame="counts",
+        ),
+        _rule(
+            "base_is_aligned_and_of_its_class",
+            "The base is an aligned clip of the split, and `visual_class` is its class.",
+            "section 3",
+            equal("visual_class", "base_class"),
+        ),
+        _rule(
+            "donor_is_aligned_and_of_its_class",
+            "The donor is an aligned clip of the same split, and `audio_class` is its class.",
+            "section 3",
+            equal("audio_class", "donor_class"),
+        ),
+        _rule(
+            "donor_is_another_clip",
+            "No clip is its own donor.",
+            "section 3",
+            holds("donor_is_another_clip"),
+        ),
+        _rule(
+            "donor_is_of_another_video",
+            "Base and donor are cut from different source videos.",
+            "section 3",
+            holds("donor_is_of_another_video"),
+            show=("base_video",),
+        ),
+        _rule(
+            "donor_is_of_another_class",
+            "The sound is of another class than the picture.",
+            "section 3",
+            holds("classes_differ"),
+            show=("visual_class", "audio_class"),
+        ),
+        _rule(
+            "donor_is_long_enough",
+            f"The donor's sound covers the base's picture, but for at most {params.pair.slack_s:g} s.",
+            "section 3",
+            at_least("spare_s", -params.pair.slack_s - _ROUNDING_S),
+        ),
+        _rule(
+            "distance_is_that_of_the_ontology",
+            "`class_distance` counts the ontology's edges between the two classes.",
+            "the build",
+            equal("class_distance", "edges"),
+        ),
+    ]

@@ -1,0 +1,50 @@
+"""A promise: an expectation with a name, the rule of the curation that it enforces, and what to do if it is broken.
+
+A suite is a module with `TABLE`, the file that it is about, and two functions: `frames(inputs, params)` reads tables
+and returns frames of facts, whose first column is the id that a message names; `promises(params)` lists what must
+hold of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import polars as pl
+
+from mma_bench.config import Params
+from mma_bench.validation.expect import Expectation
+from mma_bench.validation.inputs import Inputs
+
+Frames: TypeAlias = dict[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What must hold of every row of a frame.
+
+    Attributes:
+        name: Stable, snake_case, unique in its suite.
+        says: The invariant, as one sentence.
+        paper: The section or appendix of arXiv 2511.22826 that asks for it, or "the build" for a rule of its own.
+        expectation: On columns of the frame. A null breaks it, unless it expects nulls.
+        mend: What to do if it is broken, as an imperative sentence.
+        frame: Which frame of the suite.
+        show: Further columns that a message prints with an offending row.
+    """
+
+    name: str
+    says: str
+    paper: str
+    expectation: Expectation
+    mend: str
+    frame: str = "rows"
+    show: tuple[str, ...] = ()
+
+
+class Suite(Protocol):
+    """A module of this package that holds the promises of one table."""
+
+    TABLE: Path
+    frames: Callable[[Inputs, Params], Frames]
+    promises: Callable[[Params], list[Promise]]

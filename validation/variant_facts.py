@@ -1,0 +1,109 @@
+"""Facts about variants, each beside its base and its donor: what `mma_bench.validation.variants` makes promises of."""
+
+import polars as pl
+
+from mma_bench.config import Params
+from mma_bench.schema import Condition
+from mma_bench.validation.accounts import differs_in
+from mma_bench.validation.clips import clip_facts
+
+OF_BASE = ("split", "video_id", "start_s", "end_s", "label_ids")  # what a variant takes over from its base
+OF_BOTH = ("source", "licence", "judge")  # what names base and donor if they differ
+
+_MISALIGNED = str(Condition.MISALIGNED)
+
+
+def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Series:
+    """The id of every variant that the configured conditions ask for: one per clip, misaligned one per pair."""
+    ids = []
+    for split, conditions in params.conflicts.conditions.items():
+        clips = aligned.filter(pl.col("split") == split)["clip_id"].to_list()
+        ids += [f"{clip}.{condition}" for condition in conditions if condition != _MISALIGNED for clip in clips]
+        if _MISALIGNED in conditions:
+            chosen = pairs.filter(pl.col("split") == split).select("base_id", "donor_id").iter_rows()
+            ids += [f"{base}.{_MISALIGNED}.{donor}" for base, donor in chosen]
+    return pl.Series("id", ids, dtype=pl.String())
+
+
+def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """One row per aligned clip: its good misaligned variants, the classes they sound like, and how many are due."""
+    due = {
+        str(split): params.pair.donors[split] if _MISALIGNED in conditions else 0
+        for split, conditions in params.conflicts.conditions.items()
+    }
+    made = (
+        variants.filter((pl.col("condition") == _MISALIGNED) & (pl.col("status") == "ok"))
+        .group_by("split", "base_id")
+        .agg(pl.len().alias("misaligned"), pl.col("audio_class").n_unique().alias("sounds_like"))
+    )
+    return (
+        aligned.select("clip_id", "split")
+        .join(made, left_on=["split", "clip_id"], right_on=["split", "base_id"], how="left")
+        .with_columns(
+            pl.col("misaligned", "sounds_like").fill_null(0),
+            pl.col("split").replace_strict(due, default=0, return_dtype=pl.Int64()).alias("due"),
+        )
+        .sort("clip_id")
+    )
+
+
+def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """The table without its labels, beside what `aligned` says of base and donor; null where a clip is not aligned.
+
+    `altered`: what a row says otherwise than its base; `resized`: the same for geometry and number of frames.
+    """
+    clips = aligned.unique("clip_id", keep="first", maintain_order=True)
+    base = clips.select(
+        base_id="clip_id",
+        base_class="class_name",
+        base_file="sha256",
+        base_video="video_sha256",
+        base_audio="audio_sha256",
+        base_s="duration_s",
+        base_audio_s="audio_duration_s",
+        base_verified="human_verified",
+        **{f"base_{column}": column for column in OF_BOTH},
+    )
+    donor = clips.select(
+        donor_id="clip_id",
+        donor_split="split",
+        donor_class="class_name",
+        donor_verified="human_verified",
+        **{f"donor_{column}": column for column in OF_BOTH},
+    )
+    by_base = clips.rename({"clip_id": "base_id"})
+    classes = aligned.group_by("split").agg(pl.col("class_name").unique().alias("classes"))
+    heard = pl.coalesce("donor_class", "base_class")
+    return (
+        clip_facts(variants, params.workers)
+        .with_columns(
+            differs_in(variants, by_base, "base_id", OF_BASE).alias("altered"),
+            differs_in(variants, by_base, "base_id", ["width", "height", "frames"]).alias("resized"),
+        )
+        .join(base, on="base_id", how="left", maintain_order="left")
+        .join(donor, on="donor_id", how="left", maintain_order="left")
+        .join(classes, on="split", how="left", maintain_order="left")
+        .with_columns(
+            pl.concat_str("base_id", "condition", "donor_id", separator=".", ignore_nulls=True).alias("due_id"),
+            heard.alias("class_of_the_sound"),
+            (pl.col("base_verified") & pl.col("donor_verified").fill_null(True)).alias("verified"),
+            pl.col("classes").list.contains(pl.col("caption")).alias("caption_is_an_option"),
+            (pl.col("caption") != pl.col("visual_class")).alias("caption_misleads"),
+            (pl.col("visual_class") != pl.col("audio_class")).alias("conflict"),
+            (pl.col("donor_split") == pl.col("split")).alias("donor_is_of_the_split"),
+            (pl.col("video_sha256") != pl.col("base_video")).alias("picture_replaced"),
+            (pl.col("audio_sha256") != pl.col("base_audio")).alias("sound_replaced"),
+            (pl.col("duration_s") - pl.col("base_s")).alias("longer_by_s"),
+            (pl.col("audio_duration_s") - pl.col("base_audio_s")).alias("sound_longer_by_s"),
+            (pl.col("video_duration_s") - pl.col("audio_duration_s")).alias("without_sound_s"),
+            *(_names_both(column).alias(f"{column}_is_complete") for column in OF_BOTH),
+        )
+        .drop("classes")
+    )
+
+
+def _names_both(column: str) -> pl.Expr:
+    """The column is the base's, or names base and donor where they differ."""
+    ours, theirs = pl.col(f"base_{column}"), pl.coalesce(f"donor_{column}", f"base_{column}")
+    both = pl.col(column).str.contains(ours, literal=True) & pl.col(column).str.contains(theirs, literal=True)
+    return pl.when(ours == theirs).then(pl.col(column) == ours).otherwise(both)

@@ -1,0 +1,335 @@
+"""What must hold of `variants.parquet`: each clip under each condition, with exactly the conflict that it promises."""
+
+from functools import partial
+
+from mma_bench import layout
+from mma_bench.config import Params
+from mma_bench.schema import ALIGNED, PAIRS, VARIANTS, Condition
+from mma_bench.validation.accounts import count_rows, roll_call
+from mma_bench.validation.clips import clip_promises
+from mma_bench.validation.expect import (
+    Column,
+    Where,
+    above,
+    absent,
+    at_least,
+    at_most,
+    between,
+    equal,
+    given,
+    holds,
+    one_of,
+    unique,
+)
+from mma_bench.validation.inputs import Inputs
+from mma_bench.validation.promises import Frames, Promise
+from mma_bench.validation.variant_facts import OF_BOTH, ids_due, misaligned_per_clip, variant_facts
+
+TABLE = layout.VARIANTS
+
+# Columns that say something under one condition and nothing under the others.
+_BELONGS = {
+    "donor_id": Condition.MISALIGNED,
+    "class_distance": Condition.MISALIGNED,
+    "caption": Condition.MISLEADING_CAPTION,
+    "context_seed": Condition.LONG_CONTEXT,
+}
+
+
+def frames(inputs: Inputs, params: Params) -> Frames:
+    """Read the tables and compute the facts."""
+    aligned = inputs.table(layout.ALIGNED, ALIGNED)
+    pairs = inputs.table(layout.PAIRS, PAIRS)
+    variants = inputs.table(layout.VARIANTS, VARIANTS)
+    metric = inputs.json(layout.metrics("conflicts"))
+    return {
+        "rows": variant_facts(variants, aligned, params),
+        "roll_call": roll_call(ids_due(aligned, pairs, params), variants["id"]),
+        "clips": misaligned_per_clip(variants, aligned, params),
+        "counts": count_rows(metric, variants),
+    }
+
+
+_rule = partial(Promise, mend="run `mma-bench build conflicts` again, then `dvc repro`")
+
+
+def _under(*conditions: Condition) -> Where:
+    return Column("condition").is_in(map(str, conditions))
+
+
+def _except(*conditions: Condition) -> Where:
+    return Column("condition").is_not_in(map(str, conditions))
+
+
+def promises(params: Params) -> list[Promise]:
+    """All promises, in the order of the page."""
+    return [
+        *_of_the_collection(),
+        *clip_promises(["ok", "refused"], _rule.keywords["mend"]),
+        *_of_the_classes(),
+        *_of_the_packets(),
+        *_of_the_media(params),
+    ]
+
+
+def _of_the_collection() -> list[Promise]:
+    return [
+        _rule(
+            "every_condition_is_complete",
+            "Each aligned clip has a row under each condition of its split, misaligned one per donor.",
+            "Table 2",
+            holds("present"),
+            frame="roll_call",
+        ),
+        _rule(
+            "nothing_else_is_there",
+            "Each row is a variant that the configured conditions ask for.",
+            "Table 2",
+            holds("expected"),
+            frame="roll_call",
+        ),
+        Promise(
+            "every_variant_was_made",
+            "Each variant could be made: conditions are compared clip by clip, so none may lack a clip.",
+            "section 3",
+            one_of("status", ["ok"]),
+            "see the reason and mend it, then run `dvc repro`",
+            show=("reason", "detail"),
+        ),
+        _rule(
+            "misaligned_count_is_exact",
+            "Each clip has just as many misaligned variants as pair.donors asks for (paper: 1 in test, 10 in train).",
+            "section 3, section 5.1",
+            equal("misaligned", "due"),
+            frame="clips",
+        ),
+        _rule(
+            "misaligned_sounds_are_of_distinct_classes",
+            "The misaligned variants of a clip sound like as many classes as there are variants.",
+            "section 5.1",
+            equal("sounds_like", "due"),
+            frame="clips",
+        ),
+        _rule(
+            "counts_add_up",
+            "The counts that conflicts publishes are those of its table, reason by reason.",
+            "Table 1",
+            equal("reported", "counted"),
+            frame="counts",
+        ),
+        _rule(
+            "id_is_unique",
+            "No two rows have the same id.",
+            "the build",
+            unique("id"),
+        ),
+        _rule(
+            "id_says_what_it_is",
+            "An id is made of the base, the condition and, in misaligned, the donor.",
+            "the build",
+            equal("id", "due_id"),
+        ),
+        _rule(
+            "variant_describes_its_base",
+            "Split, source video, times and labels are those of the aligned clip.",
+            "the build",
+            absent("altered"),
+        ),
+        *(
+            _rule(
+                f"{column}_is_that_of_base_and_donor",
+                f"The {column} is that of the base, and names the donor's too where it is another.",
+                "the build",
+                holds(f"{column}_is_complete"),
+                show=(column,),
+            )
+            for column in OF_BOTH
+        ),
+        _rule(
+            "verified_means_all_of_it",
+            "A variant counts as verified by people only if they verified its base and its donor.",
+            "appendix B.2",
+            equal("human_verified", "verified"),
+        ),
+    ]
+
+
+def _of_the_classes() -> list[Promise]:
+    return [
+        _rule(
+            "visual_class_is_that_of_the_base",
+            "The class of what is seen is that of the base clip, under every condition.",
+            "section 3",
+            equal("visual_class", "base_class"),
+        ),
+        _rule(
+            "audio_class_is_that_of_the_sound",
+            "The class of what is heard is that of the donor in misaligned, and of the base elsewhere.",
+            "section 3",
+            equal("audio_class", "class_of_the_sound"),
+        ),
+        _rule(
+            "aligned_classes_agree",
+            "Sight and sound are of one class wherever the sound is not swapped.",
+            "section 3",
+            equal("visual_class", "audio_class", _except(Condition.MISALIGNED)),
+        ),
+        _rule(
+            "misaligned_classes_differ",
+            "Sight and sound are of different classes in misaligned.",
+            "section 3",
+            holds("conflict", _under(Condition.MISALIGNED)),
+            show=("visual_class", "audio_class"),
+        ),
+        _rule(
+            "donor_is_of_the_split",
+            "The donor is an aligned clip of the same split.",
+            "section 3",
+            holds("donor_is_of_the_split", _under(Condition.MISALIGNED)),
+            show=("donor_id",),
+        ),
+        *(
+            _rule(
+                f"{column}_is_given_in_{condition}",
+                f"Under {condition} each row has its `{column}`.",
+                "Table 2",
+                given(column, _under(condition)),
+            )
+            for column, condition in _BELONGS.items()
+        ),
+        *(
+            _rule(
+                f"{column}_is_absent_elsewhere",
+                f"No condition but {condition} has a `{column}`.",
+                "Table 2",
+                absent(column, _except(condition)),
+            )
+            for column, condition in _BELONGS.items()
+        ),
+        _rule(
+            "caption_is_an_option",
+            "The false caption names a class that the question offers.",
+            "section 4.1.4, appendix G",
+            holds("caption_is_an_option", _under(Condition.MISLEADING_CAPTION)),
+            show=("caption",),
+        ),
+        _rule(
+            "caption_misleads",
+            "The false caption contradicts the clip.",
+            "section 4.1.4, appendix G",
+            holds("caption_misleads", _under(Condition.MISLEADING_CAPTION)),
+            show=("caption",),
+        ),
+    ]
+
+
+def _of_the_packets() -> list[Promise]:
+    return [
+        _rule(
+            "picture_is_promised_by_the_base",
+            "`base_video_sha256` is the hash of the aligned clip's video packets.",
+            "section 3",
+            equal("base_video_sha256", "base_video"),
+        ),
+        _rule(
+            "video_packets_are_those_of_the_base",
+            "The picture is the base's, packet by packet and bit by bit, unless frames are zeroed.",
+            "section 3",
+            equal("video_sha256", "base_video_sha256", _except(Condition.FRAMES_ZEROED)),
+        ),
+        _rule(
+            "audio_packets_are_those_of_the_source",
+            "The sound is the donor's (misaligned) or the base's, packet by packet, unless audio is removed.",
+            "section 3",
+            equal("audio_sha256", "source_audio_sha256", _except(Condition.AUDIO_REMOVED)),
+        ),
+        _rule(
+            "sound_is_promised_by_the_base",
+            "Where the sound is neither swapped nor removed, `source_audio_sha256` is that of the base's packets.",
+            "section 3",
+            equal("source_audio_sha256", "base_audio", _except(Condition.MISALIGNED, Condition.AUDIO_REMOVED)),
+        ),
+        _rule(
+            "removed_sound_has_no_source",
+            "Under audio_removed no audio packet is promised from anywhere.",
+            "section 4.1.1",
+            absent("source_audio_sha256", _under(Condition.AUDIO_REMOVED)),
+        ),
+        _rule(
+            "sound_was_replaced",
+            "Under misaligned and audio_removed the sound is not the base's any more.",
+            "section 3, section 4.1.1",
+            holds("sound_replaced", _under(Condition.MISALIGNED, Condition.AUDIO_REMOVED)),
+        ),
+        _rule(
+            "picture_was_replaced",
+            "Under frames_zeroed the picture is not the base's any more.",
+            "section 4.1.1",
+            holds("picture_replaced", _under(Condition.FRAMES_ZEROED)),
+        ),
+        _rule(
+            "text_conditions_show_the_aligned_clip",
+            "Where the conflict is in the prompt, or there is none, the file is the aligned clip's own.",
+            "section 4.1.4",
+            equal(
+                "sha256", "base_file", _under(Condition.ALIGNED, Condition.MISLEADING_CAPTION, Condition.LONG_CONTEXT)
+            ),
+        ),
+    ]
+
+
+def _of_the_media(params: Params) -> list[Promise]:
+    slack, black = params.validate_.duration_tolerance_s, params.validate_.max_black_luma
+    return [
+        _rule(
+            "removed_sound_is_digital_silence",
+            "Under audio_removed every decoded sample is 0.",
+            "section 4.1.1, ears shut",
+            at_most("audio_peak", 0, _under(Condition.AUDIO_REMOVED)),
+        ),
+        Promise(
+            "sound_is_audible",
+            f"Under every other condition the sound is at least as loud as {params.normalise.min_rms_dbfs:g} dBFS.",
+            "section 3",
+            at_least("rms_dbfs", params.normalise.min_rms_dbfs, _except(Condition.AUDIO_REMOVED)),
+            "the part of the sound that is used is too quiet: take the clip (the donor, if there is one) out of its "
+            "segment list or manifest, then run `dvc repro`",
+            show=("donor_id",),
+        ),
+        _rule(
+            "zeroed_frames_are_black",
+            f"Under frames_zeroed no pixel is brighter than {black:g} on the scale of 255.",
+            "section 4.1.1, eyes closed",
+            at_most("luma_max", black, _under(Condition.FRAMES_ZEROED)),
+        ),
+        _rule(
+            "picture_is_not_black",
+            f"Under every other condition the brightest pixel is above {black:g}.",
+            "section 3",
+            above("luma_max", black, _except(Condition.FRAMES_ZEROED)),
+        ),
+        _rule(
+            "geometry_is_that_of_the_base",
+            "Width, height and number of frames are those of the base, so that conditions differ in nothing else.",
+            "section 4.1.1, appendix C",
+            absent("resized"),
+        ),
+        _rule(
+            "length_is_that_of_the_base",
+            f"A variant lasts as long as its base, give or take {slack:g} s.",
+            "section 4.1.1, appendix C",
+            between("longer_by_s", -slack, slack),
+        ),
+        _rule(
+            "silence_lasts_as_long_as_the_sound",
+            "Under audio_removed there is still a track, as long as the sound was: some models fail without one.",
+            "section 4.1.1",
+            between("sound_longer_by_s", -slack, slack, _under(Condition.AUDIO_REMOVED)),
+        ),
+        _rule(
+            "donor_sound_covers_the_picture",
+            f"Under misaligned at most {params.pair.slack_s:g} s (give or take {slack:g} s) of picture have no sound.",
+            "section 3",
+            at_most("without_sound_s", params.pair.slack_s + slack, _under(Condition.MISALIGNED)),
+        ),
+    ]

@@ -1,0 +1,150 @@
+"""What must hold of `verdicts.parquet`: each good clip was judged by one judge, and passes only by all four checks."""
+
+from functools import partial
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.config import Params
+from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
+from mma_bench.validation.accounts import count_rows, differs_in, first_null, roll_call
+from mma_bench.validation.expect import SHA256, Column, absent, between, equal, holds, matches, one_of, unique
+from mma_bench.validation.inputs import Inputs
+from mma_bench.validation.promises import Frames, Promise
+
+TABLE = layout.VERDICTS
+
+_OK, _REJECTED = Column("status") == "ok", Column("status") == "rejected"
+_JUDGED = Column("status").is_in(["ok", "rejected"])
+_PASSES = [f"{check}_pass" for check in CHECKS]
+_SCORES = [f"{check}_score" for check in CHECKS]
+
+
+def frames(inputs: Inputs, params: Params) -> Frames:  # noqa: ARG001 (a suite takes both)
+    """Read the tables and compute the facts."""
+    normalised = inputs.table(layout.NORMALISED, NORMALISED)
+    verdicts = inputs.table(layout.VERDICTS, VERDICTS)
+    metric = inputs.json(layout.metrics("judge"))
+    return {
+        "rows": verdict_facts(verdicts, normalised),
+        "roll_call": roll_call(normalised.filter(pl.col("status") == "ok")["clip_id"], verdicts["clip_id"]),
+        "counts": count_rows(metric, verdicts),
+        "judges": judge_facts(verdicts),
+    }
+
+
+def verdict_facts(verdicts: pl.DataFrame, normalised: pl.DataFrame) -> pl.DataFrame:
+    """The table with `failed_check`, the first check in the paper's order that failed, null if none did.
+
+    `unanswered`: the first check without a score or an answer; `altered`: what the row says otherwise than
+    `normalised`.
+    """
+    failed = [pl.when(~pl.col(f"{check}_pass")).then(pl.lit(check)) for check in CHECKS]
+    return verdicts.with_columns(
+        pl.coalesce(*failed, pl.lit(None, pl.String())).alias("failed_check"),
+        first_null([*_PASSES, *_SCORES]).alias("unanswered"),
+        differs_in(
+            verdicts,
+            normalised.unique("clip_id", keep="first", maintain_order=True),
+            "clip_id",
+            ["split", "class_name"],
+        ).alias("altered"),
+    )
+
+
+def judge_facts(verdicts: pl.DataFrame) -> pl.DataFrame:
+    """One row per judge and revision that gave verdicts, with `is_the_only_one`."""
+    given = verdicts.filter(pl.col("status").is_in(["ok", "rejected"]))
+    judges = given.group_by("judge", "judge_revision").agg(pl.len().alias("verdicts")).sort("judge", "judge_revision")
+    return judges.with_columns(is_the_only_one=pl.lit(judges.height == 1))
+
+
+_rule = partial(Promise, mend="run `mma-bench build judge` again, then `dvc repro`")
+
+
+def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes them)
+    """All promises, in the order of the page."""
+    return [
+        _rule(
+            "every_good_clip_is_judged",
+            "Each clip that could be normalised has a verdict.",
+            "appendix B.1",
+            holds("present"),
+            frame="roll_call",
+        ),
+        _rule(
+            "nothing_else_is_judged",
+            "Each verdict is about a clip that could be normalised.",
+            "appendix B.1",
+            holds("expected"),
+            frame="roll_call",
+        ),
+        _rule(
+            "counts_add_up",
+            "The counts that the judge publishes are those of its table, reason by reason.",
+            "Table 1",
+            equal("reported", "counted"),
+            frame="counts",
+        ),
+        _rule(
+            "verdict_is_unique",
+            "No clip has two verdicts.",
+            "appendix B.1",
+            unique("clip_id"),
+        ),
+        _rule(
+            "clip_was_judged_for_its_class",
+            "Split and class, which the judge was asked about, are those of the clip.",
+            "appendix B.1",
+            absent("altered"),
+        ),
+        _rule(
+            "status_is_known",
+            "Each clip is passed, rejected by the judge, or refused because it could not be judged.",
+            "the build",
+            one_of("status", ["ok", "rejected", "refused"]),
+            show=("reason", "detail"),
+        ),
+        _rule(
+            "every_check_is_answered",
+            "A judged clip has a score and an answer for each of the four checks.",
+            "appendix B.1",
+            absent("unanswered", _JUDGED),
+        ),
+        _rule(
+            "passed_clip_passes_all_four_checks",
+            "A clip is kept only if all four checks say yes.",
+            "appendix B.1",
+            absent("failed_check", _OK),
+        ),
+        _rule(
+            "rejected_clip_names_the_check_that_failed",
+            "A rejected clip's reason is the first check, in the paper's order, that said no.",
+            "appendix B.1",
+            equal("reason", "failed_check", _REJECTED),
+        ),
+        *(
+            _rule(
+                f"{score}_is_a_score",
+                f"The score of the {score.removesuffix('_score').replace('_', ' ')} check lies between 0 and 1.",
+                "appendix B.1",
+                between(score, 0, 1, _JUDGED),
+            )
+            for score in _SCORES
+        ),
+        Promise(
+            "one_judge_for_all",
+            "All clips were judged by the same judge in the same revision: weights, thresholds and code.",
+            "appendix B.1",
+            holds("is_the_only_one"),
+            "delete data/ledgers/judge.jsonl and run `mma-bench build judge` again",
+            frame="judges",
+            show=("judge_revision",),
+        ),
+        _rule(
+            "prompt_is_on_record",
+            "Each verdict carries the hash of what the judge was asked.",
+            "appendix B.1",
+            matches("prompt_sha256", SHA256, _JUDGED),
+        ),
+    ]
