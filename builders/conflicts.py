@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import polars as pl
-from mma_bench.builders import variants
 
 from mma_bench import layout
+from mma_bench.builders import variants
 from mma_bench.config import Params
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.executor import Task, run

@@ -8,19 +8,18 @@ Errors of a source are `InvalidInput` and name its file (see the table in `mma_b
 written, such as on a full disk, is an `OSError`, since another try can help.
 """
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from operator import itemgetter
 from pathlib import Path
 
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.codec.context import Flags
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -30,7 +29,7 @@ from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
 from mma_bench.files import atomic_path
-from mma_bench.media.demux import audio_stream, opened, video_stream
+from mma_bench.media.demux import MediaPacket, audio_stream, opened, video_stream
 
 VERSION = "1"  # raised with any change to the bytes that this module writes
 
@@ -51,7 +50,7 @@ class _Track:
     """
 
     stream: VideoStream | AudioStream
-    packets: list[Packet]
+    packets: list[MediaPacket]
     begin: Fraction
     end: Fraction
 
@@ -73,7 +72,7 @@ def misalign(base: Path, donor: Path, out: Path, *, slack_s: float = 0.0) -> int
         The number of audio packets taken from the donor.
 
     Raises:
-        InvalidInput: `donor_too_short`, `codec_not_in_mp4`, `packet_without_time`; see also the module's docstring.
+        InvalidInput: `donor_too_short`, `codec_not_in_mp4`, `packet_without_time`, `truncated`; for others see the top.
     """
     with _opened_to_copy(base) as base_container:
         (video,) = _tracks(base_container, base, video_stream(base_container, base))
@@ -87,13 +86,13 @@ def misalign(base: Path, donor: Path, out: Path, *, slack_s: float = 0.0) -> int
                     f"{float(length):.3f} s and may outlast it by {slack_s:g} s",
                 )
             last = math.ceil((audio.begin + length) / _time_base(audio.stream))  # what begins here is not needed
-            taken = [packet for packet in audio.packets if _pts(packet) < last]
+            taken = audio.packets[: bisect.bisect_left(audio.packets, last, key=_pts)]
             _shift(video.packets, -video.begin)
             _shift(taken, -audio.begin)
             with _writing(out, _time_base(video.stream)) as container:
                 _copy(container, base, video.stream, video.packets)
                 _copy(container, donor, audio.stream, taken)
-                _mux(container, video.packets, taken)
+                container.mux(video.packets + taken)
     return len(taken)
 
 
@@ -112,7 +111,7 @@ def remove_audio(base: Path, out: Path) -> None:
         with _writing(out, _time_base(picture)) as container:
             _copy(container, base, picture, video.packets)
             track = container.add_stream("aac", rate=sound.codec_context.sample_rate, layout=sound.codec_context.layout)
-            _mux(container, video.packets, _silence(track, base, audio.begin, audio.end))
+            container.mux(video.packets + _silence(track, base, audio.begin, audio.end))
 
 
 def zero_frames(base: Path, out: Path) -> None:
@@ -130,7 +129,7 @@ def zero_frames(base: Path, out: Path) -> None:
             track = container.add_stream("libx264", options=dict(_X264))
             black = _black(track, base, picture, video.packets)
             _copy(container, base, sound, audio.packets)
-            _mux(container, black, audio.packets)
+            container.mux(black + audio.packets)
 
 
 @contextmanager
@@ -149,34 +148,32 @@ def _tracks(container: InputContainer, path: Path, *streams: VideoStream | Audio
     for stream in container.streams:
         if stream not in streams:
             stream.discard = Discard.all  # saves reading its packets from the file
-    found: dict[int, list[Packet]] = {stream.index: [] for stream in streams}
+    found: dict[int, list[MediaPacket]] = {stream.index: [] for stream in streams}
     for packet in container.demux(*streams):
         if not packet.size:
             continue  # ends a stream
         if packet.is_corrupt:
-            raise InvalidInput("corrupt_stream", f"{path}: a packet of stream {packet.stream_index} is cut off")
+            raise InvalidInput("truncated", f"{path} ends in the middle of a packet")
         if packet.pts is None or packet.dts is None or not packet.duration:
             raise InvalidInput("packet_without_time", f"{path}: a packet of stream {packet.stream_index} has no time")
         found[packet.stream_index].append(packet)
     return [_track(path, stream, found[stream.index]) for stream in streams]
 
 
-def _track(path: Path, stream: VideoStream | AudioStream, packets: list[Packet]) -> _Track:
+def _track(path: Path, stream: VideoStream | AudioStream, packets: list[MediaPacket]) -> _Track:
     if len(packets) < len(stream.index_entries):
-        raise InvalidInput(
-            "corrupt_stream",
-            f"{path} is cut off: stream {stream.index} has {len(packets)} of {len(stream.index_entries)} packets",
-        )
+        raise InvalidInput("truncated", f"{path} ends after {len(packets)} of {len(stream.index_entries)} packets")
     # A discarded packet lies before the edit list's begin: decoded, because others need it, but not presented.
     shown = [packet for packet in packets if not packet.is_discard]
     if not shown:
         reason = "no_frames" if isinstance(stream, VideoStream) else "no_audio_samples"
         raise InvalidInput(reason, f"{path}: stream {stream.index} has no packets to present")
-    begin = min(map(_pts, shown))
+    times = [_pts(packet) for packet in shown]
+    begin = min(times)
     if isinstance(stream, AudioStream) and stream.start_time is not None:
         begin = stream.start_time  # priming may end within a packet
     # Where B-frames meet a variable frame rate, other packets' durations are not how long their frames are shown.
-    last = max(shown, key=_pts)
+    last = shown[times.index(max(times))]
     end = _pts(last) + (last.duration or 0)
     return _Track(stream, packets, begin * _time_base(stream), end * _time_base(stream))
 
@@ -187,7 +184,7 @@ def _writing(out: Path, time_base: Fraction) -> Iterator[OutputContainer]:
     options = {
         "fflags": "+bitexact",  # no creation time, no library versions
         "movflags": "+faststart",  # index first, for players that stream
-        "video_track_timescale": str(time_base.denominator),  # else a multiple, and times would change their unit
+        "max_interleave_delta": "0",  # the muxer gets one stream after the other and interleaves all of them
         "movie_timescale": str(math.lcm(1000, time_base.denominator)),  # else a later begin is rounded to 1 ms
     }
     with atomic_path(out) as beside:
@@ -198,31 +195,32 @@ def _writing(out: Path, time_base: Fraction) -> Iterator[OutputContainer]:
             raise OSError(error.errno, f"cannot be written ({error.strerror})", str(out)) from error
 
 
-def _copy(container: OutputContainer, path: Path, source: VideoStream | AudioStream, packets: list[Packet]) -> None:
+def _copy(
+    container: OutputContainer, path: Path, source: VideoStream | AudioStream, packets: list[MediaPacket]
+) -> None:
     """Add a stream that carries packets of `source`, a stream of `path`, as they are."""
     try:
         stream = container.add_stream_from_template(source, opaque=True)
     except ValueError:
         name = source.codec_context.name
         raise InvalidInput("codec_not_in_mp4", f"{path}: MP4 cannot carry its {source.type} in {name}") from None
-    if isinstance(source, VideoStream) and source.sample_aspect_ratio:
+    if isinstance(source, VideoStream) and isinstance(stream, VideoStream) and source.sample_aspect_ratio:
         stream.codec_context.sample_aspect_ratio = source.sample_aspect_ratio  # the container's, which may differ
     for packet in packets:
         packet.stream = stream
 
 
-def _shift(packets: list[Packet], seconds: Fraction) -> None:
+def _shift(packets: list[MediaPacket], seconds: Fraction) -> None:
     """Move packets in time by a whole number of their time base's units."""
     if units := round(seconds / packets[0].time_base):
         for packet in packets:
             packet.pts, packet.dts = _pts(packet) + units, _dts(packet) + units
 
 
-def _silence(track: AudioStream, path: Path, begin: Fraction, end: Fraction) -> list[Packet]:
+def _silence(track: AudioStream, path: Path, begin: Fraction, end: Fraction) -> list[MediaPacket]:
     """Silent AAC packets from `begin` to `end`; every one is the same bytes, and none needs priming."""
     codec = track.codec_context
     rate, layout = codec.sample_rate, codec.layout.name
-    codec.flags |= Flags.bitexact
     frame = AudioFrame(format="fltp", layout=layout, samples=_AAC_FRAME)
     frame.sample_rate = rate
     for plane in frame.planes:
@@ -238,7 +236,7 @@ def _silence(track: AudioStream, path: Path, begin: Fraction, end: Fraction) -> 
     ]
 
 
-def _black(track: VideoStream, path: Path, source: VideoStream, packets: Sequence[Packet]) -> list[Packet]:
+def _black(track: VideoStream, path: Path, source: VideoStream, packets: Sequence[MediaPacket]) -> list[MediaPacket]:
     """A black packet for each presented packet of `source`, in the order of presentation.
 
     Every frame is a keyframe (IDR). Two of them in a row must differ in their identifier and in nothing else, so a
@@ -267,10 +265,10 @@ def _black(track: VideoStream, path: Path, source: VideoStream, packets: Sequenc
     ]
 
 
-def _encoded(track: VideoStream | AudioStream, frame: VideoFrame | AudioFrame, count: int) -> list[Packet]:
+def _encoded(track: VideoStream | AudioStream, frame: VideoFrame | AudioFrame, count: int) -> list[MediaPacket]:
     """The first `count` packets of an endless repetition of `frame`; the encoder holds some frames back."""
     step = frame.samples if isinstance(frame, AudioFrame) else 1
-    packets: list[Packet] = []
+    packets: list[MediaPacket] = []
     for time in itertools.count(0, step):
         if len(packets) >= count:
             break
@@ -279,7 +277,9 @@ def _encoded(track: VideoStream | AudioStream, frame: VideoFrame | AudioFrame, c
     return packets[:count]
 
 
-def _packet(payload: bytes, stream: VideoStream | AudioStream, pts: int, duration: int, time_base: Fraction) -> Packet:
+def _packet(
+    payload: bytes, stream: VideoStream | AudioStream, pts: int, duration: int, time_base: Fraction
+) -> MediaPacket:
     packet = Packet(payload)
     packet.stream = stream
     packet.pts = packet.dts = pts
@@ -289,27 +289,16 @@ def _packet(payload: bytes, stream: VideoStream | AudioStream, pts: int, duratio
     return packet
 
 
-def _mux(container: OutputContainer, video: list[Packet], audio: list[Packet]) -> None:
-    """Write both streams interleaved by decoding time, the picture first where times are equal."""
-    timed = [
-        (_dts(packet) * scale, packet)
-        for packets in (video, audio)
-        for scale in (float(packets[0].time_base),)
-        for packet in packets
-    ]
-    container.mux([packet for _, packet in sorted(timed, key=itemgetter(0))])
-
-
 def _time_base(stream: VideoStream | AudioStream) -> Fraction:
     assert stream.time_base is not None
     return stream.time_base
 
 
-def _pts(packet: Packet) -> int:
+def _pts(packet: MediaPacket) -> int:
     assert packet.pts is not None
     return packet.pts
 
 
-def _dts(packet: Packet) -> int:
+def _dts(packet: MediaPacket) -> int:
     assert packet.dts is not None
     return packet.dts
