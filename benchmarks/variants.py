@@ -1,7 +1,7 @@
 """Misaligned variants: packets swapped in process, against `ffmpeg -c copy` started per clip and against moviepy.
 
 Run with `python benchmarks/variants.py`. All three make the same variants of the same clips, batch by batch in turn,
-so that a busy machine slows all of them; what counts is the ratio of the medians. ffmpeg copies packets as we do, but
+so that a busy machine slows all of them; what counts is the ratio, round by round. ffmpeg copies packets as we do, but
 does not wait until its file is on the disk, which we do. moviepy decodes and encodes again; it gets its fastest preset.
 """
 
