@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup repro test lint types bench clean
+.PHONY: help setup repro evaluate test lint types bench clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,15 +19,18 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing; on Debian: apt-get install python3.11 python3.11-venv, or: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,evaluation]'
 	bash builders/install_ffmpeg.sh
 	touch $@
 
 repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as dvc.yaml tells
 	dvc repro
 
+evaluate: setup ## Evaluate the baselines and a tiny random model on the built benchmark (some minutes)
+	dvc repro evaluation/dvc.yaml
+
 test: setup lint types ## Lint, types and tests
-	pytest
+	pytest -n 2 --dist loadfile
 
 lint: setup
 	ruff check .

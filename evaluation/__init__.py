@@ -1,0 +1,1 @@
+"""Evaluation: a model answers the benchmark's questions; its answers are scored, tested and shown."""

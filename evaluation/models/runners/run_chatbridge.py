@@ -1,0 +1,64 @@
+"""ChatBridge for the `process` engine.
+
+Set up, in an environment of its own (CUDA):
+
+    git clone https://github.com/joez17/ChatBridge && cd ChatBridge && conda env create -f environment.yml
+    # name the checkpoints in eval_configs/chatbridge_eval.yaml, as its README says
+    export CHATBRIDGE_CODE=$PWD CHATBRIDGE_PYTHON=$(which python)
+    mma-bench evaluate --model chatbridge
+
+The argument is that configuration. Its code always samples; top_p near 0 leaves it the likeliest token alone, which is
+greedy. It cuts a conversation down to its last 2000 tokens, so under `long_context` the clip itself is cut off.
+"""
+
+import argparse
+import sys
+
+from json_lines import serve, stdout_for_answers, with_context
+
+GREEDY_TOP_P = 1e-6
+
+
+def main(cfg_path):
+    with stdout_for_answers() as out:
+        import torch
+        from chatbridge.common.config import Config
+        from chatbridge.common.registry import registry
+        from chatbridge.conversation.conversation import CONV_ONLYVIDEO, CONV_VIDEO, Chat
+        from chatbridge.models import ChatBridge  # noqa: F401 registers the model
+        from chatbridge.processors.alpro_processors import AlproVideoEvalProcessor
+        from chatbridge.processors.blip_processors import BlipAudioEvalProcessor
+
+        config = Config(argparse.Namespace(cfg_path=cfg_path, options=None)).model_cfg
+        config.device_8bit = 0
+        model = registry.get_model_class(config.arch).from_config(config).to("cuda:0").eval()
+        eyes = AlproVideoEvalProcessor(image_size=224, n_frms=4)
+        chat = Chat(model, eyes, BlipAudioEvalProcessor(), device="cuda:0")
+        latest = {}
+
+        def answer(request, prompt):
+            if latest.get("request") is not request:
+                opening, media = (CONV_VIDEO if request["hears"] else CONV_ONLYVIDEO).copy(), []
+                kind = "video" if request["hears"] else "onlyvideo"
+                with torch.no_grad():
+                    chat.upload_img(request["video"], opening, media, type=kind)
+                latest["request"], latest["opening"], latest["media"] = request, opening, media
+            conversation = latest["opening"].copy()
+            chat.ask(with_context(prompt, model.llama_tokenizer), conversation)
+            torch.manual_seed(prompt["seed"])
+            greedy = prompt["temperature"] == 0
+            with torch.no_grad():
+                said, _ = chat.answer(
+                    conversation,
+                    latest["media"],
+                    max_new_tokens=prompt["max_new_tokens"],
+                    top_p=GREEDY_TOP_P if greedy else 0.9,
+                    temperature=1.0 if greedy else prompt["temperature"],
+                )
+            return said
+
+        serve(out, "ChatBridge", cfg_path, answer)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
