@@ -1,0 +1,87 @@
+"""Reads the benchmark as any user does, through `datasets`, one row at a time, with the video left undecoded."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mma_bench.errors import ConfigError
+from mma_bench.schema import Condition
+
+Row: TypeAlias = dict[str, Any]  # one row of the dataset; `video` is {"bytes": …, "path": …}
+
+# What a fingerprint covers: all that a model sees or an answer is scored by.
+_FINGERPRINTED = (
+    "id",
+    "condition",
+    "visual_answer",
+    "audio_answer",
+    "visual_question",
+    "audio_question",
+    "context_seed",
+    "video_sha256",
+    "audio_sha256",
+)
+
+
+class Benchmark:
+    """One split of the dataset.
+
+    Args:
+        name: A directory that `mma-bench build package` wrote, or a dataset's name on the Hub.
+        revision: Tag or commit on the Hub; a directory has none.
+        split: `test` or `train`.
+        limit: At most this many base clips, the first by id, in every condition: the conditions stay comparable.
+    """
+
+    def __init__(
+        self, name: str, *, revision: str | None = None, split: str = "test", limit: int | None = None
+    ) -> None:
+        if revision is not None and Path(name).is_dir():
+            raise ConfigError(
+                f"{name} is a folder; a revision goes with a dataset on the Hub", mend="leave --revision out"
+            )
+        if "/" not in name and not Path(name).is_dir():
+            raise ConfigError(
+                f"no folder {name!r} here", mend="run `dvc repro` first, or name a dataset on the Hub as ORG/NAME"
+            )
+        self.name, self.revision, self.split, self.limit = name, revision, split, limit
+
+    def conditions(self) -> list[str]:
+        """The conditions that this split has, in the paper's order."""
+        import datasets
+
+        configs = datasets.get_dataset_config_names(self.name, revision=self.revision)
+        return [str(condition) for condition in Condition if condition in configs and self._has_split(condition)]
+
+    def _has_split(self, condition: str) -> bool:
+        import datasets
+
+        return self.split in datasets.get_dataset_split_names(self.name, condition, revision=self.revision)
+
+    def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """Rows of one condition, ordered by id, all columns or some; memory does not grow with their number."""
+        stream = self._stream(condition, columns=list(columns) if columns else None)
+        kept: set[str] = set()
+        for row in stream:
+            if self.limit is not None and row["base_id"] not in kept:
+                if len(kept) == self.limit:
+                    continue
+                kept.add(row["base_id"])
+            yield row
+
+    def fingerprint(self, condition: str) -> str:
+        """SHA-256 over all rows of a condition, so that predictions on other data are never mixed."""
+        digest = hashlib.sha256()
+        for row in self._stream(condition, columns=list(_FINGERPRINTED)):
+            digest.update(json.dumps([row[column] for column in _FINGERPRINTED], ensure_ascii=False).encode())
+        return digest.hexdigest()
+
+    def _stream(self, condition: str, columns: list[str] | None = None) -> Any:
+        import datasets
+
+        stream = datasets.load_dataset(
+            self.name, condition, split=self.split, revision=self.revision, streaming=True, columns=columns
+        )
+        return stream if columns else stream.cast_column("video", datasets.Video(decode=False))

@@ -1,0 +1,105 @@
+"""Predictions: JSON lines, one per prompt, append-only and fsynced; all that scoring needs is in them."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from mma_bench.errors import DataError
+
+Status: TypeAlias = Literal["ok", "unparseable", "failed"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer with everything that identifies and scores it.
+
+    Attributes:
+        key: `<row id>/<question>.<protocol>.<seed>`: unique in a run.
+        expected: The right answer under the protocol (with abstention, "None of the above" where a modality is gone).
+        other: What the OTHER modality shows, None where it shows the same or nothing.
+        answer: The parsed class, None unless `status` is ok.
+        raw: The answer as the model gave it; None for scored options and failures.
+        logprobs: Log-likelihood by option; None for generated answers.
+        error: Why the prompt failed; None unless `status` is failed.
+        settings: Generation and engine settings.
+    """
+
+    key: str
+    id: str
+    base_id: str
+    donor_id: str | None
+    condition: str
+    question: str
+    protocol: str
+    seed: int
+    visual_class: str
+    audio_class: str
+    class_distance: int | None
+    caption: str | None
+    options: list[str]
+    expected: str
+    other: str | None
+    status: Status
+    answer: str | None
+    raw: str | None
+    logprobs: dict[str, float] | None
+    error: str | None
+    usage: dict[str, Any]
+    prompt_version: str
+    prompt_sha256: str
+    model: str
+    model_revision: str
+    adapter: str | None
+    adapter_revision: str | None
+    settings: dict[str, Any]
+    dataset: str
+    dataset_fingerprint: str
+
+
+def to_entry(prediction: Prediction) -> dict[str, Any]:
+    """As a line of the ledger."""
+    return asdict(prediction)
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read predictions.jsonl; of several attempts at one prompt the last counts.
+
+    Raises:
+        DataError: No such file, a line that is no prediction (named), or predictions of two runs in one file.
+    """
+    latest: dict[str, Prediction] = {}
+    for number, entry in _entries(path):
+        try:
+            prediction = Prediction(**entry)
+        except TypeError as error:
+            raise DataError(
+                f"{path}, line {number}: not a prediction ({error})", mend="run `mma-bench infer`"
+            ) from None
+        latest[prediction.key] = prediction
+    if not latest:
+        raise DataError(f"{path} holds no prediction", mend="run `mma-bench infer` first")
+    _one_run(path, latest.values())
+    return [latest[key] for key in sorted(latest)]
+
+
+def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist", mend="run `mma-bench infer` first")
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return  # cut by a kill; the next run of `infer` makes it again
+            try:
+                yield number, json.loads(line)
+            except ValueError:
+                raise DataError(
+                    f"{path}, line {number}: not JSON", mend="remove the line and run `infer` again"
+                ) from None
+
+
+def _one_run(path: Path, predictions: Iterable[Prediction]) -> None:
+    runs = {(p.model, p.model_revision, p.adapter, p.adapter_revision) for p in predictions}
+    if len(runs) > 1:
+        raise DataError(f"{path} mixes {len(runs)} models: {sorted(map(str, runs))}", mend="give each run a folder")

@@ -1,0 +1,102 @@
+"""Protocols: how one row of the dataset becomes prompts (section 4.1, appendices J and K).
+
+A protocol asks both questions about a clip. Which conditions it makes sense for is part of it: abstention is about a
+missing modality, chain of thought was measured on aligned and misaligned clips (Table 11).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from mma_bench import prompts
+from mma_bench.evaluation.contracts import Prompt
+from mma_bench.schema import Condition
+
+QUESTIONS: Final[tuple[prompts.Question, ...]] = ("visual", "audio")
+
+
+class Protocol(StrEnum):
+    """How an answer is asked for and read."""
+
+    FORCED_CHOICE = "forced_choice"  # Figure 5, generated
+    LOGLIKELIHOOD = "loglikelihood"  # the same question; the most likely option is the answer, no parser
+    ABSTENTION = "abstention"  # appendix J
+    CHAIN_OF_THOUGHT = "chain_of_thought"  # appendix K
+
+
+_CONDITIONS: Final[Mapping[Protocol, frozenset[Condition]]] = {
+    Protocol.FORCED_CHOICE: frozenset(Condition),
+    Protocol.LOGLIKELIHOOD: frozenset(Condition),
+    Protocol.ABSTENTION: frozenset(
+        {Condition.ALIGNED, Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED}
+    ),
+    Protocol.CHAIN_OF_THOUGHT: frozenset({Condition.ALIGNED, Condition.MISALIGNED}),
+}
+_MAX_NEW_TOKENS: Final = {Protocol.CHAIN_OF_THOUGHT: 512}
+_SHORT_ANSWER_TOKENS: Final = 32
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are generated.
+
+    Attributes:
+        temperature: 0 is greedy; then one seed is enough and only the first is used.
+        seeds: One answer per seed; the score is the mean over seeds.
+        context_tokens: Length of the irrelevant text of `long_context`, in the model's own tokens.
+    """
+
+    temperature: float = 0.0
+    seeds: tuple[int, ...] = (0,)
+    context_tokens: int = prompts.LONG_CONTEXT_TOKENS
+
+
+def applies(protocol: Protocol, condition: str) -> bool:
+    """Whether the protocol is asked under this condition."""
+    return Condition(condition) in _CONDITIONS[protocol]
+
+
+def options_for(protocol: Protocol, options: Sequence[str]) -> list[str]:
+    """The classes that the question offers."""
+    return [*options, prompts.NONE_OF_THE_ABOVE] if protocol is Protocol.ABSTENTION else list(options)
+
+
+def expected(protocol: Protocol, row: Mapping[str, Any], question: prompts.Question) -> str:
+    """The right answer: the class, or under abstention "None of the above" where the modality is gone."""
+    column = "abstention_answer" if protocol is Protocol.ABSTENTION else "answer"
+    return str(row[f"{question}_{column}"])
+
+
+def text_of(protocol: Protocol, row: Mapping[str, Any], question: prompts.Question) -> str:
+    """The prompt's text for a row of the dataset."""
+    options = options_for(protocol, row["options"])
+    if protocol is Protocol.CHAIN_OF_THOUGHT:
+        return prompts.chain_of_thought(question, options)
+    if row["condition"] == Condition.MISLEADING_CAPTION:
+        return prompts.misleading_caption(question, options, row["caption"])
+    return prompts.forced_choice(question, options)
+
+
+def prompts_of(row: Mapping[str, Any], protocols: Sequence[Protocol], sampling: Sampling) -> Iterator[Prompt]:
+    """All prompts about one row; the key is `<question>.<protocol>.<seed>`."""
+    long_context = row["condition"] == Condition.LONG_CONTEXT
+    for protocol in protocols:
+        if not applies(protocol, row["condition"]):
+            continue
+        scored = protocol is Protocol.LOGLIKELIHOOD
+        # A score and a greedy answer do not depend on the seed.
+        seeds = sampling.seeds[:1] if scored or sampling.temperature == 0 else sampling.seeds
+        for question in QUESTIONS:
+            for seed in seeds:
+                yield Prompt(
+                    key=f"{question}.{protocol}.{seed}",
+                    text=text_of(protocol, row, question),
+                    mode="score" if scored else "generate",
+                    options=tuple(options_for(protocol, row["options"])),
+                    max_new_tokens=_MAX_NEW_TOKENS.get(protocol, _SHORT_ANSWER_TOKENS),
+                    temperature=sampling.temperature,
+                    seed=seed,
+                    context_tokens=sampling.context_tokens if long_context else 0,
+                    context_seed=row["context_seed"] if long_context else 0,
+                )

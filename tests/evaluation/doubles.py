@@ -1,0 +1,99 @@
+"""Stands in for a dataset and a model, so that the loop between them can be tested alone."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mma_bench import prompts
+from mma_bench.evaluation.contracts import Answer, ClipTask, Prompt
+from mma_bench.schema import Condition
+
+OPTIONS = ["Bird", "Cat", "Rain"]
+
+
+def row(base: str, condition: str, visual: str = "Cat", audio: str = "Cat") -> dict[str, Any]:
+    """A row of the dataset, as `builders/columns.py` makes it."""
+    abstains = {"visual": condition == "frames_zeroed", "audio": condition == "audio_removed"}
+    answers = {"visual": visual, "audio": audio}
+    return {
+        "id": f"{base}.{condition}",
+        "base_id": base,
+        "donor_id": "other" if condition == "misaligned" else None,
+        "condition": condition,
+        "visual_class": visual,
+        "audio_class": audio,
+        "class_distance": 4 if condition == "misaligned" else None,
+        "caption": "Rain" if condition == "misleading_caption" else None,
+        "context_seed": 7 if condition == "long_context" else None,
+        "options": OPTIONS,
+        "video": {"bytes": b"not a real clip", "path": None},
+        **{f"{question}_answer": answers[question] for question in answers},
+        **{
+            f"{question}_abstention_answer": prompts.NONE_OF_THE_ABOVE if abstains[question] else answers[question]
+            for question in answers
+        },
+    }
+
+
+class Rows:
+    """A `Benchmark` whose rows are given."""
+
+    name, revision, split = "rows", None, "test"
+
+    def __init__(self, rows: Sequence[dict[str, Any]], version: str = "1") -> None:
+        self._rows, self._version = rows, version
+
+    def conditions(self) -> list[str]:
+        return [str(condition) for condition in Condition if any(r["condition"] == condition for r in self._rows)]
+
+    def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        for each in self._rows:
+            if each["condition"] == condition:
+                yield {key: each[key] for key in columns} if columns else each
+
+    def fingerprint(self, condition: str) -> str:
+        return f"{condition} {self._version}"
+
+
+class Scripted:
+    """An `Engine` that answers by a function and notes what it was asked."""
+
+    adapter = adapter_revision = None
+
+    def __init__(
+        self,
+        reply: Callable[[ClipTask, Prompt], Answer],
+        *,
+        name: str = "scripted",
+        log: Path | None = None,
+        pause_s: float = 0,
+    ) -> None:
+        self.name, self.revision = name, "1"
+        self.asked: list[str] = []
+        self._reply, self._log, self._pause_s = reply, log, pause_s
+
+    def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
+        return [[self._one(task, prompt) for prompt in task.prompts] for task in tasks]
+
+    def _one(self, task: ClipTask, prompt: Prompt) -> Answer:
+        time.sleep(self._pause_s)
+        self.asked.append(f"{task.id}/{prompt.key}")
+        if self._log:
+            with self._log.open("a") as log:
+                log.write(self.asked[-1] + "\n")
+        return self._reply(task, prompt)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def says(text: str) -> Callable[[ClipTask, Prompt], Answer]:
+    """Always the same answer; as a score, the first option is the likeliest."""
+
+    def reply(task: ClipTask, prompt: Prompt) -> Answer:
+        if prompt.mode == "score":
+            return Answer(prompt.key, logprobs={option: -float(i) for i, option in enumerate(prompt.options)})
+        return Answer(prompt.key, text=text)
+
+    return reply

@@ -1,0 +1,41 @@
+"""A dataset of three clips in a folder, as `datasets` loads it; the clips are no videos."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mma_bench.builders.columns import features
+
+BASES = ("a", "b", "c")
+
+
+def packaged_row(base: str, condition: str) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(features())
+    return row | {
+        "id": f"{base}.{condition}",
+        "base_id": base,
+        "condition": condition,
+        "video": {"bytes": f"clip {base}".encode(), "path": f"{base}.mp4"},
+        **dict.fromkeys(("visual_class", "audio_class", "visual_answer", "audio_answer"), "Cat"),
+        **dict.fromkeys(("visual_abstention_answer", "audio_abstention_answer"), "Cat"),
+        "options": ["Bird", "Cat"],
+        "video_sha256": hashlib.sha256(base.encode()).hexdigest(),
+    }
+
+
+def write(folder: Path, **conditions: list[dict[str, Any]]) -> Path:
+    configs = []
+    for condition, rows in conditions.items():
+        path = folder / "data" / condition / "test-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        schema = features().arrow_schema
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+        configs.append(
+            {"config_name": condition, "data_files": [{"split": "test", "path": f"data/{condition}/test-*"}]}
+        )
+    (folder / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
+    return folder

@@ -1,0 +1,55 @@
+"""The benchmark is read as any user reads it: streamed, undecoded, the same clips under every condition."""
+
+from pathlib import Path
+
+import pytest
+
+from mma_bench.errors import ConfigError
+from mma_bench.evaluation.dataset import Benchmark
+from tests.evaluation.packaged import BASES, packaged_row, write
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    rows = {name: [packaged_row(base, name) for base in BASES] for name in ("misaligned", "aligned")}
+    return write(tmp_path / "bench", **rows)
+
+
+def test_conditions_come_in_the_papers_order(folder: Path) -> None:
+    assert Benchmark(str(folder)).conditions() == ["aligned", "misaligned"]
+    assert Benchmark(str(folder), split="train").conditions() == []
+
+
+def test_rows_carry_the_clips_bytes_undecoded(folder: Path) -> None:
+    rows = list(Benchmark(str(folder)).rows("aligned"))
+    assert [row["id"] for row in rows] == ["a.aligned", "b.aligned", "c.aligned"]
+    assert rows[0]["video"]["bytes"] == b"clip a"
+
+
+def test_a_limit_takes_the_same_clips_under_every_condition(folder: Path) -> None:
+    bench = Benchmark(str(folder), limit=2)
+    assert [[row["base_id"] for row in bench.rows(name)] for name in bench.conditions()] == [["a", "b"], ["a", "b"]]
+
+
+def test_the_fingerprint_follows_what_a_model_sees(folder: Path, tmp_path: Path) -> None:
+    bench = Benchmark(str(folder))
+    assert bench.fingerprint("aligned") == bench.fingerprint("aligned")
+    assert bench.fingerprint("aligned") != bench.fingerprint("misaligned")
+    rows = [packaged_row(base, "aligned") for base in BASES]
+    same = write(tmp_path / "same", aligned=rows)
+    rows[1] = {**rows[1], "video_sha256": "0" * 64}
+    other = write(tmp_path / "other", aligned=rows)
+    assert Benchmark(str(same)).fingerprint("aligned") == bench.fingerprint("aligned")
+    assert Benchmark(str(other)).fingerprint("aligned") != bench.fingerprint("aligned")
+
+
+def test_a_missing_dataset_is_named() -> None:
+    with pytest.raises(ConfigError, match="no folder 'no-such-bench' here"):
+        Benchmark("no-such-bench")
+
+
+def test_a_folder_has_no_revision(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="a revision goes with a dataset on the Hub"):
+        Benchmark(str(folder), revision="1.0.0")

@@ -1,0 +1,157 @@
+"""The loop between dataset and model: complete, resumable, and honest about what failed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mma_bench.errors import ConfigError
+from mma_bench.evaluation.contracts import Answer
+from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
+from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.protocols import Protocol, Sampling
+from tests.evaluation.doubles import Rows, Scripted, row, says
+
+ROWS = [
+    *(row(base, "aligned") for base in "abc"),
+    *(row(base, "misaligned", audio="Bird") for base in "abc"),
+    *(row(base, "frames_zeroed") for base in "abc"),
+]
+CONDITIONS = ("aligned", "misaligned", "frames_zeroed")
+
+
+def start(
+    out: Path, engine: Scripted, rows: Any = None, protocols: tuple[Protocol, ...] = tuple(Protocol), **plan: Any
+) -> dict[str, Prediction]:
+    plan = {"conditions": CONDITIONS, "sampling": Sampling(), **plan}
+    path = infer(engine, rows or Rows(ROWS), Plan(protocols=protocols, **plan), out, settings={"fps": 2.0})  # type: ignore[arg-type]
+    return {prediction.key: prediction for prediction in read_predictions(path)}
+
+
+def test_every_prompt_gets_one_prediction_that_says_what_it_is(tmp_path: Path) -> None:
+    predictions = start(tmp_path, Scripted(says("Cat")))
+    # Per base: forced choice and scores under three conditions, abstention under three, chain of thought under two.
+    assert len(predictions) == 3 * 2 * (3 + 3 + 3 + 2)
+    one = predictions["a.misaligned/audio.forced_choice.0"]
+    assert (one.expected, one.other, one.answer, one.raw, one.status) == ("Bird", "Cat", "Cat", "Cat", "ok")
+    assert one.settings == {"fps": 2.0, "temperature": 0.0, "seeds": [0], "context_tokens": 10_000}
+    assert one.dataset_fingerprint == "misaligned 1"
+    scored = predictions["a.misaligned/audio.loglikelihood.0"]
+    assert (scored.answer, scored.raw) == ("Bird", None)
+
+
+def test_under_abstention_the_other_modality_is_what_tempts(tmp_path: Path) -> None:
+    predictions = start(tmp_path, Scripted(says("Cat")))
+    blind = predictions["a.frames_zeroed/visual.abstention.0"]
+    assert (blind.expected, blind.other) == ("None of the above", "Cat")
+    assert predictions["a.frames_zeroed/visual.forced_choice.0"].other is None
+
+
+def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
+    before = start(tmp_path, Scripted(says("Cat")))
+    again = Scripted(says("Bird"))
+    assert start(tmp_path, again) == before
+    assert again.asked == []
+
+
+def test_unparseable_and_failed_answers_say_so_and_failed_ones_are_tried_again(tmp_path: Path) -> None:
+    def reply(task: Any, prompt: Any) -> Answer:
+        if task.id == "a.aligned":
+            return Answer(prompt.key, error="out of memory at 9 tokens")
+        return Answer(prompt.key, text="a cat or a bird")
+
+    predictions = start(tmp_path, Scripted(reply), protocols=(Protocol.FORCED_CHOICE,))
+    assert Counter(prediction.status for prediction in predictions.values()) == {"failed": 2, "unparseable": 16}
+    assert all(prediction.answer is None for prediction in predictions.values())
+    second = Scripted(says("Cat"))
+    after = start(tmp_path, second, protocols=(Protocol.FORCED_CHOICE,))
+    assert sorted(second.asked) == ["a.aligned/audio.forced_choice.0", "a.aligned/visual.forced_choice.0"]
+    assert after["a.aligned/audio.forced_choice.0"].status == "ok"
+
+
+def test_an_engine_that_gives_nothing_is_not_scored_as_wrong(tmp_path: Path) -> None:
+    predictions = start(
+        tmp_path, Scripted(lambda task, prompt: Answer(prompt.key)), protocols=(Protocol.FORCED_CHOICE,)
+    )
+    assert {prediction.status for prediction in predictions.values()} == {"failed"}
+
+
+def test_an_engine_without_scores_is_not_asked_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = Scripted(says("Cat"))
+    engine.modes = frozenset({"generate"})  # type: ignore[attr-defined]
+    predictions = start(tmp_path, engine)
+    assert {prediction.protocol for prediction in predictions.values()} == set(Protocol) - {Protocol.LOGLIKELIHOOD}
+    assert "loglikelihood is left out" in capsys.readouterr().err
+
+
+def test_a_run_on_changed_data_is_not_mixed_in(tmp_path: Path) -> None:
+    start(tmp_path, Scripted(says("Cat")))
+    engine = Scripted(says("Cat"))
+    with pytest.raises(ConfigError, match="a run on other data: aligned has changed since"):
+        start(tmp_path, engine, Rows(ROWS, version="2"))
+    assert engine.asked == []
+
+
+def test_conditions_can_be_added_to_a_run(tmp_path: Path) -> None:
+    start(tmp_path, Scripted(says("Cat")), conditions=("aligned",))
+    engine = Scripted(says("Cat"))
+    start(tmp_path, engine, conditions=("misaligned",))
+    assert {asked.split("/")[0].split(".")[1] for asked in engine.asked} == {"misaligned"}
+    assert set(json.loads((tmp_path / "run.json").read_text())["data"]) == {"aligned", "misaligned"}
+
+
+def test_another_models_run_is_not_mixed_in(tmp_path: Path) -> None:
+    start(tmp_path, Scripted(says("Cat")))
+    with pytest.raises(ConfigError, match="holds another run: model is 'scripted' there and 'other' now"):
+        start(tmp_path, Scripted(says("Cat"), name="other"))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_batch_size_changes_no_prediction(tmp_path: Path, batch: int) -> None:
+    assert start(tmp_path / "b", Scripted(says("Cat")), batch=batch) == start(tmp_path / "1", Scripted(says("Cat")))
+
+
+def test_a_condition_that_is_not_there_is_named() -> None:
+    assert chosen_conditions(Rows(ROWS), []) == CONDITIONS  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no condition 'long_context'") as raised:
+        chosen_conditions(Rows(ROWS), ["aligned", "long_context"])  # type: ignore[arg-type]
+    assert "aligned, misaligned, frames_zeroed" in str(raised.value)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.evaluation.doubles import Scripted, says
+from tests.evaluation.test_infer import start
+start(Path(sys.argv[1]), Scripted(says("Cat"), log=Path(sys.argv[2]), pause_s=0.02))
+"""
+
+
+def test_killed_anywhere_it_repeats_no_finished_prompt(tmp_path: Path) -> None:
+    out, log = tmp_path / "run", tmp_path / "asked"
+    command = [sys.executable, "-c", SCRIPT, str(out), str(log)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    path = out / "predictions.jsonl"
+    for finished in (3, 11, 25):
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not (path.exists() and path.read_bytes().count(b"\n") >= finished):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    keys = [json.loads(line)["key"] for line in path.read_text().splitlines()]
+    assert len(keys) == len(set(keys)) == 66
+    asked = Counter(log.read_text().split())
+    # A kill may fall between an answer and its line: then, and only then, a prompt is asked twice. A call of the engine
+    # answers the prompts of one clip, eight at the most.
+    assert sum(asked.values()) - len(asked) <= 3 * 8

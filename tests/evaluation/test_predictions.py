@@ -1,0 +1,74 @@
+"""Reading predictions.jsonl: cut, broken, repeated and mixed files."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mma_bench.errors import DataError
+from mma_bench.evaluation.predictions import read_predictions
+from tests.evaluation.runs import prediction, write_predictions
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "predictions.jsonl"
+
+
+def test_what_was_written_is_read_in_the_order_of_keys(path: Path) -> None:
+    rows = [prediction(base) for base in ("c", "a", "b")]
+    assert read_predictions(write_predictions(path, rows)) == sorted(rows, key=lambda row: row.key)
+
+
+def test_the_last_attempt_at_a_prompt_counts(path: Path) -> None:
+    failed, then = prediction(status="failed"), prediction(answer="Cat")
+    assert read_predictions(write_predictions(path, [failed, prediction("b"), then])) == [prediction("b"), then]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 40, -2])
+def test_a_cut_last_line_is_ignored(path: Path, cut: int) -> None:
+    write_predictions(path, [prediction("a"), prediction("b")])
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second[:cut])
+    assert [row.base_id for row in read_predictions(path)] == ["a"]
+    # Even if what is left is JSON: without its newline the line was not finished.
+    path.write_bytes(first + second[:-1])
+    assert [row.base_id for row in read_predictions(path)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (b"{broken\n", "line 2: not JSON"),
+        (b"\xff\xfe\n", "line 2: not JSON"),
+        (b"\n", "line 2: not JSON"),
+        (b'{"key": "x"}\n', "line 2: not a prediction"),
+        (b'{"strange": 1}\n', "line 2: not a prediction"),
+        (b"[1, 2]\n", "line 2: not a prediction"),
+        (b"7\n", "line 2: not a prediction"),
+    ],
+)
+def test_a_bad_line_is_named(path: Path, line: bytes, complaint: str) -> None:
+    write_predictions(path, [prediction("a"), prediction("b")])
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + line + second)
+    with pytest.raises(DataError, match=complaint):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"key": "cut'])
+def test_no_predictions_are_an_error_that_names_the_mend(path: Path, content: bytes | None) -> None:
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"(?s)predictions\.jsonl.*mma-bench infer"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model": "other"}, {"model_revision": "r2"}, {"adapter": "lora"}, {"adapter_revision": "r9"}],
+)
+def test_two_runs_in_one_file_are_refused(path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="mixes 2 models"):
+        read_predictions(write_predictions(path, [prediction("a"), replace(prediction("b"), **change)]))

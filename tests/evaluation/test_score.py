@@ -1,0 +1,222 @@
+"""Scores: every number worked out by hand from a few answers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mma_bench.errors import ConfigError, DataError
+from mma_bench.evaluation import score
+from mma_bench.evaluation.stats import Estimate
+from mma_bench.tables import read_json
+from tests.evaluation.runs import CLASSES, answers, prediction, write_predictions, write_run
+
+
+def _only(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+    (found,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return found
+
+
+def test_unread_and_failed_answers_are_no_part_of_accuracy() -> None:
+    rows = [
+        prediction("a", answer="Bird"),
+        prediction("b", answer="Cat"),
+        prediction("c", status="unparseable"),
+        prediction("d", status="failed"),
+        prediction("e", status="failed"),
+    ]
+    (found,) = score.score(rows)["accuracy"]
+    assert (found["prompts"], found["n"], found["unparseable"], found["failed"]) == (5, 2, 1, 2)
+    assert (found["mean"], found["strict_mean"]) == (1 / 2, pytest.approx(1 / 3))
+    assert score.accuracy(rows) == [found]
+
+
+@given(st.lists(st.sampled_from(["right", "wrong", "unparseable", "failed"]), min_size=1, max_size=20))
+@settings(deadline=None, max_examples=60)
+def test_prompts_add_up(kinds: list[str]) -> None:
+    rows = [
+        prediction(
+            str(i),
+            answer="Bird" if kind == "right" else "Cat",
+            status=kind if kind in ("unparseable", "failed") else "ok",
+        )
+        for i, kind in enumerate(kinds)
+    ]
+    (found,) = score.accuracy(rows)
+    assert found["n"] + found["unparseable"] + found["failed"] == found["prompts"] == len(kinds)
+    right, wrong = kinds.count("right"), kinds.count("wrong")
+    assert found["mean"] == (right / (right + wrong) if right + wrong else None)
+    unread = kinds.count("unparseable")
+    assert found["strict_mean"] == (right / (right + wrong + unread) if right + wrong + unread else None)
+
+
+def test_a_run_of_failures_has_no_accuracy() -> None:
+    scores = score.score([prediction(condition=c, status="failed") for c in ("aligned", "misaligned")])
+    assert [row["mean"] for row in scores["accuracy"]] == [None, None]
+    (drop,) = scores["drop"]
+    assert (drop["difference"], drop["p"], drop["clusters"]) == (None, None, 0)
+    assert "p_holm" not in drop
+
+
+def test_cells_come_in_the_papers_order() -> None:
+    scores = score.score(list(reversed(answers(4))))
+    cells = [(row["condition"], row["question"]) for row in scores["accuracy"]]
+    assert cells[:4] == [
+        ("aligned", "visual"),
+        ("aligned", "audio"),
+        ("misaligned", "visual"),
+        ("misaligned", "audio"),
+    ]
+    assert len(cells) == 12
+
+
+def test_capture_by_hand() -> None:
+    conflict = {"condition": "misaligned", "question": "audio", "seen": "Bird", "heard": "Cat"}
+    given_answers = ["Cat", "Bird", "Bird", "Bird", "Rain"]
+    rows = [prediction(f"c{i}", answer=answer, **conflict) for i, answer in enumerate(given_answers)]
+    rows += [prediction("u", status="unparseable", **conflict), prediction("f", status="failed", **conflict)]
+    shares = {row["captured_by"]: (row["mean"], row["n"]) for row in score.score(rows)["capture"]}
+    assert shares == {"truth": (0.2, 5), "other_modality": (0.6, 5), "neither": (0.2, 5)}
+
+
+def test_capture_by_the_caption_by_hand() -> None:
+    rows = [
+        prediction(f"c{i}", "misleading_caption", "visual", answer, caption="Cat")
+        for i, answer in enumerate(["Bird", "Cat", "Cat", "Rain"])
+    ]
+    shares = {row["captured_by"]: row["mean"] for row in score.score(rows)["capture"]}
+    assert shares == {"truth": 0.25, "caption": 0.5, "neither": 0.25}
+
+
+def test_without_a_conflict_nothing_captures() -> None:
+    assert score.score([prediction()])["capture"] == []
+
+
+option = st.sampled_from(CLASSES)
+
+
+@given(
+    st.lists(
+        st.tuples(option, option, st.none() | option, option, st.sampled_from(["visual", "audio"])),
+        min_size=1,
+        max_size=15,
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_capture_shares_add_to_one(drawn: list[tuple[str, str, str | None, str, str]]) -> None:
+    rows = [
+        prediction(f"c{i}", "misaligned", question, answer, seen=seen, heard=heard, caption=caption)
+        for i, (seen, heard, caption, answer, question) in enumerate(drawn)
+    ]
+    by_question: dict[str, float] = {}
+    for row in score.score(rows)["capture"]:
+        by_question[row["question"]] = by_question.get(row["question"], 0.0) + row["mean"]
+    assert all(total == pytest.approx(1.0) for total in by_question.values())
+
+
+def test_drops_are_paired_by_clip_and_corrected() -> None:
+    rows = []
+    for i in range(8):
+        rows.append(prediction(f"c{i}", "aligned"))
+        rows.append(prediction(f"c{i}", "misaligned", answer="Cat", heard="Cat"))
+        rows.append(prediction(f"c{i}", "frames_zeroed", answer="Bird" if i else "Cat"))
+    rows.append(prediction("alone", "misaligned", answer="Bird", heard="Cat"))  # no aligned answer: not compared
+    drops = score.score(rows)["drop"]
+    misaligned, zeroed = (_only(drops, condition=name) for name in ("misaligned", "frames_zeroed"))
+    assert (misaligned["difference"], misaligned["clusters"]) == (-1.0, 8)
+    assert misaligned["p"] == pytest.approx(2 / 2**8)
+    assert misaligned["p_holm"] == pytest.approx(2 * 2 / 2**8)
+    assert (zeroed["difference"], zeroed["p_holm"]) == (-1 / 8, 1.0)
+    assert all(row["condition"] != "aligned" for row in drops)
+
+
+def test_each_protocol_drops_from_its_own_aligned() -> None:
+    rows = [
+        prediction("a", "aligned", protocol="forced_choice"),
+        prediction("a", "misaligned", protocol="forced_choice", heard="Cat"),
+        prediction("a", "misaligned", protocol="abstention", heard="Cat"),
+    ]
+    assert [row["protocol"] for row in score.score(rows)["drop"]] == ["forced_choice"]
+
+
+def test_seeds_of_a_clip_are_one_cluster() -> None:
+    rows = [prediction("a", seed=s, answer="Bird" if s else "Cat") for s in range(3)] + [prediction("b")]
+    (found,) = score.accuracy(rows)
+    assert (found["n"], found["clusters"], found["mean"], found["method"]) == (4, 2, 0.75, "bootstrap")
+
+
+def test_a_class_is_that_which_the_question_asks_for() -> None:
+    rows = [
+        prediction("a", "misaligned", question, answer="Bird", seen="Bird", heard="Cat")
+        for question in ("visual", "audio")
+    ]
+    found = {(row["question"], row["group"]): row["mean"] for row in score.score(rows)["by_class"]}
+    assert found == {("visual", "Bird"): 1.0, ("audio", "Cat"): 0.0}
+
+
+def test_distances_are_in_numeric_order_and_only_where_there_is_one() -> None:
+    rows = [prediction(f"c{d}", "misaligned", heard="Cat", class_distance=d) for d in (10, 2, 4)] + [prediction("z")]
+    assert [row["group"] for row in score.score(rows)["by_distance"]] == [2, 4, 10]
+
+
+def test_seen_and_unseen_classes() -> None:
+    rows = [
+        prediction("a", "misaligned", "audio", answer="Cat", seen="Bird", heard="Cat"),
+        prediction("b", "misaligned", "audio", answer="Cat", seen="Cat", heard="Rain"),
+    ]
+    assert "by_seen" not in score.score(rows)
+    found = {row["group"]: row["mean"] for row in score.score(rows, frozenset({"Cat"}))["by_seen"]}
+    assert found == {"seen": 1.0, "unseen": 0.0}
+
+
+def test_runs_are_compared_on_common_clips() -> None:
+    first = [prediction(f"c{i}", answer="Cat") for i in range(6)]
+    second = [prediction(f"c{i}") for i in range(1, 7)]
+    (found,) = score.compare_runs(first, second)
+    assert (found["difference"], found["clusters"]) == (1.0, 5)
+    assert found["p_holm"] == found["p"] == pytest.approx(2 / 2**5)
+    assert score.compare_runs(first, [prediction(question="audio")]) == []
+
+
+def test_runs_on_other_data_are_not_compared() -> None:
+    with pytest.raises(ConfigError, match="different data under aligned"):
+        score.compare_runs([prediction()], [prediction(dataset_fingerprint="0" * 64)])
+
+
+def test_main_writes_what_it_returns_and_needs_no_run(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "predictions.jsonl", answers(4))
+    seen = tmp_path / "seen.txt"
+    seen.write_text("Bird\n\n Cat \n")
+    scores = score.main(tmp_path, seen)
+    assert read_json(tmp_path / "scores.json") == scores
+    assert {row["group"] for row in scores["by_seen"]} == {"seen", "unseen"}
+    first = (tmp_path / "scores.json").read_bytes()
+    score.main(tmp_path, seen)
+    assert (tmp_path / "scores.json").read_bytes() == first
+
+
+def test_the_order_of_answers_changes_nothing() -> None:
+    rows = answers(6)
+    assert score.score(rows[::-1]) == score.score(rows)
+
+
+def test_missing_inputs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"predictions\.jsonl does not exist"):
+        score.main(tmp_path)
+    write_run(tmp_path, [prediction()])
+    with pytest.raises(ConfigError, match=r"absent\.txt does not exist"):
+        score.main(tmp_path, tmp_path / "absent.txt")
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Estimate(0.5, 0.25, 0.75, 8, 8, "bootstrap"), "50.0 [25.0, 75.0]"),
+        ({"mean": 0.7321, "low": 0.6512, "high": 0.8034}, "73.2 [65.1, 80.3]"),
+        (Estimate(None, None, None, 0, 0, "none"), "–"),
+    ],
+)
+def test_estimates_read_as_percent(cell: Any, text: str) -> None:
+    assert score.format_estimate(cell) == text
