@@ -1,0 +1,218 @@
+"""The charts of the evaluation's pages: pure functions of score tables to matplotlib figures.
+
+All are drawn under `page.chart_style` and follow the page's theme; questions about sight are blue, about sound orange.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from mma_bench.page import LIGHT, chart_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+QUESTION_COLOURS: Final = {"visual": LIGHT["sight"], "audio": LIGHT["sound"]}
+CAPTORS: Final = {
+    "truth": ("the truth", LIGHT["good"]),
+    "other_modality": ("the other modality", LIGHT["bad"]),
+    "caption": ("the caption", LIGHT["warn"]),
+    "neither": ("none of them", LIGHT["line"]),
+}
+_WIDTH: Final = 4.7  # inches; see chart_style
+_LONGEST: Final = 28  # characters of a label
+
+Row = Mapping[str, Any]
+
+
+@chart_style()
+def accuracy_bars(rows: Sequence[Row]) -> "Figure":
+    """Grouped bars, one group for each condition, with 95 % intervals; a diamond is the paper's value (Figures 4, 6-8).
+
+    Args:
+        rows: Rows of `accuracy` of one protocol, with `published` (a fraction or None).
+    """
+    from matplotlib.figure import Figure
+
+    conditions = list(dict.fromkeys(row["condition"] for row in rows))
+    figure = Figure((_WIDTH, 2.9))
+    axes = figure.subplots()
+    diamonds = []
+    for offset, (question, colour) in zip((-0.2, 0.2), QUESTION_COLOURS.items(), strict=True):
+        there = [row for row in rows if row["question"] == question and row["mean"] is not None]
+        places = [conditions.index(row["condition"]) + offset for row in there]
+        heights = [100 * row["mean"] for row in there]
+        axes.bar(places, heights, width=0.36, color=colour, alpha=0.8, label=question)
+        axes.errorbar(places, heights, _whiskers(there), fmt="none", ecolor=LIGHT["ink"], elinewidth=1)
+        known = [(at, row["published"]) for at, row in zip(places, there, strict=True) if row["published"] is not None]
+        diamonds += [(at, 100 * value) for at, value in known]
+    if diamonds:
+        axes.plot(
+            *zip(*diamonds, strict=True),
+            "D",
+            color=LIGHT["paper"],
+            markeredgecolor=LIGHT["ink"],
+            markersize=5,
+            label="paper",
+        )
+    axes.set_xticks(range(len(conditions)), [plain(name).replace(" ", "\n") for name in conditions], size=8.5)
+    axes.set_xlim(-0.6, max(len(conditions), 1) - 0.4)
+    _percent(axes, "y", "accuracy, %")
+    _legend(axes)
+    return figure
+
+
+@chart_style()
+def capture_bars(rows: Sequence[Row]) -> "Figure":
+    """Stacked bars: what the answers followed, one bar for each condition and question that holds a conflict."""
+    from matplotlib.figure import Figure
+
+    cells = list(dict.fromkeys((row["condition"], row["question"]) for row in rows))
+    shares = {(row["condition"], row["question"], row["captured_by"]): row["mean"] or 0.0 for row in rows}
+    figure = Figure((_WIDTH, 0.34 * len(cells) + 1.05))
+    axes = figure.subplots()
+    start = [0.0] * len(cells)
+    for captor, (label, colour) in CAPTORS.items():
+        values = [100 * shares.get((*cell, captor), 0.0) for cell in cells]
+        if any((*cell, captor) in shares for cell in cells):
+            axes.barh(range(len(cells)), values, left=start, height=0.7, color=colour, label=label)
+        start = [done + value for done, value in zip(start, values, strict=True)]
+    axes.set_yticks(range(len(cells)), [f"{plain(condition)}, {question}" for condition, question in cells])
+    axes.set_ylim(len(cells) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    _percent(axes, "x", "answers, %")
+    _legend(axes, columns=2)
+    return figure
+
+
+@chart_style()
+def class_map(rows: Sequence[Row]) -> "Figure":
+    """Accuracy of each class (rows) under each condition and question (columns); an empty square has no answer.
+
+    Args:
+        rows: Rows of `by_class` of one protocol.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    columns = list(dict.fromkeys((row["condition"], row["question"]) for row in rows))
+    columns.sort(key=lambda cell: cell[1] != "visual")
+    names = sorted({row["group"] for row in rows})
+    figure = Figure((0.36 * len(columns) + 2.1, 0.24 * len(names) + 1.6))
+    axes = figure.subplots()
+    for row in rows:
+        if row["mean"] is None:
+            continue
+        at = columns.index((row["condition"], row["question"])), names.index(row["group"])
+        colour = QUESTION_COLOURS[row["question"]]
+        strength = 0.06 + 0.5 * row["mean"]  # pale enough for the number on it
+        axes.add_patch(Rectangle((at[0] - 0.46, at[1] - 0.46), 0.92, 0.92, color=colour, alpha=strength, linewidth=0))
+        axes.text(*at, f"{100 * row['mean']:.0f}", ha="center", va="center", size=8, color=LIGHT["ink"])
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xticks(range(len(columns)), [plain(condition) for condition, _ in columns], rotation=90, size=8.5)
+    for label, (_, question) in zip(axes.get_xticklabels(), columns, strict=True):
+        label.set_color(QUESTION_COLOURS[question])
+    axes.set_yticks(range(len(names)), [plain(name) for name in names], size=8.5)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+@chart_style()
+def group_points(rows: Sequence[Row], label: str) -> "Figure":
+    """Accuracy with its interval by group: the ontology distance of the conflict, or seen and unseen classes.
+
+    Args:
+        rows: Rows of `by_distance` or `by_seen`, of one protocol and condition.
+        label: Of the axis that holds the groups.
+    """
+    from matplotlib.figure import Figure
+
+    groups = sorted({row["group"] for row in rows})
+    figure = Figure((_WIDTH, 2.5))
+    axes = figure.subplots()
+    for offset, (question, colour) in zip((-0.08, 0.08), QUESTION_COLOURS.items(), strict=True):
+        there = [row for row in rows if row["question"] == question and row["mean"] is not None]
+        axes.errorbar(
+            [groups.index(row["group"]) + offset for row in there],
+            [100 * row["mean"] for row in there],
+            _whiskers(there),
+            fmt="o",
+            color=colour,
+            markersize=5,
+            elinewidth=1.2,
+            label=question,
+        )
+    axes.set_xticks(range(len(groups)), [str(group) for group in groups])
+    axes.set_xlim(-0.5, max(len(groups), 1) - 0.5)
+    axes.set_xlabel(label)
+    _percent(axes, "y", "accuracy, %")
+    _legend(axes)
+    return figure
+
+
+@chart_style()
+def ranking(rows: Sequence[Row]) -> "Figure":
+    """One line for each run, in the order given: accuracy of both questions with intervals.
+
+    Args:
+        rows: Rows of `accuracy` under one condition, with the run's `name`.
+    """
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    figure = Figure((_WIDTH, 0.36 * len(names) + 1.0))
+    axes = figure.subplots()
+    for offset, (question, colour) in zip((-0.12, 0.12), QUESTION_COLOURS.items(), strict=True):
+        there = [row for row in rows if row["question"] == question and row["mean"] is not None]
+        axes.errorbar(
+            [100 * row["mean"] for row in there],
+            [names.index(row["name"]) + offset for row in there],
+            xerr=_whiskers(there),
+            fmt="o",
+            color=colour,
+            markersize=5,
+            elinewidth=1.2,
+            label=question,
+        )
+    axes.set_yticks(range(len(names)), [plain(name) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    _percent(axes, "x", "accuracy, %")
+    _legend(axes)
+    return figure
+
+
+def plain(name: str) -> str:
+    """A name as people write it, cut so that the chart keeps its place."""
+    written = name.replace("_", " ")
+    return written if len(written) <= _LONGEST else f"{written[: _LONGEST - 1]}…"
+
+
+def _whiskers(rows: Sequence[Row]) -> list[list[float]]:
+    """Lengths below and above the mean, in percent."""
+    return [
+        [max(0.0, 100 * (row["mean"] - row["low"])) for row in rows],
+        [max(0.0, 100 * (row["high"] - row["mean"])) for row in rows],
+    ]
+
+
+def _percent(axes: "Axes", axis: str, label: str) -> None:
+    scale = axes.xaxis if axis == "x" else axes.yaxis
+    (axes.set_xlim if axis == "x" else axes.set_ylim)(0, 102)
+    scale.set_ticks([0, 25, 50, 75, 100])
+    scale.set_label_text(label)
+    scale.grid(True)
+    axes.tick_params(axis="y", labelcolor=LIGHT["ink"] if axis == "x" else LIGHT["muted"])
+
+
+def _legend(axes: "Axes", columns: int | None = None) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        legend = axes.legend(
+            handles, labels, loc="lower right", bbox_to_anchor=(1, 1), ncols=columns or len(labels), borderaxespad=0
+        )
+        for text in legend.get_texts():
+            text.set(color=LIGHT["muted"], size=8.5)

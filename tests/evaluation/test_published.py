@@ -1,0 +1,63 @@
+"""The published results: the table is whole, and a model is compared with itself."""
+
+import pytest
+
+from mma_bench.evaluation import published
+from mma_bench.schema import Condition
+
+
+@pytest.mark.parametrize(
+    ("model", "adapter", "name"),
+    [
+        ("Qwen/Qwen2.5-Omni-7B", None, "Qwen2.5-Omni-7B"),
+        ("qwen2.5-omni-7b", None, "Qwen2.5-Omni-7B"),
+        ("Qwen2.5-Omni-7B", "my/lora", "Qwen2.5-Omni-7B + modality-aware LoRA"),
+        ("Qwen/Qwen3-Omni-30B-A3B-Instruct", None, "Qwen3-Omni-30B-Instruct"),
+        ("Qwen/Qwen3-Omni-30B-A3B-Instruct", "my/lora", None),
+        ("gemini-2.5-pro", None, "Gemini-2.5-Pro"),
+        ("models/gemini-2.0-flash", None, "Gemini-2.0-Flash"),
+        ("gemini-2.0-flash-lite", None, "Gemini-2.0-Flash-Lite"),
+        ("checkpoints/Qwen2.5-Omni-7B/", None, "Qwen2.5-Omni-7B"),
+        ("videollama2", None, "VideoLLaMA2"),
+        ("Qwen/Qwen2.5-Omni-3B", None, None),
+        ("random", None, None),
+        ("", None, None),
+    ],
+)
+def test_models_are_known_by_their_usual_names(model: str, adapter: str | None, name: str | None) -> None:
+    assert published.published_name(model, adapter) == name
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (("Qwen2.5-Omni-7B", "forced_choice", "misaligned", "audio"), 0.2516),
+        (("Gemini-2.5-Pro", "forced_choice", "aligned", "visual"), 0.979),
+        (("PandaGPT", "forced_choice", "long_context", "audio"), None),
+        (("Qwen2.5-Omni-7B", "chain_of_thought", "misaligned", "audio"), 0.3116),
+        (("Gemini-2.5-Pro", "chain_of_thought", "misaligned", "audio"), None),
+        (("Gemini-2.5-Pro", "abstention", "frames_zeroed", "visual"), 0.4742),
+        (("Gemini-2.5-Pro", "abstention", "frames_zeroed", "audio"), None),
+        (("Qwen2.5-Omni-7B", "loglikelihood", "misaligned", "audio"), None),
+        (("nobody", "forced_choice", "aligned", "visual"), None),
+    ],
+)
+def test_values_are_those_of_the_tables(cell: tuple[str, str, str, str], value: float | None) -> None:
+    assert published.published_accuracy(*cell) == (None if value is None else pytest.approx(value))
+
+
+def test_the_spread_is_over_untuned_models() -> None:
+    spread = published.published_spread("forced_choice", "misaligned", "audio")
+    assert spread == published.Spread(pytest.approx(0.0118), pytest.approx(0.2516), 8)
+    long_context = published.published_spread("forced_choice", "long_context", "audio")
+    assert long_context is not None
+    assert long_context.models == 7
+    assert published.published_spread("loglikelihood", "aligned", "audio") is None
+
+
+def test_every_model_has_every_condition_in_percent() -> None:
+    assert published.SOURCE.startswith("arXiv 2511.22826")
+    for questions in published.RESULTS["black_box"].values():
+        for question in ("visual", "audio"):
+            assert set(questions[question]) == {str(condition) for condition in Condition}
+            assert all(value is None or 0 <= value <= 100 for value in questions[question].values())

@@ -1,0 +1,267 @@
+"""The report: its numbers are those of the scores, it is safe to open, and it looks right in a browser."""
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mma_bench.errors import ConfigError, DataError
+from mma_bench.evaluation import mistakes, report, score
+from mma_bench.evaluation.predictions import Prediction
+from mma_bench.files import write_json
+from mma_bench.tables import read_json
+from tests.evaluation.pages import CHROMIUM, Page, look, screenshot
+from tests.evaluation.runs import answers, prediction, write_run
+
+HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>|'
+
+
+class Shelf:
+    """Stands for the dataset: rows of the misaligned condition with small media."""
+
+    fingerprint_now = "f" * 64
+    sizes: dict[str, int] = {}  # noqa: RUF012  (set by tests)
+
+    def __init__(self, name: str, *, split: str) -> None:
+        assert split == "test"
+
+    def fingerprint(self, condition: str) -> str:
+        return self.fingerprint_now
+
+    def rows(self, condition: str) -> Iterator[dict[str, Any]]:
+        for number in range(60):
+            name = f"clip{number:02}.{condition}"
+            yield {"id": name, "video": {"bytes": name.encode().ljust(self.sizes.get(name, 0), b"."), "path": None}}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    write_run(tmp_path, answers())
+    score.main(tmp_path)
+    return tmp_path
+
+
+def _texts(out: Path) -> tuple[str, str]:
+    return Page((out / "report.html").read_text()).text, (out / "report.md").read_text()
+
+
+def test_every_number_of_the_scores_is_in_every_report(out: Path) -> None:
+    report.main(out)
+    scores = read_json(out / "scores.json")
+    summary = read_json(out / "report.json")
+    for table in ("drop", "capture", "by_class", "by_distance"):
+        assert summary[table] == scores[table]
+    for row, scored in zip(summary["accuracy"], scores["accuracy"], strict=True):
+        assert scored.items() <= row.items()
+    for text in _texts(out):
+        for row in (*scores["accuracy"], *scores["capture"], *scores["by_distance"]):
+            assert score.format_estimate(row) in text
+        for row in scores["drop"]:
+            assert report.points(row) in text
+            assert report.p_value(row["p_holm"]) in text
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "text"),
+    [
+        ("accuracy", {"mean": 0.12345, "low": 0.0111, "high": 0.2222}, "12.3 [1.1, 22.2]"),
+        ("accuracy", {"strict_mean": 0.12345, "strict_low": 0.0111, "strict_high": 0.2222}, "12.3 [1.1, 22.2]"),
+        ("accuracy", {"unparseable": 7777}, "7777"),
+        ("accuracy", {"failed": 8888}, "8888"),
+        ("drop", {"difference": -0.4321, "low": -0.5432, "high": 0.0123}, "−43.2 [−54.3, +1.2]"),
+        ("drop", {"p": 0.0321}, "0.032"),
+        ("drop", {"p_holm": 0.0001}, "< 0.001"),
+        ("capture", {"mean": 0.98765, "low": 0.9111, "high": 0.9999}, "98.8 [91.1, 100.0]"),
+        ("by_distance", {"mean": 0.98765, "low": 0.9111, "high": 0.9999}, "98.8 [91.1, 100.0]"),
+    ],
+)
+def test_a_changed_score_changes_the_reports(out: Path, table: str, values: dict[str, Any], text: str) -> None:
+    scores = read_json(out / "scores.json")
+    report.main(out)
+    before = _texts(out)
+    assert all(text not in each for each in before)
+    scores[table][-1] |= values
+    write_json(out / "scores.json", scores)
+    report.main(out)
+    assert all(text in each.replace("7,777", "7777").replace("8,888", "8888") for each in _texts(out))
+
+
+def test_a_changed_score_changes_the_chart(out: Path) -> None:
+    report.main(out)
+    before = re.findall(r"<svg.*?</svg>", (out / "report.html").read_text(), re.DOTALL)
+    scores = read_json(out / "scores.json")
+    for table in ("accuracy", "capture", "by_class"):
+        scores[table][0]["mean"] = 0.4242
+    next(row for row in scores["by_distance"] if row["condition"] == "misaligned")["mean"] = 0.4242
+    write_json(out / "scores.json", scores)
+    report.main(out)
+    after = re.findall(r"<svg.*?</svg>", (out / "report.html").read_text(), re.DOTALL)
+    assert len(before) == len(after) == 4
+    assert all(old != new for old, new in zip(before, after, strict=True))
+
+
+def test_equal_inputs_give_equal_bytes(out: Path) -> None:
+    report.main(out)
+    names = ("report.html", "report.md", "report.json")
+    before = [(out / name).read_bytes() for name in names]
+    report.main(out)
+    assert [(out / name).read_bytes() for name in names] == before
+
+
+def test_the_published_value_stands_beside_the_measured_one(tmp_path: Path) -> None:
+    write_run(tmp_path, answers(model="Qwen/Qwen2.5-Omni-7B"))
+    score.main(tmp_path)
+    report.main(tmp_path)
+    row = next(
+        line for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| misaligned | audio |")
+    )
+    assert row.split(" | ")[4] == "25.2"
+    assert "published accuracy of Qwen2.5-Omni-7B" in Page((tmp_path / "report.html").read_text()).text
+
+
+def test_another_model_has_the_papers_range_for_context(out: Path) -> None:
+    report.main(out)
+    for text in _texts(out):
+        assert "The paper did not measure this model" in text
+        assert "1.2–25.2" in text  # misaligned, audio: PandaGPT to Qwen2.5-Omni-7B
+
+
+def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    report.main(out)
+    notes = read_json(out / "report.json")["notes"]
+    assert notes[0] == "12 clips: intervals are wide. Do not read much into single numbers."
+    assert any(re.fullmatch(r"\d+ of 144 prompts failed\.", note) for note in notes)
+    many = tmp_path_factory.mktemp("many")
+    write_run(many, [prediction(f"c{i}") for i in range(report.SMALL)])
+    score.main(many)
+    report.main(many)
+    assert read_json(many / "report.json")["notes"] == []
+
+
+def test_a_run_of_failures_alone_has_a_report(tmp_path: Path) -> None:
+    rows = [prediction(f"c{i}", c, status="failed") for i in range(3) for c in ("aligned", "misaligned")]
+    write_run(tmp_path, rows)
+    score.main(tmp_path)
+    report.main(tmp_path, tmp_path)  # no wrong answer to show: the dataset is not needed
+    for text in _texts(tmp_path):
+        assert "No answer could be read" in text
+        assert "6 × HTTP 500 from the server" in text
+    assert Page((tmp_path / "report.html").read_text()).unsafe == []
+
+
+def test_unread_answers_are_shown_commonest_first(tmp_path: Path) -> None:
+    raws = ["no idea", "cat or dog", "cat or dog", "x" * 900]
+    write_run(tmp_path, [prediction(str(i), status="unparseable", raw=raw) for i, raw in enumerate(raws)])
+    score.main(tmp_path)
+    report.main(tmp_path)
+    shown = read_json(tmp_path / "report.json")["unparseable"]
+    assert shown[0] == {"text": "cat or dog", "count": 2}
+    assert max(len(row["text"]) for row in shown) <= 200
+
+
+def test_the_page_fetches_and_runs_nothing_and_names_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    hostile = {"seen": HOSTILE, "heard": "Cat", "model": HOSTILE, "adapter": HOSTILE, "dataset": HOSTILE}
+    conflict = {**hostile, "question": "audio", "condition": "misaligned"}
+    rows = [
+        prediction("clip00", answer=HOSTILE, raw=f"It is {HOSTILE}", class_distance=3, **conflict),
+        prediction("clip01", status="failed", error=HOSTILE, **conflict),
+        prediction("clip02", status="unparseable", raw=HOSTILE, **conflict),
+        prediction("clip03", "misleading_caption", answer="Cat", caption=HOSTILE, **hostile),
+    ]
+    write_run(tmp_path, rows, settings={HOSTILE: HOSTILE})
+    score.main(tmp_path)
+    report.main(tmp_path, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert Page(html).unsafe == []
+    assert html.count("&lt;script&gt;") > 8
+    assert "<script>" not in (tmp_path / "report.md").read_text()
+
+
+def _videos(out: Path) -> list[bytes]:
+    page = Page((out / "report.html").read_text())
+    return [base64.b64decode((video["src"] or "").split(",")[1]) for video in page.elements.get("video", [])]
+
+
+def test_wrong_answers_are_playable(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    report.main(out)
+    assert _videos(out) == []
+    report.main(out, out)
+    shown = [video.decode() for video in _videos(out)]
+    wrong = {
+        row["id"]
+        for row in map(vars, answers())
+        if row["condition"] == "misaligned" and row["status"] == "ok" and row["answer"] != row["expected"]
+    }
+    assert len(shown) == mistakes.MAX_CLIPS
+    assert set(shown) <= wrong
+
+
+def test_clips_that_the_other_modality_captured_come_first() -> None:
+    conflict = {"condition": "misaligned", "question": "audio", "heard": "Cat"}
+    rows = [
+        prediction("a", answer="Rain", seen="Bird", **conflict),
+        prediction("b", answer="Bird", seen="Bird", **conflict),
+        prediction("c", answer="Bird", seen="Bird", **conflict),
+        prediction("d", answer="Cat", seen="Bird", **conflict),
+        prediction("e", status="unparseable", seen="Bird", **conflict),
+        prediction("f", answer="Rain", seen="Rain", **conflict),
+    ]
+    chosen: list[list[Prediction]] = mistakes.choose(rows, "misaligned")
+    assert [clip[0].base_id for clip in chosen] == ["b", "f", "c", "a"]
+
+
+def test_the_clips_stay_below_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    half = mistakes.MAX_BYTES // 2
+    names = [f"clip{i:02}" for i in range(5)]
+    monkeypatch.setattr(
+        Shelf,
+        "sizes",
+        {f"{name}.misaligned": size for name, size in zip(names, (half, 3 * half, half, 1, 0), strict=True)},
+    )
+    rows = [prediction(name, "misaligned", "audio", "Bird", heard="Cat") for name in names]
+    # Nothing is left after the first and the third.
+    assert [shown.id[:6] for shown in mistakes.mistakes(rows, Path(), "test")] == ["clip00", "clip02"]
+
+
+def test_another_dataset_is_refused(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    monkeypatch.setattr(Shelf, "fingerprint_now", "0" * 64)
+    with pytest.raises(ConfigError, match="holds other clips"):
+        report.main(out, out)
+
+
+@pytest.mark.parametrize("name", ["run.json", "scores.json", "predictions.jsonl"])
+def test_a_missing_input_is_named(out: Path, name: str) -> None:
+    (out / name).unlink()
+    with pytest.raises(DataError, match=re.escape(name)):
+        report.main(out)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_looks_right_in_a_browser(tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    long = "a-very-long-name-without-any-place-to-break-it/" * 4
+    rows = answers(model=long) + answers(protocol="chain_of_thought", model=long)
+    rows[1] = replace(rows[1], status="unparseable", answer=None, raw="x" * 400)
+    write_run(tmp_path, rows)
+    (tmp_path / "seen.txt").write_text("Bird\n")
+    score.main(tmp_path, tmp_path / "seen.txt")
+    report.main(tmp_path, tmp_path)
+    found = look(tmp_path / "report.html", width)
+    assert found["fetched"] == []
+    assert found["wide"] == []
+    assert found["scroll"] <= found["client"] <= width
+    assert found["height"] > 2000
+    with Image.open(screenshot(tmp_path / "report.html", width, 1600)) as picture:
+        colours = picture.convert("RGB").crop((0, 0, width, 1600)).getcolors(1 << 24)
+    assert colours is not None
+    assert len(colours) > 100  # text and charts, not a blank page
