@@ -10,6 +10,7 @@ import click
 
 from mma_bench import __version__
 from mma_bench.errors import MmaBenchError
+from mma_bench.evaluation.cli import COMMANDS
 
 # The stages in the order of dvc.yaml; each is a module of mma_bench.builders with `main(params)`.
 STAGES = (
@@ -94,6 +95,10 @@ def doctor() -> None:
     from mma_bench.doctor import main as check
 
     check()
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

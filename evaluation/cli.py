@@ -1,0 +1,179 @@
+"""The commands of the evaluation: `evaluate` is `infer`, `score` and `results` in one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mma_bench.errors import ConfigError
+from mma_bench.evaluation.avhbench_cli import avhbench
+from mma_bench.evaluation.tasks.cli import tasks_path
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+_ASKING = (
+    click.option("--model", required=True, help="A name that `mma-bench models` lists, or a model's YAML file."),
+    click.option("--adapter", help="A LoRA adapter: a folder or a name on the Hub."),
+    click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's file."
+    ),
+    click.option(
+        "--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME."
+    ),
+    click.option("--revision", help="Tag or commit of a dataset on the Hub."),
+    click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True),
+    click.option("--conditions", default="", help="Comma-separated; all that the dataset has, if not given."),
+    click.option(
+        "--protocols",
+        default="forced_choice",
+        show_default=True,
+        help="Comma-separated: forced_choice, loglikelihood, abstention, chain_of_thought.",
+    ),
+    click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
+    click.option(
+        "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Answers per prompt if sampled."
+    ),
+    click.option("--context-tokens", type=click.IntRange(min=1), default=10_000, show_default=True),
+    click.option("--limit", type=click.IntRange(min=1), help="Only so many base clips, for a trial."),
+    click.option(
+        "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per call of the model."
+    ),
+    click.option(
+        "--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is gone on with."
+    ),
+)
+
+
+def _asking(command: Command) -> Command:
+    for option in reversed(_ASKING):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_asking
+@click.option("--seen-classes", type=_FILE, help="Classes that the model was tuned on, one a line (appendix H).")
+def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) -> None:
+    """Ask a model everything, score its answers and write the report."""
+    from mma_bench.evaluation import report as reporting
+    from mma_bench.evaluation import score as scoring
+
+    _infer(out=out, dataset=dataset, **asking)
+    scoring.main(out, seen_classes)
+    reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None)
+
+
+@click.command()
+@_asking
+def infer(**asking: Any) -> None:
+    """Ask a model and write predictions.jsonl; started again, it repeats no finished prompt."""
+    _infer(**asking)
+
+
+@click.command()
+@click.argument("out", type=_FOLDER)
+@click.option("--seen-classes", type=_FILE, help="Classes that the model was tuned on, one a line (appendix H).")
+def score(out: Path, seen_classes: Path | None) -> None:
+    """Turn a run's predictions into scores.json, offline."""
+    from mma_bench.evaluation import score as scoring
+
+    scoring.main(out, seen_classes)
+
+
+@click.command()
+@click.argument("out", type=_FOLDER)
+@click.option("--dataset", type=_FOLDER, help="The dataset's folder, to show wrong answers beside their clips.")
+def results(out: Path, dataset: Path | None) -> None:
+    """Write report.md, report.json and report.html from a run's scores."""
+    from mma_bench.evaluation import report as reporting
+
+    reporting.main(out, dataset)
+
+
+@click.command()
+@click.argument("runs", type=_FOLDER)
+def leaderboard(runs: Path) -> None:
+    """Compare all runs below a folder: leaderboard.html and leaderboard.md."""
+    from mma_bench.evaluation import leaderboard as board
+
+    board.main(runs)
+
+
+@click.command()
+def models() -> None:
+    """List the models that have a settings file, their engines and what each needs."""
+    from mma_bench.evaluation.models import list_models
+
+    for model in list_models():
+        click.echo(f"{model.name:<28} {model.engine:<13} {model.needs}")
+
+
+COMMANDS = (evaluate, infer, score, results, leaderboard, models, avhbench, tasks_path)
+
+
+def _infer(
+    *,
+    model: str,
+    adapter: str | None,
+    settings: tuple[str, ...],
+    dataset: str,
+    revision: str | None,
+    split: str,
+    conditions: str,
+    protocols: str,
+    temperature: float,
+    seeds: int,
+    context_tokens: int,
+    limit: int | None,
+    batch: int | None,
+    out: Path,
+) -> None:
+    from mma_bench.evaluation.dataset import Benchmark
+    from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
+    from mma_bench.evaluation.models import load_config, open_engine
+    from mma_bench.evaluation.protocols import Protocol, Sampling
+
+    names = [str(protocol) for protocol in Protocol]
+    asked = _listed(protocols)
+    unknown = [name for name in asked if name not in names]
+    if unknown or not asked:
+        raise ConfigError(f"--protocols: {protocols!r} names no protocol", mend=f"choose among {', '.join(names)}")
+    overrides = read_overrides(settings)
+    config = load_config(model, overrides=overrides)
+    benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)
+    chosen = chosen_conditions(benchmark, _listed(conditions))
+    left_out = [condition for condition in chosen if condition in config.without]
+    if left_out:
+        click.echo(f"{config.name} cannot take {', '.join(left_out)} ({config.needs}); left out", err=True)
+    plan = Plan(
+        conditions=tuple(condition for condition in chosen if condition not in left_out),
+        protocols=tuple(Protocol(name) for name in asked),
+        sampling=Sampling(temperature, tuple(range(seeds)), context_tokens),
+        batch=batch or config.batch,
+    )
+    engine = open_engine(model, adapter=adapter, overrides=overrides)
+    try:
+        infer(engine, benchmark, plan, out, settings={"engine": config.engine, **config.settings})
+    finally:
+        engine.close()
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
+    """`KEY=VALUE` pairs; values are read as YAML, so that numbers are numbers."""
+    import yaml
+
+    pairs = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r} is not KEY=VALUE", mend="write it as, e.g., --set fps=1.0")
+        pairs[key.strip()] = yaml.safe_load(value)
+    return pairs

@@ -1,0 +1,109 @@
+"""The evaluation's commands, as a person types them, mistakes included."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mma_bench.cli import main
+from tests.evaluation.packaged import BASES, packaged_row, write
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    rows = {name: [packaged_row(base, name) for base in BASES] for name in ("aligned", "misaligned", "long_context")}
+    for row in rows["long_context"]:
+        row["context_seed"] = 7
+    return write(tmp_path / "mma-bench", **rows)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_evaluate_writes_predictions_scores_and_three_reports(bench: Path) -> None:
+    result = run("evaluate", "--model", "oracle", "--out", "run", "--protocols", "forced_choice,loglikelihood")
+    assert result.exit_code == 0, result.output
+    files = {path.name for path in Path("run").iterdir()}
+    assert files >= {
+        "run.json",
+        "predictions.jsonl",
+        "scores.json",
+        "metrics.json",
+        "report.md",
+        "report.json",
+        "report.html",
+    }
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["forced_choice"]["misaligned"] == {"visual": 1.0, "audio": 1.0}
+    assert "forced_choice · aligned · audio,100.0" in Path("run/accuracy.csv").read_text()
+
+
+def test_the_three_steps_give_what_evaluate_gives(bench: Path) -> None:
+    assert run("evaluate", "--model", "random", "--out", "whole").exit_code == 0
+    assert run("infer", "--model", "random", "--out", "steps").exit_code == 0
+    assert run("score", "steps").exit_code == 0
+    assert run("results", "steps", "--dataset", "mma-bench").exit_code == 0
+    for name in ("scores.json", "report.json", "report.html"):
+        assert Path("whole", name).read_bytes() == Path("steps", name).read_bytes(), name
+
+
+def test_a_leaderboard_of_two_runs(bench: Path) -> None:
+    for model in ("random", "oracle"):
+        assert run("evaluate", "--model", model, "--out", f"results/{model}").exit_code == 0
+    assert run("leaderboard", "results").exit_code == 0
+    assert "oracle" in Path("results/leaderboard.md").read_text()
+
+
+def test_a_condition_that_a_model_cannot_take_is_left_out_aloud(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Path("short.yaml")
+    config.write_text("name: short\nengine: random\nneeds: nothing\nwithout: [long_context]\n")
+    result = run("infer", "--model", "short.yaml", "--out", "run")
+    assert result.exit_code == 0, result.output
+    assert "short cannot take long_context" in result.output
+    assert "long_context" not in Path("run/predictions.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "gpt-0"], "there is no model 'gpt-0'"),
+        (["--model", "random", "--protocols", "guess"], "names no protocol"),
+        (["--model", "random", "--conditions", "sideways"], "no condition 'sideways'"),
+        (["--model", "random", "--set", "speed"], "is not KEY=VALUE"),
+        (["--model", "random", "--set", "speed=3"], "settings.speed"),
+        (["--model", "random", "--dataset", "nowhere"], "no folder 'nowhere' here"),
+        (["--model", "random", "--adapter", "mine"], "takes no adapter"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_is_asked(bench: Path, arguments: list[str], message: str) -> None:
+    result = run("infer", "--out", "run", *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert not Path("run/predictions.jsonl").exists()
+
+
+@pytest.mark.parametrize("command", ["score", "results", "leaderboard"])
+def test_an_empty_folder_is_named(tmp_path: Path, command: str) -> None:
+    result = run(command, str(tmp_path))
+    assert result.exit_code in (1, 2)
+    assert "mend:" in result.output
+
+
+def test_models_lists_the_papers_eight() -> None:
+    listed = run("models").output
+    for name in (
+        "gemini-2.5-pro",
+        "gemini-2.0-flash ",
+        "gemini-2.0-flash-lite",
+        "qwen3-omni-30b",
+        "qwen2.5-omni-7b",
+        "videollama2",
+        "chatbridge",
+        "pandagpt",
+    ):
+        assert name in listed
