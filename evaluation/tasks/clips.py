@@ -1,0 +1,45 @@
+"""Clips as files, which is how harnesses hand video to a model; they are gone when the process ends."""
+
+import atexit
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mma_bench.evaluation.contracts import ClipTask
+from mma_bench.evaluation.models.clip_bytes import seen
+from mma_bench.files import atomic_path
+
+
+def clip_file(row: Mapping[str, Any], video: bytes) -> Path:
+    """The row's clip as an MP4 file, whose audio track is left out if the condition has no sound.
+
+    Without the track, a wrapper that asks the file whether there is sound gives the model no audio tokens; the silent
+    track of the dataset would have made it listen to silence. Rows with the same bytes share a file,
+    and threads may ask for it at once.
+
+    Args:
+        row: A row of the dataset.
+        video: The bytes of its clip.
+
+    Raises:
+        InvalidInput: The clip of a condition without sound cannot be read; the message names the clip.
+    """
+    task = ClipTask(row["id"], video, row["condition"], row["visual_class"], row["audio_class"], prompts=())
+    kind = "seen and heard" if task.hears else "seen"
+    path = _folder() / f"{hashlib.sha256(video + kind.encode()).hexdigest()}.mp4"
+    if not path.exists():
+        content = seen(task, with_sound=True)
+        with atomic_path(path) as beside:
+            beside.write_bytes(content)
+    return path
+
+
+@cache
+def _folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="mma-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

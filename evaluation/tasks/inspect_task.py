@@ -1,0 +1,103 @@
+"""The benchmark as an inspect-ai task; the only module here that needs inspect-ai.
+
+    export MMA_BENCH_DATASET="$PWD/mma-bench"
+    inspect eval "$(mma-bench tasks-path inspect-ai)" -T condition=misaligned --model google/gemini-2.5-pro
+
+The model must take video, and hear its audio track. inspect-ai runs a task file inside the file's own folder, so that
+a dataset's folder is named by its absolute path. It keeps the clips in its log; `--no-log-images` leaves them out.
+"""
+
+from typing import Any
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ChatMessageUser, ContentText, ContentVideo, GenerateConfig
+from inspect_ai.scorer import Score, Scorer, Target, accuracy, mean, scorer, stderr
+from inspect_ai.solver import TaskState, generate
+
+from mma_bench.errors import ConfigError
+from mma_bench.evaluation.dataset import Benchmark
+from mma_bench.evaluation.protocols import QUESTIONS
+from mma_bench.evaluation.tasks.clips import clip_file
+from mma_bench.evaluation.tasks.questions import MAX_NEW_TOKENS, answer_of, dataset_name, marks, target_of, text_of
+from mma_bench.prompts import Question
+
+_MARKS = ("accuracy", "strict", "unparseable")
+# What is kept of a row beside each sample: what scoring reads, and what a reader of the log may group by.
+_KEPT = ("condition", "base_id", "donor_id", "visual_class", "audio_class", "caption", "class_distance", "options")
+
+
+@task
+def mma_bench(
+    condition: str = "aligned", question: str = "both", dataset: str | None = None, split: str = "test"
+) -> Task:
+    """Forced choice (Figure 5) under one condition, greedy.
+
+    Args:
+        condition: aligned, misaligned, audio_removed, frames_zeroed, misleading_caption or long_context (whose random
+            text is counted in words: see `questions.CONTEXT_WORDS`).
+        question: visual, audio or both.
+        dataset: A folder, or ORG/NAME on the Hub; what MMA_BENCH_DATASET says, if not given.
+        split: test or train.
+
+    Raises:
+        ConfigError: No such dataset, condition or question.
+    """
+    asked = tuple(known for known in QUESTIONS if question in (known, "both"))
+    if not asked:
+        raise ConfigError(f"no question is called {question!r}", mend="choose visual, audio or both")
+    benchmark = Benchmark(dataset or dataset_name(), split=split)
+    there = benchmark.conditions()
+    if condition not in there:
+        raise ConfigError(f"{benchmark.name} has no condition {condition!r}", mend=f"choose among {', '.join(there)}")
+    samples = [_sample(row, each) for row in benchmark.rows(condition) for each in asked]
+    return Task(
+        dataset=MemoryDataset(samples, name=f"mma-bench {condition}"),
+        solver=generate(),
+        scorer=forced_choice(asked),
+        config=GenerateConfig(temperature=0.0, max_tokens=MAX_NEW_TOKENS),
+    )
+
+
+def forced_choice(asked: tuple[Question, ...]) -> Scorer:
+    """Marks under the names of `questions.marks`; the standard error is clustered by base clip.
+
+    An answer that cannot be parsed is not scored in `<question>_accuracy`; its reason is invalid_response_format.
+    """
+    names = [f"{question}_{mark}" for question in asked for mark in _MARKS]
+
+    metrics = {
+        name: [mean() if name.endswith("unparseable") else accuracy(), stderr(cluster="base_id")] for name in names
+    }
+
+    @scorer(metrics=metrics, name="forced_choice")
+    def marked() -> Scorer:
+        async def score(state: TaskState, target: Target) -> Score:
+            text = state.output.completion
+            answer = answer_of(text, state.metadata)
+            row = {**state.metadata, f"{state.metadata['question']}_answer": target.text}
+            given = marks(text, row, state.metadata["question"])
+            return Score(
+                # inspect-ai leaves NaN out of its metrics and counts it as unscored.
+                value={name: given.get(name, float("nan")) for name in names},
+                answer=answer,
+                explanation=text,
+                reason="invalid_response_format" if answer is None else None,
+            )
+
+        return score
+
+    return marked()
+
+
+def _sample(row: dict[str, Any], question: Question) -> Sample:
+    content = [
+        ContentVideo(video=str(clip_file(row, row["video"]["bytes"])), format="mp4"),
+        ContentText(text=text_of(row, question)),
+    ]
+    return Sample(
+        id=f"{row['id']}/{question}",
+        input=[ChatMessageUser(content=content)],
+        target=target_of(row, question),
+        metadata={"question": question, **{key: row[key] for key in _KEPT}},
+    )

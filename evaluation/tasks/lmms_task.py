@@ -1,0 +1,54 @@
+"""What the YAML files in `lmms_eval/` call: rows become two documents each, one per question.
+
+lmms-eval imports this module by its name, in its own environment, where PyAV is an older version than the build's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import datasets
+
+from mma_bench.evaluation.protocols import QUESTIONS
+from mma_bench.evaluation.tasks import questions
+from mma_bench.evaluation.tasks.clips import clip_file
+
+Doc: TypeAlias = Mapping[str, Any]  # a row that `ask_both` returned
+
+
+def __getattr__(name: str) -> str:
+    """`dataset_path: !function ….DATASET` takes an attribute; the environment is read when a task is loaded."""
+    if name == "DATASET":
+        return questions.dataset_name()
+    raise AttributeError(name)
+
+
+def ask_both(rows: datasets.Dataset) -> datasets.Dataset:
+    """Each row once for the visual and once for the audio question, next to each other; no video is copied.
+
+    The struct `video` becomes the columns `video.bytes` and `video.path`: lmms-eval takes a struct with bytes for an
+    image and copies it into its log.
+    """
+    rows = rows.cast_column("video", datasets.Video(decode=False)).flatten()
+    count = len(rows)
+    asked = datasets.concatenate_datasets([rows.add_column("question", [question] * count) for question in QUESTIONS])
+    return asked.select([row + copy * count for row in range(count) for copy in range(len(QUESTIONS))])
+
+
+def visual_of(doc: Doc) -> list[str]:
+    """The clip's file; models that listen take the sound from its track."""
+    return [str(clip_file(doc, doc["video.bytes"]))]
+
+
+def text_of(doc: Doc) -> str:
+    """The prompt's text."""
+    return questions.text_of(doc, doc["question"])
+
+
+def target_of(doc: Doc) -> str:
+    """The right class."""
+    return questions.target_of(doc, doc["question"])
+
+
+def marks(doc: Doc, results: Sequence[str]) -> dict[str, float]:
+    """Metrics of one answer."""
+    return questions.marks(results[0], doc, doc["question"])

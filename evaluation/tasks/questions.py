@@ -1,0 +1,77 @@
+"""What every harness asks about a row of the dataset, and how it marks an answer: forced choice (Figure 5), greedy.
+
+The prompts are the dataset's own columns `visual_question` and `audio_question`; answers are read by
+`mma_bench.evaluation.parse`, as in `mma-bench evaluate`.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from mma_bench.errors import ConfigError
+from mma_bench.evaluation.models.random_text import random_text
+from mma_bench.evaluation.parse import parse
+from mma_bench.evaluation.synonyms import SYNONYMS
+from mma_bench.prompts import Question
+
+DATASET_VARIABLE: Final = "MMA_BENCH_DATASET"
+MAX_NEW_TOKENS: Final = 32  # as in `mma-bench evaluate`
+
+# A harness does not show its tasks the model's tokenizer, so that the 10,000 random tokens of section 4.1.4 can only
+# be approximated: by so many seeded random words between spaces. They are 10,000 tokens (within 1 %) in OpenAI's
+# cl100k_base, from which Qwen's vocabulary descends, and 9,200 in o200k_base. `mma-bench evaluate` counts exactly.
+CONTEXT_WORDS: Final = 4_300
+
+
+def dataset_name() -> str:
+    """The dataset that the environment variable names; a folder as an absolute path.
+
+    Raises:
+        ConfigError: There is no such folder, and the name is none of the Hub's.
+    """
+    name = os.environ.get(DATASET_VARIABLE, "mma-bench")
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ConfigError(
+            f"no folder {name!r} in {Path.cwd()}",
+            mend=f"set {DATASET_VARIABLE} to the absolute path of the dataset's folder, or to ORG/NAME on the Hub",
+        )
+    return name
+
+
+def text_of(row: Mapping[str, Any], question: Question) -> str:
+    """The prompt, without the video, which comes before it; under `long_context`, random words follow."""
+    text = str(row[f"{question}_question"])
+    return text if row["context_seed"] is None else text + _context(row["context_seed"])
+
+
+def target_of(row: Mapping[str, Any], question: Question) -> str:
+    """The right class."""
+    return str(row[f"{question}_answer"])
+
+
+def answer_of(text: str, row: Mapping[str, Any]) -> str | None:
+    """The class that an answer names, or None if it names none or several."""
+    return parse(text, row["options"], SYNONYMS)
+
+
+def marks(text: str, row: Mapping[str, Any], question: Question) -> dict[str, float]:
+    """Marks of one answer, 0.0 or 1.0, to be averaged by name over all answers that have them.
+
+    `<question>_accuracy` is over the answers that could be parsed, and is missing for the others;
+    `<question>_strict` counts an unparseable answer as not right, as the paper's numbers do;
+    `<question>_unparseable` is the share of these.
+    """
+    answer = answer_of(text, row)
+    right = float(answer == target_of(row, question))
+    every = {f"{question}_strict": right, f"{question}_unparseable": float(answer is None)}
+    return every if answer is None else {f"{question}_accuracy": right, **every}
+
+
+@lru_cache(maxsize=4)  # the questions about a clip share their words; a text is 25 kB
+def _context(seed: int) -> str:
+    text, _ = random_text(CONTEXT_WORDS, seed, lambda words: len(words.split()))
+    return text

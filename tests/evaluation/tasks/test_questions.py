@@ -1,0 +1,86 @@
+"""What harnesses ask is what the package itself asks, and their marks average to the package's own scores."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mma_bench.errors import ConfigError
+from mma_bench.evaluation.protocols import QUESTIONS, Protocol, Sampling, expected, prompts_of
+from mma_bench.evaluation.score import accuracy
+from mma_bench.evaluation.tasks import questions
+from mma_bench.schema import Condition
+from tests.evaluation.runs import prediction
+from tests.evaluation.tasks.built import row
+
+
+@pytest.mark.parametrize("condition", list(Condition))
+def test_asks_what_the_package_asks(condition: str) -> None:
+    asked = list(prompts_of(row(condition), [Protocol.FORCED_CHOICE], Sampling()))
+    for question, prompt in zip(QUESTIONS, asked, strict=True):
+        text = questions.text_of(row(condition), question)
+        assert text.startswith(prompt.text)
+        assert (text == prompt.text) == (condition != Condition.LONG_CONTEXT)
+        assert questions.target_of(row(condition), question) == expected(
+            Protocol.FORCED_CHOICE, row(condition), question
+        )
+        assert prompt.max_new_tokens == questions.MAX_NEW_TOKENS
+
+
+def test_long_context_is_seeded_words_after_the_question() -> None:
+    def context(seed: int, question: str) -> str:
+        asked = row(Condition.LONG_CONTEXT, seed=seed)
+        return questions.text_of(asked, question).removeprefix(asked[f"{question}_question"])
+
+    assert len(context(0, "visual").split()) == questions.CONTEXT_WORDS
+    assert context(0, "visual").startswith(" ")
+    assert context(0, "visual") == context(0, "audio")
+    assert context(0, "visual") != context(1, "visual")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Cat", {"audio_accuracy": 1.0, "audio_strict": 1.0, "audio_unparseable": 0.0}),
+        ("bowed string instrument.", {"audio_accuracy": 0.0, "audio_strict": 0.0, "audio_unparseable": 0.0}),
+        ("a cat or a bird", {"audio_strict": 0.0, "audio_unparseable": 1.0}),
+        ("", {"audio_strict": 0.0, "audio_unparseable": 1.0}),
+    ],
+)
+def test_marks(text: str, named: dict[str, float]) -> None:
+    assert questions.marks(text, row(Condition.MISALIGNED), "audio") == named
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from(["Bird", "it's a cat", "Cat and bird", "no idea"]), min_size=1, max_size=12))
+def test_marks_average_to_the_packages_scores(texts: list[str]) -> None:
+    asked = row(Condition.ALIGNED)
+    rows = []
+    for index, text in enumerate(texts):
+        answer = questions.answer_of(text, asked)
+        status = "unparseable" if answer is None else "ok"
+        rows.append(prediction(f"clip{index}", "aligned", "visual", answer, status=status))
+    (own,) = accuracy(rows)
+    marks = [questions.marks(text, asked, "visual") for text in texts]
+    scored = [mark["visual_accuracy"] for mark in marks if "visual_accuracy" in mark]
+    assert sum(mark["visual_unparseable"] for mark in marks) == own["unparseable"]
+    assert sum(mark["visual_strict"] for mark in marks) / len(marks) == pytest.approx(own["strict_mean"])
+    assert len(scored) == len(texts) - own["unparseable"]
+    if scored:
+        assert sum(scored) / len(scored) == pytest.approx(own["mean"])
+
+
+def test_dataset_is_a_folder_or_a_name_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(questions.DATASET_VARIABLE, raising=False)
+    with pytest.raises(ConfigError, match=r"no folder 'mma-bench'.*\n.*set MMA_BENCH_DATASET"):
+        questions.dataset_name()
+    (tmp_path / "mma-bench").mkdir()
+    assert questions.dataset_name() == str(tmp_path / "mma-bench")
+    monkeypatch.setenv(questions.DATASET_VARIABLE, "someone/mma-bench")
+    assert questions.dataset_name() == "someone/mma-bench"
+    for missing in ("/nowhere/mma-bench", "./mma-bench2", "a/b/c"):
+        monkeypatch.setenv(questions.DATASET_VARIABLE, missing)
+        with pytest.raises(ConfigError, match="no folder"):
+            questions.dataset_name()
