@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -33,9 +34,10 @@ def slow(payload: dict[str, int]) -> dict[str, int]:
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
     command = [sys.executable, "-c", SCRIPT, "-", str(ledger)]
-    build = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    build = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 30
     while not (ledger.exists() and ledger.read_text().count("\n") >= 3):
+        assert build.poll() is None, build.stderr and build.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     build.send_signal(signal.SIGINT)
@@ -46,6 +48,6 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     kept = [json.loads(line)["key"] for line in ledger.read_text().splitlines()]
     assert 3 <= len(kept) < 40
 
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     keys = [json.loads(line)["key"] for line in ledger.read_text().splitlines()]
     assert sorted(keys) == sorted(f"clip{i}" for i in range(40)), "each clip once"
