@@ -1,6 +1,7 @@
 """Ctrl-C on a running stage: finished clips are kept, no traceback, exit status 130, and the next run goes on."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
         assert build.poll() is None, build.stderr and build.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    build.send_signal(signal.SIGINT)
+    os.killpg(build.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, messages = build.communicate(timeout=30)
     assert build.returncode == 130, messages
     assert "stopped; finished clips are kept" in messages

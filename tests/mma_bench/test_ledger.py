@@ -34,6 +34,14 @@ def test_a_ledger_cut_at_any_byte_keeps_its_whole_lines(tmp_path_factory: pytest
     assert path.read_bytes() == whole
 
 
+def test_a_shorter_line_leaves_nothing_of_a_longer_one_that_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b'{"key": "a"}\n{"key": "b", "detail": "' + b"x" * 500)
+    with Ledger(path) as ledger:
+        ledger.append({"key": "c"})
+    assert path.read_bytes() == b'{"key": "a"}\n{"key": "c"}\n'
+
+
 def test_the_last_attempt_counts(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     with Ledger(path) as ledger:
