@@ -9,10 +9,15 @@ from typing import Any
 import click
 
 from mma_bench import __version__
+from mma_bench.builders.judge_cli import COMMANDS as JUDGES
 from mma_bench.errors import MmaBenchError
-from mma_bench.evaluation.cli import COMMANDS
+from mma_bench.evaluation.attention.cli import COMMANDS as ATTENTION
+from mma_bench.evaluation.cli import COMMANDS as EVALUATION
+from mma_bench.training.cli import COMMANDS as TRAINING
+from mma_bench.training.cli_sft import COMMANDS as SFT
 
-# The stages in the order of dvc.yaml; each is a module of mma_bench.builders with `main(params)`.
+# The stages that build the dataset, in the order of dvc.yaml; each is a module of mma_bench.builders with
+# `main(params)`.
 STAGES = (
     "metadata",
     "ontology",
@@ -27,7 +32,7 @@ STAGES = (
     "report",
 )
 # The gates; each is a suite of mma_bench.validation over the table of that name.
-TABLES = ("candidates", "normalised", "verdicts", "aligned", "pairs", "variants", "package")
+TABLES = ("candidates", "normalised", "verdicts", "aligned", "pairs", "variants", "package", "sft")
 
 
 class ReportingGroup(click.Group):
@@ -42,6 +47,12 @@ class ReportingGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("stopped; finished clips are kept, the same command goes on from here", err=True)
             sys.exit(130)
+        except OSError as error:
+            if error.filename is None:  # no file of the user's: a fault of ours, to be seen whole
+                raise
+            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+            click.echo("  mend: see that the path is right, may be written to, and that the disk has room", err=True)
+            sys.exit(1)
 
 
 @click.group(cls=ReportingGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,7 +108,7 @@ def doctor() -> None:
     check()
 
 
-for command in COMMANDS:
+for command in (*JUDGES, *EVALUATION, *ATTENTION, *SFT, *TRAINING):
     main.add_command(command)
 
 

@@ -4,7 +4,7 @@ Defaults live in `params.yaml` alone, so that a reader sees every value in one p
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -42,19 +42,58 @@ class CandidatesParams(Namespace):
     manifests: dict[str, str]  # further segments to filter by the same rules: name → CSV with clip_id, split, label_ids
 
 
+class YouTubeParams(Namespace):
+    """How the video site is asked. Cookies and proxy are no parameters: they are secrets (docs/acquire.md)."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^{}]*\{id\}[^{}]*$")]  # a video's page
+    extractors: Annotated[list[str], Field(min_length=1)]  # yt-dlp's, no others are let near an address
+    min_height: Count  # the smallest rendition that has at least so many rows of pixels
+    interval_s: Annotated[float, Field(ge=0)]  # mean time between two clips that begin, over all workers
+    jitter: Fraction  # the interval varies by this share
+    bytes_per_s: Count | None  # over all workers; null does not limit
+    block_after: Count  # refusals in a row, without one success, that are a block
+    pause_s: Positive  # how long a block lasts at least; doubled at every further one
+    attempts: Count  # per clip and run
+    backoff_s: Annotated[float, Field(ge=0)]  # before the second attempt; doubled before every further one, with jitter
+    retry_budget_s: Positive  # no clip is tried again after so long in a run
+    timeout_s: Positive  # of connecting, and of waiting for the next bytes
+    min_bytes_per_s: Annotated[float, Field(ge=0)]  # slower answers are given up
+
+
+SourceName: TypeAlias = Literal["sample", "folder", "tar", "youtube"]
+
+
 class AcquireParams(Namespace):
     """Which candidates to get, and from where."""
 
-    source: Literal["sample", "folder"]
+    source: SourceName | Annotated[list[SourceName], Field(min_length=1)]  # a list: each is asked in turn
     folder: str | None  # for `folder`: where the clips lie
+    shards: str | None  # for `tar`: where WebDataset shards lie
+    youtube: YouTubeParams | None  # for `youtube`
+    manifest: str | None  # the frozen manifest of a released version: its clips are got, and no others
+    tombstones: str  # a CSV of what must never be got again; `mma-bench acquire remove` writes it
     splits: dict[Literal["test", "train"], list[str]]  # the subsets of candidates.parquet that feed each split
     limit: Count | None  # at most this many clips per split, for trials; null takes all
     max_bytes: Count
 
+    @property
+    def sources(self) -> list[SourceName]:
+        """The sources in the order in which they are asked."""
+        return [self.source] if isinstance(self.source, str) else self.source
+
     @model_validator(mode="after")
-    def _folder_is_named(self) -> "AcquireParams":
-        if self.source == "folder" and self.folder is None:
-            raise ValueError("source is 'folder', so 'folder' must name one")
+    def _sources_are_described(self) -> "AcquireParams":
+        for source, key, value, wanted in (
+            ("folder", "folder", self.folder, "name one"),
+            ("tar", "shards", self.shards, "name a folder"),
+            ("youtube", "youtube", self.youtube, "say how it is asked"),
+        ):
+            if source in self.sources and value is None:
+                raise ValueError(f"source is {source!r}, so {key!r} must {wanted}")
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("source names the same source twice")
+        if self.manifest is not None and self.limit is not None:
+            raise ValueError("manifest names all clips, so limit must be null")
         return self
 
 
@@ -70,7 +109,7 @@ class NormaliseParams(Namespace):
 
 
 class JudgeParams(Namespace):
-    """Appendix B.1."""
+    """Appendix B.1, by two specialists."""
 
     name: Literal["specialist"]
     frames: Count  # how many frames the classifier sees, evenly spread
@@ -78,12 +117,26 @@ class JudgeParams(Namespace):
     audio_threshold: Fraction
 
 
+class OmniJudgeParams(Namespace):
+    """Appendix B.1, by an omni model: here (`omni`) or behind an OpenAI-compatible server (`omni-server`)."""
+
+    name: Literal["omni", "omni-server"]
+    model: str  # as `mma-bench models` lists it, or a YAML file of that form
+    settings: dict[str, Any]  # in the place of the model's own, e.g. base_url
+    frames: Annotated[int, Field(ge=2, multiple_of=2)]  # evenly spread; two make one grid of video tokens
+    decide_by: Literal["answer", "probability"]  # the greedy answer (the paper's rule), or the probability of "Yes"
+    visual_threshold: Fraction  # of that probability
+    audio_threshold: Fraction
+    processes: Count  # each holds the model, or has a question on its way to the server
+
+
 class VerifyParams(Namespace):
     """Appendix B.2."""
 
     required: bool  # false: the stage passes clips on with human_verified = false
-    reviews: str | None  # a CSV of reviews: clip_id, annotator, object_visible, audio_pure, action_dynamic
-    annotators: Count  # this many people must agree
+    evidence: Annotated[list[Literal["app", "vggsounder"]], Field(min_length=1)]  # whose word counts
+    reviews: str | None  # for `app`: what `mma-bench review export` wrote, or a CSV with the same criteria as yes or no
+    annotators: Count  # this many must agree
 
 
 class PairParams(Namespace):
@@ -117,6 +170,23 @@ class PackageParams(Namespace):
     max_shard_mb: Count
 
 
+class SftParams(Namespace):
+    """Section 5.1, appendices D and H."""
+
+    seed: int
+    validation_share: Annotated[float, Field(ge=0, lt=1)]  # of the aligned clips of each class; 0: no validation
+    donors: Count | None  # at most this many misaligned clips of each base clip; null: all
+    # Only clips of these classes: their names, or a share of all classes above 0 (appendix H: 0.5); null: all
+    classes: Annotated[list[str], Field(min_length=1)] | Annotated[float, Field(gt=0, le=1)] | None
+    conditions: Annotated[list[Literal["aligned", "misaligned"]], Field(min_length=1, max_length=2)]
+
+    @model_validator(mode="after")
+    def _conditions_differ(self) -> "SftParams":
+        if len(set(self.conditions)) < len(self.conditions):
+            raise ValueError("'conditions' names one twice")
+        return self
+
+
 class Params(Namespace):
     """All of params.yaml."""
 
@@ -126,12 +196,13 @@ class Params(Namespace):
     candidates: CandidatesParams
     acquire: AcquireParams
     normalise: NormaliseParams
-    judge: JudgeParams
+    judge: Annotated[JudgeParams | OmniJudgeParams, Field(discriminator="name")]
     verify: VerifyParams
     pair: PairParams
     conflicts: ConflictsParams
     validate_: ValidateParams = Field(alias="validate")
     package: PackageParams
+    sft: SftParams
 
     def subsets(self) -> dict[str, Split]:
         """Subset of candidates.parquet → the split it feeds."""

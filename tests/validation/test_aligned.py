@@ -36,6 +36,8 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "clip_is_what_was_normalised": lambda world: world.edit("aligned", "cat-1", motion=6.0),
     "judge_is_the_one_who_judged": lambda world: world.edit("aligned", "cat-1", judge="somebody"),
     "verified_means_reviewed": lambda world: world.edit("aligned", "cat-1", human_verified=True),
+    "evidence_is_on_record": lambda world: world.edit("aligned", "cat-1", evidence="app"),
+    "evidence_is_what_was_asked_for": lambda world: world.edit("aligned", "cat-1", evidence="vggsounder"),
     "picture_moves": lambda world: world.edit("aligned", "cat-1", motion=0.0),
     "source_video_is_on_one_side": lambda world: _same(world, video_id="one video"),
     "picture_is_on_one_side": lambda world: _same(world, video_sha256="a" * 64),
@@ -91,7 +93,7 @@ class TestReviews:
     def reviewed(self, world: World) -> World:
         world.raw["verify"] |= {"required": True, "reviews": "reviews.csv"}
         world.drop("aligned", "cat-1")
-        world.tables["aligned"] = world.tables["aligned"].with_columns(human_verified=True)
+        world.tables["aligned"] = world.tables["aligned"].with_columns(human_verified=True, evidence=pl.lit("app"))
         world.metrics["verify"]["test"] = {"in": 4, "split_vote": 1, "ok": 3}
         return world
 
@@ -105,3 +107,22 @@ class TestReviews:
             "verified_means_reviewed",
             lambda world: world.edit("aligned", "dog-1", human_verified=False),
         )
+
+    def test_a_verified_clip_without_evidence_is_refused(self, reviewed: World) -> None:
+        reviewed.assert_refused(
+            "aligned", "evidence_is_on_record", lambda world: world.edit("aligned", "dog-1", evidence="")
+        )
+
+    def test_evidence_that_nobody_asked_for_is_refused(self, reviewed: World) -> None:
+        reviewed.assert_refused(
+            "aligned",
+            "evidence_is_what_was_asked_for",
+            lambda world: world.edit("aligned", "dog-1", evidence="app, vggsounder"),
+        )
+
+    def test_both_kinds_of_evidence_are_accepted(self, reviewed: World) -> None:
+        reviewed.raw["verify"]["evidence"] = ["vggsounder", "app"]
+        for clip, evidence in (("dog-1", "app, vggsounder"), ("bell-1", "vggsounder")):
+            reviewed.edit("aligned", clip, evidence=evidence)
+        reviewed.write()
+        reviewed.check("aligned")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mma_bench.schema import CHECKS
 from tests.validation.world import World
 
 FAULTS: dict[str, Callable[[World], None]] = {
@@ -14,6 +15,7 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "clip_was_judged_for_its_class": lambda world: world.edit("verdicts", "cat-1", class_name="Dog"),
     "status_is_known": lambda world: world.edit("verdicts", "cat-1", status="retry"),
     "every_check_is_answered": lambda world: world.edit("verdicts", "cat-1", audio_crossmodal_pass=None),
+    "answer_follows_the_rule": lambda world: world.edit("verdicts", "cat-1", visual_unimodal_score=0.1),
     "passed_clip_passes_all_four_checks": lambda world: world.edit("verdicts", "cat-1", audio_crossmodal_pass=False),
     "rejected_clip_names_the_check_that_failed": lambda world: world.edit(
         "verdicts", "cat-9", reason="visual_unimodal"
@@ -46,7 +48,7 @@ def test_a_clip_that_could_not_be_judged_needs_no_answers(world: World) -> None:
         f"{sense}_{kind}_{what}"
         for sense in ("visual", "audio")
         for kind in ("unimodal", "crossmodal")
-        for what in ("score", "pass")
+        for what in ("score", "pass", "answer")
     )
     world.edit("verdicts", "cat-9", status="refused", reason="corrupt_stream", **none, judge=None, prompt_sha256=None)
     world.metrics["judge"]["test"] = {"in": 5, "corrupt_stream": 1, "ok": 4}
@@ -61,3 +63,39 @@ def test_any_failed_check_keeps_a_clip_from_passing(world: World, check: str) ->
         "passed_clip_passes_all_four_checks",
         lambda world: world.edit("verdicts", "cat-1", **{f"{check}_pass": False}),
     )
+
+
+class TestInWords:
+    """A judge that is asked in words passes a check by what it said, or by the probability of "Yes"."""
+
+    @pytest.fixture
+    def spoken(self, world: World) -> World:
+        world.raw["judge"] = {
+            **{"name": "omni", "model": "qwen2.5-omni-7b", "settings": {}, "frames": 20, "decide_by": "answer"},
+            **{"visual_threshold": 0.5, "audio_threshold": 0.5, "processes": 1},
+        }
+        for clip in world.tables["verdicts"]["clip_id"]:
+            world.edit("verdicts", clip, **{f"{check}_answer": "Yes, it is." for check in CHECKS})
+        world.edit("verdicts", "cat-9", audio_unimodal_answer="No.")
+        return world
+
+    @pytest.mark.parametrize("decide_by", ["answer", "probability"])
+    def test_a_sound_table_passes(self, spoken: World, decide_by: str) -> None:
+        spoken.raw["judge"]["decide_by"] = decide_by
+        spoken.write()
+        spoken.check("verdicts")
+
+    @pytest.mark.parametrize("words", ["No.", "The cat is visible.", "Yesterday", "", None])
+    def test_a_pass_without_a_yes_is_refused(self, spoken: World, words: str | None) -> None:
+        spoken.assert_refused(
+            "verdicts",
+            "answer_follows_the_rule",
+            lambda world: world.edit("verdicts", "cat-1", visual_crossmodal_answer=words),
+        )
+
+    def test_a_yes_that_did_not_count_is_refused(self, spoken: World) -> None:
+        spoken.assert_refused(
+            "verdicts",
+            "answer_follows_the_rule",
+            lambda world: world.edit("verdicts", "cat-9", audio_unimodal_answer="yes"),
+        )

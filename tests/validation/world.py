@@ -155,7 +155,9 @@ class World:
         }
         self._put("normalised", [*normal.values(), identity["dog-9"] | failed["dog-9"]])
         self._put("verdicts", [verdict(row) | failed_check(row["clip_id"], failed) for row in normal.values()])
-        aligned = {clip: normal[clip] | {"judge": "specialist", "human_verified": False} for clip in clips}
+        aligned = {
+            clip: normal[clip] | {"judge": "specialist", "human_verified": False, "evidence": ""} for clip in clips
+        }
         self._put("aligned", list(aligned.values()))
         pairs = [pair for clip in clips for pair in donors_of(clip, 1 if clip.endswith("1") else 3)]
         self._put("pairs", pairs)

@@ -1,0 +1,307 @@
+"""SFT data: what a model is tuned on, as a table of questions about clips (section 5.1, appendices D and H).
+
+In: the dataset's train split, aligned and misaligned. Out, in one folder: `examples.parquet` (schema EXAMPLES), one
+row per training example; `classes.txt`, the classes of the train part, one a line, as `mma-bench score --seen-classes`
+takes them; `facts.json`, where the examples come from and how many there are of each kind. Clips are not copied: an
+example names its row of the dataset.
+
+Every clip is asked both questions. In the train part the condition with fewer clips is repeated until both have
+equally many examples (the paper: each aligned clip ten times); where the counts do not divide, some clips come once
+more than others. Nothing is repeated in the validation part, so that an accuracy on it counts each clip once.
+
+A part of the aligned clips of each class is held out for validation. A misaligned clip has the picture of one clip and
+the sound of another: it belongs to a part if both of its clips do, and to none if they lie on two sides, for then one
+part would show what the other asks about. Clips with the same picture or sound always share a part.
+
+All choices follow from hashes of the seed and an id, so that a grown dataset keeps most of them.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.config import SftParams
+from mma_bench.errors import ConfigError, DataError
+from mma_bench.evaluation.dataset import Benchmark
+from mma_bench.evaluation.infer import chosen_conditions
+from mma_bench.evaluation.protocols import QUESTIONS, Protocol, expected, text_of
+from mma_bench.files import fingerprint, write_json, write_text
+from mma_bench.prompts import PROMPT_VERSION
+from mma_bench.schema import Condition, Schema, Split
+from mma_bench.tables import from_rows, write_table
+
+SFT: Final = layout.DATA / "sft"
+TABLE: Final = "examples.parquet"
+FACTS: Final = "facts.json"
+CLASSES: Final = "classes.txt"
+PARTS: Final = ("train", "validation")
+
+_STR, _LABELS = pl.String(), pl.List(pl.String())
+EXAMPLES: Final[Schema] = {
+    "example_id": _STR,  # <id>.<question>.<copy>
+    "part": _STR,  # train, validation
+    "id": _STR,  # the clip's row in the dataset
+    "base_id": _STR,
+    "condition": _STR,  # aligned, misaligned
+    "question": _STR,  # visual, audio
+    "copy": pl.Int64(),  # from 0
+    "prompt": _STR,  # what `evaluate` asks about this clip
+    "answer": _STR,  # one of the options
+    "options": _LABELS,
+    "visual_class": _STR,
+    "audio_class": _STR,
+}
+# What is read of the dataset.
+CLIPS: Final[Schema] = {
+    **dict.fromkeys(("id", "condition", "base_id", "donor_id", "visual_class", "audio_class"), _STR),
+    **dict.fromkeys(("visual_answer", "audio_answer", "video_sha256", "audio_sha256"), _STR),
+    "options": _LABELS,
+}
+
+
+def chosen_classes(known: Iterable[str], chosen: Sequence[str] | float | None, seed: int) -> list[str]:
+    """The classes to tune on, sorted: all (null), those listed, or a share of them by hash, at least one.
+
+    Raises:
+        ConfigError: A listed class is not in the dataset; names it.
+    """
+    names = sorted(set(known))
+    if chosen is None:
+        return names
+    if isinstance(chosen, float | int):
+        ranked = sorted(names, key=lambda name: fingerprint(seed, "class", name))
+        return sorted(ranked[: max(1, round(chosen * len(names)))])
+    unknown = sorted(set(chosen) - set(names))
+    if unknown:
+        raise ConfigError(
+            f"sft.classes: the train split has no class {unknown[0]!r}", mend=f"choose among {', '.join(names)}"
+        )
+    return sorted(set(chosen))
+
+
+def twins(aligned: pl.DataFrame) -> dict[str, str]:
+    """Base id → the first, by id, of the clips that have the same picture or sound, directly or through others.
+
+    Args:
+        aligned: Columns base_id, video_sha256, audio_sha256; one row per base clip.
+    """
+    first: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while first[name] != name:
+            first[name] = first[first[name]]
+            name = first[name]
+        return name
+
+    seen: dict[tuple[str, str], str] = {}
+    for base, *media in aligned.select("base_id", "video_sha256", "audio_sha256").sort("base_id").iter_rows():
+        first[base] = base
+        for medium in zip(("video", "audio"), media, strict=True):
+            low, high = sorted((root(seen.setdefault(medium, base)), root(base)))
+            first[high] = low
+    return {base: root(base) for base in first}
+
+
+def held_out(aligned: pl.DataFrame, share: float, seed: int) -> frozenset[str]:
+    """Base ids of the validation part: of the n clips of a class, share · n rounded down or up.
+
+    Which of the two follows from the class's own hash, so that over many small classes the whole comes near the share.
+    One more clip in a class moves at most one other of it. Twins count as one clip, of the class of the first.
+
+    Args:
+        aligned: Columns base_id, visual_class, video_sha256, audio_sha256; one row per base clip.
+        share: 0 to 1.
+    """
+    first = twins(aligned)
+    class_of = dict(aligned.select("base_id", "visual_class").iter_rows())
+    by_class: dict[str, list[str]] = defaultdict(list)
+    for name in set(first.values()):
+        by_class[class_of[name]].append(name)
+    chosen: set[str] = set()
+    for class_name, names in by_class.items():
+        ranked = sorted(names, key=lambda name: fingerprint(seed, "base", name))
+        offset = _uniform(fingerprint(seed, "quota", class_name))
+        chosen.update(ranked[: math.floor(share * len(names) + offset)])
+    return frozenset(base for base, name in first.items() if name in chosen)
+
+
+def _uniform(digest: str) -> float:
+    """A number in [0, 1) from hex digits."""
+    return int(digest[:13], 16) / 16**13
+
+
+def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
+    """`clips` with `part`, and `reason` not to be used ("" if used); every clip that came in goes out.
+
+    Reasons: `unchosen_class` (its picture's or its sound's), `crosses_parts`, `beyond_donors`, `unchosen_condition`.
+
+    Args:
+        clips: Schema CLIPS; the aligned clips must be there whatever conditions are chosen.
+
+    Raises:
+        ConfigError: See `chosen_classes`.
+        DataError: A misaligned clip's base or donor is no aligned clip; names both.
+    """
+    aligned = clips.filter(pl.col("condition") == Condition.ALIGNED)
+    known = pl.concat([aligned["visual_class"], aligned["audio_class"]])
+    classes = chosen_classes(known, params.classes, params.seed)
+    sound = pl.col("donor_id").fill_null(pl.col("base_id"))
+    for column, role in ((pl.col("base_id"), "picture"), (sound, "sound")):
+        lost = clips.filter(~column.is_in(aligned["base_id"].implode())).with_columns(missing=column)
+        if lost.height:
+            raise DataError(
+                f"{lost['id'][0]} has the {role} of {lost['missing'][0]}, which is no aligned clip of the train split",
+                mend="run `dvc repro`, which packages the dataset anew",
+            )
+    in_classes = pl.col("visual_class").is_in(classes) & pl.col("audio_class").is_in(classes)
+    out = pl.lit(sorted(held_out(aligned.filter(in_classes), params.validation_share, params.seed)), _LABELS)
+    seen, heard = pl.col("base_id").is_in(out), sound.is_in(out)
+    placed = clips.with_columns(
+        pl.when(seen).then(pl.lit("validation")).otherwise(pl.lit("train")).alias("part"),
+        pl.when(~in_classes)
+        .then(pl.lit("unchosen_class"))
+        .when(~pl.col("condition").is_in([str(name) for name in params.conditions]))
+        .then(pl.lit("unchosen_condition"))
+        .when(seen != heard)
+        .then(pl.lit("crosses_parts"))
+        .otherwise(pl.lit(""))
+        .alias("reason"),
+        pl.Series("order", [fingerprint(params.seed, "clip", name) for name in clips["id"]], dtype=_STR),
+    )
+    if params.donors is not None:
+        rank = pl.col("order").rank("ordinal").over("base_id", "condition", "reason")
+        surplus = (pl.col("reason") == "") & (pl.col("condition") == Condition.MISALIGNED) & (rank > params.donors)
+        placed = placed.with_columns(
+            pl.when(surplus).then(pl.lit("beyond_donors")).otherwise(pl.col("reason")).alias("reason")
+        )
+    return placed.sort("id")
+
+
+def copies(used: pl.DataFrame) -> dict[str, int]:
+    """Clip id → how often it is asked each question, at least once.
+
+    In the train part, the clips of the condition with fewer are repeated until there are as many as of the other.
+
+    Args:
+        used: Columns id, part, condition, order.
+    """
+    times = dict.fromkeys(used["id"].to_list(), 1)
+    train = used.filter(pl.col("part") == "train").sort("order")
+    groups = [rows["id"].to_list() for _, rows in train.group_by("condition", maintain_order=True)]
+    if len(groups) == 2:
+        few, many = sorted(groups, key=len)
+        whole, rest = divmod(len(many), len(few))
+        times.update({name: whole + (index < rest) for index, name in enumerate(few)})
+    return times
+
+
+def examples(clips: pl.DataFrame, params: SftParams) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The table of examples (schema EXAMPLES) and the counts in `facts.json`.
+
+    Args:
+        clips: Schema CLIPS: the aligned and misaligned rows of the dataset's train split.
+
+    Raises:
+        ConfigError: `sft.classes` names a class that the dataset has not.
+        DataError: A part lacks a condition, an answer is not among its options, or a clip's base is missing.
+    """
+    placed = parted(clips, params)
+    used = placed.filter(pl.col("reason") == "")
+    _refuse_an_empty_part(placed, params)
+    times = copies(used)
+    rows = []
+    for clip in used.iter_rows(named=True):
+        for question in QUESTIONS:
+            answer = expected(Protocol.FORCED_CHOICE, clip, question)
+            if answer not in clip["options"]:
+                raise DataError(
+                    f"{clip['id']}: the {question} answer {answer!r} is not among its options",
+                    mend="run `dvc repro`, which packages the dataset anew",
+                )
+            asked = {"question": question, "prompt": text_of(Protocol.FORCED_CHOICE, clip, question), "answer": answer}
+            rows += [
+                {**clip, **asked, "copy": copy, "example_id": f"{clip['id']}.{question}.{copy}"}
+                for copy in range(times[clip["id"]])
+            ]
+    return from_rows(rows, EXAMPLES), _counts(placed, used, times, [str(name) for name in params.conditions])
+
+
+def _refuse_an_empty_part(placed: pl.DataFrame, params: SftParams) -> None:
+    for part in PARTS if params.validation_share else PARTS[:1]:
+        for condition in params.conditions:
+            rows = placed.filter((pl.col("part") == part) & (pl.col("condition") == condition))
+            if (rows["reason"] != "").all():
+                reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(Counter(rows["reason"]).items()))
+                raise DataError(
+                    f"the {part} part has no {condition} clip (left out: {reasons or 'none'})",
+                    mend="use more clips or classes, or change sft.validation_share (0: no validation) or sft.seed",
+                )
+
+
+def _counts(
+    placed: pl.DataFrame, used: pl.DataFrame, times: Mapping[str, int], conditions: Sequence[str]
+) -> dict[str, Any]:
+    clips, asked, repeated = {}, {}, {}
+    for condition in sorted(placed["condition"].unique()):
+        reasons = Counter(placed.filter(pl.col("condition") == condition)["reason"])
+        taken = reasons.pop("", 0)
+        clips[condition] = {"in": reasons.total() + taken, **dict(sorted(reasons.items())), "ok": taken}
+    for part in PARTS:
+        of_part = {
+            name: [times[i] for i in used.filter((pl.col("part") == part) & (pl.col("condition") == name))["id"]]
+            for name in conditions
+        }
+        asked[part] = {name: dict.fromkeys(QUESTIONS, sum(each)) for name, each in of_part.items()}
+        repeated[part] = {
+            name: {"clips": len(each), "fewest": min(each, default=0), "most": max(each, default=0)}
+            for name, each in of_part.items()
+        }
+    train = used.filter(pl.col("part") == "train")
+    classes = sorted({*train["visual_class"], *train["audio_class"]})
+    return {"clips": clips, "examples": asked, "copies": repeated, "classes": classes}
+
+
+def read_clips(benchmark: Benchmark) -> pl.DataFrame:
+    """The aligned and misaligned rows of a split (schema CLIPS), without the media.
+
+    Raises:
+        ConfigError: The split lacks one of the conditions; names it.
+    """
+    wanted = chosen_conditions(benchmark, [str(Condition.ALIGNED), str(Condition.MISALIGNED)])
+    return from_rows([row for name in wanted for row in benchmark.rows(name, list(CLIPS))], CLIPS)
+
+
+def main(
+    params: SftParams, *, dataset: str = str(layout.PACKAGE), revision: str | None = None, out: Path = SFT
+) -> None:
+    """Run the stage.
+
+    Args:
+        params: The namespace `sft` of params.yaml.
+        dataset: A folder that `mma-bench build package` wrote, or a dataset's name on the Hub.
+        revision: Tag or commit on the Hub; a folder has none.
+        out: The folder to write.
+    """
+    benchmark = Benchmark(dataset, revision=revision, split=Split.TRAIN)
+    table, counts = examples(read_clips(benchmark), params)
+    facts = {
+        "dataset": {
+            "name": dataset,
+            "revision": revision,
+            "split": str(Split.TRAIN),
+            "sha256": {str(name): benchmark.fingerprint(name) for name in (Condition.ALIGNED, Condition.MISALIGNED)},
+        },
+        "prompt_version": PROMPT_VERSION,
+        "params": params.model_dump(mode="json"),
+        **counts,
+    }
+    write_table(table, out / TABLE, EXAMPLES, sort_by=["example_id"])
+    write_text(out / CLASSES, "".join(f"{name}\n" for name in counts["classes"]))
+    write_json(out / FACTS, facts)
+    for part, conditions in counts["examples"].items():
+        print(f"{part}: {sum(n for each in conditions.values() for n in each.values())} examples {conditions}")
