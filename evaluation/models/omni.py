@@ -24,11 +24,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mma_bench.config import Count, Namespace, Positive
-from mma_bench.errors import InvalidInput, MmaBenchError
+from mma_bench.errors import InvalidInput
 from mma_bench.evaluation.ahead import ahead
 from mma_bench.evaluation.contracts import Answer, ClipTask, Prompt
 from mma_bench.evaluation.models.omni_inputs import ClipInputs, InputMaker, PromptInputs, check_modalities
-from mma_bench.evaluation.models.omni_load import load_adapter, load_thinker, locate
+from mma_bench.evaluation.models.omni_load import AdapterError, LoadedAdapter, load_adapter, load_thinker, locate
 from mma_bench.evaluation.models.omni_media import SAMPLE_RATE, Media, decode
 from mma_bench.evaluation.models.omni_memory import or_none, release
 from mma_bench.evaluation.models.omni_prefix import Prefix, Reader
@@ -95,15 +95,16 @@ class OmniEngine:
         self.adapter = settings.adapter
         self.adapter_revision = adapter.revision if adapter else None
         self._settings = settings
-        size = _size(settings, self._processor.videos_kwargs["size"])
+        size = pixel_bounds(settings.min_pixels, settings.max_pixels, self._processor.videos_kwargs["size"])
         self._inputs = InputMaker(self._processor, system=settings.system, size=size)
         self._most_tokens = int(thinker.config.get_text_config().max_position_embeddings)
         self._reader = Reader(thinker, end=[self._processor.tokenizer.eos_token_id])
-        if adapter:
-            self._see_effect(load_adapter(thinker, adapter))
+        self.loaded_adapter = load_adapter(thinker, adapter) if adapter else None
+        if self.loaded_adapter:
+            self._see_effect(self.loaded_adapter)
 
-    def _see_effect(self, adapted: Any) -> None:
-        """See that the adapter changes what the model makes of a clip."""
+    def probe(self) -> list[float]:
+        """Log-likelihoods of a few answers about a clip of noise: the same as long as the model is the same."""
         noise = np.random.default_rng(0)
         media = Media(
             noise.integers(0, 256, (4, 56, 56, 3), np.uint8),
@@ -111,17 +112,21 @@ class OmniEngine:
             noise.uniform(-1, 1, 2 * SAMPLE_RATE).astype(np.float32),
         )
         clip = self._inputs.clip(media)
-        prompt = self._inputs.prompt(Prompt("effect", "What is this?", options=("A",)))
+        prompt = self._inputs.prompt(Prompt("probe", "What is this?", options=("A", "B", "Cat", "Dog")))
+        read = self._reader.read(self._reader.read_clip(clip), prompt.ids[:-1])
+        return self._reader.score(read, prompt.ids[-1], prompt.options)
 
-        def score() -> list[float]:
-            read = self._reader.read(self._reader.read_clip(clip), prompt.ids[:-1])
-            return self._reader.score(read, prompt.ids[-1], prompt.options)
-
-        with adapted.disable_adapter():
-            without = score()
-        if score() == without:
-            raise MmaBenchError(
-                f"the adapter {self.adapter} has no effect: answers are the same without it",
+    def _see_effect(self, loaded: LoadedAdapter) -> None:
+        """See that the adapter changes what the model makes of a clip."""
+        with loaded.model.disable_adapter():
+            without = self.probe()
+        adapted = self.probe()
+        if adapted == without or not np.isfinite(adapted).all():
+            why = "answers are the same without it" if adapted == without else "answers are no numbers with it"
+            raise AdapterError(
+                "effect",
+                self.adapter,
+                f"it has no effect that is of use: {why}",
                 mend="use the adapter of a finished training run, and the base model that it was trained on",
             )
 
@@ -200,9 +205,8 @@ class OmniEngine:
         release()
 
 
-def _size(settings: OmniSettings, default: Mapping[str, int]) -> dict[str, int]:
+def pixel_bounds(least: int | None, most: int | None, default: Mapping[str, int]) -> dict[str, int]:
     """Bounds of a frame's pixels as video processors call them; a bound that is set moves the other one's default."""
-    least, most = settings.min_pixels, settings.max_pixels
     shortest = min(default["shortest_edge"], most or default["shortest_edge"]) if least is None else least
     longest = max(default["longest_edge"], shortest) if most is None else most
     return {"shortest_edge": shortest, "longest_edge": longest}

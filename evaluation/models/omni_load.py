@@ -5,11 +5,13 @@ files. Thinkers saved alone and whole published checkpoints load alike; of the l
 """
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 
 from mma_bench.errors import MmaBenchError
 from mma_bench.files import file_sha256, fingerprint
@@ -20,6 +22,12 @@ _CLASSES: Final = {
 }
 _FILES: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+
+# Where the text model's layers are in a thinker of transformers 5, and what adapters may call that place.
+_TEXT: Final = "model.language_model."
+_OUTSIDE: Final = re.compile(r"^base_model\.model\.(?:thinker\.)?model\.(?:language_model\.)?(?=layers\.)")
+_INSIDE: Final = f"base_model.model.{_TEXT}"
+_WEIGHT: Final = re.compile(r"\.lora_\w+(\.weight|\.bias)?$")
 
 
 @dataclass(frozen=True)
@@ -112,35 +120,102 @@ def load_thinker(located: Located, *, dtype: str, device_map: str | None, attent
     return thinker.eval(), processor
 
 
-def load_adapter(thinker: Any, located: Located) -> Any:
-    """Put a LoRA adapter on the thinker, which keeps its class; `disable_adapter` of what is returned switches it off.
+class AdapterError(MmaBenchError):
+    """An adapter is not sound.
+
+    Args:
+        check: Which of `keys`, `targets`, `effect`, `merge` it fails.
+        adapter: Its folder or hub id.
+        why: What was found.
+        mend: As in every `MmaBenchError`.
+    """
+
+    def __init__(self, check: str, adapter: object, why: str, *, mend: str) -> None:
+        super().__init__(f"the adapter {adapter} fails the check {check!r}: {why}", mend=mend)
+        self.check = check
+
+
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """An adapter on a thinker.
+
+    Attributes:
+        model: The `PeftModel`; its `disable_adapter` switches the adapter off.
+        weights: How many tensors were loaded.
+        modules: The modules that it changes, by their names in the thinker.
+        dtype: The thinker's, e.g. `float32`.
+    """
+
+    model: Any
+    weights: int
+    modules: tuple[str, ...]
+    dtype: str
+
+
+def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
+    """Put a LoRA adapter on the thinker, which keeps its class.
+
+    Adapters trained on the whole model (`thinker.model.…`) or with the names of transformers 4 (`model.layers.…`) have
+    their weights renamed; peft would leave them out with a warning.
 
     Raises:
-        MmaBenchError: peft is not installed, or a weight of the adapter has no place in the model or the reverse.
+        AdapterError: A weight of the adapter has no place in the model or the reverse (`keys`), or it changes other
+            parts than the text model (`targets`).
+        MmaBenchError: peft is not installed, or the adapter's files cannot be read.
     """
     try:
-        from peft import PeftConfig, PeftModel
+        from peft import PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
     except ModuleNotFoundError:
         raise MmaBenchError("an adapter needs peft", mend="pip install 'mma-bench[evaluation]'") from None
 
-    config = PeftConfig.from_pretrained(str(located.folder))
+    if not (located.folder / "adapter_model.safetensors").is_file():
+        raise MmaBenchError(
+            f"{located.folder} has no adapter_model.safetensors",
+            mend="save it anew by peft's save_pretrained",
+        )
+    try:
+        config = PeftConfig.from_pretrained(str(located.folder))
+        given = load_peft_weights(str(located.folder), device="cpu")
+    except (ValueError, TypeError, KeyError, OSError, SafetensorError) as error:
+        raise MmaBenchError(
+            f"{located.folder} holds no adapter that can be read: {_first_line(error)}", mend="get its files again"
+        ) from None
     config.inference_mode = True
+    given = {_OUTSIDE.sub(_INSIDE, name): tensor for name, tensor in given.items()}
     try:
         model = PeftModel(thinker, config)
-        result = model.load_adapter(str(located.folder), "default", torch_device="cpu")
+        wanted = get_peft_model_state_dict(model, save_embedding_layers=False)
+        _refuse_strays(located, missing=wanted.keys() - given.keys(), unexpected=given.keys() - wanted.keys())
+        set_peft_model_state_dict(model, given)
     except (ValueError, RuntimeError) as error:
-        raise _misfit(located, str(error).strip().splitlines()[0]) from None
-    if strays := [*result.missing_keys, *result.unexpected_keys]:
+        raise _misfit(located, _first_line(error)) from None
+    modules = sorted({_WEIGHT.sub("", name).removeprefix("base_model.model.") for name in wanted})
+    if outside := [name for name in modules if not name.startswith(_TEXT)]:
+        raise AdapterError(
+            "targets",
+            located.folder,
+            f"it changes {len(outside)} modules outside the text model, {outside[0]} first",
+            mend="train one with `mma-bench train`, or restrict target_modules to the language model's layers",
+        )
+    return LoadedAdapter(model.eval(), len(wanted), tuple(modules), str(thinker.dtype).removeprefix("torch."))
+
+
+def _refuse_strays(located: Located, *, missing: Set[str], unexpected: Set[str]) -> None:
+    if strays := [*sorted(missing), *sorted(unexpected)]:
         raise _misfit(
             located,
-            f"{len(result.missing_keys)} weights are missing and {len(result.unexpected_keys)} have no place in the "
-            f"model, {strays[0]} first",
+            f"{len(missing)} weights are missing and {len(unexpected)} have no place in the model, {strays[0]} first",
         )
-    return model.eval()
 
 
-def _misfit(located: Located, why: str) -> MmaBenchError:
-    return MmaBenchError(
-        f"the adapter {located.folder} does not fit the model: {why}",
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _misfit(located: Located, why: str) -> AdapterError:
+    return AdapterError(
+        "keys",
+        located.folder,
+        f"it does not fit the model: {why}",
         mend="use the base model that it was trained on; `target_modules` must name modules of the language model",
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mma_bench.evaluation.contracts import Answer, ClipTask, Prompt
-from mma_bench.evaluation.models.omni import OmniEngine, OmniSettings, _size
+from mma_bench.evaluation.models.omni import OmniEngine, OmniSettings, pixel_bounds
 from mma_bench.evaluation.models.omni_inputs import InputMaker
 from mma_bench.schema import Condition
 from mma_bench.training.miniature.tokenizer import Family
@@ -118,7 +118,8 @@ def test_frames_are_as_large_as_the_checkpoint_wants_unless_bounds_are_set() -> 
 )
 def test_a_bound_that_is_set_holds(bounds: dict[str, int], size: tuple[int, int]) -> None:
     wanted = dict(zip(("shortest_edge", "longest_edge"), size, strict=True))
-    assert _size(OmniSettings(checkpoint="x", **bounds), {"shortest_edge": 100, "longest_edge": 900}) == wanted
+    default = {"shortest_edge": 100, "longest_edge": 900}
+    assert pixel_bounds(bounds.get("min_pixels"), bounds.get("max_pixels"), default) == wanted
 
 
 @pytest.mark.parametrize("wrong", [{"min_pixels": 9, "max_pixels": 8}, {"fps": 0.0}, {"max_frames": 1}, {"speed": 1}])

@@ -1,0 +1,170 @@
+"""The base and the tuned model on the same questions: what a model card says that the tuning changed.
+
+In: two folders that `mma-bench evaluate` wrote. Out: cells (protocol, condition, question) with both accuracies and
+their paired difference. Two evaluations that differ in anything but the adapter are refused.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from mma_bench.errors import ConfigError, DataError
+from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.score import accuracy, compare_runs
+from mma_bench.schema import Condition
+from mma_bench.tables import read_json
+
+Row: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[str, str, str]  # protocol, condition, question
+
+# Settings that name the model, whose hash is compared, or its place: not what it is asked and how.
+_FREE: Final = {"checkpoint", "revision", "device_map"}
+_SURE: Final = 0.05  # of a p value corrected over all cells
+
+
+@dataclass(frozen=True)
+class Results:
+    """An evaluation: `run.json`, the predictions, and the rows of `accuracy` in `scores.json`."""
+
+    folder: Path
+    run: Mapping[str, Any]
+    predictions: Sequence[Prediction]
+    accuracy: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One condition and question, before and after.
+
+    Attributes:
+        before: A row of `score.accuracy`, None if this was not asked.
+        after: Likewise.
+        change: A row of `score.compare_runs` (fractions, `p_holm` over all cells), None if one side was not asked.
+    """
+
+    protocol: str
+    condition: str
+    question: str
+    before: Row | None
+    after: Row | None
+    change: Row | None
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether fewer answers were right after the tuning, clip by clip; by chance or not."""
+        return self.change is not None and self.change["difference"] is not None and self.change["difference"] < 0
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval of the change excludes zero and the corrected test does as well."""
+        if self.change is None or self.change["difference"] is None:
+            return False
+        return bool((self.change["low"] > 0 or self.change["high"] < 0) and self.change["p_holm"] < _SURE)
+
+    @property
+    def asks_for_nothing(self) -> bool:
+        """Whether the modality that is asked about is gone, while its class still counts as the right answer."""
+        gone = {str(Condition.AUDIO_REMOVED): "audio", str(Condition.FRAMES_ZEROED): "visual"}
+        return self.protocol != "abstention" and gone.get(self.condition) == self.question
+
+
+def read_results(folder: Path) -> Results:
+    """Read an evaluation.
+
+    Raises:
+        DataError: A file is missing or broken, or the scores are not those of the predictions.
+    """
+    predictions = read_predictions(folder / "predictions.jsonl")
+    for name in ("run.json", "scores.json"):
+        if not (folder / name).is_file():
+            raise DataError(f"{folder} has no {name}", mend=f"run `mma-bench evaluate … --out {folder}` to its end")
+    run, scores = read_json(folder / "run.json"), read_json(folder / "scores.json")
+    table = accuracy(predictions)
+    if not isinstance(scores, dict) or scores.get("accuracy") != table:
+        raise DataError(
+            f"{folder}/scores.json is not what its predictions.jsonl gives", mend=f"run `mma-bench score {folder}`"
+        )
+    return Results(folder, run, predictions, table)
+
+
+def refuse_unlike(before: Results, after: Results) -> None:
+    """See that the two evaluations differ in the adapter alone.
+
+    Raises:
+        ConfigError: They do not; names what differs.
+    """
+    if (adapter := before.run.get("adapter")) is not None:
+        raise ConfigError(
+            f"{before.folder} was made with the adapter {adapter}",
+            mend="give --before the evaluation of the base alone, and --after that of the tuned model",
+        )
+    for name, what in (
+        ("model_revision", "base model"),
+        ("prompt_version", "version of the prompts"),
+        ("split", "split"),
+        ("dataset_revision", "version of the dataset"),
+    ):
+        _refuse_other(before, after, what, before.run.get(name), after.run.get(name))
+    settings = [{**each.run.get("settings", {})} for each in (before, after)]
+    for name in sorted({*settings[0], *settings[1]} - _FREE):
+        _refuse_other(before, after, f"setting {name}", settings[0].get(name), settings[1].get(name))
+    data = [{row.condition: row.dataset_fingerprint for row in each.predictions} for each in (before, after)]
+    for condition in sorted(data[0].keys() & data[1].keys()):
+        _refuse_other(before, after, f"version of the dataset ({condition})", data[0][condition], data[1][condition])
+    asked = [_asked(each.predictions) for each in (before, after)]
+    for key in asked[0].keys() & asked[1].keys():
+        if asked[0][key] != asked[1][key]:
+            raise ConfigError(
+                f"{before.folder} and {after.folder} did not ask the same prompts under {' · '.join(key)} "
+                f"({len(asked[0][key])} and {len(asked[1][key])})",
+                mend="let both evaluations end, with the same --limit and the same release",
+            )
+
+
+def _refuse_other(before: Results, after: Results, what: str, first: Any, second: Any) -> None:
+    if first != second:
+        raise ConfigError(
+            f"{before.folder} and {after.folder} have another {what}: {first} and {second}",
+            mend="evaluate both on the same dataset with the same settings and release",
+        )
+
+
+def _asked(predictions: Iterable[Prediction]) -> dict[Key, set[tuple[str, str]]]:
+    """Cell → (key, hash) of its prompts."""
+    asked: dict[Key, set[tuple[str, str]]] = {}
+    for row in predictions:
+        asked.setdefault((row.protocol, row.condition, row.question), set()).add((row.key, row.prompt_sha256))
+    return asked
+
+
+def cells(before: Results, after: Results) -> list[Cell]:
+    """All cells that one of the two has, in the paper's order."""
+    return _cells(before.accuracy, after.accuracy, compare_runs(before.predictions, after.predictions))
+
+
+def cells_by_seen(before: Results, after: Results, seen: frozenset[str]) -> dict[str, list[Cell]]:
+    """`seen` and `unseen` → cells over the clips whose class, in the modality that is asked about, is one of them."""
+    groups: dict[str, list[Cell]] = {}
+    for group in ("seen", "unseen"):
+        sides = [
+            [row for row in each.predictions if (_class_of(row) in seen) == (group == "seen")]
+            for each in (before, after)
+        ]
+        groups[group] = _cells(accuracy(sides[0]), accuracy(sides[1]), compare_runs(sides[0], sides[1]))
+    return groups
+
+
+def _class_of(row: Prediction) -> str:
+    return row.visual_class if row.question == "visual" else row.audio_class
+
+
+def _cells(before: Sequence[Row], after: Sequence[Row], changes: Sequence[Row]) -> list[Cell]:
+    tables = [{_key(row): row for row in table} for table in (before, after, changes)]
+    order = [str(condition) for condition in Condition]
+    keys = sorted({*tables[0], *tables[1]}, key=lambda key: (key[0], order.index(key[1]), key[2] != "visual"))
+    return [Cell(*key, *(table.get(key) for table in tables)) for key in keys]
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return row["protocol"], row["condition"], row["question"]

@@ -1,0 +1,357 @@
+"""The model card of an adapter: every fact in it comes from its run and from two evaluations.
+
+In: a finished run's folder (`run.json`, `log.jsonl`, `adapter/`) and what `mma-bench evaluate` wrote for the base and
+for the tuned model. Out: the card as Markdown with the Hub's metadata (`model-index` with every accuracy), and the
+training curve as a picture beside it. An evaluation of another adapter is refused.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import metadata
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import PackageLoader
+
+from mma_bench.builders.card import templates
+from mma_bench.builders.publish.citation import PAPER_AUTHORS, PAPER_TITLE
+from mma_bench.errors import ConfigError
+from mma_bench.evaluation.report import PROTOCOLS, SMALL, p_value, points
+from mma_bench.evaluation.score import format_estimate, read_seen_classes
+from mma_bench.files import atomic_path, write_text
+from mma_bench.page import LIGHT, chart_style
+from mma_bench.schema import Condition, Split
+from mma_bench.tables import read_json
+from mma_bench.training.base_licence import BaseLicence, base_licence
+from mma_bench.training.before_after import Cell, Results, cells, cells_by_seen, read_results, refuse_unlike
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, ModelCardData
+    from matplotlib.figure import Figure
+
+CURVE: Final = "training_curve.png"
+_FACTS: Final = ("base", "best", "config", "data", "hardware", "lora", "validation", "versions")
+_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_TAGS: Final = ("lora", "mma-bench", "multimodal", "audio-visual", "modality-conflict", "arxiv:2511.22826")
+
+
+@dataclass(frozen=True)
+class AdapterFacts:
+    """What a card is made from.
+
+    Attributes:
+        run: `run.json` of the training.
+        adapter: Hash of the adapter's files, as `evaluate` records it.
+        base_name: The base on the Hub; None if it is known as a folder alone.
+        base: What to call the base: its name on the Hub, or the folder's.
+        licence: Of the base.
+        before: The evaluation of the base.
+        after: The evaluation of the tuned model.
+        seen: The classes that it was tuned on; None if the run does not say.
+    """
+
+    run: Mapping[str, Any]
+    adapter: str
+    base_name: str | None
+    base: str
+    licence: BaseLicence
+    before: Results
+    after: Results
+    seen: frozenset[str] | None
+
+
+def adapter_card(facts: AdapterFacts) -> str:
+    """The card as Markdown with YAML metadata."""
+    compared = cells(facts.before, facts.after)
+    by_seen = cells_by_seen(facts.before, facts.after, facts.seen) if facts.seen else {}
+    environment = templates().overlay(loader=PackageLoader("mma_bench.training"))
+    validation = facts.run["validation"]
+    shown = {row["step"]: row for row in (validation[0], *_best(facts.run), validation[-1])}
+    text = environment.get_template("adapter_card.md").render(
+        facts=facts,
+        run=facts.run,
+        title=title(facts),
+        protocols={protocol: PROTOCOLS.get(protocol, protocol) for protocol in _protocols(compared)},
+        cells=compared,
+        seen=sorted(facts.seen or ()),
+        by_seen=[(group, cell) for group, group_cells in by_seen.items() for cell in group_cells],
+        worse=[cell for cell in compared if cell.is_worse],
+        worse_unseen=[cell for cell in by_seen.get("unseen", []) if cell.is_worse],
+        missing=_missing(compared),
+        unread=_unread(compared),
+        clips=max(row["clusters"] for row in facts.after.accuracy),
+        small=SMALL,
+        tuned_on_test=facts.after.run["split"] == Split.TRAIN,
+        validation=[shown[step] for step in sorted(shown)],
+        senses=sorted({name for row in validation for name in row if name.endswith(("_visual", "_audio"))}),
+        dataset=_name(facts.run["data"]["dataset"]),
+        evaluated=_name(facts.after.run["dataset"]),
+        fingerprints={row.condition: row.dataset_fingerprint for row in facts.after.predictions},
+        conditions=[str(condition) for condition in Condition],
+        curve=CURVE,
+        code_licence=metadata("mma-bench")["License-Expression"],
+        paper_title=PAPER_TITLE,
+        paper_authors=" and ".join(" ".join(name) for name in PAPER_AUTHORS),
+        estimate=lambda row: "–" if row is None else format_estimate(row),
+        points=lambda row: "–" if row is None else points(row),
+        p=lambda row: "–" if row is None else p_value(row.get("p_holm")),
+        name=_name,
+        duration=_duration,
+    )
+    return f"---\n{card_data(facts).to_yaml()}\n---\n{text}"
+
+
+def title(facts: AdapterFacts) -> str:
+    """The model's name in the card and in `model-index`."""
+    return f"{PurePosixPath(facts.base).name} + LoRA on {' and '.join(facts.run['config']['conditions'])} clips"
+
+
+def card_data(facts: AdapterFacts) -> "ModelCardData":
+    """The metadata; `model-index` has the tuned model's accuracies as fractions."""
+    from huggingface_hub import ModelCardData
+
+    dataset = facts.run["data"]["dataset"]
+    return ModelCardData(
+        model_name=title(facts),
+        base_model=facts.base_name,
+        base_model_relation="adapter",
+        library_name="peft",
+        language="en",
+        license=facts.licence.fields.get("license", "unknown"),
+        license_name=facts.licence.fields.get("license_name"),
+        license_link=facts.licence.fields.get("license_link"),
+        datasets=[dataset] if _is_hub_id(dataset) else None,
+        tags=list(_TAGS),
+        metrics=["accuracy"],
+        eval_results=eval_results(facts.after),
+    )
+
+
+def eval_results(after: Results) -> list["EvalResult"]:
+    """One for each protocol, condition and question of which any answer could be read; the interval beside it."""
+    from huggingface_hub import EvalResult
+
+    dataset = after.run["dataset"]
+    fingerprints = {row.condition: row.dataset_fingerprint for row in after.predictions}
+    return [
+        EvalResult(
+            task_type="video-text-to-text",
+            task_name="Forced choice about one modality",
+            dataset_type=dataset if _is_hub_id(dataset) else "mma-bench",
+            dataset_name=f"MMA-Bench, {row['condition']}",
+            dataset_config=row["condition"],
+            dataset_split=after.run["split"],
+            dataset_revision=after.run["dataset_revision"],
+            dataset_args={"sha256": fingerprints[row["condition"]]},
+            metric_type="accuracy",
+            metric_name=f"Accuracy, {row['question']} question, {row['protocol']}",
+            metric_value=row["mean"],
+            metric_args={name: row[name] for name in ("protocol", "question", "low", "high", "n", "clusters")},
+        )
+        for row in after.accuracy
+        if row["mean"] is not None
+    ]
+
+
+@chart_style()
+def curve_figure(rows: Sequence[Mapping[str, Any]], best: int | None) -> "Figure":
+    """Loss of every step, and below it the validation's accuracy of both questions with the step that was kept.
+
+    Args:
+        rows: Of `log.jsonl`.
+        best: Step of the best checkpoint.
+    """
+    from matplotlib.figure import Figure
+
+    steps = [row for row in rows if "loss" in row]
+    validations = [row for row in rows if "eval_accuracy" in row]
+    figure = Figure((5.6, 4.2), facecolor=LIGHT["paper"], dpi=144)
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.plot([row["step"] for row in steps], [row["loss"] for row in steps], color=LIGHT["accent"], linewidth=1)
+    above.set_ylabel("loss")
+    above.set_ylim(bottom=0)
+    for question, colour in (("visual", LIGHT["sight"]), ("audio", LIGHT["sound"])):
+        there = [row for row in validations if f"eval_{question}" in row]
+        heights = [100 * row[f"eval_{question}"] for row in there]
+        below.plot([row["step"] for row in there], heights, "o-", color=colour, markersize=3, label=question)
+    if best is not None:
+        below.axvline(best, color=LIGHT["muted"], linewidth=1, linestyle=":", label="kept")
+    below.set_ylabel("validation, % right")
+    below.set_ylim(-3, 103)
+    below.set_xlabel("step")
+    below.legend(loc="lower right")
+    for axes in (above, below):
+        axes.set_facecolor(LIGHT["paper"])
+        axes.grid(axis="y")
+    return figure
+
+
+def main(
+    run: Path,
+    *,
+    before: Path,
+    after: Path,
+    seen_classes: Path | None = None,
+    base_name: str | None = None,
+    base_card: Path | None = None,
+    out: Path | None = None,
+) -> Path:
+    """Write the card and the curve beside it; return the card's path.
+
+    Args:
+        run: Folder of a finished run.
+        before: Folder of the base's evaluation.
+        after: Folder of the tuned model's evaluation.
+        seen_classes: Text file with the classes tuned on, one a line, for a run that does not record them.
+        base_name: `ORG/NAME` of the base on the Hub, where the run took it from a folder.
+        base_card: The base's `README.md`, which states its licence, where it cannot be had otherwise.
+        out: The card's path; `README.md` in the run's folder by default.
+
+    Raises:
+        ConfigError: No finished run, an evaluation of another adapter or base, or two that cannot be compared.
+        DataError: A file of a run is missing or broken.
+        MmaBenchError: The base's licence cannot be read.
+    """
+    # Not at the top, since it takes torch along.
+    from mma_bench.evaluation.models.omni_load import locate
+    from mma_bench.training.curve import read_curve
+
+    facts = read_run(run)
+    curve = read_curve(run / "log.jsonl")
+    if not curve:
+        raise ConfigError(f"{run} has no log.jsonl, which holds the curve", mend="put it back beside run.json")
+    sides = read_results(before), read_results(after)
+    adapter = locate(str(run / "adapter"), None, "adapter_config.json").revision
+    refuse_another(facts, adapter, *sides)
+    refuse_unlike(*sides)
+    checkpoint, revision = facts["base"]["checkpoint"], facts["base"]["revision"]
+    known = _base_name(checkpoint, revision, base_name)
+    text = adapter_card(
+        AdapterFacts(
+            run=facts,
+            adapter=adapter,
+            base_name=known,
+            base=known or _name(checkpoint),
+            licence=base_licence(checkpoint, revision, base_card),
+            before=sides[0],
+            after=sides[1],
+            seen=_seen(facts, seen_classes),
+        )
+    )
+    path = out or run / "README.md"
+    with atomic_path(path.with_name(CURVE)) as beside:
+        figure = curve_figure(curve, facts["best"]["step"])
+        figure.savefig(beside, metadata={"Software": None})
+    write_text(path, text)  # last: a card never points to a picture that is not there
+    return path
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """`run.json` of a finished training run.
+
+    Raises:
+        ConfigError: There is none, or it is of something else.
+    """
+    if not (folder / "run.json").is_file():
+        raise ConfigError(f"{folder} has no run.json: no finished training run", mend="let `mma-bench train` end")
+    facts: dict[str, Any] = read_json(folder / "run.json")
+    if missing := [name for name in _FACTS if name not in facts]:
+        raise ConfigError(
+            f"{folder}/run.json has no {missing[0]}: it is not of a training run",
+            mend="name the folder that `mma-bench train` wrote",
+        )
+    return facts
+
+
+def refuse_another(run: Mapping[str, Any], adapter: str, before: Results, after: Results) -> None:
+    """See that the evaluations are of this run's adapter and of its base.
+
+    Raises:
+        ConfigError: They are not; names which.
+    """
+    if after.run.get("adapter_revision") != adapter:
+        raise ConfigError(
+            f"{after.folder} was made with the adapter {after.run.get('adapter_revision')}, not with {adapter}",
+            mend="evaluate the run's own adapter/ (`--adapter RUN/adapter`) and name that folder with --after",
+        )
+    for each in (before, after):
+        if each.run.get("model_revision") != run["base"]["revision"]:
+            raise ConfigError(
+                f"{each.folder} was made with the base model {each.run.get('model_revision')}, "
+                f"the adapter with {run['base']['revision']}",
+                mend="evaluate the very base that the run was started from",
+            )
+
+
+def _base_name(checkpoint: str, revision: str, given: str | None) -> str | None:
+    """The base's name on the Hub: what the run loaded, or what is said about a folder."""
+    if given is not None and not _HUB_ID.fullmatch(given):
+        raise ConfigError(f"--base-name {given!r} is no name on the Hub", mend="write it as ORG/NAME")
+    if revision.startswith("sha256:"):  # a folder's files; a repository has a commit
+        return given
+    if given not in (None, checkpoint):
+        raise ConfigError(f"the run was started from {checkpoint}, not from {given}", mend="leave --base-name out")
+    return checkpoint
+
+
+def _seen(run: Mapping[str, Any], given: Path | None) -> frozenset[str] | None:
+    recorded = frozenset(run["data"]["sft"].get("classes", ()))
+    named = read_seen_classes(given)
+    if recorded and named and recorded != named:
+        raise ConfigError(
+            f"{given} is not the list of classes that the run was tuned on; {sorted(recorded ^ named)[0]!r} is in one",
+            mend="leave --seen-classes out: the run records its classes",
+        )
+    return recorded or named or None
+
+
+def _best(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for row in run["validation"] if row["step"] == run["best"]["step"]]
+
+
+def _protocols(compared: Sequence[Cell]) -> list[str]:
+    there = {cell.protocol for cell in compared}
+    return [name for name in PROTOCOLS if name in there] + sorted(there - PROTOCOLS.keys())
+
+
+def _missing(compared: Sequence[Cell]) -> list[str]:
+    """Conditions of the benchmark without a comparison under any protocol."""
+    there = {cell.condition for cell in compared if cell.change is not None}
+    return [str(condition) for condition in Condition if condition not in there]
+
+
+def _unread(compared: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Protocols under which the tuned model has more answers that could not be read or did not come."""
+    rows = []
+    for protocol in _protocols(compared):
+        both = [
+            (cell.before, cell.after) for cell in compared if cell.protocol == protocol and cell.before and cell.after
+        ]
+        for status in ("unparseable", "failed"):
+            first, second = (
+                (sum(side[status] for side in sides) for sides in zip(*both, strict=True)) if both else (0, 0)
+            )
+            if second > first:
+                prompts = sum(after["prompts"] for _, after in both)
+                rows.append(
+                    {"protocol": protocol, "status": status, "before": first, "after": second, "prompts": prompts}
+                )
+    return rows
+
+
+def _is_hub_id(name: str) -> bool:
+    return _HUB_ID.fullmatch(name) is not None and not Path(name).is_dir()
+
+
+def _name(value: Any) -> Any:
+    """The last name of a folder's path; whoever reads a card has not got the folder, and it is nobody's business."""
+    if not isinstance(value, str) or _is_hub_id(value):
+        return value
+    return PureWindowsPath(value).name or value
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

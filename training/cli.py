@@ -1,0 +1,85 @@
+"""The commands of the training: `train` makes an adapter, `adapter check` sees that one is sound."""
+
+from pathlib import Path
+
+import click
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.option("--config", required=True, help="paper, paper-table8, tiny, or a YAML file of the same form.")
+@click.option("--data", type=_FOLDER, default=Path("data/sft"), show_default=True, help="Folder of the SFT data.")
+@click.option("--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME.")
+@click.option("--dataset-revision", help="Tag or commit of a dataset on the Hub.")
+@click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is gone on with.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the config.")
+def train(
+    config: str, data: Path, dataset: str, dataset_revision: str | None, out: Path, settings: tuple[str, ...]
+) -> None:
+    """Tune a model on the SFT data: LoRA on its text model, the towers frozen.
+
+    On several GPUs: `accelerate launch -m mma_bench.cli train …`.
+    """
+    from mma_bench.evaluation.cli import read_overrides
+    from mma_bench.training import train as training
+    from mma_bench.training.config import load_config
+
+    loaded = load_config(config, read_overrides(settings))
+    training.main(loaded, data=data, dataset=dataset, dataset_revision=dataset_revision, out=out, source=config)
+
+
+@click.group()
+def adapter() -> None:
+    """Look after adapters."""
+
+
+@adapter.command()
+@click.argument("adapter")
+@click.option("--base", required=True, help="The base model: a folder or a name on the Hub.")
+@click.option("--revision", help="Branch, tag or commit of the base on the Hub.")
+@click.option("--adapter-revision", help="Branch, tag or commit of the adapter on the Hub.")
+@click.option(
+    "--dtype", type=click.Choice(["auto", "bfloat16", "float16", "float32"]), default="auto", show_default=True
+)
+@click.option("--device-map", help="cpu, cuda, cuda:1, auto …  [default: the GPU if there is one]")
+def check(
+    adapter: str, base: str, revision: str | None, adapter_revision: str | None, dtype: str, device_map: str | None
+) -> None:
+    """See that every weight loads, in the text model only, with effect, and that merging changes nothing."""
+    from mma_bench.training import adapter as checks
+
+    for result in checks.check(
+        adapter, base, revision=revision, adapter_revision=adapter_revision, dtype=dtype, device_map=device_map
+    ):
+        click.echo(f"{result.name:<8} {result.said}")
+
+
+@adapter.command()
+@click.argument("run", type=_FOLDER)
+@click.option("--before", type=_FOLDER, required=True, help="What `mma-bench evaluate` wrote for the base.")
+@click.option("--after", type=_FOLDER, required=True, help="What `mma-bench evaluate` wrote with this adapter.")
+@click.option("--seen-classes", type=_FILE, help="Classes tuned on, one a line, if the run does not record them.")
+@click.option("--base-name", help="ORG/NAME of the base on the Hub, if the run took it from a folder.")
+@click.option("--base-card", type=_FILE, help="The base's README.md, which states its licence, if not to be had.")
+@click.option("--out", type=_FILE, help="The card; its picture is put beside it.  [default: RUN/README.md]")
+def card(
+    run: Path,
+    before: Path,
+    after: Path,
+    seen_classes: Path | None,
+    base_name: str | None,
+    base_card: Path | None,
+    out: Path | None,
+) -> None:
+    """Write the model card of a finished RUN from its facts and two evaluations."""
+    from mma_bench.training import card as cards
+
+    path = cards.main(
+        run, before=before, after=after, seen_classes=seen_classes, base_name=base_name, base_card=base_card, out=out
+    )
+    click.echo(f"wrote {path} and {cards.CURVE} beside it")
+
+
+COMMANDS = (train, adapter)

@@ -1,0 +1,140 @@
+"""One training run as a frozen model; what comes with the package lies in `configs/`.
+
+The defaults are the paper's (section 5.1, appendix D, Table 8). What the paper leaves open takes LLaMA-Factory's
+default, since the paper trained with it: alpha twice the rank, no dropout, no weight decay, gradients clipped at 1.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from mma_bench.config import Count, Fraction, Namespace, Positive
+from mma_bench.errors import ConfigError
+
+Projection: TypeAlias = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+PROJECTIONS: Final[tuple[Projection, ...]] = (
+    *("q_proj", "k_proj", "v_proj", "o_proj"),
+    *("gate_proj", "up_proj", "down_proj"),
+)
+
+_EXPONENT = re.compile(r"\d+(\.\d*)?[eE][+-]?\d+")
+
+
+def _number(value: object) -> object:
+    """YAML 1.1 reads `1e-4` as text, for want of a point; everybody else reads a number."""
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+
+
+class TrainConfig(Namespace):
+    """Settings of a run; frozen, unknown keys are refused.
+
+    One optimiser step sees `batch` × `accumulation` examples, however many processes share them.
+    """
+
+    checkpoint: str = "Qwen/Qwen2.5-Omni-7B"  # a folder or a hub id
+    revision: str | None = None  # branch, tag or commit on the hub
+
+    # "All linear projection layers" (5.1); a thinker with experts has its feed-forward projections inside them, where
+    # LoRA does not reach, so there it is the attention's.
+    projections: tuple[Projection, ...] = Field(default=PROJECTIONS, strict=False, min_length=1)
+    rank: Count = 8
+    alpha: Count | None = None  # scale of the update is alpha / rank; null: twice the rank
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    learning_rate: Annotated[Positive, BeforeValidator(_number)] = 1e-4
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup: Fraction = 0.1  # share of the steps
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Positive = 1.0
+    batch: Count = 4  # examples computed at once
+    accumulation: Count = 4  # batches per optimiser step, over all processes
+    epochs: Positive | None = 5.0
+    max_steps: Count | None = None  # in the place of epochs
+    seed: int = 0
+
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16 or fp16 on a GPU, fp32 on the CPU
+    device: Literal["auto", "cpu"] = "auto"  # auto: the GPU if there is one
+    gradient_checkpointing: bool = True
+
+    fps: Positive = 2.0
+    max_frames: Annotated[int, Field(ge=2)] | None = None
+    min_pixels: Count | None = None  # of a scaled frame, as in the evaluation
+    max_pixels: Count | None = 254_016  # 504 × 504, appendix C; Table 8 says 13K
+    system: str | None = None
+
+    # Both parts of the data are cut down to these, so that a control is not even chosen by what it must not see.
+    conditions: tuple[Literal["aligned", "misaligned"], ...] = Field(
+        default=("aligned", "misaligned"), strict=False, min_length=1
+    )
+    every: Count | None = None  # steps between validations, each with a checkpoint; null: once an epoch
+    keep_last: Count = 2  # checkpoints besides the best one
+    unreadable: Literal["stop", "skip"] = "stop"  # what a clip does that cannot be decoded; skipped ones are recorded
+    cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000  # processed clips kept in memory, per decoding process
+    decode_workers: Annotated[int, Field(ge=0)] = 0  # processes that decode ahead; 0: the training process decodes
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "TrainConfig":
+        if (self.epochs is None) == (self.max_steps is None):
+            raise ValueError("set one of epochs and max_steps and make the other null")
+        if self.min_pixels is not None and self.max_pixels is not None and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels ({self.min_pixels}) is above max_pixels ({self.max_pixels})")
+        return self
+
+    @property
+    def scale(self) -> int:
+        """LoRA's alpha."""
+        return 2 * self.rank if self.alpha is None else self.alpha
+
+
+def config_names() -> list[str]:
+    """The configs that come with the package."""
+    return sorted(file.name.removesuffix(".yaml") for file in _bundled())
+
+
+def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """A config by its name, or from a YAML file.
+
+    Args:
+        name_or_path: A name of `config_names`, or a path that ends in .yaml or .yml.
+        overrides: Values that take the place of the config's.
+
+    Raises:
+        ConfigError: No such config or file, no YAML, an unknown key, a wrong type; names the key.
+    """
+    file: Traversable
+    if name_or_path.endswith((".yaml", ".yml")):
+        file = Path(name_or_path)
+    else:
+        there = {bundled.name.removesuffix(".yaml"): bundled for bundled in _bundled()}
+        if name_or_path not in there:
+            raise ConfigError(
+                f"there is no config {name_or_path!r}",
+                mend=f"choose among {', '.join(sorted(there))}, or name a YAML file of your own",
+            )
+        file = there[name_or_path]
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"{name_or_path} is no file", mend="correct the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name_or_path} is not YAML: {error}", mend="correct the line that is named") from None
+    if raw is not None and not isinstance(raw, dict):
+        raise ConfigError(f"{name_or_path} holds no keys", mend="write `key: value` lines, as in paper.yaml")
+    try:
+        return TrainConfig.model_validate({**(raw or {}), **(overrides or {})})
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']}" for item in error.errors()]
+        raise ConfigError(
+            f"{name_or_path} has values that cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
+        ) from None
+
+
+def _bundled() -> list[Traversable]:
+    folder = resources.files("mma_bench.training") / "configs"
+    return [file for file in folder.iterdir() if file.name.endswith(".yaml")]
