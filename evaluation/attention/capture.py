@@ -1,0 +1,167 @@
+"""Where the last query of each forward pass attends: its row alone is computed again, and reduced at once.
+
+The model runs sdpa as ever. For the last query of every layer, scores against all keys are computed once more (a
+matrix of heads × keys, never queries × keys), as the eager implementation does it: products in the model's precision,
+softmax in float32. What is kept are sums over groups of tokens, some floats per head.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mma_bench.errors import MmaBenchError
+from mma_bench.evaluation.attention.groups import GROUPS, PADDING, TEXT, memberships
+from mma_bench.evaluation.attention.hook import aligned, instead_of_attention, sdpa
+
+Floats = npt.NDArray[np.float32]
+
+_MORE = 64  # tokens by which the memberships grow, so that they need not at every step
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Attention of the last query, by forward pass.
+
+    Attributes:
+        masses: [steps, layers, batch, heads, 3]: the share on each group of `GROUPS`; adds up to 1.
+        squares: Likewise, the sum of the tokens' squared shares; with `tokens` it gives their variance.
+        tokens: [steps, layers, batch, 3]: visible tokens of each group.
+        first: [steps, layers, batch, heads]: the share on the sequence's first token, which is part of text.
+        rows: For each step [batch, keys], the last layer's row, mean over heads; empty unless asked for.
+    """
+
+    masses: Floats
+    squares: Floats
+    tokens: npt.NDArray[np.int64]
+    first: Floats
+    rows: tuple[Floats, ...] = field(repr=False, default=())
+
+
+def last_row(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float) -> torch.Tensor:
+    """Attention weights of the last query.
+
+    Args:
+        query: [batch, heads, queries, channels].
+        key: [batch, key-value heads, keys, channels]; heads share keys in the order of `repeat_kv`.
+        mask: None, bool or additive, [batch, 1 or heads, queries, keys].
+        scaling: Of the products.
+
+    Returns:
+        float32 [batch, heads, keys].
+    """
+    batch, heads, _, channels = query.shape
+    few = key.shape[1]
+    last = query[:, :, -1].reshape(batch, few, heads // few, channels) * scaling
+    scores = (last @ key.transpose(-1, -2)).reshape(batch, heads, -1).float()
+    if mask is not None:
+        seen = mask[:, :, -1]
+        scores = scores.masked_fill(~seen, -torch.inf) if seen.dtype == torch.bool else scores + seen
+    return scores.softmax(dim=-1)
+
+
+class Recorder:
+    """Stands in for a language model's attention and keeps what the last queries attend to.
+
+    Args:
+        groups: int8 [batch, tokens] of all tokens that are in the cache or will be read as the prompt, padding as
+            `PADDING`; those that follow, the answer's, are text.
+        rows: Whether to keep whole rows of the last layer.
+    """
+
+    def __init__(self, groups: torch.Tensor, *, rows: bool = False) -> None:
+        self._groups, self._length, self._wants_rows = groups, 0, rows
+        self._members: dict[torch.device, torch.Tensor] = {}
+        self._visible: dict[tuple[int, torch.device, int], torch.Tensor] = {}
+        self._steps: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
+        self._rows: list[torch.Tensor] = []
+
+    def begin(self, length: int) -> None:
+        """A forward pass begins."""
+        self._length = length
+        self._visible.clear()
+        self._steps.append([])
+
+    def __call__(
+        self,
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend, then keep the last query's sums."""
+        members = aligned(self._members_on(key.device), self._length, key.shape[2])
+        if len(members) != len(query):
+            raise MmaBenchError(f"{len(query)} sequences, but groups of {len(members)}", mend="capture without beams")
+        row = last_row(query, key, mask, kwargs["scaling"])
+        sums = torch.cat([row, row.square()], dim=1) @ members.transpose(1, 2)
+        # Layers of one kind have one mask, which lives as long as the forward pass.
+        kind = key.shape[2], key.device, id(mask)
+        if kind not in self._visible:
+            self._visible[kind] = _visible(members[:, : len(GROUPS)], mask)
+        self._steps[-1].append((sums, self._visible[kind]))
+        if self._wants_rows and module.layer_idx == module.config.num_hidden_layers - 1:
+            self._rows.append(row.mean(dim=1).cpu())
+        return sdpa(module, query, key, value, mask, **kwargs)
+
+    def _members_on(self, device: torch.device) -> torch.Tensor:
+        if self._groups.shape[1] < self._length:
+            short = self._length + _MORE - self._groups.shape[1]
+            self._groups = torch.nn.functional.pad(self._groups, (0, short), value=TEXT)
+            self._members.clear()
+        if device not in self._members:
+            self._members[device] = memberships(self._groups).to(device)
+        return self._members[device]
+
+    def captured(self) -> Captured:
+        """All that was kept so far.
+
+        Raises:
+            MmaBenchError: Nothing was, or the last forward pass was cut short.
+        """
+        if not self._steps or len({len(step) for step in self._steps}) != 1:
+            raise MmaBenchError("no whole forward pass was observed", mend="generate within the `capture` block")
+        sums, tokens = (
+            torch.stack([torch.stack([layer[part].cpu() for layer in step]) for step in self._steps])
+            for part in range(2)
+        )
+        masses, squares = sums.chunk(2, dim=3)
+        return Captured(
+            masses=masses[..., : len(GROUPS)].numpy(),
+            squares=squares[..., : len(GROUPS)].numpy(),
+            tokens=tokens.round().long().numpy(),
+            first=masses[..., len(GROUPS)].numpy(),
+            rows=tuple(row.numpy() for row in self._rows),
+        )
+
+
+def _visible(members: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Tokens of each group, [batch, 3], that the last query may attend to; heads do not differ in that."""
+    if mask is None:
+        return members.sum(dim=-1)
+    seen = mask[:, 0, -1]
+    seen = seen if seen.dtype == torch.bool else seen > torch.finfo(seen.dtype).min / 2
+    return (members @ seen[..., None].float())[..., 0]
+
+
+@contextmanager
+def capture(text_model: Any, groups: torch.Tensor, *, rows: bool = False) -> Iterator[Recorder]:
+    """Observe all forward passes of a language model within the block; see `Recorder` for the arguments.
+
+    Each forward pass is one step, so a prompt that is read in pieces gives a step for each piece. Of `generate` of
+    transformers the first step is the prompt's last token, which the first token of the answer is chosen from.
+    """
+    recorder = Recorder(groups, rows=rows)
+    with instead_of_attention(text_model, recorder):
+        yield recorder
+
+
+def padded_groups(groups: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Groups of a padded batch: int8 [batch, tokens], `PADDING` where the mask [batch, tokens] is 0."""
+    return groups.masked_fill(attention_mask.cpu() == 0, PADDING)

@@ -1,0 +1,101 @@
+"""The command of the white-box analysis."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mma_bench.errors import ConfigError
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class _SeveralConditions(click.Command):
+    """Takes `--conditions aligned misaligned` as well as `--conditions aligned,misaligned`: there are no arguments."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Join what follows --conditions with commas."""
+        joined: list[str] = []
+        after = False
+        for arg in args:
+            if after and not arg.startswith("-") and joined[-1] != "--conditions":
+                joined[-1] += f",{arg}"
+                continue
+            after = arg.partition("=")[0] == "--conditions" or (after and not arg.startswith("-"))
+            joined.append(arg)
+        return super().parse_args(ctx, joined)
+
+
+@click.command(cls=_SeveralConditions)
+@click.option("--model", required=True, help="A name that `mma-bench models` lists, or a model's YAML file.")
+@click.option("--adapter", help="A LoRA adapter, a folder or a name on the Hub: all is done without and with it.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's file.")
+@click.option("--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME.")
+@click.option("--revision", help="Tag or commit of a dataset on the Hub.")
+@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@click.option(
+    "--conditions", default="aligned,misaligned", show_default=True, help="One or several, by spaces or commas."
+)
+@click.option(
+    "--clips", type=click.IntRange(min=1), default=100, show_default=True, help="Base clips, drawn by --seed."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--ranges",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    help="Ranges of layers that the knockout cuts; 0 leaves the knockout out.",
+)
+@click.option(
+    "--shown", type=click.IntRange(min=0), default=1, show_default=True, help="Clips that get a heat map by token."
+)
+@click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is gone on with.")
+def attend(
+    model: str,
+    adapter: str | None,
+    settings: tuple[str, ...],
+    dataset: str,
+    revision: str | None,
+    split: str,
+    conditions: str,
+    clips: int,
+    seed: int,
+    ranges: int,
+    shown: int,
+    out: Path,
+) -> None:
+    """See where a model's attention goes while it answers, and what its answers lose without it."""
+    from mma_bench.evaluation.cli import _listed as listed
+    from mma_bench.evaluation.cli import read_overrides
+    from mma_bench.evaluation.dataset import Benchmark
+    from mma_bench.evaluation.infer import chosen_conditions
+    from mma_bench.evaluation.models import load_config, open_engine
+
+    overrides = read_overrides(settings)
+    config = load_config(model, overrides=overrides)
+    if config.engine != "transformers":
+        raise ConfigError(
+            f"{config.name} is asked through the engine {config.engine}, which shows no attention",
+            mend="use a model of the engine transformers (`mma-bench models`)",
+        )
+    benchmark = Benchmark(dataset, revision=revision, split=split)
+    wanted = list(dict.fromkeys(listed(conditions)))
+    if not wanted:
+        raise ConfigError("--conditions names no condition", mend=f"choose among {', '.join(benchmark.conditions())}")
+    chosen = chosen_conditions(benchmark, wanted)
+
+    from mma_bench.evaluation.attention import page, run
+    from mma_bench.evaluation.models.omni_load import locate
+
+    located = None
+    states: dict[str, Any] = {"before": lambda: open_engine(model, overrides=overrides)}
+    if adapter:
+        located = adapter, locate(adapter, None, "adapter_config.json")
+        states["after"] = lambda: open_engine(model, adapter=adapter, overrides=overrides)
+    study = run.Study(chosen, clips, seed, ranges, shown)
+    run.attend(states, benchmark, study, out, settings={"engine": config.engine, **config.settings}, adapter=located)
+    page.main(out)
+
+
+COMMANDS = (attend,)

@@ -1,0 +1,147 @@
+"""A causal measure beside attention: what an answer loses when a modality's tokens cannot be attended to.
+
+Attention knockout (Geva et al. 2023, arXiv 2304.14767, section 5.1): in a range of layers the edges from what comes
+after the clip (question and answer) to the tokens of one modality are cut, and the log-probability of an answer is
+compared with that of the model as it is. The clip itself is read once and as ever, which is what makes the measure
+cheap; what sight and sound told each other while the clip was read therefore stays.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from mma_bench.evaluation.attention.groups import GROUPS, TEXT
+from mma_bench.evaluation.attention.hook import aligned, instead_of_attention, sdpa
+from mma_bench.evaluation.models.omni_prefix import Prefix, Reader
+
+MODALITIES = GROUPS[:TEXT]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A range of layers, counted from 1, both ends included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The log-probability (natural, whole answer, end of turn included) of one answer with a modality cut off.
+
+    Attributes:
+        modality: `video` or `audio`.
+        layers: Where it was cut off.
+        target: Which answer.
+        intact: Log-probability with nothing cut.
+        cut: Log-probability with the modality cut off; what the answer loses is `intact - cut`.
+    """
+
+    modality: str
+    layers: Layers
+    target: str
+    intact: float
+    cut: float
+
+
+def layer_ranges(layers: int, ranges: int) -> list[Layers]:
+    """All layers, and then `ranges` consecutive parts of them as equal as can be (fewer if there are fewer layers)."""
+    parts = min(ranges, layers)
+    ends = [layers * part // parts for part in range(parts + 1)]
+    split = [Layers(begin + 1, end) for begin, end in pairwise(ends)]
+    return [Layers(1, layers), *(part for part in split if parts > 1)]
+
+
+class _Cut:
+    """Stands in for attention; hides tokens from every query, in a range of layers."""
+
+    def __init__(self, hidden: torch.Tensor, layers: Layers) -> None:
+        self._hidden, self._layers, self._length = hidden, layers, 0
+
+    def begin(self, length: int) -> None:
+        """A forward pass begins; what is not in the cache at first is never hidden."""
+        self._length = length
+        if (short := length - self._hidden.shape[1]) > 0:
+            self._hidden = torch.nn.functional.pad(self._hidden, (0, short), value=False)
+
+    def __call__(
+        self,
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend to what is not hidden."""
+        if self._layers.first <= module.layer_idx + 1 <= self._layers.last:
+            hidden = aligned(self._hidden, self._length, key.shape[2]).to(key.device)
+            mask = _without(hidden, query.shape[2], mask)
+        return sdpa(module, query, key, value, mask, **kwargs)
+
+
+def _without(hidden: torch.Tensor, queries: int, mask: torch.Tensor | None) -> torch.Tensor:
+    """A mask that also hides keys, bool [batch, keys]; those among the queries themselves are no keys of a clip."""
+    if mask is None:  # causal: sdpa leaves the mask out where it hides nothing else
+        keys = hidden.shape[1]
+        mask = torch.ones(queries, keys, dtype=torch.bool, device=hidden.device).tril(keys - queries)[None, None]
+    if mask.dtype == torch.bool:
+        return mask & ~hidden[:, None, None]
+    return mask.masked_fill(hidden[:, None, None], torch.finfo(mask.dtype).min)
+
+
+@contextmanager
+def cut_off(text_model: Any, groups: torch.Tensor, modality: str, layers: Layers) -> Iterator[None]:
+    """Within, nothing that is read attends to a modality's tokens in some layers.
+
+    Args:
+        text_model: A thinker's language model.
+        groups: int8 [batch, tokens] of what has been read already. Only that is hidden: media that are read within
+            the block would have tokens with nothing to attend to.
+        modality: `video` or `audio`.
+        layers: Where.
+    """
+    with instead_of_attention(text_model, _Cut(groups == MODALITIES.index(modality), layers)):
+        yield
+
+
+def knock_out(
+    reader: Reader,
+    text_model: Any,
+    head: Prefix,
+    groups: torch.Tensor,
+    ids: Sequence[int],
+    targets: Mapping[str, Sequence[int]],
+    ranges: Sequence[Layers],
+) -> list[Effect]:
+    """What some answers lose, for each modality that the clip has and each range of layers.
+
+    Args:
+        reader: Of the model.
+        text_model: The model's language model.
+        head: The clip, read.
+        groups: int8 [1, tokens] of the head.
+        ids: The prompt after the head.
+        targets: Token ids of answers by name, the end token included.
+        ranges: As from `layer_ranges`.
+
+    Raises:
+        RuntimeError: Memory does not suffice.
+    """
+
+    def score() -> list[float]:
+        return reader.score(reader.read(head, ids[:-1]), ids[-1], list(targets.values()))
+
+    intact = score()
+    effects = []
+    for modality in (name for group, name in enumerate(MODALITIES) if bool((groups == group).any())):
+        for layers in ranges:
+            with cut_off(text_model, groups, modality, layers):
+                cut = score()
+            for name, whole, less in zip(targets, intact, cut, strict=True):
+                effects.append(Effect(modality, layers, name, whole, less))
+    return effects

@@ -1,0 +1,149 @@
+"""One clip, one question: what the model writes, where it looks meanwhile, and what its answer loses without it."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mma_bench.evaluation.attention.capture import Captured, capture
+from mma_bench.evaluation.attention.groups import GROUPS, TEXT, group_tokens
+from mma_bench.evaluation.attention.knockout import Effect, Layers, knock_out
+from mma_bench.evaluation.contracts import Prompt
+from mma_bench.evaluation.models.omni import OmniEngine
+from mma_bench.evaluation.models.omni_inputs import PromptInputs
+from mma_bench.evaluation.models.omni_prefix import Prefix
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of one answer.
+
+    Attributes:
+        answer: The text.
+        attention: Columns step, layer, head, group, mass, square, tokens and first_token of `schema.ATTENTION`.
+        tokens: Columns step, written, token, text, group and weight of `schema.TOKENS`; no rows unless asked for.
+        effects: Of the knockout.
+    """
+
+    answer: str
+    attention: pl.DataFrame = field(repr=False)
+    tokens: pl.DataFrame = field(repr=False)
+    effects: list[Effect] = field(repr=False)
+
+
+class Observer:
+    """Looks into a thinker while it answers as its engine would.
+
+    Args:
+        engine: Open; stays the caller's.
+    """
+
+    def __init__(self, engine: OmniEngine) -> None:
+        self._reader = engine._reader
+        thinker: Any = self._reader._thinker
+        self._config = thinker.config
+        self._text = thinker.model.language_model
+        self._decoder = copy.deepcopy(engine._processor.tokenizer)  # the engine's may be at work on another thread
+        text = self._text.config
+        self.layers, self.heads = int(text.num_hidden_layers), int(text.num_attention_heads)
+        self.facts = {
+            "model_type": str(thinker.config.model_type),
+            "parameters": sum(tensor.numel() for name, tensor in thinker.named_parameters() if "lora_" not in name),
+            "layers": self.layers,
+            "heads": self.heads,
+        }
+        self.most_tokens = int(text.max_position_embeddings)
+
+    def read_clip(self, clip: Any) -> Prefix:
+        """Encode and read a clip, once for all questions about it."""
+        return self._reader.read_clip(clip)
+
+    def observe(
+        self,
+        head: Prefix,
+        prompt: Prompt,
+        inputs: PromptInputs,
+        *,
+        targets: dict[str, str],
+        ranges: Sequence[Layers],
+        rows: bool,
+    ) -> Observation:
+        """Ask one question.
+
+        Args:
+            head: The clip, read.
+            prompt: The question.
+            inputs: Its token ids.
+            targets: Which of the prompt's options the knockout asks about besides the model's own answer, by name.
+            ranges: Layers that the knockout cuts; none leaves it out.
+            rows: Whether to keep the last layer's weights by token.
+
+        Raises:
+            RuntimeError: Memory does not suffice.
+        """
+        read = self._reader.read(head, inputs.ids[:-1])
+        groups = group_tokens([[*head.ids, *inputs.ids]], self._config)
+        with capture(self._text, groups, rows=rows) as recorder:
+            written = self._reader.generate(
+                read,
+                inputs.ids[-1],
+                max_new_tokens=prompt.max_new_tokens,
+                temperature=prompt.temperature,
+                seed=prompt.seed,
+            )
+        captured = recorder.captured()
+        effects: list[Effect] = []
+        if ranges:
+            ids = dict(zip(prompt.options, inputs.options, strict=True))
+            answers = {"answer": written.ids} | {name: ids[option] for name, option in targets.items()}
+            effects = knock_out(self._reader, self._text, head, groups[:, : len(head.ids)], inputs.ids, answers, ranges)
+        whole = [*head.ids, *inputs.ids, *written.ids]
+        return Observation(
+            answer=str(self._decoder.decode(list(written.ids), skip_special_tokens=True)),
+            attention=attention_table(captured),
+            tokens=self._token_table(captured, whole, len(head.ids) + len(inputs.ids)),
+            effects=effects,
+        )
+
+    def _token_table(self, captured: Captured, ids: Sequence[int], prompt: int) -> pl.DataFrame:
+        texts = self._decoder.batch_decode([[token] for token in ids])
+        groups = [GROUPS[group] for group in group_tokens(ids, self._config).tolist()]
+        tables = [
+            pl.DataFrame(
+                {
+                    "step": pl.Series([step] * row.shape[1], dtype=pl.Int16),
+                    "written": [texts[prompt + step - 1]] * row.shape[1],
+                    "token": pl.Series(range(1, row.shape[1] + 1), dtype=pl.Int32),
+                    "text": texts[: row.shape[1]],
+                    "group": pl.Series(groups[: row.shape[1]], dtype=pl.Enum(GROUPS)),
+                    "weight": row[0],
+                }
+            )
+            for step, row in enumerate(captured.rows, start=1)
+        ]
+        return pl.concat(tables) if tables else pl.DataFrame()
+
+
+def attention_table(captured: Captured, sequence: int = 0) -> pl.DataFrame:
+    """One sequence of what was captured as rows: step, layer, head, group, mass, square, tokens, first_token."""
+    masses = captured.masses[:, :, sequence]
+    steps, layers, heads, groups = masses.shape
+    step, layer, head, group = (index.ravel() for index in np.indices(masses.shape))
+    tokens = np.broadcast_to(captured.tokens[:, :, sequence, None], (steps, layers, heads, groups))
+    first = np.zeros_like(masses)
+    first[..., TEXT] = captured.first[:, :, sequence]
+    return pl.DataFrame(
+        {
+            "step": (step + 1).astype(np.int16),
+            "layer": (layer + 1).astype(np.int16),
+            "head": (head + 1).astype(np.int16),
+            "group": pl.Series(np.array(GROUPS)[group].tolist(), dtype=pl.Enum(GROUPS)),
+            "mass": masses.ravel(),
+            "square": captured.squares[:, :, sequence].ravel(),
+            "tokens": tokens.astype(np.int32).ravel(),
+            "first_token": first.ravel(),
+        }
+    )
