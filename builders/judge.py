@@ -12,6 +12,10 @@ In: normalised clips. Out: data/verdicts.parquet, each check's score and answer,
 A clip that fails is `rejected`, with the first check that failed as its reason. A clip whose class the judge cannot
 know by sight or by sound is not judged but `refused` (`class_unknown_to_judge`): a no would say something about the
 clip that nobody looked for.
+
+The ledger is the cache of the answers: its key is what they depend on, the clip's bytes, the questions' words and the
+judge's revision. Whoever tries another judge and comes back, renames a clip or takes it into another split, asks
+nothing again.
 """
 
 import hashlib
@@ -21,11 +25,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from mma_bench import layout
 from mma_bench.builders.judges import SAMPLE_RATE, Judge, Modality, View, open_judge
-from mma_bench.config import JudgeParams, Params
-from mma_bench.errors import InvalidInput
+from mma_bench.config import JudgeParams, OmniJudgeParams, Params
+from mma_bench.errors import ClipError, InvalidInput
 from mma_bench.executor import Task, run
 from mma_bench.files import fingerprint, write_json
 from mma_bench.ledger import Entry
@@ -34,7 +39,9 @@ from mma_bench.prompts import judge_question
 from mma_bench.schema import CHECKS, NORMALISED, OUTCOME, VERDICTS
 from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 
-VERSION: Final = 1  # of this stage's rules: a new one judges every clip again
+VERSION: Final = 2  # of this stage's rules: a new one judges every clip again
+
+JUDGE: Final[TypeAdapter[JudgeParams | OmniJudgeParams]] = TypeAdapter(JudgeParams | OmniJudgeParams)
 
 _QUESTIONS: Final[tuple[Modality, ...]] = ("visual", "audio")
 
@@ -42,51 +49,67 @@ _QUESTIONS: Final[tuple[Modality, ...]] = ("visual", "audio")
 def main(params: Params) -> None:
     """Judge every normalised clip."""
     normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
-    clips = normalised.rows(named=True)
-    # Here before the workers start: weights that cannot be had stop the stage at once, with one message.
-    judge = open_judge(params.judge)
-    entries = run(
-        [task_of(clip, judge) for clip in clips],
-        partial(_judge_in_worker, params.judge),
-        layout.ledger("judge"),
-        workers=params.workers,
-        title="judge",
-    )
-    table = table_of(clips, entries, judge)
+    table = judged(normalised.rows(named=True), params.judge, workers=params.workers)
     write_table(table, layout.VERDICTS, VERDICTS, ["split", "clip_id"])
     write_json(layout.metrics("judge"), outcome_counts(table))
 
 
+def judged(clips: Sequence[Mapping[str, Any]], params: JudgeParams | OmniJudgeParams, *, workers: int) -> pl.DataFrame:
+    """The verdicts of a judge on normalised clips; what the ledger has is not asked again.
+
+    Args:
+        clips: Good rows of NORMALISED.
+        params: Which judge.
+        workers: Processes for a judge that does not say how many hold its model.
+    """
+    # Here before the workers start: weights that cannot be had stop the stage at once, with one message.
+    judge = open_judge(params)
+    by_clip = [task_of(clip, judge) for clip in clips]
+    tasks = list({task.key: task for task in by_clip}.values())  # the same bytes and class are asked about once
+    entries = run(
+        tasks,
+        partial(_judge_in_worker, params.model_dump_json()),
+        layout.ledger("judge"),
+        workers=workers if isinstance(params, JudgeParams) else params.processes,
+        title="judge",
+    )
+    found = {task.key: entry for task, entry in zip(tasks, entries, strict=True)}
+    return table_of(clips, [found[task.key] for task in by_clip], judge)
+
+
 def task_of(clip: Mapping[str, Any], judge: Judge) -> Task:
-    """The clip's work, with a fingerprint of all that its verdict depends on."""
-    payload = {name: clip[name] for name in ("clip_id", "path", "duration_s", "class_name")}
+    """The clip's work; its key holds all that the verdict depends on."""
+    payload = {name: clip[name] for name in ("path", "duration_s", "class_name")}
+    asked = prompt_sha256(clip["class_name"])
     return Task(
-        key=f"{clip['split']}/{clip['clip_id']}",
-        fingerprint=fingerprint(
-            VERSION, judge.name, judge.revision, prompt_sha256(clip["class_name"]), payload, clip["sha256"]
-        ),
+        key=f"{clip['sha256']}/{asked[:16]}/{judge.revision}",
+        fingerprint=fingerprint(VERSION, judge.name, judge.revision, asked, clip["sha256"]),
         payload=payload,
     )
 
 
 @cache
-def _worker_judge(params: JudgeParams) -> Judge:
-    """One judge per worker process: its networks load once."""
-    return open_judge(params)
+def _worker_judge(params: str) -> tuple[Judge, int]:
+    """One judge per worker process: its networks load once. With the number of frames that it sees."""
+    chosen = JUDGE.validate_json(params)
+    return open_judge(chosen), chosen.frames
 
 
-def _judge_in_worker(params: JudgeParams, payload: Mapping[str, Any]) -> dict[str, Any]:
-    return judge_clip(_worker_judge(params), params.frames, payload)
+def _judge_in_worker(params: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    judge, frame_count = _worker_judge(params)
+    return judge_clip(judge, frame_count, payload)
 
 
 def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Decode one clip and ask the four checks.
 
     Returns:
-        `<check>_score` and `<check>_pass` of all four; with `status`, `reason` and `detail` if one failed.
+        `<check>_score`, `<check>_pass` and `<check>_answer` of all four; with `status`, `reason` and
+        `detail` if one failed.
 
     Raises:
         InvalidInput: `class_unknown_to_judge`, or the clip does not decode.
+        Retryable, Blocked: The judge cannot answer now; names the clip.
     """
     class_name, path = payload["class_name"], Path(payload["path"])
     for question in _QUESTIONS:
@@ -95,7 +118,10 @@ def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> di
                 "class_unknown_to_judge", f"{path}: {judge.name} has no {question} counterpart of {class_name}"
             )
     whole = View(payload["duration_s"], frames(path, frame_count), audio(path, SAMPLE_RATE))
-    return four_checks(judge, whole, class_name)
+    try:
+        return four_checks(judge, whole, class_name)
+    except ClipError as error:  # a judge knows no path
+        raise type(error)(error.reason, f"{path}: {error.detail}") from None
 
 
 def four_checks(judge: Judge, whole: View, class_name: str) -> dict[str, Any]:
@@ -106,9 +132,11 @@ def four_checks(judge: Judge, whole: View, class_name: str) -> dict[str, Any]:
         question: Modality = "visual" if check.startswith("visual") else "audio"
         view = whole.only(question) if check.endswith("unimodal") else whole
         answer = judge.ask(view, question, class_name)
-        result |= {f"{check}_score": answer.score, f"{check}_pass": answer.yes}
+        result |= {f"{check}_score": answer.score, f"{check}_pass": answer.yes, f"{check}_answer": answer.words}
         if not answer.yes:
-            failed.append((check, f"no to {judge_question(question, class_name)!r} with a score of {answer.score:g}"))
+            said = "" if answer.words is None else f", answered {answer.words!r}"
+            asked = judge_question(question, class_name)
+            failed.append((check, f"no to {asked!r} with a score of {answer.score:g}{said}"))
     if failed:
         reason, detail = failed[0]
         result |= {"status": "rejected", "reason": reason, "detail": detail}

@@ -1,8 +1,12 @@
 """Verify: the judge's passes become the aligned set, through human reviews where the profile asks for them.
 
-In: `normalised.parquet`, `verdicts.parquet` and, if named, a CSV of reviews. Out: `aligned.parquet`. The rule is
-appendix B.2 of the paper: `annotators` people judge three criteria each, and a clip stays only if all of them pass it
-on all three. Without `verify.required` the judge alone decides and each row says whether people agreed as well.
+In: `normalised.parquet`, `verdicts.parquet` and the evidence that `verify.evidence` names. Out: `aligned.parquet`. The
+rule is appendix B.2 of the paper: `annotators` people judge three criteria each, and a clip stays only if all of them
+pass it on all three. Without `verify.required` the judge alone decides and each row says whether people agreed as well.
+
+- `app`: the reviews in the file `verify.reviews`.
+- `vggsounder`: the labels of VGGSounder (`evidence/vggsounder.py`). Alone they decide, since several people stand
+  behind each of them; beside `app` they are one more reviewer, who is silent about most clips.
 """
 
 import csv
@@ -12,11 +16,12 @@ from pathlib import Path
 import polars as pl
 
 from mma_bench import layout
+from mma_bench.builders.evidence import vggsounder
 from mma_bench.config import Params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import write_json
-from mma_bench.schema import ALIGNED, NORMALISED, VERDICTS
-from mma_bench.tables import read_table, write_table
+from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
+from mma_bench.tables import conform, read_table, write_table
 
 CRITERIA = ("object_visible", "audio_pure", "action_dynamic")
 _VOTES = {"yes": True, "no": False}
@@ -25,29 +30,74 @@ Reviews = dict[str, dict[str, bool]]  # clip → annotator → passed all criter
 
 
 def read_reviews(path: Path) -> Reviews:
-    """Read reviews: columns clip_id, annotator and the three criteria with `yes` or `no`.
+    """Read what `mma-bench review export` wrote (Parquet, schema REVIEWS; control clips are no votes), or a CSV.
+
+    A CSV has the columns clip_id, annotator and the three criteria with `yes` or `no`; it passes a clip if all are yes.
 
     Raises:
-        DataError: A missing column, another value, or a second review by one annotator; names file and line.
+        ConfigError: No such file.
+        DataError: A missing column, another value, a pass in spite of a failed criterion, or a second review by one
+            annotator; names the file and the line, or the clip and the annotator.
     """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist", mend="correct verify.reviews in params.yaml")
+    reviews = _from_table(path) if path.suffix == ".parquet" else _from_csv(path)
+    for clip_id, annotators in reviews.items():
+        if vggsounder.NAME in annotators:
+            raise DataError(
+                f"{path}: an annotator of {clip_id} is called {vggsounder.NAME}", mend="rename the annotator"
+            )
+    return reviews
+
+
+def _from_table(path: Path) -> Reviews:
+    reviews: Reviews = defaultdict(dict)
+    try:
+        table = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path} is not a readable Parquet file ({error})", mend="export the reviews again") from None
+    table = conform(table.select([column for column in table.columns if column in REVIEWS]), REVIEWS, str(path))
+    for row in table.filter(~pl.col("is_control")).rows(named=True):
+        clip_id, annotator = row["clip_id"], row["annotator"]
+        where = f"{path}: {annotator} on {clip_id}"
+        if any(row[column] is None for column in ("clip_id", "annotator", "passed", *CRITERIA)):
+            raise DataError(f"{where}: a value is missing", mend="export the reviews again")
+        if row["passed"] and not all(row[criterion] for criterion in CRITERIA):
+            raise DataError(f"{where}: passed in spite of a failed criterion", mend="have the clip reviewed again")
+        if annotator in reviews[clip_id]:
+            raise DataError(f"{where}: reviewed twice", mend="keep one row")
+        reviews[clip_id][annotator] = row["passed"]
+    return dict(reviews)
+
+
+def _from_csv(path: Path) -> Reviews:
     reviews: Reviews = defaultdict(dict)
     mend = f"each row has clip_id, annotator, {', '.join(CRITERIA)}; criteria are yes or no"
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = csv.DictReader(stream)
-            for row in rows:
-                where = f"{path}, line {rows.line_num}"
-                if any(not row.get(column) for column in ("clip_id", "annotator", *CRITERIA)):
-                    raise DataError(f"{where}: a column is missing or empty", mend=mend)
-                votes = [_VOTES.get(row[criterion].strip().lower()) for criterion in CRITERIA]
-                if None in votes:
-                    raise DataError(f"{where}: a criterion is neither yes nor no", mend=mend)
-                if row["annotator"] in reviews[row["clip_id"]]:
-                    raise DataError(f"{where}: {row['annotator']} reviewed {row['clip_id']} twice", mend="keep one row")
-                reviews[row["clip_id"]][row["annotator"]] = all(votes)
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist", mend="correct verify.reviews in params.yaml") from None
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream)
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            if any(not row.get(column) for column in ("clip_id", "annotator", *CRITERIA)):
+                raise DataError(f"{where}: a column is missing or empty", mend=mend)
+            votes = [_VOTES.get(row[criterion].strip().lower()) for criterion in CRITERIA]
+            if None in votes:
+                raise DataError(f"{where}: a criterion is neither yes nor no", mend=mend)
+            if row["annotator"] in reviews[row["clip_id"]]:
+                raise DataError(f"{where}: {row['annotator']} reviewed {row['clip_id']} twice", mend="keep one row")
+            reviews[row["clip_id"]][row["annotator"]] = all(votes)
     return dict(reviews)
+
+
+def with_votes(reviews: Reviews, votes: dict[str, bool]) -> Reviews:
+    """The reviews with VGGSounder's votes as those of one more annotator."""
+    voices = {clip_id: {vggsounder.NAME: vote} for clip_id, vote in votes.items()}
+    return {clip_id: reviews.get(clip_id, {}) | voices.get(clip_id, {}) for clip_id in reviews.keys() | voices.keys()}
+
+
+def evidence_of(votes: dict[str, bool]) -> str:
+    """Who voted, as `aligned.parquet` names them: "app", "vggsounder", "app, vggsounder" or ""."""
+    sources = {vggsounder.NAME if annotator == vggsounder.NAME else "app" for annotator in votes}
+    return ", ".join(sorted(sources))
 
 
 def consensus(votes: dict[str, bool], annotators: int) -> str:
@@ -65,10 +115,13 @@ def verify(
     """The aligned set (schema ALIGNED) and the counts by split: `in`, each reason to drop a clip, `ok`."""
     passed = verdicts.filter(pl.col("status") == "ok").select("split", "clip_id", "judge")
     clips = normalised.filter(pl.col("status") == "ok").join(passed, on=["split", "clip_id"], how="inner")
-    decisions = [consensus(reviews.get(clip_id, {}), annotators) for clip_id in clips["clip_id"]]
+    votes = [reviews.get(clip_id, {}) for clip_id in clips["clip_id"]]
+    decisions = [consensus(cast, annotators) for cast in votes]
+    spoke = [evidence_of(cast) if decision == "ok" else "" for cast, decision in zip(votes, decisions, strict=True)]
     clips = clips.with_columns(
         pl.Series("decision", decisions, dtype=pl.String()),
         pl.Series("human_verified", [decision == "ok" for decision in decisions], dtype=pl.Boolean()),
+        pl.Series("evidence", spoke, dtype=pl.String()),
     )
     counts: dict[str, dict[str, int]] = {}
     for (split,), rows in sorted(clips.group_by("split")):
@@ -83,14 +136,22 @@ def verify(
 def main(params: Params) -> None:
     """Run the stage."""
     rule = params.verify
-    if rule.required and rule.reviews is None:
-        raise ConfigError("verify.required is true, but verify.reviews names no file", mend="name the CSV of reviews")
+    by_app = "app" in rule.evidence
+    if rule.required and by_app and rule.reviews is None:
+        raise ConfigError(
+            "verify.required is true, but verify.reviews names no file",
+            mend="name the table that `mma-bench review export` wrote, or set verify.evidence to [vggsounder]",
+        )
+    reviews = read_reviews(Path(rule.reviews)) if by_app and rule.reviews is not None else {}
+    normalised = read_table(layout.NORMALISED, NORMALISED)
+    if vggsounder.NAME in rule.evidence:
+        reviews = with_votes(reviews, vggsounder.votes(normalised, vggsounder.read()))
     aligned, counts = verify(
-        read_table(layout.NORMALISED, NORMALISED),
+        normalised,
         read_table(layout.VERDICTS, VERDICTS),
-        read_reviews(Path(rule.reviews)) if rule.reviews else {},
+        reviews,
         required=rule.required,
-        annotators=rule.annotators,
+        annotators=rule.annotators if by_app else 1,
     )
     if aligned.is_empty():
         raise DataError("no clip passed", mend="see metrics/judge.json and metrics/verify.json for the reasons")

@@ -104,12 +104,34 @@ VERDICTS: Final[Schema] = {
     **OUTCOME,  # status "rejected" with the first failed check as reason, or ok
     **{f"{check}_score": _F64 for check in CHECKS},  # 0 to 1
     **{f"{check}_pass": _BOOL for check in CHECKS},
+    **{f"{check}_answer": _STR for check in CHECKS},  # the judge's own words; null of a judge that has none
     "judge": _STR,
     "judge_revision": _STR,  # hash of weights, thresholds and code version
     "prompt_sha256": _STR,
 }
 
-ALIGNED: Final[Schema] = {**IDENTITY, **FILE, **FACTS, "judge": _STR, "human_verified": _BOOL}
+# What people said of clips that the judge passed, as `mma-bench review export` writes it; one row per clip and person.
+REVIEWS: Final[Schema] = {
+    "clip_id": _STR,
+    "annotator": _STR,  # anonymous
+    "object_visible": _BOOL,
+    "audio_pure": _BOOL,
+    "action_dynamic": _BOOL,
+    "passed": _BOOL,
+    "note": _STR,
+    "reviewed_at": _STR,  # UTC, ISO 8601
+    "guideline_version": _STR,
+    "is_control": _BOOL,  # planted to measure attention; no vote
+}
+
+ALIGNED: Final[Schema] = {
+    **IDENTITY,
+    **FILE,
+    **FACTS,
+    "judge": _STR,
+    "human_verified": _BOOL,
+    "evidence": _STR,  # who spoke for it: "app", "vggsounder" or "app, vggsounder"; "" unless human_verified
+}
 
 PAIRS: Final[Schema] = {
     "split": _STR,

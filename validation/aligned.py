@@ -45,7 +45,8 @@ def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.Da
     """The table without its labels, and what it shares with the other side of the split.
 
     `altered`: what a row says otherwise than `normalised`; `wrong_judge`: the same for the verdict; `<key>_twin`: a
-    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`.
+    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`; `unsupported`:
+    what is wrong if a clip is verified without evidence, or has evidence and is not verified.
     """
     columns = [column for column in (*IDENTITY, *FILE, *FACTS) if column != "clip_id"]
     return aligned.drop("label_ids").with_columns(
@@ -57,6 +58,9 @@ def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.Da
         ),
         *(shared_with(aligned, key).alias(f"{key}_twin") for key in _SHARED),
         *nearest_pictures(aligned),
+        pl.when((pl.col("evidence") != "") != pl.col("human_verified"))
+        .then(pl.format("{} evidence, human_verified = {}", pl.col("evidence"), pl.col("human_verified")))
+        .alias("unsupported"),
     )
 
 
@@ -134,6 +138,18 @@ def promises(params: Params) -> list[Promise]:
             "appendix B.2",
             one_of("human_verified", _verified(params)),
         ),
+        _rule(
+            "evidence_is_on_record",
+            "A clip that people verified says by whose word, and no other clip names anybody.",
+            "appendix B.2",
+            absent("unsupported"),
+        ),
+        _rule(
+            "evidence_is_what_was_asked_for",
+            "Only the evidence that verify.evidence names was taken.",
+            "appendix B.2",
+            one_of("evidence", _voices(params)),
+        ),
         Promise(
             "picture_moves",
             f"No still pictures: frames 0.2 s apart differ by at least {params.validate_.min_motion:g} of 255.",
@@ -175,4 +191,10 @@ def promises(params: Params) -> list[Promise]:
 def _verified(params: Params) -> list[bool]:
     if params.verify.required:
         return [True]
-    return [False] if params.verify.reviews is None else [True, False]
+    by_people = "vggsounder" in params.verify.evidence or params.verify.reviews is not None
+    return [True, False] if by_people else [False]
+
+
+def _voices(params: Params) -> list[str]:
+    named = sorted(set(params.verify.evidence))
+    return ["", *named, *([", ".join(named)] if len(named) > 1 else [])]

@@ -4,10 +4,12 @@ Also looks at `acquired.parquet`, which has no gate of its own because this stag
 """
 
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 
 from mma_bench import layout
+from mma_bench.builders.frozen import read_manifest
 from mma_bench.config import Params
 from mma_bench.executor import SETTLED
 from mma_bench.schema import ACQUIRED, CANDIDATES, IDENTITY, NORMALISED, Split
@@ -57,12 +59,17 @@ def acquired_facts(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Par
 
 
 def clips_due(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """Split → `reported`, its candidates or as many as acquire.limit allows, and `counted`, its rows in `acquired`."""
+    """Split → `reported`, its candidates, or as many as acquire.limit allows or acquire.manifest lists, and `counted`,
+    its rows in `acquired`.
+    """
     limit = params.acquire.limit
+    manifest = read_manifest(Path(params.acquire.manifest)) if params.acquire.manifest is not None else None
     due: dict[str, int] = {}
     counted: dict[str, int] = {}
     for split, subsets in params.acquire.splits.items():
         clips = candidates.filter(pl.col("subset").is_in(subsets))["clip_id"].n_unique()
+        if manifest is not None:
+            clips = manifest.filter(pl.col("split") == split).height
         due[split] = clips if limit is None else min(clips, limit)
         counted[split] = acquired.filter(pl.col("split") == split).height
     return counts_beside(due, counted)

@@ -5,7 +5,8 @@ from functools import partial
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.config import Params
+from mma_bench.builders.judges.yes_no import SAYS_YES
+from mma_bench.config import JudgeParams, OmniJudgeParams, Params
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
 from mma_bench.validation.accounts import count_rows, differs_in, first_null, roll_call
 from mma_bench.validation.expect import SHA256, Column, absent, between, equal, holds, matches, one_of, unique
@@ -20,28 +21,35 @@ _PASSES = [f"{check}_pass" for check in CHECKS]
 _SCORES = [f"{check}_score" for check in CHECKS]
 
 
-def frames(inputs: Inputs, params: Params) -> Frames:  # noqa: ARG001 (a suite takes both)
+def frames(inputs: Inputs, params: Params) -> Frames:
     """Read the tables and compute the facts."""
     normalised = inputs.table(layout.NORMALISED, NORMALISED)
     verdicts = inputs.table(layout.VERDICTS, VERDICTS)
     metric = inputs.json(layout.metrics("judge"))
     return {
-        "rows": verdict_facts(verdicts, normalised),
+        "rows": verdict_facts(verdicts, normalised, params.judge),
         "roll_call": roll_call(normalised.filter(pl.col("status") == "ok")["clip_id"], verdicts["clip_id"]),
         "counts": count_rows(metric, verdicts),
         "judges": judge_facts(verdicts),
     }
 
 
-def verdict_facts(verdicts: pl.DataFrame, normalised: pl.DataFrame) -> pl.DataFrame:
+def verdict_facts(
+    verdicts: pl.DataFrame, normalised: pl.DataFrame, judge: JudgeParams | OmniJudgeParams
+) -> pl.DataFrame:
     """The table with `failed_check`, the first check in the paper's order that failed, null if none did.
 
-    `unanswered`: the first check without a score or an answer; `altered`: what the row says otherwise than
-    `normalised`.
+    `unanswered`: the first check without a score or an answer; `misjudged`: the first check whose answer is not what
+    the judge's rule makes of its score or of its words; `altered`: what the row says otherwise than `normalised`.
     """
+    misjudged = [
+        pl.when(pl.col(f"{check}_pass") != decision(check, judge).fill_null(value=False)).then(pl.lit(check))
+        for check in CHECKS
+    ]
     failed = [pl.when(~pl.col(f"{check}_pass")).then(pl.lit(check)) for check in CHECKS]
     return verdicts.with_columns(
         pl.coalesce(*failed, pl.lit(None, pl.String())).alias("failed_check"),
+        pl.coalesce(*misjudged, pl.lit(None, pl.String())).alias("misjudged"),
         first_null([*_PASSES, *_SCORES]).alias("unanswered"),
         differs_in(
             verdicts,
@@ -50,6 +58,14 @@ def verdict_facts(verdicts: pl.DataFrame, normalised: pl.DataFrame) -> pl.DataFr
             ["split", "class_name"],
         ).alias("altered"),
     )
+
+
+def decision(check: str, judge: JudgeParams | OmniJudgeParams) -> pl.Expr:
+    """Whether a check passes, by the rule in params.yaml: the words that were said, or the score and its threshold."""
+    if isinstance(judge, OmniJudgeParams) and judge.decide_by == "answer":
+        return pl.col(f"{check}_answer").str.contains(SAYS_YES)
+    threshold = judge.visual_threshold if check.startswith("visual") else judge.audio_threshold
+    return pl.col(f"{check}_score") >= threshold
 
 
 def judge_facts(verdicts: pl.DataFrame) -> pl.DataFrame:
@@ -110,6 +126,12 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes th
             "A judged clip has a score and an answer for each of the four checks.",
             "appendix B.1",
             absent("unanswered", _JUDGED),
+        ),
+        _rule(
+            "answer_follows_the_rule",
+            "Each yes and no is what the judge's rule in params.yaml makes of its score, or of its words.",
+            "appendix B.1",
+            absent("misjudged", _JUDGED),
         ),
         _rule(
             "passed_clip_passes_all_four_checks",

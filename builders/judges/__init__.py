@@ -3,8 +3,8 @@
 The stage decodes a clip once and hands a judge a `View` of it. A view carries arrays and no path, so a closed sense
 cannot be reached in any way: that is what makes the unimodal checks unimodal.
 
-`specialist` is the one implementation; a multimodal language model fits beside it (Qwen2.5-Omni through transformers,
-or an OpenAI-compatible server): it needs `View`, `mma_bench.prompts.judge_question`, and a score of its own.
+`specialist` are two small networks, `omni` is the paper's judge through transformers, `omni_server` the same behind an
+OpenAI-compatible server.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mma_bench.config import JudgeParams
+from mma_bench.config import JudgeParams, OmniJudgeParams
 
 Modality: TypeAlias = Literal["visual", "audio"]
 
@@ -47,11 +47,13 @@ class Answer:
 
     Attributes:
         yes: Whether the class is clearly visible, or audible.
-        score: 0 (surely not) to 1 (surely); what `yes` was decided by.
+        score: 0 (surely not) to 1 (surely).
+        words: What the judge said; None if it does not speak.
     """
 
     yes: bool
     score: float
+    words: str | None = None
 
 
 class Judge(Protocol):
@@ -79,12 +81,21 @@ class Judge(Protocol):
         """
 
 
-def open_judge(params: JudgeParams) -> Judge:
+def open_judge(params: JudgeParams | OmniJudgeParams) -> Judge:
     """The judge that params.yaml names, its weights checked or fetched; networks load when it is first asked.
 
     Raises:
-        FetchError: Its weights cannot be had.
+        ConfigError: A setting of its model cannot be used, or a key is missing.
+        MmaBenchError: Its weights or its client cannot be had.
     """
-    from mma_bench.builders.judges.specialist import Specialist
+    if isinstance(params, JudgeParams):
+        from mma_bench.builders.judges.specialist import Specialist
 
-    return Specialist.fetched(params)
+        return Specialist.fetched(params)
+    if params.name == "omni":
+        from mma_bench.builders.judges.omni import OmniJudge
+
+        return OmniJudge.located(params)
+    from mma_bench.builders.judges.omni_server import OmniServerJudge
+
+    return OmniServerJudge.configured(params)

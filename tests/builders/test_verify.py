@@ -1,16 +1,21 @@
 """The consensus rule of appendix B.2, and reviews that cannot be read."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mma_bench.builders.verify import consensus, read_reviews, verify
-from mma_bench.errors import DataError
-from mma_bench.schema import ALIGNED, NORMALISED, VERDICTS
-from mma_bench.tables import from_rows
+from mma_bench import layout
+from mma_bench.builders import verify as stage
+from mma_bench.builders.evidence import vggsounder
+from mma_bench.builders.verify import consensus, read_reviews, verify, with_votes
+from mma_bench.config import Params, load_params
+from mma_bench.errors import ConfigError, DataError
+from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
+from mma_bench.tables import from_rows, read_table, write_table
 
 HEADER = "clip_id,annotator,object_visible,audio_pure,action_dynamic\n"
 
@@ -31,18 +36,18 @@ def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
     return from_rows(clips, NORMALISED), from_rows(verdicts, VERDICTS)
 
 
-REVIEWS = {"both": {"a": True, "b": True}, "split": {"a": True, "b": False}, "one": {"a": True}}
+BY_TWO = {"both": {"a": True, "b": True}, "split": {"a": True, "b": False}, "one": {"a": True}}
 
 
 def test_required_reviews_decide(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
-    aligned, counts = verify(*tables, REVIEWS, required=True, annotators=2)
+    aligned, counts = verify(*tables, BY_TWO, required=True, annotators=2)
     assert aligned["clip_id"].to_list() == ["both"]
     assert aligned["human_verified"].to_list() == [True]
     assert counts == {"test": {"in": 4, "split_vote": 1, "too_few_reviews": 2, "ok": 1}}
 
 
 def test_without_the_rule_the_judge_decides_and_rows_say_so(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
-    aligned, counts = verify(*tables, REVIEWS, required=False, annotators=2)
+    aligned, counts = verify(*tables, BY_TWO, required=False, annotators=2)
     assert dict(aligned.select("clip_id", "human_verified").iter_rows()) == {
         "both": True,
         "split": False,
@@ -73,3 +78,105 @@ def test_bad_reviews_name_file_and_line(tmp_path: Path, row: str, message: str) 
     with pytest.raises(DataError, match=message) as raised:
         read_reviews(path)
     assert str(path) in str(raised.value)
+
+
+def review(clip: str, annotator: str, *, passed: bool = True, **other: Any) -> dict[str, Any]:
+    """A row of an export."""
+    row = {"clip_id": clip, "annotator": annotator, "passed": passed, "note": "", "is_control": False}
+    given = {"reviewed_at": "2026-11-22T10:00:00Z", "guideline_version": "1"}
+    return {**row, **given, **dict.fromkeys(stage.CRITERIA, passed), **other}
+
+
+def exported(path: Path, *rows: dict[str, Any]) -> Path:
+    from_rows(list(rows), REVIEWS).write_parquet(path)
+    return path
+
+
+def test_an_export_is_read_without_its_control_clips(tmp_path: Path) -> None:
+    path = exported(
+        tmp_path / "reviews.parquet",
+        review("x", "p1"),
+        review("x", "p2", passed=False, object_visible=True, audio_pure=True, action_dynamic=True),
+        review("y", "p1", passed=False, is_control=True),
+    )
+    assert read_reviews(path) == {"x": {"p1": True, "p2": False}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([review("x", "p1", audio_pure=False)], "p1 on x: passed in spite of a failed criterion"),
+        ([review("x", "p1"), review("x", "p1")], "p1 on x: reviewed twice"),
+        ([review("x", "p1", action_dynamic=None)], "p1 on x: a value is missing"),
+        ([review("x", "vggsounder")], "an annotator of x is called vggsounder"),
+    ],
+)
+def test_bad_exports_name_file_clip_and_annotator(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
+    path = exported(tmp_path / "reviews.parquet", *rows)
+    with pytest.raises(DataError, match=message) as raised:
+        read_reviews(path)
+    assert str(path) in str(raised.value)
+
+
+def test_what_is_no_export_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.parquet"
+    with pytest.raises(ConfigError, match="does not exist"):
+        read_reviews(path)
+    path.write_bytes(b"no table")
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        read_reviews(path)
+    from_rows([review("x", "p1")], REVIEWS).drop("is_control").write_parquet(path)
+    with pytest.raises(DataError, match="column 'is_control' is missing"):
+        read_reviews(path)
+
+
+def test_vggsounder_is_one_more_reviewer(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    reviews = with_votes({"both": {"a": True, "b": True}, "one": {"a": True}, "split": {"a": True}}, VOTES)
+    aligned, counts = verify(*tables, reviews, required=True, annotators=2)
+    assert dict(aligned.select("clip_id", "evidence").iter_rows()) == {"both": "app", "one": "app, vggsounder"}
+    assert counts["test"] == {"in": 4, "split_vote": 1, "too_few_reviews": 1, "ok": 2}
+
+
+VOTES = {"one": True, "split": False, "rejected": True, "unknown": True}
+
+
+@pytest.fixture
+def project(tmp_path: Path, tables: tuple[pl.DataFrame, pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> Params:
+    """A project up to the stage, with VGGSounder's votes as above; `reviews.parquet` passes `both`."""
+    params = load_params(Path("params.yaml"))
+    monkeypatch.chdir(tmp_path)
+    for table, path, schema in zip(tables, (layout.NORMALISED, layout.VERDICTS), (NORMALISED, VERDICTS), strict=True):
+        write_table(table, path, schema, ["clip_id"])
+    exported(tmp_path / "reviews.parquet", review("both", "p1"), review("both", "p2"), review("one", "p1"))
+    monkeypatch.setattr(vggsounder, "read", lambda: None)
+    monkeypatch.setattr(vggsounder, "votes", lambda clips, labels: VOTES)
+    return params
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kept"),
+    [
+        (["app"], {"both": "app"}),
+        (["vggsounder"], {"one": "vggsounder"}),
+        (["app", "vggsounder"], {"both": "app", "one": "app, vggsounder"}),
+    ],
+)
+def test_each_kind_of_evidence_is_taken_and_recorded(
+    project: Params, evidence: list[str], kept: dict[str, str]
+) -> None:
+    rule = project.verify.model_copy(update={"required": True, "evidence": evidence, "reviews": "reviews.parquet"})
+    stage.main(project.model_copy(update={"verify": rule}))
+    aligned = read_table(layout.ALIGNED, ALIGNED)
+    assert dict(aligned.select("clip_id", "evidence").iter_rows()) == kept
+    assert aligned["human_verified"].all()
+    # The judge alone decides, and people's word is recorded.
+    stage.main(project.model_copy(update={"verify": rule.model_copy(update={"required": False})}))
+    aligned = read_table(layout.ALIGNED, ALIGNED)
+    assert dict(aligned.filter("human_verified").select("clip_id", "evidence").iter_rows()) == kept
+    assert (aligned.height, set(aligned.filter(~pl.col("human_verified"))["evidence"])) == (4, {""})
+
+
+def test_reviews_that_are_required_and_not_named_stop_the_stage(project: Params) -> None:
+    rule = project.verify.model_copy(update={"required": True, "reviews": None})
+    with pytest.raises(ConfigError, match=r"verify\.reviews names no file"):
+        stage.main(project.model_copy(update={"verify": rule}))

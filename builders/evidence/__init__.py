@@ -1,0 +1,1 @@
+"""What people have said about clips before this project asked anybody."""

@@ -1,0 +1,157 @@
+"""Qwen2.5-Omni as a judge, through transformers: the paper's automated check (appendix B.1, Figure 3).
+
+What the judge gets is what is open in the view, and nothing else: without sound there is no audio token in the prompt,
+and without sight the frames are black. Media are encoded once per view, so the two cross-modal questions share them,
+and what is asked goes through the model one view at a time, never padded into a batch in which one clip's audio flag
+would hold for another.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from mma_bench.builders.judges import Answer, Modality, View
+from mma_bench.builders.judges.yes_no import (
+    MAX_NEW_TOKENS,
+    NO,
+    YES,
+    answer,
+    engine_settings,
+    pictures,
+    probability_of_yes,
+    rules_of,
+    see_that_open,
+)
+from mma_bench.config import OmniJudgeParams
+from mma_bench.errors import InvalidInput, Retryable
+from mma_bench.files import fingerprint
+from mma_bench.prompts import judge_question
+
+if TYPE_CHECKING:
+    from mma_bench.evaluation.models.omni import OmniSettings
+    from mma_bench.evaluation.models.omni_inputs import InputMaker
+    from mma_bench.evaluation.models.omni_load import Located
+    from mma_bench.evaluation.models.omni_prefix import Prefix, Reader
+
+_LESS: Final = "lower judge.frames, or set max_pixels in judge.settings"
+
+
+@dataclass
+class OmniJudge:
+    """Answers checks with an omni thinker.
+
+    Args:
+        params: The judge's part of params.yaml.
+        model: Its name.
+        settings: Of the model.
+        checkpoint: Its files, which are loaded when the judge is first asked.
+    """
+
+    params: OmniJudgeParams
+    model: str
+    settings: "OmniSettings"
+    checkpoint: "Located"
+
+    @classmethod
+    def located(cls, params: OmniJudgeParams) -> Self:
+        """With the checkpoint on disk, fetched from the hub if it is not there.
+
+        Raises:
+            MmaBenchError: The checkpoint cannot be had, or a setting cannot be used.
+        """
+        from mma_bench.errors import ConfigError
+        from mma_bench.evaluation.models.omni import OmniSettings
+        from mma_bench.evaluation.models.omni_load import locate
+
+        model, settings = engine_settings(params, "transformers", OmniSettings)
+        if settings.adapter is not None:
+            raise ConfigError("judge.settings: a judge takes no adapter", mend="remove adapter from the settings")
+        return cls(params, model, settings, locate(settings.checkpoint, settings.revision, "config.json"))
+
+    @property
+    def name(self) -> str:
+        return f"omni ({self.model})"
+
+    @cached_property
+    def revision(self) -> str:
+        seen = self.settings.model_dump(exclude={"checkpoint", "revision", "device_map", "fps", "max_frames"})
+        return fingerprint(self.checkpoint.revision, seen, rules_of(self.params))[:16]
+
+    def knows(self, modality: Modality, class_name: str) -> bool:  # noqa: ARG002 (every judge takes them)
+        """A language model can be asked about any class."""
+        return True
+
+    def ask(self, view: View, modality: Modality, class_name: str) -> Answer:
+        see_that_open(view, modality)
+        asked = self._asked(judge_question(modality, class_name))
+        head = self._model.head(view)
+        words, yes, no = self._model.answer(head, asked)
+        return answer(self.params, modality, words, probability_of_yes(yes, no))
+
+    def _asked(self, question: str) -> Any:
+        from mma_bench.evaluation.contracts import Prompt
+
+        return Prompt("check", question, options=(*YES, *NO), max_new_tokens=MAX_NEW_TOKENS)
+
+    @cached_property
+    def _model(self) -> "_Model":
+        from mma_bench.evaluation.models.omni import pixel_bounds
+        from mma_bench.evaluation.models.omni_inputs import InputMaker
+        from mma_bench.evaluation.models.omni_load import load_thinker
+        from mma_bench.evaluation.models.omni_prefix import Reader
+
+        settings = self.settings
+        thinker, processor = load_thinker(
+            self.checkpoint, dtype=settings.dtype, device_map=settings.device_map, attention=settings.attention
+        )
+        size = pixel_bounds(settings.min_pixels, settings.max_pixels, processor.videos_kwargs["size"])
+        inputs = InputMaker(processor, system=settings.system, size=size)
+        return _Model(self.params.frames, inputs, Reader(thinker, end=[processor.tokenizer.eos_token_id]))
+
+
+class _Model:
+    """The loaded thinker, and the view that it read last."""
+
+    def __init__(self, frames: int, inputs: "InputMaker", reader: "Reader") -> None:
+        self._frames, self._inputs, self._reader = frames, inputs, reader
+        self._latest: tuple[View, Prefix] | None = None
+
+    def head(self, view: View) -> "Prefix":
+        """The view's media, encoded and read; not again for the very same view."""
+        from mma_bench.evaluation.models.omni_media import Media
+        from mma_bench.evaluation.models.omni_memory import or_none
+
+        if self._latest is not None and self._latest[0] is view:
+            return self._latest[1]
+        self._latest = None  # frees the other view's cache first
+        frames = pictures(view, self._frames)
+        clip = self._inputs.clip(Media(frames, len(frames) / view.duration_s, view.audio))
+        if clip.video_tokens == 0 or (clip.audio_tokens > 0) != (view.audio is not None):
+            raise InvalidInput(
+                "wrong_modalities",
+                f"the model would get {clip.audio_tokens} audio tokens and {clip.video_tokens} video tokens",
+            )
+        head = or_none(lambda: self._reader.read_clip(clip))
+        if head is None:
+            raise Retryable("out_of_memory", f"{clip.video_tokens} video tokens do not fit; {_LESS}")
+        self._latest = view, head
+        return head
+
+    def answer(self, head: "Prefix", asked: Any) -> tuple[str, list[float], list[float]]:
+        """The greedy answer, and the log-probabilities that an answer begins with each spelling of yes and of no."""
+        from mma_bench.evaluation.models.omni_memory import or_none
+
+        prompt = self._inputs.prompt(asked)
+
+        def work() -> tuple[str, list[float]]:
+            read = self._reader.read(head, prompt.ids[:-1])
+            written = self._reader.generate(read, prompt.ids[-1], max_new_tokens=asked.max_new_tokens)
+            # Without the end token: "Yes, it is." is a yes as well.
+            spelled = [option[:-1] for option in prompt.options]
+            return self._inputs.text(written.ids), self._reader.score(read, prompt.ids[-1], spelled)
+
+        done = or_none(work)
+        if done is None:
+            raise Retryable("out_of_memory", f"{len(head.ids)} tokens of media and a question do not fit; {_LESS}")
+        words, logprobs = done
+        return words, logprobs[: len(YES)], logprobs[len(YES) :]

@@ -1,0 +1,95 @@
+"""What the omni judges share: a view as what a model gets, "Yes" and "No" in words and in probability, the decision.
+
+A model that is asked in words gives two kinds of evidence. Its greedy answer is the paper's rule (appendix B.1): the
+check passes only if the answer begins with "Yes". The probability of "Yes" is P(Yes) / (P(Yes) + P(No)) at the
+beginning of the answer, over the spellings below; it can be held against a threshold that was chosen on labelled clips.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mma_bench.builders.judges import Answer, Modality, View
+from mma_bench.config import Namespace, OmniJudgeParams
+from mma_bench.errors import ConfigError
+
+Settings = TypeVar("Settings", bound=Namespace)
+
+RULES: Final = 1  # of this module: a new one asks every clip again
+YES: Final = ("Yes", "yes", "YES")
+NO: Final = ("No", "no", "NO")
+SAYS_YES: Final = r"(?i)^\W*yes\b"  # for `re` and for polars
+MAX_NEW_TOKENS: Final = 16  # of an answer only the beginning counts
+
+# Square and of one size for all clips: not even the shape of the picture reaches a judge that must not see.
+_BLACK_SIDE: Final = 336
+_DIGITS: Final = 6
+
+
+def pictures(view: View, count: int) -> NDArray[np.uint8]:
+    """The view's frames [T, height, width, 3], or `count` black ones where sight is closed (the paper's check 2)."""
+    if view.frames is not None:
+        return view.frames
+    return np.zeros((count, _BLACK_SIDE, _BLACK_SIDE, 3), np.uint8)
+
+
+def see_that_open(view: View, modality: Modality) -> None:
+    """Raises ValueError if the sense that is asked about is closed."""
+    if (view.frames if modality == "visual" else view.audio) is None:
+        raise ValueError(f"the view has no {modality} content to ask about")
+
+
+def says_yes(words: str) -> bool:
+    """Whether an answer begins with "Yes"; anything else ("No.", "The cat is visible") does not pass."""
+    return re.match(SAYS_YES, words) is not None
+
+
+def probability_of_yes(yes: Iterable[float], no: Iterable[float]) -> float:
+    """P(Yes) / (P(Yes) + P(No)) from natural log-probabilities of their spellings, rounded; 0 if there are none."""
+    yes, no = list(yes), list(no)
+    most = max([*yes, *no], default=-math.inf)
+    if most == -math.inf:
+        return 0.0
+    # Scaled by the likeliest, so that no sum is 0.
+    for_yes, for_no = (sum(math.exp(value - most) for value in values) for values in (yes, no))
+    return round(for_yes / (for_yes + for_no), _DIGITS)
+
+
+def answer(params: OmniJudgeParams, modality: Modality, words: str, score: float) -> Answer:
+    """The check's answer by the rule that params.yaml names, with both kinds of evidence."""
+    threshold = params.visual_threshold if modality == "visual" else params.audio_threshold
+    yes = says_yes(words) if params.decide_by == "answer" else score >= threshold
+    return Answer(yes=yes, score=score, words=words)
+
+
+def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) -> tuple[str, Settings]:
+    """The name and the settings of the model that the judge is, checked.
+
+    Raises:
+        ConfigError: No such model, a model of another engine, or a wrong setting; names it.
+    """
+    from mma_bench.evaluation.models import load_config
+
+    config = load_config(params.model, overrides=params.settings)
+    if config.engine != engine:
+        raise ConfigError(
+            f"judge.model: {params.model} is asked through the engine {config.engine}, but judge.name is {params.name}",
+            mend=f"name a model of the engine {engine} (`mma-bench models`), or another judge",
+        )
+    try:
+        return config.name, kind.model_validate(config.settings)
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']}" for item in error.errors()]
+        raise ConfigError(
+            f"judge.settings for {params.model} cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
+        ) from None
+
+
+def rules_of(params: OmniJudgeParams) -> dict[str, Any]:
+    """What of params.yaml an answer or a decision depends on; the model's own revision comes beside it."""
+    return {"rules": RULES, **params.model_dump(exclude={"processes", "model", "settings"})}
