@@ -74,7 +74,7 @@ def dataset_card(facts: CardFacts) -> str:
     """The card as Markdown with YAML metadata."""
     packaged = facts.variants.filter(pl.col("status") == "ok")
     text = (
-        _environment()
+        templates()
         .get_template("card.md")
         .render(
             facts=facts,
@@ -85,7 +85,7 @@ def dataset_card(facts: CardFacts) -> str:
             prompt_version=PROMPT_VERSION,
             steps=list(dict.fromkeys(step for counts in facts.funnel.values() for step in counts)),
             class_rows=_class_rows(facts.aligned),
-            licences=_licences(facts.aligned),
+            licences=licences(facts.aligned),
             composed=composed(facts.aligned),
             judges=facts.aligned["judge"].unique().sort().to_list(),
             reviewed=int(facts.aligned["human_verified"].sum()),
@@ -103,7 +103,7 @@ def dataset_card(facts: CardFacts) -> str:
 
 def licence_notice(aligned: pl.DataFrame) -> str:
     """`LICENSE.md`, which the card's metadata point to: the terms by source, as in the card."""
-    return _environment().get_template("licences.md").render(licences=_licences(aligned), composed=composed(aligned))
+    return templates().get_template("licences.md").render(licences=licences(aligned), composed=composed(aligned))
 
 
 def composed(aligned: pl.DataFrame) -> int:
@@ -111,7 +111,8 @@ def composed(aligned: pl.DataFrame) -> int:
     return aligned.filter(pl.col("source").str.contains("photo + sound", literal=True)).height
 
 
-def _environment() -> Environment:
+def templates() -> Environment:
+    """The project's Markdown templates, with the filters `count` (a number with its thousands) and `cell`."""
     environment = Environment(  # noqa: S701  (Markdown, not HTML; cells of tables are escaped by `cell`)
         loader=PackageLoader("mma_bench.builders"),
         undefined=StrictUndefined,
@@ -128,6 +129,7 @@ def _metadata(facts: CardFacts, rows: int) -> dict[str, Any]:
     reviewed = facts.aligned["human_verified"].any()
     return {
         "pretty_name": "MMA-Bench",
+        "version": facts.version,
         "license": "other",
         "license_name": "per-clip",
         "license_link": "LICENSE.md",
@@ -191,7 +193,7 @@ def _class_rows(aligned: pl.DataFrame) -> list[tuple[str, dict[str, int]]]:
     return list(counted.items())
 
 
-def _licences(aligned: pl.DataFrame) -> list[tuple[str, str, int]]:
+def licences(aligned: pl.DataFrame) -> list[tuple[str, str, int]]:
     """(source, licence, aligned clips), most frequent first within a source."""
     grouped = aligned.group_by("source", "licence").len()
     return grouped.sort(["source", "len", "licence"], descending=[False, True, False]).rows()

@@ -10,6 +10,7 @@ import click
 
 from mma_bench import __version__
 from mma_bench.builders.judge_cli import COMMANDS as JUDGES
+from mma_bench.builders.publish.cli import COMMANDS as PUBLISHING
 from mma_bench.errors import MmaBenchError
 from mma_bench.evaluation.attention.cli import COMMANDS as ATTENTION
 from mma_bench.evaluation.cli import COMMANDS as EVALUATION
@@ -108,7 +109,7 @@ def doctor() -> None:
     check()
 
 
-for command in (*JUDGES, *EVALUATION, *ATTENTION, *SFT, *TRAINING):
+for command in (*JUDGES, *EVALUATION, *ATTENTION, *SFT, *TRAINING, *PUBLISHING):
     main.add_command(command)
 
 

@@ -1,0 +1,148 @@
+"""The commands of `mma-bench publish`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mma_bench.builders.publish.hub import Hub
+    from mma_bench.builders.publish.manifest import Release
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_repo = click.option("--repo", required=True, metavar="ORG/NAME", help="The repository on the Hub.")
+_private = click.option("--private", is_flag=True, help="Create the repository, if it is new, as a private one.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Print exactly what would change; send nothing.")
+
+
+@click.group()
+def publish() -> None:
+    """Publish versions of the dataset and adapters on the Hub; compare and rebuild what was published.
+
+    The token is taken from HF_TOKEN or from `hf auth login`.
+    """
+
+
+@publish.command()
+@_repo
+@click.option("--version", required=True, help="Such as 1.2.0: the dataset's own, and the tag.")
+@click.option("--folder", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="The dataset.")
+@click.option("--index-only", is_flag=True, help="Without media: ids, times, labels, pairs and hashes.")
+@_private
+@_dry_run
+def dataset(repo: str, version: str, folder: Path, index_only: bool, private: bool, dry_run: bool) -> None:
+    """Publish a version of the dataset: one commit, its tag, and a fresh download to prove it.
+
+    Refuses unless every gate passed on exactly these bytes, and unless the version says how much has changed since
+    the last one. Stopped at any time, the same command goes on.
+    """
+    from mma_bench.builders.publish import dataset as publication
+    from mma_bench.builders.publish.removal import removed_ids
+
+    hub = _hub(needs_token=not dry_run)
+    publication.publish(
+        hub, folder, repo, version, removed_ids(), index_only=index_only, private=private, dry_run=dry_run
+    )
+
+
+@publish.command()
+@click.argument("old")
+@click.argument("new")
+def diff(old: str, new: str) -> None:
+    """Say what lies between two releases, and how large a change it is.
+
+    OLD and NEW are folders, or ORG/NAME@VERSION.
+    """
+    from mma_bench.builders.publish.difference import difference
+
+    found = difference(_release(old), _release(new))
+    for line in found.lines():
+        click.echo(line)
+    click.echo(f"a {found.level} change" if found.level else "no row differs; at most a patch")
+
+
+@publish.command()
+@click.argument("source")
+@click.option("--revision", help="The version, if SOURCE is on the Hub.")
+@click.option(
+    "--clips", type=_FOLDER, default=Path("data/normalised"), show_default=True, help="Base clips, named by their id."
+)
+@click.option("--out", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="Where the dataset is written.")
+@click.option("--report", type=_FILE, default=Path("reports/rebuild.json"), show_default=True)
+def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: Path) -> None:
+    """Make a dataset with media from an edition without and clips at hand; prove what matches.
+
+    SOURCE is a folder, or ORG/NAME.
+    """
+    import tempfile
+
+    from mma_bench.builders.publish.rebuild import rebuild as make
+    from mma_bench.errors import ConfigError
+
+    if Path(source).is_dir():
+        if revision is not None:
+            raise ConfigError(f"{source} is a folder; a revision goes with a name on the Hub", mend="leave it out")
+        make(Path(source), clips, out, report)
+        return
+    if revision is None:
+        raise ConfigError(f"which version of {source}?", mend="name it: --revision 1.2.0")
+    from mma_bench.builders.publish.hub import repo_name
+
+    hub = _hub(needs_token=False)
+    with tempfile.TemporaryDirectory() as folder:
+        fetch = hub.api.snapshot_download
+        what = f"fetch {source}@{revision}"
+        options = {"repo_type": "dataset", "revision": revision, "local_dir": folder}
+        # Without its shards' media an edition is small: all of it is fetched.
+        hub.ask(what, fetch, repo_name(source), ignore_patterns=[".gitattributes"], **options)
+        make(Path(folder), clips, out, report)
+
+
+@publish.command()
+@_repo
+@click.argument("run", type=_FOLDER)
+@click.option("--card", type=_FILE, help="The model card.  [default: README.md in RUN]")
+@click.option("--results", type=_FOLDER, required=True, help="What `mma-bench evaluate` wrote with this adapter.")
+@click.option("--base-name", metavar="ORG/NAME", help="The base's name on the Hub, if it was a folder in training.")
+@_private
+@_dry_run
+def adapter(
+    repo: str, run: Path, card: Path | None, results: Path, base_name: str | None, private: bool, dry_run: bool
+) -> None:
+    """Publish the adapter of a finished run with card, processor files and scores; checked before and after."""
+    from mma_bench.builders.publish.adapter import publish_adapter
+
+    hub = _hub(needs_token=not dry_run)
+    publish_adapter(
+        hub,
+        run,
+        repo,
+        card=card or run / "README.md",
+        results=results,
+        base_name=base_name,
+        private=private,
+        dry_run=dry_run,
+    )
+
+
+def _hub(*, needs_token: bool) -> "Hub":
+    from huggingface_hub import get_token
+
+    from mma_bench.builders.publish.hub import Hub, token_or_refuse
+
+    return Hub(token_or_refuse() if needs_token else get_token())
+
+
+def _release(name: str) -> "Release":
+    from mma_bench.builders.publish.dataset import fetch_release
+    from mma_bench.builders.publish.manifest import read_release
+    from mma_bench.builders.publish.repository import Repository
+
+    if Path(name).is_dir() or "@" not in name:
+        return read_release(Path(name))
+    repo, _, version = name.partition("@")
+    return fetch_release(Repository(_hub(needs_token=False), repo, "dataset"), version)
+
+
+COMMANDS = (publish,)

@@ -1,0 +1,176 @@
+"""What a version holds: the gated files as they are, and the papers that depend on repository, version and day.
+
+In: the dataset's folder, and the version before. Out: a folder `data/publications/ORG--NAME/VERSION/` with the files
+that are made for the publication, and the list of all files with their hashes. An interrupted publication finds its
+papers again, so that it goes on with the same bytes on another day.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+
+from mma_bench import layout
+from mma_bench.builders.card import templates
+from mma_bench.builders.package import CHECKSUMS
+from mma_bench.builders.publish.changelog import CHANGELOG, entry, extended
+from mma_bench.builders.publish.citation import citation
+from mma_bench.builders.publish.croissant import CROISSANT, croissant
+from mma_bench.builders.publish.datasheet import datasheet
+from mma_bench.builders.publish.difference import Difference
+from mma_bench.builders.publish.facts import BuildFacts
+from mma_bench.builders.publish.manifest import CARD, MANIFEST, SCHEMA, Release, read_head
+from mma_bench.errors import ConfigError, DataError
+from mma_bench.files import file_sha256, write_json, write_text
+from mma_bench.progress import Progress
+from mma_bench.schema import Split
+from mma_bench.tables import write_table
+
+PUBLICATIONS: Final = layout.DATA / "publications"
+# Made for each publication; everything else of a version is a file of the build, byte for byte.
+PAPERS: Final = (CARD, CHECKSUMS, MANIFEST, CROISSANT, CHANGELOG, "DATASHEET.md", "CITATION.cff")
+_RECORD: Final = "publication.json"
+_LOAD: Final = re.compile(r"^## Load it\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All files of a version.
+
+    Attributes:
+        files: Path inside the repository → where it lies here.
+        sha256: Path inside the repository → hash of the file's bytes.
+    """
+
+    files: dict[str, Path]
+    sha256: dict[str, str]
+
+    @property
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.files.values())
+
+
+def hashed(folder: Path) -> Contents:
+    """All files below a folder.
+
+    Raises:
+        DataError: There is no such folder, or a link in it leads nowhere.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no folder {folder}", mend="run `dvc repro`, or name the dataset's folder with --folder")
+    paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    sha256 = {}
+    with Progress("publish: hashes", len(paths), "file") as progress:
+        for path in paths:
+            if not path.is_file():  # a link into DVC's cache that leads nowhere
+                raise DataError(f"{path} is no file", mend="run `dvc checkout`")
+            sha256[path.relative_to(folder).as_posix()] = file_sha256(path)
+            progress.advance()
+    return Contents({name: folder / name for name in sha256}, sha256)
+
+
+def refuse_other_version(folder: Path, version: str) -> None:
+    """Do nothing if the dataset says that it is of this version.
+
+    Raises:
+        ConfigError: It says otherwise, or nothing.
+    """
+    said = read_head(folder / CARD).get("version")
+    if said != version:
+        raise ConfigError(
+            f"{folder} is version {said or '(none)'}, not {version}",
+            mend=f"set package.version to {version} in params.yaml and run `dvc repro`",
+        )
+
+
+def release_date(folder: Path, checksums: str) -> date:
+    """The day of a publication: that of its first try, if this folder was begun for the same dataset, else today."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        if record["checksums"] == checksums:
+            return date.fromisoformat(record["released"])
+    except (FileNotFoundError, ValueError, KeyError):
+        pass
+    today = datetime.now(UTC).date()
+    write_json(folder / _RECORD, {"released": today.isoformat(), "checksums": checksums})
+    return today
+
+
+def publication_folder(repo: str, version: str) -> Path:
+    """Where the papers of a publication lie."""
+    return PUBLICATIONS / repo.replace("/", "--") / version
+
+
+def assemble(
+    dataset: Contents,
+    release: Release,
+    facts: BuildFacts,
+    *,
+    papers: Path,
+    repo: str,
+    url: str,
+    version: str,
+    released: date,
+    index_only: bool,
+    found: Difference | None,
+    last: str | None,
+    changelog: str | None,
+) -> Contents:
+    """Write the papers into `papers` and return all files of the version.
+
+    Args:
+        dataset: The gated files, or those of the edition without media.
+        release: Of the same files; its manifest is published.
+        found: What has changed since `last`; None for the first version.
+        changelog: That of the last version.
+    """
+    split = str(Split.TEST if Split.TEST in release.classes else Split.TRAIN)
+    card = dataset.files[CARD].read_text(encoding="utf-8")
+    write_text(papers / CARD, hub_card(card, repo, version, split, index_only=index_only))
+    write_table(release.manifest, papers / MANIFEST, SCHEMA, sort_by=["id"])
+    write_text(papers / CHANGELOG, extended(changelog, entry(version, released, release, found, last)))
+    write_text(papers / "DATASHEET.md", datasheet(facts, version, index_only=index_only))
+    write_text(papers / "CITATION.cff", citation(version, released, url))
+    files = dict(sorted({**dataset.files, **{name: papers / name for name in PAPERS}}.items()))
+    sha256 = {name: dataset.sha256[name] for name in dataset.sha256 if name not in PAPERS}
+    sha256 |= {name: file_sha256(papers / name) for name in PAPERS if name not in (CROISSANT, CHECKSUMS)}
+    described = {name: (sha256[name], files[name].stat().st_size) for name in sorted(sha256)}
+    write_json(
+        papers / CROISSANT,
+        croissant(facts, described, url=url, version=version, released=released, index_only=index_only),
+    )
+    sha256[CROISSANT] = file_sha256(papers / CROISSANT)
+    write_text(papers / CHECKSUMS, checksum_lines(sha256))
+    sha256[CHECKSUMS] = file_sha256(papers / CHECKSUMS)
+    return Contents(files, dict(sorted(sha256.items())))
+
+
+def hub_card(card: str, repo: str, version: str, split: str, *, index_only: bool) -> str:
+    """The build's card with the section on loading rewritten for the Hub; its metadata and figures stay.
+
+    Args:
+        split: To show in the example.
+
+    Raises:
+        DataError: The card has no such section.
+    """
+    template = templates().get_template("hub_card.md")
+    text = template.render(repo=repo, version=version, index_only=index_only, split=split)
+    rewritten, times = _LOAD.subn(lambda _: text, card)
+    if times != 1:
+        raise DataError("the card has no section 'Load it'", mend="run `mma-bench build package` again")
+    return rewritten
+
+
+def checksum_lines(sha256: Mapping[str, str], without: Iterable[str] = (CHECKSUMS,)) -> str:
+    """Lines of `<sha256>  <path>`, as `sha256sum --check` reads them."""
+    left_out = set(without)
+    return "".join(f"{sha256[name]}  {name}\n" for name in sorted(sha256) if name not in left_out)
+
+
+def read_checksums(text: str) -> dict[str, str]:
+    """Path → hash, from lines of `<sha256>  <path>`."""
+    return {path: sha256 for sha256, _, path in (line.partition("  ") for line in text.splitlines())}

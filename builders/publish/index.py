@@ -1,0 +1,92 @@
+"""The edition without media: the same layout with ids, times, labels, pairs and hashes, for who may not pass clips on.
+
+In: the dataset's folder. Out: a folder with the same shards without their column `video`, the card with its metadata
+to match, and in `full/` the card and the checksums of the edition with media, so that whoever rebuilds it from clips
+of their own can prove that every file is the same.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from mma_bench.builders.package import CHECKSUMS, swap_folder
+from mma_bench.builders.publish.contents import Contents
+from mma_bench.builders.publish.manifest import CARD
+from mma_bench.errors import DataError
+from mma_bench.files import atomic_path, write_text
+from mma_bench.progress import Progress
+from mma_bench.validation.package_facts import card_head
+
+FULL: Final = Path("full")  # what of the edition with media is not in the edition without
+_MEDIA: Final = "video"
+
+
+def write_index(dataset: Contents, folder: Path) -> None:
+    """Write the edition without media of a dataset into `folder`, in the place of what was there.
+
+    Raises:
+        DataError: A shard has no column `video`.
+    """
+    beside = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    sizes: dict[str, int] = {}
+    with Progress("publish: index", len(dataset.files), "file") as progress:
+        for name, path in dataset.files.items():
+            if name.endswith(".parquet"):
+                sizes[name] = _without_media(path, beside / name)
+            elif name in (CARD, CHECKSUMS):
+                _copy(path, beside / FULL / name)
+            else:
+                _copy(path, beside / name)
+            progress.advance()
+    write_text(beside / CARD, index_card(dataset.files[CARD].read_text("utf-8"), beside, sizes))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    swap_folder(beside, folder)
+
+
+def index_card(card: str, folder: Path, sizes: dict[str, int]) -> str:
+    """The card without the column of media, whose metadata have the sizes of these shards.
+
+    Args:
+        folder: Holds the shards.
+        sizes: Path of a shard inside it → bytes of its rows in memory.
+    """
+    head = card_head(card)
+    for config in head["dataset_info"]:
+        config["features"] = [feature for feature in config["features"] if feature["name"] != _MEDIA]
+        shards = [name for name in sizes if Path(name).parent.name == config["config_name"]]
+        for split in config["splits"]:
+            split["num_bytes"] = sum(sizes[name] for name in shards if Path(name).name.startswith(f"{split['name']}-"))
+        config["download_size"] = sum((folder / name).stat().st_size for name in shards)
+        config["dataset_size"] = sum(split["num_bytes"] for split in config["splits"])
+    rows = [line for line in card.splitlines(keepends=True) if not line.startswith(f"| `{_MEDIA}` |")]
+    return with_head("".join(rows), head)
+
+
+def with_head(card: str, head: dict[str, Any]) -> str:
+    """A card with other metadata."""
+    rest = card.split("---\n", 2)[2]
+    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120)
+    return f"---\n{text}---\n{rest}"
+
+
+def _without_media(shard: Path, out: Path) -> int:
+    """Write a shard's other columns, and return how many bytes they take in memory."""
+    import pyarrow.parquet as pq
+
+    names = pq.read_schema(shard).names
+    if _MEDIA not in names:
+        raise DataError(f"{shard} has no column {_MEDIA!r}: it is without media already", mend="name the full dataset")
+    table = pq.read_table(shard, columns=[name for name in names if name != _MEDIA])
+    # `datasets` keeps the features in the schema's metadata, and would look for the column that is gone.
+    table = table.replace_schema_metadata(None)
+    with atomic_path(out) as beside:
+        pq.write_table(table, beside, version="2.6", compression="zstd")
+    return int(table.nbytes)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)

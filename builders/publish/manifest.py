@@ -1,0 +1,171 @@
+"""The manifest: every row of a release without its media, small enough to compare two releases by.
+
+In: the Parquet shards of a dataset's folder, and what the build knows of the clips. Out: one table, which is published
+beside the shards as `manifest.parquet`, and read back from there for a release on the Hub.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from mma_bench.builders.publish.matching import sound_print
+from mma_bench.errors import DataError, InvalidInput
+from mma_bench.files import fingerprint
+from mma_bench.progress import Progress
+from mma_bench.schema import VARIANTS, Condition, Schema
+from mma_bench.tables import conform, read_table
+from mma_bench.validation.package_facts import card_head
+
+MANIFEST: Final = "manifest.parquet"
+CARD: Final = "README.md"
+
+_COPIED: Final = (
+    *("id", "condition", "base_id", "donor_id", "visual_class", "audio_class", "class_distance", "caption"),
+    *("context_seed", "label_ids", "start_s", "end_s", "human_verified", "judge", "licence", "source"),
+    *("video_sha256", "audio_sha256"),
+)
+_ASKED: Final = (
+    *("visual_question", "audio_question", "visual_answer", "audio_answer"),
+    *("visual_abstention_answer", "audio_abstention_answer", "options"),
+)
+# Decoded from the clip that was published, to recognise a clip that was encoded anew.
+LOOKS: Final = ("duration_s", "frames", "width", "height", "phash")
+
+# One row per row of the dataset. Units as in mma_bench.schema.
+SCHEMA: Final[Schema] = {
+    "shard": pl.String(),  # path inside the dataset
+    "split": pl.String(),
+    **{name: VARIANTS[name] for name in _COPIED},
+    "prompt_version": pl.String(),
+    "asked_sha256": pl.String(),  # of both questions with their options and answers
+    **{name: VARIANTS[name] for name in LOOKS},  # null if the project that made the clip is not at hand
+    "sound": pl.List(pl.Float64()),  # of aligned rows, see `matching.sound_print`; else null
+}
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is compared of a release.
+
+    Attributes:
+        name: For messages: the folder, or ORG/NAME@TAG.
+        manifest: Schema SCHEMA, sorted by id.
+        columns: Column → type, as the card announces them.
+    """
+
+    name: str
+    manifest: pl.DataFrame
+    columns: Mapping[str, str]
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """Split → its class list: the sorted classes of its aligned clips, which are the options of its questions."""
+        aligned = self.manifest.filter(pl.col("condition") == Condition.ALIGNED)
+        groups = aligned.group_by("split").agg(pl.col("visual_class").unique().sort()).sort("split")
+        return dict(groups.iter_rows())
+
+
+def read_manifest(folder: Path) -> pl.DataFrame:
+    """The manifest of a dataset's folder, from its shards; LOOKS and sounds are null.
+
+    Raises:
+        DataError: There are no shards, one is no Parquet file, or one lacks a column; names it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    shards = sorted((folder / "data").glob("*/*.parquet"))
+    if not shards:
+        raise DataError(f"{folder} has no shards data/<condition>/*.parquet", mend="name the folder of a dataset")
+    tables = []
+    for shard in shards:
+        try:
+            rows = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=[*_COPIED, *_ASKED, "prompt_version"])))
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{shard}: {error}", mend="run `mma-bench build package` again") from None
+        missing = [name for name in (*_COPIED, *_ASKED, "prompt_version") if name not in rows.columns]
+        if missing:
+            raise DataError(f"{shard}: no column {missing[0]!r}", mend="run `mma-bench build package` again")
+        asked = [fingerprint(*values) for values in rows.select(_ASKED).iter_rows()]
+        tables.append(
+            rows.with_columns(
+                pl.lit(shard.relative_to(folder).as_posix()).alias("shard"),
+                pl.lit(shard.name.partition("-")[0]).alias("split"),
+                pl.Series("asked_sha256", asked, dtype=pl.String()),
+                *(pl.lit(None, SCHEMA[name]).alias(name) for name in (*LOOKS, "sound")),
+            ).cast({name: SCHEMA[name] for name in (*_COPIED, "prompt_version")})
+        )
+    table = conform(pl.concat(t.select(list(SCHEMA)) for t in tables), SCHEMA, str(folder))
+    return table.sort("id")
+
+
+def with_looks(manifest: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
+    """The manifest with LOOKS from the table of variants (schema VARIANTS) and the sound of its aligned clips.
+
+    Raises:
+        DataError: The file of an aligned clip cannot be read; names it.
+    """
+    good = variants.filter(pl.col("status") == "ok")
+    aligned = good.filter(pl.col("condition") == Condition.ALIGNED)
+    prints = {}
+    with Progress("publish: sounds", aligned.height) as progress:
+        for name, path in aligned.select("id", "path").iter_rows():
+            prints[name] = _print(name, Path(path))
+            progress.advance()
+    sounds = pl.DataFrame(
+        {"id": list(prints), "sound": list(prints.values())}, schema={name: SCHEMA[name] for name in ("id", "sound")}
+    )
+    looks = good.select("id", *LOOKS).join(sounds, on="id", how="left")
+    joined = manifest.drop(*LOOKS, "sound").join(looks, on="id", how="left", maintain_order="left")
+    return joined.select(list(SCHEMA))
+
+
+def _print(name: str, path: Path) -> list[float]:
+    try:
+        return sound_print(path)
+    except InvalidInput as error:
+        raise DataError(f"{name}: {error}", mend="run `dvc pull`, or `dvc repro`") from None
+
+
+def read_release(folder: Path) -> Release:
+    """A release that lies in a folder; its own shards are read, not a manifest that may lie beside them.
+
+    Raises:
+        DataError: See `read_manifest`; or there is no card.
+    """
+    return Release(str(folder), read_manifest(folder), card_columns(folder / CARD))
+
+
+def read_published(name: str, card: Path, manifest: Path) -> Release:
+    """A release of which only the card and the manifest were fetched."""
+    return Release(name, read_table(manifest, SCHEMA).sort("id"), card_columns(card))
+
+
+def card_columns(card: Path) -> dict[str, str]:
+    """Column → type of all configs, from the card's metadata.
+
+    Raises:
+        DataError: There is no card, or its metadata announce no columns.
+    """
+    columns: dict[str, str] = {}
+    for config in read_head(card).get("dataset_info", []):
+        for feature in config.get("features", []):
+            columns[feature["name"]] = feature.get("dtype") or f"list of {feature.get('list')}"
+    if not columns:
+        raise DataError(f"{card}: the metadata announce no columns", mend="run `mma-bench build package` again")
+    return columns
+
+
+def read_head(card: Path) -> dict[str, Any]:
+    """The metadata of a card.
+
+    Raises:
+        DataError: There is no card.
+    """
+    try:
+        return card_head(card.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError):
+        raise DataError(f"{card} is missing or not UTF-8", mend="name the folder of a dataset") from None

@@ -1,0 +1,98 @@
+"""Is this clip the one that a manifest describes? By the hashes of its packets, else by how it looks and sounds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+from mma_bench.errors import InvalidInput
+from mma_bench.media.decode import audio
+from mma_bench.media.facts import media_facts
+from mma_bench.media.packets import packet_sha256
+
+Kind: TypeAlias = Literal[
+    "packets",  # the very packets that were published
+    "looks",  # other packets, but it lasts, looks and sounds the same within the tolerances
+    "other",  # something else, or broken
+    "missing",
+]
+
+# Two encodings of one 10 s clip stay within these; two clips of one class rarely do.
+DURATION_S: Final = 0.15
+PHASH_BITS: Final = 10  # of 64
+SOUND_DB: Final = 3.0
+
+_RATE: Final = 16_000
+_STEP: Final = _RATE // 2  # half a second
+_BANDS: Final = (60, 150, 300, 600, 1200, 2400, 4800, 7800)  # edges in Hz
+_RANGE_DB: Final = 50.0  # what is so much quieter than the loudest cell is as good as silent: encoders differ there
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a file proved to be.
+
+    Attributes:
+        detail: For a person: what differs and by how much; empty where the packets are the same.
+    """
+
+    kind: Kind
+    detail: str = ""
+
+
+def match(path: Path | None, expected: Mapping[str, Any]) -> Match:
+    """Compare a file with a row of a manifest (see `manifest.SCHEMA`).
+
+    Args:
+        path: None if there is no file.
+    """
+    if path is None:
+        return Match("missing", "no file of this name")
+    try:
+        if all(packet_sha256(path, kind) == expected[f"{kind}_sha256"] for kind in ("video", "audio")):
+            return Match("packets")
+        facts = media_facts(path)
+    except InvalidInput as error:
+        return Match("other", str(error))
+    if any(expected[key] is None for key in ("duration_s", "phash", "sound")):
+        return Match("other", "other packets, and the manifest does not say how the clip looks and sounds")
+    apart = {
+        "duration": (abs(facts["duration_s"] - expected["duration_s"]), DURATION_S, "s"),
+        "picture": (float((int(facts["phash"], 16) ^ int(expected["phash"], 16)).bit_count()), PHASH_BITS, "bits"),
+        "sound": (sound_distance(sound_print(path), expected["sound"]), SOUND_DB, "dB"),
+    }
+    detail = ", ".join(f"{what} {value:.3g} {unit} apart" for what, (value, _, unit) in apart.items())
+    close = all(value <= bound for value, bound, _ in apart.values())
+    return Match("looks" if close else "other", detail)
+
+
+def sound_print(path: Path) -> list[float]:
+    """How a clip sounds, coarsely: the level of each band in each half second, in dB, one after the other.
+
+    Levels are at most `_RANGE_DB` below the loudest; a silent clip is all zero.
+
+    Raises:
+        InvalidInput: It has no sound that can be decoded.
+    """
+    samples = audio(path, _RATE)
+    frames = np.zeros((-(-samples.size // _STEP), _STEP))
+    frames.flat[: samples.size] = samples
+    power = np.abs(np.fft.rfft(frames * np.hanning(_STEP))) ** 2
+    edges = [round(edge * _STEP / _RATE) for edge in _BANDS]
+    bands = np.stack([power[:, low:high].sum(axis=1) for low, high in pairwise(edges)], axis=1)
+    if not bands.size or bands.max() <= 0:
+        return [0.0] * bands.size
+    levels = 10 * np.log10(np.maximum(bands, bands.max() * 10 ** (-_RANGE_DB / 10)))
+    return [round(float(level), 1) for level in levels.ravel()]
+
+
+def sound_distance(one: Sequence[float], other: Sequence[float]) -> float:
+    """Mean difference of two prints in dB over the half seconds that both have; one may have one more."""
+    width = len(_BANDS) - 1
+    if abs(len(one) - len(other)) > width or not one or not other:
+        return float("inf")
+    length = min(len(one), len(other))
+    return float(np.mean(np.abs(np.subtract(one[:length], other[:length]))))
