@@ -1,13 +1,15 @@
 """Stage `acquire`: gets the clip of every candidate from the source that params.yaml names.
 
-In: `candidates.parquet`. Out: `data/acquired/<split>/<clip id>.<suffix>`, `acquired.parquet` with one row for every
-candidate of the chosen subsets (also for those that could not be had, with the reason), and `metrics/acquire.json`.
+In: `candidates.parquet`, and perhaps a frozen manifest and a list of tombstones. Out: `data/acquired/<split>/<clip
+id>.<suffix>`, `acquired.parquet` with one row for every candidate of the chosen subsets (also for those that could not
+be had, with the reason), `metrics/acquire.json`, and what `availability` publishes.
 
 Only what is cheap is looked at here, the size and the header, so that a download that cannot be used is not kept; what
 decoding shows (silence, no frames, too short) is for the stage `normalise`. How one clip is got is in `sources`.
 """
 
 import hashlib
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,10 +20,13 @@ from typing import Any, Literal
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.sources import ClipSource, Request, Segment, open_source
+from mma_bench.builders.availability import publish
+from mma_bench.builders.frozen import read_manifest, thaw
+from mma_bench.builders.sources import ClipSource, Refusal, Request, Segment, open_source
+from mma_bench.builders.tombstones import Tombstone, read_tombstones
 from mma_bench.config import Params
-from mma_bench.errors import ConfigError, DataError, InvalidInput
-from mma_bench.executor import Payload, Task, run
+from mma_bench.errors import ConfigError, DataError, InvalidInput, Permanent
+from mma_bench.executor import SETTLED, Payload, Task, run
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
 from mma_bench.ledger import Entry
 from mma_bench.media.probe import probe
@@ -102,19 +107,36 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
     return {"path": str(path), "sha256": sha256, "bytes": size, **vars(fetched)}
 
 
-def tasks(selected: pl.DataFrame, source: ClipSource, max_bytes: int) -> list[Task]:
-    """One task per row of `selected`."""
-    made = []
-    for clip in selected.iter_rows(named=True):
-        request = source.request(Segment(clip["clip_id"], clip["video_id"], clip["start_s"], clip["end_s"]))
-        made.append(
+def tasks(
+    selected: pl.DataFrame, source: ClipSource, max_bytes: int, tombstones: Mapping[str, Tombstone] | None = None
+) -> list[Task]:
+    """One task per row of `selected`, those last that ask a site that may block us.
+
+    Args:
+        selected: From `select`.
+        source: Asked for each clip, unless there is a tombstone.
+        max_bytes: Larger files are refused.
+        tombstones: By the id of the clip or the video.
+    """
+    stones = tombstones or {}
+    near: list[Task] = []
+    far: list[Task] = []
+    columns = ("clip_id", "video_id", "start_s", "end_s", "split")
+    for clip_id, video_id, start_s, end_s, split in selected.select(columns).iter_rows():
+        stone = stones.get(clip_id) or stones.get(video_id)
+        request: Request = (
+            source.request(Segment(clip_id, video_id, start_s, end_s))
+            if stone is None
+            else Refusal(Permanent("tombstoned", f"removed on {stone.date}: {stone.reason}"))
+        )
+        (far if request.remote else near).append(
             Task(
-                key=clip["clip_id"],
-                fingerprint=fingerprint(_VERSION, clip["split"], request.revision, request.suffix, max_bytes),
-                payload={"request": request, "split": clip["split"], "clip_id": clip["clip_id"]},
+                key=clip_id,
+                fingerprint=fingerprint(_VERSION, split, request.revision, request.suffix, max_bytes),
+                payload={"request": request, "split": split, "clip_id": clip_id},
             )
         )
-    return made
+    return near + far
 
 
 def acquired(selected: pl.DataFrame, entries: Sequence[Entry], source: str) -> pl.DataFrame:
@@ -122,33 +144,57 @@ def acquired(selected: pl.DataFrame, entries: Sequence[Entry], source: str) -> p
 
     Args:
         selected: From `select`.
-        entries: What the executor says of each row, in the same order.
+        entries: What the executor says of each row, in any order.
         source: For the rows of clips that could not be had.
     """
-    rows = (
-        {**clip, "source": source, **{name: entry[name] for name in OUTCOME}, **entry["result"]}
-        for clip, entry in zip(selected.iter_rows(named=True), entries, strict=True)
-    )
-    return from_rows(list(rows), ACQUIRED)
+    by_clip = {entry["key"]: entry for entry in entries}
+    rows = []
+    for clip in selected.iter_rows(named=True):
+        entry = by_clip[clip["clip_id"]]
+        rows.append({**clip, "source": source, **{name: entry[name] for name in OUTCOME}, **entry["result"]})
+    return from_rows(rows, ACQUIRED)
+
+
+def remove_partial(entries: Sequence[Entry]) -> None:
+    """Remove the working state of the clips that are settled."""
+    settled = {entry["key"] for entry in entries if entry["status"] in SETTLED}
+    if layout.PARTIAL_CLIPS.is_dir():
+        for folder in layout.PARTIAL_CLIPS.iterdir():
+            if folder.name in settled:
+                shutil.rmtree(folder)
+
+
+def chosen(params: Params, candidates: pl.DataFrame) -> pl.DataFrame:
+    """The clips that the parameters ask for: those of a frozen manifest, or what `select` takes."""
+    rule = params.acquire
+    selected = select(candidates, rule.splits, rule.limit)
+    if rule.manifest is None:
+        return selected
+    path = Path(rule.manifest)
+    return thaw(selected, read_manifest(path), path)
 
 
 def main(params: Params) -> None:
     """Run the stage."""
     rule = params.acquire
-    selected = select(read_table(layout.CANDIDATES, CANDIDATES), rule.splits, rule.limit)
+    stones = read_tombstones(Path(rule.tombstones))
+    selected = chosen(params, read_table(layout.CANDIDATES, CANDIDATES))
     source = open_source(rule)
     entries = run(
-        tasks(selected, source, rule.max_bytes),
+        tasks(selected, source, rule.max_bytes, stones),
         partial(acquire_clip, max_bytes=rule.max_bytes),
         layout.ledger("acquire"),
         workers=params.workers,
         title="acquire",
+        ray=params.on_ray(),
     )
     table = acquired(selected, entries, source.name)
     clips = table.filter(pl.col("status") == "ok")
+    remove_partial(entries)
     remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))
     write_json(layout.metrics("acquire"), outcome_counts(table))
     write_table(table, layout.ACQUIRED, ACQUIRED, sort_by=["split", "clip_id"])
+    print(f"acquire: {publish(table, entries, rule.manifest)}", file=sys.stderr)
     _tell_notes(entries)
     if clips.is_empty():
         reason, count = Counter(table["reason"].to_list()).most_common(1)[0]

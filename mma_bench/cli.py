@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mma_bench import __version__
+from mma_bench.builders.acquire_cli import COMMANDS as ACQUISITION
 from mma_bench.builders.judge_cli import COMMANDS as JUDGES
 from mma_bench.builders.publish.cli import COMMANDS as PUBLISHING
 from mma_bench.errors import MmaBenchError
@@ -109,7 +110,7 @@ def doctor() -> None:
     check()
 
 
-for command in (*JUDGES, *EVALUATION, *ATTENTION, *SFT, *TRAINING, *PUBLISHING):
+for command in (*ACQUISITION, *JUDGES, *EVALUATION, *ATTENTION, *SFT, *TRAINING, *PUBLISHING):
     main.add_command(command)
 
 

@@ -69,6 +69,36 @@ def check_torchcodec() -> str:
     return f"torch {torch_version}, torchcodec {codec_version}"
 
 
+def check_youtube() -> str:
+    """Where params.yaml names YouTube: yt-dlp is there, and a JavaScript runtime that it can use."""
+    from mma_bench.config import load_params
+
+    wanted = layout.PARAMS.exists() and "youtube" in load_params(layout.PARAMS).acquire.sources
+    runtimes = _javascript_runtimes()
+    if runtimes:
+        return f"yt-dlp with {', '.join(runtimes)}"
+    if not wanted:
+        return "no JavaScript runtime for yt-dlp (only needed to download from YouTube)"
+    raise MmaBenchError(
+        "yt-dlp finds no JavaScript runtime that it supports, or is missing itself",
+        mend="install yt-dlp, and deno 2.3 or node 22 or newer",
+    )
+
+
+def _javascript_runtimes() -> list[str]:
+    try:
+        import yt_dlp  # noqa: F401 - it registers the runtimes
+        from yt_dlp.globals import supported_js_runtimes
+    except ModuleNotFoundError:
+        return []
+    found = []
+    for name, runtime in supported_js_runtimes.value.items():
+        info = runtime().info
+        if info is not None and info.supported:
+            found.append(f"{name} {info.version}")
+    return found
+
+
 def check_git() -> str:
     """DVC keeps its files in a git repository."""
     if shutil.which("git") is None:
@@ -109,6 +139,7 @@ CHECKS: tuple[Callable[[], str], ...] = (
     check_packages,
     check_ffmpeg,
     check_torchcodec,
+    check_youtube,
     check_git,
     check_disk,
     check_params,

@@ -24,6 +24,7 @@ PAIRS = DATA / "pairs.parquet"
 VARIANTS = DATA / "variants.parquet"
 VARIANT_CLIPS = DATA / "variants"
 
+PARTIAL_CLIPS = DATA / "partial"  # working state of downloads: a folder per clip; not an output of any stage
 LEDGERS = DATA / "ledgers"  # working state of the clip-by-clip stages; not an output of any stage
 VALIDATION = REPORTS / "validation"  # one JSON file per gate
 PACKAGE = Path("mma-bench")  # the Hugging Face dataset

@@ -177,7 +177,7 @@ def distribution_shift(counts: list[dict[str, Any]], judge: str) -> float | None
     shown, kept = sum(row["clips"] for row in counts), sum(row["kept"][judge] for row in counts)
     if not kept:
         return None
-    return sum(abs(row["kept"][judge] / kept - row["clips"] / shown) for row in counts) / 2
+    return 0.5 * float(sum(abs(row["kept"][judge] / kept - row["clips"] / shown) for row in counts))
 
 
 def as_rows(found: list[Agreement]) -> list[dict[str, Any]]:

@@ -145,7 +145,8 @@ def _save_processor(staged: Path, base: str, revision: str | None) -> None:
     from transformers import AutoProcessor
 
     with tempfile.TemporaryDirectory() as folder:
-        AutoProcessor.from_pretrained(base, revision=revision).save_pretrained(folder)
+        processor: Any = AutoProcessor
+        processor.from_pretrained(base, revision=revision).save_pretrained(folder)
         for path in sorted(Path(folder).iterdir()):
             if path.is_file() and not (staged / path.name).exists():
                 shutil.copyfile(path, staged / path.name)

@@ -3,18 +3,18 @@
 A source is opened once, in the main process, and says for each segment how to get its clip (`request`). Requests are
 small and travel to the workers, which `fetch` them; so an index of a million files is neither built nor sent twice.
 
-`sample` composes the bundled photographs and sounds; `folder` copies from a folder of clips named in the usual ways.
-Others take their place beside them, each a module with a `ClipSource`: YouTube (a request downloads one section),
-tar mirrors (a request reads one member), and a source made of sources, which asks each in turn and goes on to the next
-where the answer is a `Refusal` or a fetch raises `Permanent`: a mirror first, YouTube for the rest.
+`sample` composes the bundled photographs and sounds; `folder` copies from a folder of clips named in the usual ways;
+`tar` reads members of WebDataset shards; `youtube` downloads one section of a video; `composed` is a source made of
+sources, which asks each in turn and goes on to the next where the answer is a `Refusal`, or a fetch says that the clip
+is not to be had there: a mirror first, YouTube for the rest.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mma_bench.config import AcquireParams
-from mma_bench.errors import ClipError
+from mma_bench.config import AcquireParams, SourceName
+from mma_bench.errors import ClipError, ConfigError
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class Request(Protocol):
     def revision(self) -> str:
         """Differs when `fetch` would deliver something else: what a later run compares to skip this clip."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether somebody is asked who may ask us to stop: such clips come last, so that a block costs no other."""
+
     def fetch(self, into: Path) -> Fetched:
         """Write the clip to the file `into`, which does not exist yet and has the request's suffix.
 
@@ -83,6 +87,7 @@ class Refusal:
 
     error: ClipError
     suffix: str = ".mp4"
+    remote = False
 
     @property
     def revision(self) -> str:
@@ -100,12 +105,30 @@ def open_source(acquire: AcquireParams) -> ClipSource:
     Raises:
         ConfigError: It cannot be used: no such folder, no manifest, a row of the manifest that is wrong.
     """
+    sources = [_open(name, acquire) for name in acquire.sources]
+    if len(sources) == 1:
+        return sources[0]
+    from mma_bench.builders.sources.composed import ComposedSource
+
+    return ComposedSource(sources)
+
+
+def _open(name: SourceName, acquire: AcquireParams) -> ClipSource:
     # Imported here because each brings libraries that the others do without.
-    if acquire.source == "sample":
+    if name == "sample":
         from mma_bench.builders.sources.sample import SAMPLE, SampleSource
 
         return SampleSource(SAMPLE)
-    from mma_bench.builders.sources.folder import FolderSource
+    if name == "folder" and acquire.folder is not None:
+        from mma_bench.builders.sources.folder import FolderSource
 
-    assert acquire.folder is not None  # AcquireParams sees to it
-    return FolderSource(Path(acquire.folder), max_bytes=acquire.max_bytes)
+        return FolderSource(Path(acquire.folder), max_bytes=acquire.max_bytes)
+    if name == "tar" and acquire.shards is not None:
+        from mma_bench.builders.sources.tar import TarSource
+
+        return TarSource(Path(acquire.shards), max_bytes=acquire.max_bytes)
+    if name == "youtube" and acquire.youtube is not None:
+        from mma_bench.builders.sources.youtube import YouTubeSource
+
+        return YouTubeSource(acquire.youtube, max_bytes=acquire.max_bytes)
+    raise ConfigError(f"acquire.source names {name!r}, which is not described", mend="correct params.yaml")

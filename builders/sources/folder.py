@@ -14,10 +14,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from mma_bench import layout
 from mma_bench.builders.sources import Fetched, Refusal, Request, Segment
@@ -63,6 +63,29 @@ def _milliseconds(text: str | None) -> int | None:
     return round(float(text) * 1000)
 
 
+class Named(Protocol):
+    """What is found by its name."""
+
+    @property
+    def path(self) -> str:
+        """Where it is in its folder or shard."""
+
+    @property
+    def cut(self) -> Cut:
+        """What its name says."""
+
+
+Clip = TypeVar("Clip", bound=Named)
+
+
+def best_first(found: Sequence[Clip], segment: Segment) -> list[Clip]:
+    """Those that can be the segment: by start and end, by start, by id alone; each by path."""
+    start_ms, end_ms = round(segment.start_s * 1000), round(segment.end_s * 1000)
+    wanted = [(start_ms, end_ms), (start_ms, None), (None, None)]
+    matching = [clip for clip in found if (clip.cut.start_ms, clip.cut.end_ms) in wanted]
+    return sorted(matching, key=lambda clip: (wanted.index((clip.cut.start_ms, clip.cut.end_ms)), clip.path))
+
+
 @dataclass(frozen=True)
 class Found:
     """A file of the folder; `path` is relative to it."""
@@ -81,6 +104,7 @@ class FolderCopy:
     max_bytes: int
     note: str
     revision: str
+    remote = False
 
     @property
     def suffix(self) -> str:
@@ -103,7 +127,7 @@ class FolderCopy:
         except OSError as error:
             raise Retryable("not_copied", f"{shown} cannot be copied ({error.strerror})") from None
         if self.found.cut.start_ms is None:
-            _refuse_whole_video(into, shown)
+            refuse_whole_video(into, shown)
         return Fetched(source=FolderSource.name, licence=LICENCE, origin=shown, note=self.note)
 
 
@@ -112,7 +136,12 @@ def _shown(folder: Path, found: Found) -> str:
     return repr(str(folder / found.path))
 
 
-def _refuse_whole_video(clip: Path, shown: str) -> None:
+def refuse_whole_video(clip: Path, shown: str) -> None:
+    """Refuse a clip whose name has no start if it is longer than any segment.
+
+    Raises:
+        InvalidInput: `not_a_cut`, or why it cannot be read.
+    """
     try:
         seconds = probe(clip).duration_s
     except InvalidInput as error:
@@ -167,10 +196,8 @@ class FolderSource:
 
     def request(self, segment: Segment) -> Request:
         """A copy of the file that matches best: by start and end, by start, by id alone; then the first by path."""
-        start_ms, end_ms = round(segment.start_s * 1000), round(segment.end_s * 1000)
-        wanted = [(start_ms, end_ms), (start_ms, None), (None, None)]  # best first
         files = self._by_video.get(segment.video_id, [])
-        matching = [found for found in files if (found.cut.start_ms, found.cut.end_ms) in wanted]
+        matching = best_first(files, segment)
         if not matching:
             others = f"; of this video it holds {files[0].path!r}" if files else ""
             where = f"{segment.video_id[:80]!r} from {segment.start_s:g} s to {segment.end_s:g} s"
@@ -179,9 +206,7 @@ class FolderSource:
         if not inside:
             shown = _shown(self._folder, matching[0])
             return Refusal(InvalidInput("link_leaves_folder", f"{shown} links to a file outside the folder"))
-        best, *rest = sorted(
-            inside, key=lambda found: (wanted.index((found.cut.start_ms, found.cut.end_ms)), found.path)
-        )
+        best, *rest = inside
         note = f"took {best.path!r}, not {', '.join(repr(other.path) for other in rest)}" if rest else ""
         return self._copy_of(best, note)
 

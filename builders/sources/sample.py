@@ -41,6 +41,7 @@ class Composition:
 
     pair: Pair
     revision: str
+    remote = False
     suffix: str = ".mp4"
 
     def fetch(self, into: Path) -> Fetched:

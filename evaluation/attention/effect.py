@@ -57,7 +57,10 @@ def cohens_d(first: Array, second: Array, axis: int = -1) -> Array:
     difference = first.mean(axis=axis) - second.mean(axis=axis)
     size = np.maximum(np.abs(first).max(axis=axis), np.abs(second).max(axis=axis))
     spread = np.sqrt(pooled)
-    return np.divide(difference, spread, out=np.full_like(difference, np.nan), where=spread > _RESOLUTION * size)
+    quotient: Array = np.divide(
+        difference, spread, out=np.full_like(difference, np.nan), where=spread > _RESOLUTION * size
+    )
+    return quotient
 
 
 def separations(first: Array, second: Array, *, resamples: int = RESAMPLES) -> list[Separation]:
@@ -82,8 +85,11 @@ def separations(first: Array, second: Array, *, resamples: int = RESAMPLES) -> l
     p = stats.permutation_test(
         pair, _mean_difference, permutation_type="samples", rng=np.random.default_rng(_SEED), **options
     ).pvalue
-    found = dict(zip(there, zip(d[there], low, high, p, holm(p), strict=True), strict=True))
-    return [Separation(*map(float, found[i]), clips) if i in found else none for i in range(len(first))]
+    found = {
+        int(row[0]): Separation(float(row[1]), float(row[2]), float(row[3]), float(row[4]), float(row[5]), clips)
+        for row in zip(there, d[there], low, high, p, holm(p), strict=True)
+    }
+    return [found.get(i, none) for i in range(len(first))]
 
 
 def _mean_difference(first: Array, second: Array, axis: int) -> Array:
@@ -104,7 +110,8 @@ def token_separation(first: Sequence[Array], second: Sequence[Array], *, resampl
         resamples: Of the bootstrap over clips. There is no test: tokens of one clip are not exchangeable.
     """
     clips = len(first[0])
-    d = _pooled_d(*first, *second)
+    (n, s, q), (m, t, r) = first, second
+    d = _pooled_d(n, s, q, m, t, r)
     if clips < _FEWEST or not np.isfinite(d):
         return Separation(None, None, None, None, None, clips)
     low, high = _interval((*first, *second), _pooled_d, vectorized=True, n_resamples=resamples, batch=512)

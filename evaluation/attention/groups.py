@@ -13,7 +13,7 @@ VIDEO, AUDIO, TEXT = range(len(GROUPS))
 PADDING: Final = -1
 
 
-def group_tokens(ids: Sequence[int] | torch.Tensor, config: Any) -> torch.Tensor:
+def group_tokens(ids: Sequence[int] | Sequence[Sequence[int]] | torch.Tensor, config: Any) -> torch.Tensor:
     """The group of each token.
 
     Args:

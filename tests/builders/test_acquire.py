@@ -106,6 +106,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "mirror" / f"{LARGE[:11]}_30.mp4").write_bytes(bytes(200_000))
     (root / "mirror" / f"{LINK[:11]}_30.mp4").symlink_to("/etc/hostname")
     monkeypatch.chdir(root)
+    Path("tombstones.csv").write_text("id,reason,date\n")
     table = candidates(
         eval=[GOOD, MISSING, CUT, TEXT, LARGE, LINK, *HOSTILE], balanced_train=[ALSO_GOOD], unwanted=["z_1"]
     )
@@ -116,6 +117,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def params(**changes: Any) -> Params:
     """The default parameters with a folder as the source."""
     acquire = {"source": "folder", "folder": "mirror", "splits": {"test": ["eval"], "train": ["balanced_train"]}}
+    acquire |= {"shards": None, "youtube": None, "manifest": None, "tombstones": "tombstones.csv"}
     acquire |= {"limit": None, "max_bytes": 100_000} | changes
     default = load_params(PARAMS)
     return default.model_copy(update={"acquire": default.acquire.model_validate(acquire)})

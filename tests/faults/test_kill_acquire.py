@@ -21,6 +21,7 @@ def project(tmp_path: Path) -> Path:
     root = tmp_path / "project"
     shutil.copytree(ROOT / "sample", root / "sample")
     shutil.copy(ROOT / "params.yaml", root / "params.yaml")
+    shutil.copy(ROOT / "tombstones.csv", root / "tombstones.csv")
     (root / "sample" / "photos" / "tp-saw.png").write_text("no image")
     clips = ["cello-1", "violin-1", "trumpet-1", "lion-1", "saw-1", "absent-1"]
     with (root / "sample" / "manifest.csv").open(encoding="utf-8") as stream:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mma_bench.errors import InvalidInput, Retryable, StageError
+from mma_bench.errors import Blocked, InvalidInput, Retryable, StageError
 from mma_bench.executor import Task, run
 from mma_bench.files import atomic_path, file_sha256
 
@@ -23,6 +23,8 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidInput("silent", "the sound is -90 dBFS")
         case "retry":
             raise Retryable("timeout", "no answer")
+        case "blocked":
+            raise Blocked("bot_check", "come back after noon")
         case "bug":
             raise ZeroDivisionError("not foreseen")
         case "crash":
@@ -62,6 +64,32 @@ def test_a_refused_clip_stops_no_other(tmp_path: Path) -> None:
     ]
 
 
+def test_a_block_ends_the_run_and_the_next_goes_on(tmp_path: Path) -> None:
+    fates = ["ok", "ok", "blocked", *["ok"] * 30]
+    with pytest.raises(StageError) as raised:
+        start(tmp_path, fates)
+    assert "stopped, bot_check: come back after noon" in str(raised.value)
+    assert "none of the others was given up" in str(raised.value)
+    assert len(calls(tmp_path)) <= 7, "what is in flight is finished, nothing else is begun"
+    ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert {entry["status"] for entry in ledger} == {"ok", "blocked"}
+    before = len(calls(tmp_path))
+    assert [entry["status"] for entry in start(tmp_path, ["ok"] * 33)] == ["ok"] * 33
+    assert before < 34 == len(calls(tmp_path)), "every clip once, the blocked one twice"
+
+
+def test_a_file_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path, ["ok", "ok"])
+    read: list[Path] = []
+    monkeypatch.setattr("mma_bench.executor.file_sha256", lambda path: read.append(path) or file_sha256(path))
+    start(tmp_path, ["ok", "ok"])
+    assert read == []
+    os.utime(tmp_path / "clip1.txt")
+    start(tmp_path, ["ok", "ok"])
+    assert read == [tmp_path / "clip1.txt"]
+    assert calls(tmp_path) == ["clip0", "clip1"]
+
+
 def test_a_second_run_calls_nothing_and_other_parameters_call_all(tmp_path: Path) -> None:
     start(tmp_path, ["ok", "refused"])
     before = calls(tmp_path)
@@ -75,7 +103,9 @@ def test_a_second_run_calls_nothing_and_other_parameters_call_all(tmp_path: Path
 def test_a_lost_or_changed_file_is_made_again(tmp_path: Path, harm: Any) -> None:
     entries = start(tmp_path, ["ok", "ok"])
     harm(tmp_path / "clip1.txt")
-    assert start(tmp_path, ["ok", "ok"]) == entries
+    again = start(tmp_path, ["ok", "ok"])
+    assert again[0] == entries[0]
+    assert again[1] | {"at": "", "stamp": []} == entries[1] | {"at": "", "stamp": []}
     assert calls(tmp_path) == ["clip0", "clip1", "clip1"]
     assert (tmp_path / "clip1.txt").read_text() == "clip1"
 

@@ -261,7 +261,19 @@ def test_hostile_folder_names_are_shown_harmlessly(mirror: Path) -> None:
 
 def test_a_folder_that_cannot_be_used_stops_at_once(mirror: Path) -> None:
     def opened(folder: str) -> None:
-        open_source(AcquireParams(source="folder", folder=folder, splits={"test": ["eval"]}, limit=None, max_bytes=10))
+        open_source(
+            AcquireParams(
+                source="folder",
+                folder=folder,
+                splits={"test": ["eval"]},
+                shards=None,
+                youtube=None,
+                manifest=None,
+                tombstones="tombstones.csv",
+                limit=None,
+                max_bytes=10,
+            )
+        )
 
     with pytest.raises(ConfigError, match="'nowhere' is no folder"):
         opened("nowhere")

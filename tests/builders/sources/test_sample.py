@@ -136,7 +136,17 @@ def test_a_clip_that_the_sample_lacks_is_unavailable(sample: Path, tmp_path: Pat
 
 
 def test_open_source_finds_the_sample_in_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    params = AcquireParams(source="sample", folder=None, splits={"test": ["sample_eval"]}, limit=None, max_bytes=1)
+    params = AcquireParams(
+        source="sample",
+        folder=None,
+        splits={"test": ["sample_eval"]},
+        shards=None,
+        youtube=None,
+        manifest=None,
+        tombstones="tombstones.csv",
+        limit=None,
+        max_bytes=1,
+    )
     monkeypatch.chdir(ROOT)
     source = open_source(params)
     assert source.name == "sample (photo + sound)"

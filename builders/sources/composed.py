@@ -1,0 +1,78 @@
+"""A source made of sources: a mirror first, YouTube for the rest. Each clip records who delivered it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mma_bench.builders.sources import ClipSource, Fetched, Refusal, Request, Segment
+from mma_bench.errors import ClipError, InvalidInput, Permanent
+from mma_bench.files import fingerprint
+from mma_bench.media.probe import probe
+
+
+@dataclass(frozen=True)
+class FirstThatHas:
+    """The request that goes from one source to the next until one delivers a clip that can be opened."""
+
+    requests: tuple[Request, ...]
+
+    @property
+    def suffix(self) -> str:
+        """That of the first source that is asked; the bytes of a later one may be in another container."""
+        return self.requests[0].suffix
+
+    @property
+    def revision(self) -> str:
+        """Differs when any of the requests does."""
+        return fingerprint(*(request.revision for request in self.requests))
+
+    @property
+    def remote(self) -> bool:
+        """Whether the source that is asked first is remote."""
+        return self.requests[0].remote
+
+    def fetch(self, into: Path) -> Fetched:
+        """Ask each in turn.
+
+        Raises:
+            ClipError: Of the last source, with what the others said; a passing fault or a block of any ends the
+                search, since that source may have the clip.
+        """
+        said = []
+        for request in self.requests:
+            into.unlink(missing_ok=True)
+            try:
+                fetched = request.fetch(into)
+                if request is not self.requests[-1]:
+                    probe(into)
+            except (Permanent, InvalidInput) as error:
+                said.append(error)
+            else:
+                return fetched
+        raise _all(said)
+
+
+def _all(said: Sequence[ClipError]) -> ClipError:
+    last = said[-1]
+    return type(last)(last.reason, "; before it: ".join([last.detail, *(str(error) for error in said[:-1])]))
+
+
+class ComposedSource:
+    """Asks the sources in their order.
+
+    Args:
+        sources: At least one.
+    """
+
+    def __init__(self, sources: Sequence[ClipSource]) -> None:
+        self._sources = sources
+        self.name = ", then ".join(source.name for source in sources)
+
+    def request(self, segment: Segment) -> Request:
+        """The requests of all sources that may have the clip; if none has it, the refusal of the last."""
+        answers = [source.request(segment) for source in self._sources]
+        asked = tuple(answer for answer in answers if not isinstance(answer, Refusal))
+        if asked:
+            return FirstThatHas(asked)
+        refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+        return Refusal(_all([refusal.error for refusal in refusals]))

@@ -1,0 +1,188 @@
+"""WebDataset shards as a source: tar files below a folder, each clip found by its member's name and read in place.
+
+Members are named like the files of a folder of clips (`folder`). Shards are plain tar files, whose members can be read
+where they lie; compressed ones are left out, with a word. A shard with anything in it that a clip cannot be is refused
+whole, before any clip is got: an absolute name, `..`, a link, a device, a member that claims to be larger than the
+rest of its file (a bomb, or a shard that was cut off).
+"""
+
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final, cast
+
+from mma_bench.builders.sources import Fetched, Refusal, Request, Segment
+from mma_bench.builders.sources.folder import LICENCE, Cut, best_first, parse_name, refuse_whole_video
+from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
+from mma_bench.files import fingerprint
+from mma_bench.progress import Progress
+
+_LARGEST_HEADER: Final = 1 << 16  # bytes; a longer extended header is no name of a clip
+_PIECE: Final = 1 << 20
+_MEND: Final = "remove the shard from the folder that acquire.shards in params.yaml names, or make it anew"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A clip in a shard; `path` is the member's name."""
+
+    shard: Path
+    path: str
+    cut: Cut
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class TarRead:
+    """The request for a copy of a member."""
+
+    member: Member
+    max_bytes: int
+    note: str
+    revision: str
+    remote = False
+
+    @property
+    def suffix(self) -> str:
+        """The member's own, in small letters."""
+        return PurePosixPath(self.member.path).suffix.lower()
+
+    def fetch(self, into: Path) -> Fetched:
+        """Copy the member.
+
+        Raises:
+            Retryable: `not_copied`.
+            InvalidInput: `too_many_bytes`; `not_a_cut` as with `folder`.
+        """
+        member, shown = self.member, _shown(self.member)
+        if member.size > self.max_bytes:
+            raise InvalidInput("too_many_bytes", f"{shown} has {member.size} bytes, allowed are {self.max_bytes}")
+        try:
+            with member.shard.open("rb") as reader, into.open("xb") as writer:
+                reader.seek(member.offset)
+                left = member.size
+                while left:
+                    piece = reader.read(min(_PIECE, left))
+                    if not piece:
+                        raise Retryable("not_copied", f"{shown}: the shard became shorter while it was read")
+                    writer.write(piece)
+                    left -= len(piece)
+        except OSError as error:
+            raise Retryable("not_copied", f"{shown} cannot be copied ({error.strerror})") from None
+        if member.cut.start_ms is None:
+            refuse_whole_video(into, shown)
+        return Fetched(source=TarSource.name, licence=LICENCE, origin=shown, note=self.note)
+
+
+class TarSource:
+    """Finds clips by name in the shards below a folder, whose headers are read once, when the source is opened.
+
+    Args:
+        folder: Where the shards lie, at any depth.
+        max_bytes: Larger clips are refused before they are copied.
+
+    Raises:
+        ConfigError: No such folder, no clip in it, or a shard that is refused.
+    """
+
+    name = "WebDataset shards of AudioSet clips"
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        if not folder.is_dir():
+            raise ConfigError(f"{str(folder)!r} is no folder", mend="correct acquire.shards in params.yaml")
+        self._folder, self._max_bytes = folder, max_bytes
+        self._by_video: dict[str, list[Member]] = {}
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        packed = [path for path in files if path.name.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"))]
+        if packed:
+            print(
+                f"acquire: {len(packed)} compressed shards are left out, the first is {str(packed[0])!r}; "
+                "unpack them to plain .tar",
+                file=sys.stderr,
+            )
+        shards = [path for path in files if path.suffix == ".tar"]
+        with Progress("acquire: reading shards", len(shards), unit="shard") as progress:
+            for shard in shards:
+                for member in members(shard):
+                    self._by_video.setdefault(member.cut.video_id, []).append(member)
+                progress.advance()
+        if not self._by_video:
+            raise ConfigError(
+                f"{str(folder)!r} holds no .tar file with a clip of a usual name (<id>_<start>.mp4 and others)",
+                mend="correct acquire.shards in params.yaml, or rename the members",
+            )
+
+    def request(self, segment: Segment) -> Request:
+        """The member that matches best, by the rules of `folder`."""
+        found = best_first(self._by_video.get(segment.video_id, []), segment)
+        if not found:
+            where = f"{segment.video_id[:80]!r} from {segment.start_s:g} s to {segment.end_s:g} s"
+            return Refusal(Permanent("not_in_shards", f"{str(self._folder)!r} has no member for {where}"))
+        best, *rest = found
+        note = f"took {_shown(best)}, not {', '.join(map(_shown, rest))}" if rest else ""
+        stat = best.shard.stat()
+        revision = fingerprint(_shown(best), best.offset, best.size, stat.st_size, stat.st_mtime_ns, note)
+        return TarRead(best, self._max_bytes, note, revision)
+
+
+def members(shard: Path) -> Iterator[Member]:
+    """The clips of a shard.
+
+    Raises:
+        ConfigError: The shard is refused; names it, the member and why.
+    """
+    size = shard.stat().st_size
+    try:
+        with shard.open("rb") as stream:
+            guarded = cast(BinaryIO, _Guarded(stream))
+            with tarfile.open(fileobj=guarded, mode="r:", errorlevel=2) as archive:
+                for member in archive:
+                    why = _refusal(member, size)
+                    if why:
+                        raise _refused(shard, member.name, why)
+                    cut = parse_name(PurePosixPath(member.name).name) if member.isreg() else None
+                    if cut is not None:
+                        yield Member(shard, member.name, cut, member.offset_data, member.size)
+                    archive.members.clear()  # type: ignore[attr-defined]  # or a million headers stay in memory
+    except (tarfile.TarError, OSError, ValueError) as error:
+        raise _refused(shard, "", f"it is no whole tar file ({error})") from None
+
+
+def _refusal(member: tarfile.TarInfo, size: int) -> str:
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or member.name.startswith("\\"):
+        return "an absolute name"
+    if ".." in name.parts or "\0" in member.name:
+        return "a name that leaves the shard"
+    if member.issparse():
+        return "a sparse member, which claims bytes that it does not have"
+    if not (member.isreg() or member.isdir()):
+        return "a link or a device"
+    if member.offset_data + member.size > size:
+        return f"a member of {member.size} bytes, more than the rest of the file"
+    return ""
+
+
+def _refused(shard: Path, member: str, why: str) -> ConfigError:
+    named = f", member {member[:200]!r}" if member else ""
+    return ConfigError(f"{str(shard)!r}{named}: refused, {why}", mend=_MEND)
+
+
+def _shown(member: Member) -> str:
+    return repr(f"{member.shard}/{member.path}")
+
+
+class _Guarded:
+    """A stream whose reader cannot be made to take a whole file for a header."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_HEADER:
+            raise tarfile.HeaderError(f"a header of {size} bytes")
+        return self._stream.read(size)

@@ -1,0 +1,146 @@
+"""Says what a failed download means: is the video gone, was it a passing fault, or does the site refuse us?
+
+The answer comes from yt-dlp's exception types and the HTTP status first, and from the site's own words second. What is
+in neither table is a passing fault: a clip is never called dead on a guess.
+"""
+
+import re
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from time import time
+from typing import Final
+
+from mma_bench.errors import Blocked, ClipError, Permanent, Retryable
+
+# The site's words, as yt-dlp passes them on; the first that matches counts, so what is special comes first.
+MESSAGES: Final[tuple[tuple[str, type[ClipError], str], ...]] = (
+    (r"confirm you.{1,3}re not a bot|captcha|unusual traffic|/sorry/", Blocked, "bot_check"),
+    (r"rate-limited|too many requests|try again later", Blocked, "rate_limited"),
+    (r"private video|video is private", Permanent, "private"),
+    (r"copyright", Permanent, "copyright"),
+    (r"account (?:associated with this video )?(?:has been|was) (?:terminated|closed)", Permanent, "account_closed"),
+    (r"channel (?:has been|was) (?:terminated|deleted)|uploader has closed", Permanent, "account_closed"),
+    (r"removed for violating|violat\w+ YouTube|removed due to", Permanent, "removed_by_site"),
+    (r"removed by the (?:uploader|user)|has been (?:removed|deleted)|no longer available", Permanent, "removed"),
+    (r"confirm your age|age.restricted|inappropriate for some users", Permanent, "age_restricted"),
+    (r"members.only|join this channel|channel.s members", Permanent, "members_only"),
+    (r"requires payment|premium|purchase|rent this|paid", Permanent, "paid"),
+    (r"live stream recording is not available", Permanent, "removed"),
+    (r"premieres in|live event will begin|processing this video", Retryable, "not_yet_there"),
+    (r"in your country|geo.?restrict|not available from your location", Permanent, "region_blocked"),
+    (r"sign in|log ?in|registered users|--cookies", Blocked, "login_demanded"),
+    (r"video unavailable|video is (?:not available|unavailable)|does not exist", Permanent, "unavailable"),
+    (r"requested format is not available|no video formats|only images are available", Retryable, "no_format"),
+    (r"drm protected", Permanent, "drm"),
+)
+_PATTERNS: Final = tuple((re.compile(words, re.IGNORECASE), kind, reason) for words, kind, reason in MESSAGES)
+
+# Faults of the way to the site, by the system's words for them: nothing of the clip, and nothing of the site.
+_UNREACHABLE: Final = re.compile(
+    r"failed to resolve|name or service not known|temporary failure in name resolution|getaddrinfo|"
+    r"no address associated|network is unreachable|no route to host|connection refused|unable to connect to proxy|"
+    r"tunnel connection failed",
+    re.IGNORECASE,
+)
+_GONE: Final = frozenset({404, 410})
+_LONGEST_DETAIL: Final = 300
+
+
+def classify(error: BaseException, *, page: bool, secrets: tuple[str, ...] = ()) -> ClipError:
+    """What `error`, raised by yt-dlp or while reading what it found, means for the clip.
+
+    Args:
+        error: From yt-dlp, its network code, or below.
+        page: Whether it came from the video's page, whose status speaks of the video. The status of a media file does
+            not: its address is short-lived.
+        secrets: What must not be told.
+    """
+    from yt_dlp.networking.exceptions import HTTPError, ProxyError, TransportError
+    from yt_dlp.utils import GeoRestrictedError, UnsupportedError
+
+    if isinstance(error, ClipError):
+        return error
+    causes = list(chain(error))
+    detail = _told(error, secrets)
+    for cause in causes:
+        if isinstance(cause, HTTPError):
+            return _by_status(cause.status, cause.redirect_loop, detail, page=page)
+    for cause in causes:
+        if isinstance(cause, ProxyError) or _UNREACHABLE.search(str(cause)):
+            return Retryable("unreachable", detail)
+    for cause in causes:
+        if isinstance(cause, GeoRestrictedError):
+            return Permanent("region_blocked", detail)
+        if isinstance(cause, TransportError | OSError | HTTPException):
+            return Retryable("timeout" if "timed out" in str(cause).lower() else "connection_lost", detail)
+    for pattern, kind, reason in _PATTERNS:
+        if pattern.search(str(error)):
+            return kind(reason, detail)
+    if any(isinstance(cause, UnsupportedError) for cause in causes):
+        return Retryable("unexpected_page", detail)
+    return Retryable("unclassified", detail)
+
+
+def _by_status(status: int, loop: bool, detail: str, *, page: bool) -> ClipError:
+    if loop or status in (301, 302, 303, 307, 308):
+        return Retryable("redirect_loop", detail)
+    if status == 429:
+        return Blocked("too_many_requests", detail)
+    if status in (401, 402, 407, 451):
+        return Blocked("login_demanded", detail) if status != 451 else Permanent("region_blocked", detail)
+    if status in _GONE and page:
+        return Permanent(f"http_{status}", detail)
+    return Retryable(f"http_{status}", detail)
+
+
+def by_page(text: str, detail: str) -> ClipError:
+    """What it means that a page of text came where a video was promised."""
+    for pattern, kind, reason in _PATTERNS:
+        if kind is Blocked and pattern.search(text):
+            return Blocked(reason, detail)
+    return Retryable("unexpected_page", detail)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what caused it, through yt-dlp's own links as well; each once."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        exc_info = getattr(cause, "exc_info", None)
+        waiting += [exc_info[1] if exc_info else None, getattr(cause, "cause", None), cause.__cause__]
+        waiting += [cause.__context__] if not cause.__suppress_context__ else []
+        waiting += [item for item in cause.args if isinstance(item, BaseException)]
+
+
+def retry_after_s(error: BaseException) -> float | None:
+    """The seconds that the site asks to wait (header Retry-After, a number or a date), or None."""
+    from yt_dlp.networking.exceptions import HTTPError
+
+    for cause in chain(error):
+        if isinstance(cause, HTTPError):
+            text = str(cause.response.get_header("Retry-After") or "").strip()
+            if text.isascii() and text.isdigit():
+                return float(text)
+            try:
+                return max(0.0, parsedate_to_datetime(text).timestamp() - time())
+            except ValueError:
+                return None
+    return None
+
+
+def _told(error: BaseException, secrets: tuple[str, ...]) -> str:
+    """The error's words on one line without colours, addresses' queries and secrets."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1", text)
+    text = re.sub(r"(\w+://)[^\s/@]+@", r"\1***@", text)
+    text = re.sub(r"\(caused by .*|; please report this issue .*", "", text, flags=re.DOTALL)
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return text.removeprefix("ERROR: ")[:_LONGEST_DETAIL]

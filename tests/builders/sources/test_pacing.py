@@ -1,0 +1,142 @@
+"""One pace and one breaker for all processes; a pause outlasts the run."""
+
+import multiprocessing
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mma_bench.builders.sources.pacing import Manners, Pacer
+from mma_bench.errors import Blocked, DataError, InvalidInput, Permanent, Retryable
+
+
+class Clock:
+    """A clock that sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def pacer(path: Path, clock: Clock, **changes: float | None) -> Pacer:
+    manners = {"interval_s": 2.0, "jitter": 0.5, "bytes_per_s": None, "block_after": 3, "pause_s": 100.0} | changes
+    return Pacer(path / "pace.json", Manners(**manners), clock=clock, sleep=clock.sleep)  # type: ignore[arg-type]
+
+
+def test_turns_are_apart_on_average_and_vary(tmp_path: Path) -> None:
+    clock = Clock()
+    two = [pacer(tmp_path, clock), pacer(tmp_path, clock)]  # as two workers
+    times = []
+    for turn in range(200):
+        two[turn % 2].wait_for_turn()
+        times.append(clock.now)
+    steps = [after - before for before, after in pairwise(times)]
+    assert min(steps) >= 1 - 1e-6
+    assert max(steps) <= 3 + 1e-6
+    assert 1.8 < sum(steps) / len(steps) < 2.2
+    assert len({round(step, 3) for step in steps}) > 50
+
+
+def test_bytes_are_limited_over_all(tmp_path: Path) -> None:
+    clock = Clock()
+    two = [pacer(tmp_path, clock, bytes_per_s=1000), pacer(tmp_path, clock, bytes_per_s=1000)]
+    begin = clock.now
+    for turn in range(100):
+        two[turn % 2].count_bytes(500)
+    assert clock.now - begin == pytest.approx(49.5)
+
+
+def _turns(path: Path, count: int) -> None:
+    manners = Manners(interval_s=0.02, jitter=0.0, bytes_per_s=None, block_after=3, pause_s=1)
+    for _ in range(count):
+        Pacer(path / "pace.json", manners).wait_for_turn()
+        with (path / "turns").open("a") as log:
+            log.write(f"{time.time()}\n")
+
+
+def test_processes_share_the_pace(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_turns, args=(tmp_path, 10)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    times = sorted(float(line) for line in (tmp_path / "turns").read_text().split())
+    assert len(times) == 30
+    assert times[-1] - times[0] >= 28 * 0.02
+
+
+def test_a_block_is_a_pause_for_all_and_doubles(tmp_path: Path) -> None:
+    clock = Clock()
+    one, other = pacer(tmp_path, clock), pacer(tmp_path, clock)
+    told = one.failed(Blocked("bot_check", "not a bot?"))
+    assert "come back after 1970-01-12 13:48:20 UTC; not a bot?" in told.detail
+    with pytest.raises(Blocked, match="bot_check"):
+        other.wait_for_turn()
+    other.failed(Blocked("bot_check", "the same block, seen by another worker"))
+    found = other.pause()
+    assert found is not None
+    assert found.until.timestamp() == clock.now + 100
+    clock.now += 101
+    other.begin_run()
+    other.wait_for_turn()
+    other.failed(Blocked("bot_check", "again"))
+    found = other.pause()
+    assert found is not None
+    assert found.until.timestamp() == pytest.approx(clock.now + 200)
+    clock.now += 201
+    one.succeeded()
+    one.failed(Blocked("bot_check", "much later"))
+    found = one.pause()
+    assert found is not None
+    assert found.until.timestamp() == pytest.approx(clock.now + 100)
+
+
+@pytest.mark.parametrize(("asked", "pause"), [(5.0, 100), (7200.0, 7200), (1e9, 86_400)])
+def test_the_sites_own_wish_counts_if_it_is_longer(tmp_path: Path, asked: float, pause: float) -> None:
+    clock = Clock()
+    one = pacer(tmp_path, clock)
+    one.failed(Blocked("too_many_requests"), asked)
+    found = one.pause()
+    assert found is not None
+    assert found.until.timestamp() == clock.now + pause
+
+
+def test_refusals_in_a_row_are_a_block_and_one_success_forgives(tmp_path: Path) -> None:
+    clock = Clock()
+    one = pacer(tmp_path, clock)
+    refusal = Retryable("http_403", "no")
+    for forgiving in (one.succeeded, lambda: one.failed(Permanent("removed")), lambda: one.failed(InvalidInput("x"))):
+        assert one.failed(refusal) is refusal
+        assert one.failed(refusal) is refusal
+        forgiving()
+    assert one.failed(refusal) is refusal
+    assert one.failed(Retryable("http_503")).status == "retry"
+    assert one.failed(refusal) is refusal
+    assert one.failed(refusal).status == "blocked"
+
+
+def test_no_way_to_the_site_ends_a_run_but_asks_for_no_pause(tmp_path: Path) -> None:
+    clock = Clock()
+    one = pacer(tmp_path, clock)
+    lost = Retryable("unreachable", "Name or service not known")
+    assert [one.failed(lost).status for _ in range(3)] == ["retry", "retry", "blocked"]
+    with pytest.raises(Blocked, match="no way to the site"):
+        one.wait_for_turn()
+    one.begin_run()
+    one.wait_for_turn()
+    assert one.failed(lost) is lost
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pace.json").write_text("{")
+    with pytest.raises(DataError, match=r"pace\.json is damaged"):
+        pacer(tmp_path, Clock()).wait_for_turn()
