@@ -5,11 +5,9 @@ for the tuned model. Out: the card as Markdown with the Hub's metadata (`model-i
 training curve as a picture beside it. An evaluation of another adapter is refused.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import metadata
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import PackageLoader
@@ -23,42 +21,15 @@ from mma_bench.files import atomic_path, write_text
 from mma_bench.page import LIGHT, chart_style
 from mma_bench.schema import Condition, Split
 from mma_bench.tables import read_json
-from mma_bench.training.base_licence import BaseLicence, base_licence
+from mma_bench.training.base_licence import base_licence
 from mma_bench.training.before_after import Cell, Results, cells, cells_by_seen, read_results, refuse_unlike
+from mma_bench.training.card_metadata import AdapterFacts, card_data, is_hub_id, short_name, title
 
 if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, ModelCardData
     from matplotlib.figure import Figure
 
 CURVE: Final = "training_curve.png"
 _FACTS: Final = ("base", "best", "config", "data", "hardware", "lora", "validation", "versions")
-_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-_TAGS: Final = ("lora", "mma-bench", "multimodal", "audio-visual", "modality-conflict", "arxiv:2511.22826")
-
-
-@dataclass(frozen=True)
-class AdapterFacts:
-    """What a card is made from.
-
-    Attributes:
-        run: `run.json` of the training.
-        adapter: Hash of the adapter's files, as `evaluate` records it.
-        base_name: The base on the Hub; None if it is known as a folder alone.
-        base: What to call the base: its name on the Hub, or the folder's.
-        licence: Of the base.
-        before: The evaluation of the base.
-        after: The evaluation of the tuned model.
-        seen: The classes that it was tuned on; None if the run does not say.
-    """
-
-    run: Mapping[str, Any]
-    adapter: str
-    base_name: str | None
-    base: str
-    licence: BaseLicence
-    before: Results
-    after: Results
-    seen: frozenset[str] | None
 
 
 def adapter_card(facts: AdapterFacts) -> str:
@@ -76,17 +47,18 @@ def adapter_card(facts: AdapterFacts) -> str:
         cells=compared,
         seen=sorted(facts.seen or ()),
         by_seen=[(group, cell) for group, group_cells in by_seen.items() for cell in group_cells],
-        worse=[cell for cell in compared if cell.is_worse],
-        worse_unseen=[cell for cell in by_seen.get("unseen", []) if cell.is_worse],
+        worse=_worse(compared),
+        worse_unseen=_worse(by_seen.get("unseen", [])),
         missing=_missing(compared),
+        uncompared=_uncompared(compared),
         unread=_unread(compared),
         clips=max(row["clusters"] for row in facts.after.accuracy),
         small=SMALL,
         tuned_on_test=facts.after.run["split"] == Split.TRAIN,
         validation=[shown[step] for step in sorted(shown)],
         senses=sorted({name for row in validation for name in row if name.endswith(("_visual", "_audio"))}),
-        dataset=_name(facts.run["data"]["dataset"]),
-        evaluated=_name(facts.after.run["dataset"]),
+        dataset=short_name(facts.run["data"]["dataset"], facts.run["data"]["revision"]),
+        evaluated=short_name(facts.after.run["dataset"], facts.after.run["dataset_revision"]),
         fingerprints={row.condition: row.dataset_fingerprint for row in facts.after.predictions},
         conditions=[str(condition) for condition in Condition],
         curve=CURVE,
@@ -96,62 +68,10 @@ def adapter_card(facts: AdapterFacts) -> str:
         estimate=lambda row: "–" if row is None else format_estimate(row),
         points=lambda row: "–" if row is None else points(row),
         p=lambda row: "–" if row is None else p_value(row.get("p_holm")),
-        name=_name,
+        name=short_name,
         duration=_duration,
     )
     return f"---\n{card_data(facts).to_yaml()}\n---\n{text}"
-
-
-def title(facts: AdapterFacts) -> str:
-    """The model's name in the card and in `model-index`."""
-    return f"{PurePosixPath(facts.base).name} + LoRA on {' and '.join(facts.run['config']['conditions'])} clips"
-
-
-def card_data(facts: AdapterFacts) -> "ModelCardData":
-    """The metadata; `model-index` has the tuned model's accuracies as fractions."""
-    from huggingface_hub import ModelCardData
-
-    dataset = facts.run["data"]["dataset"]
-    return ModelCardData(
-        model_name=title(facts),
-        base_model=facts.base_name,
-        base_model_relation="adapter",
-        library_name="peft",
-        language="en",
-        license=facts.licence.fields.get("license", "unknown"),
-        license_name=facts.licence.fields.get("license_name"),
-        license_link=facts.licence.fields.get("license_link"),
-        datasets=[dataset] if _is_hub_id(dataset) else None,
-        tags=list(_TAGS),
-        metrics=["accuracy"],
-        eval_results=eval_results(facts.after),
-    )
-
-
-def eval_results(after: Results) -> list["EvalResult"]:
-    """One for each protocol, condition and question of which any answer could be read; the interval beside it."""
-    from huggingface_hub import EvalResult
-
-    dataset = after.run["dataset"]
-    fingerprints = {row.condition: row.dataset_fingerprint for row in after.predictions}
-    return [
-        EvalResult(
-            task_type="video-text-to-text",
-            task_name="Forced choice about one modality",
-            dataset_type=dataset if _is_hub_id(dataset) else "mma-bench",
-            dataset_name=f"MMA-Bench, {row['condition']}",
-            dataset_config=row["condition"],
-            dataset_split=after.run["split"],
-            dataset_revision=after.run["dataset_revision"],
-            dataset_args={"sha256": fingerprints[row["condition"]]},
-            metric_type="accuracy",
-            metric_name=f"Accuracy, {row['question']} question, {row['protocol']}",
-            metric_value=row["mean"],
-            metric_args={name: row[name] for name in ("protocol", "question", "low", "high", "n", "clusters")},
-        )
-        for row in after.accuracy
-        if row["mean"] is not None
-    ]
 
 
 @chart_style()
@@ -232,7 +152,7 @@ def main(
             run=facts,
             adapter=adapter,
             base_name=known,
-            base=known or _name(checkpoint),
+            base=known or short_name(checkpoint),
             licence=base_licence(checkpoint, revision, base_card),
             before=sides[0],
             after=sides[1],
@@ -286,7 +206,7 @@ def refuse_another(run: Mapping[str, Any], adapter: str, before: Results, after:
 
 def _base_name(checkpoint: str, revision: str, given: str | None) -> str | None:
     """The base's name on the Hub: what the run loaded, or what is said about a folder."""
-    if given is not None and not _HUB_ID.fullmatch(given):
+    if given is not None and not is_hub_id(given):
         raise ConfigError(f"--base-name {given!r} is no name on the Hub", mend="write it as ORG/NAME")
     if revision.startswith("sha256:"):  # a folder's files; a repository has a commit
         return given
@@ -315,10 +235,24 @@ def _protocols(compared: Sequence[Cell]) -> list[str]:
     return [name for name in PROTOCOLS if name in there] + sorted(there - PROTOCOLS.keys())
 
 
+def _worse(compared: Sequence[Cell]) -> list[Cell]:
+    """What the tuning cost, first what is no chance."""
+    return sorted((cell for cell in compared if cell.is_worse), key=lambda cell: not cell.is_sure)
+
+
 def _missing(compared: Sequence[Cell]) -> list[str]:
-    """Conditions of the benchmark without a comparison under any protocol."""
+    """Conditions of the benchmark that were not asked on both sides, under any protocol."""
     there = {cell.condition for cell in compared if cell.change is not None}
     return [str(condition) for condition in Condition if condition not in there]
+
+
+def _uncompared(compared: Sequence[Cell]) -> dict[str, list[str]]:
+    """Protocol → conditions of which no clip has an answer that can be read on both sides, to one question or both."""
+    empty = [cell for cell in compared if cell.change is not None and cell.change["difference"] is None]
+    return {
+        protocol: list(dict.fromkeys(cell.condition for cell in empty if cell.protocol == protocol))
+        for protocol in dict.fromkeys(cell.protocol for cell in empty)
+    }
 
 
 def _unread(compared: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -338,17 +272,6 @@ def _unread(compared: Sequence[Cell]) -> list[dict[str, Any]]:
                     {"protocol": protocol, "status": status, "before": first, "after": second, "prompts": prompts}
                 )
     return rows
-
-
-def _is_hub_id(name: str) -> bool:
-    return _HUB_ID.fullmatch(name) is not None and not Path(name).is_dir()
-
-
-def _name(value: Any) -> Any:
-    """The last name of a folder's path; whoever reads a card has not got the folder, and it is nobody's business."""
-    if not isinstance(value, str) or _is_hub_id(value):
-        return value
-    return PureWindowsPath(value).name or value
 
 
 def _duration(seconds: float) -> str:

@@ -11,16 +11,18 @@ import yaml
 from click.testing import CliRunner
 from huggingface_hub import ModelCard
 
-from mma_bench.cli import main as program
+from mma_bench.cli import ReportingGroup
 from mma_bench.errors import ConfigError, DataError, MmaBenchError
-from mma_bench.evaluation import score
+from mma_bench.evaluation import score, stats
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
 from mma_bench.training import card
 from mma_bench.training.base_licence import base_licence
+from mma_bench.training.cli import adapter
 from tests.evaluation.runs import answers, prediction, write_predictions, write_run
 
 BASE = "sha256:" + "b" * 64
+program = ReportingGroup(commands=adapter.commands)
 CLASSES = ("Bird", "Cat", "Rain")  # of those in tests.evaluation.runs
 
 
@@ -45,7 +47,15 @@ def facts(base: Path) -> dict[str, Any]:
             "examples": {"train": 1234, "validation": 56},
             "skipped": {},
         },
-        "lora": {"modules": 21, "trainable_parameters": 4321, "parameters": 987654},
+        "lora": {
+            "rank": 8,
+            "alpha": 16.0,
+            "dropout": 0.0,
+            "target_modules": r"layers\.(q|v)_proj",
+            "modules": 21,
+            "trainable_parameters": 4321,
+            "parameters": 987654,
+        },
         "hardware": {"device": "CPU (x86_64)", "processes": 1, "memory_bytes": None},
         "precision": "fp32",
         "versions": {"python": "3.11.2", "peft": "0.21.2"},
@@ -63,6 +73,12 @@ def facts(base: Path) -> dict[str, Any]:
         "curve": "log.jsonl",
         "finished": "2026-01-02T03:04:05Z",
     }
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statistics have tests of their own; here only the time would grow."""
+    monkeypatch.setattr(stats, "RESAMPLES", 199)
 
 
 @pytest.fixture
@@ -139,6 +155,17 @@ def test_the_hub_library_reads_every_accuracy_of_the_scores(folder: Path) -> Non
     assert data.datasets is None  # a folder is none of the Hub's
 
 
+def test_a_dataset_is_named_where_its_version_is(folder: Path) -> None:
+    change_run(folder, lambda run: run["data"].update(dataset="org/mma-bench", revision="1.2.0"))
+    for side in ("before", "after"):
+        rewritten(folder, side, dataset="org/mma-bench", dataset_revision="1.2.0")
+    text = make(folder)
+    data = ModelCard(text).data
+    assert data.datasets == ["org/mma-bench"]
+    assert {(each.dataset_type, each.dataset_revision) for each in data.eval_results} == {("org/mma-bench", "1.2.0")}
+    assert "| dataset | org/mma-bench, revision 1.2.0 |" in text
+
+
 def test_the_tables_show_both_intervals_of_every_condition(folder: Path) -> None:
     results = section(make(folder), "Results")
     for side in ("before", "after"):
@@ -153,7 +180,9 @@ def worse_lines(text: str) -> list[str]:
     return [line for line in limits.splitlines() if line.startswith("- ")]
 
 
-def test_the_limits_name_exactly_what_got_worse(folder: Path) -> None:
+def test_the_limits_name_exactly_what_got_worse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "RESAMPLES", 9_999)  # fewer could not call anything sure
+
     def rows(right: Callable[[str, str, int], bool]) -> list[Prediction]:
         return [
             prediction(f"clip{number:02}", condition, question, "Bird" if right(condition, question, number) else "Cat")
@@ -169,18 +198,18 @@ def test_the_limits_name_exactly_what_got_worse(folder: Path) -> None:
     evaluate(folder / "after", after, **tuned(folder / "run"))
     text = make(folder)
     found = worse_lines(text)
-    assert [line.split(" question")[0] for line in found] == ["- audio removed, audio", "- long context, visual"]
-    assert "(may be chance)" in found[0]
-    assert "absent here" in found[0]
-    assert "100.0 [83.2, 100.0] % before, 30.0 [11.9, 54.3] % after; −70.0 [" in found[1]
-    assert "chance" not in found[1]
+    assert [line.split(" question")[0] for line in found] == ["- long context, visual", "- audio removed, audio"]
+    assert "(may be chance)" in found[1]
+    assert "absent here" in found[1]
+    assert "100.0 [83.2, 100.0] % before, 30.0 [11.9, 54.3] % after; −70.0 [" in found[0]
+    assert "chance" not in found[0]
     assert "Not measured before and after: misaligned, misleading caption." in text
 
 
 def test_without_a_loss_it_says_so(folder: Path) -> None:
     evaluate(folder / "after", answers(seed=1, skill=0.6), **tuned(folder / "run"))
     assert worse_lines(make(folder)) == []
-    assert "No condition that was measured is below the base." in make(folder)
+    assert "No condition that could be compared is below the base." in make(folder)
 
 
 def test_answers_that_can_no_longer_be_read_are_a_limit(folder: Path) -> None:
@@ -196,6 +225,17 @@ def test_answers_that_can_no_longer_be_read_are_a_limit(folder: Path) -> None:
     assert "1 of 144 prompts got an answer that names no class or several; without the adapter 0." in limits
 
 
+def test_what_no_answer_could_be_read_of_is_not_called_unharmed(folder: Path) -> None:
+    rows = [
+        replace(row, status="unparseable", answer=None) if row.condition == "long_context" else row
+        for row in answers(seed=2, skill=0.8)
+    ]
+    evaluate(folder / "after", rows, **tuned(folder / "run"))
+    text = make(folder)
+    assert "Forced choice: no answers could be compared under long context." in section(text, "Limits")
+    assert "long_context" not in {each.dataset_config for each in ModelCard(text).data.eval_results}
+
+
 def test_seen_and_unseen_are_split_by_the_runs_own_classes(folder: Path) -> None:
     table = section(make(folder), "Results").split("### Seen and unseen classes")[1]
     unseen = [line for line in table.splitlines() if line.startswith("| unseen |")]
@@ -204,6 +244,10 @@ def test_seen_and_unseen_are_split_by_the_runs_own_classes(folder: Path) -> None
     aligned = [row for row in evaluation if row.condition == "aligned" and row.question == "visual"]
     right = score.accuracy(aligned)[0]
     assert score.format_estimate(right) in next(line for line in unseen if "| aligned | visual |" in line)
+    heard = [row for row in answers(seed=2, skill=0.8) if row.audio_class not in CLASSES]
+    heard = [row for row in heard if row.condition == "misaligned" and row.question == "audio"]
+    right = score.accuracy(heard)[0]
+    assert score.format_estimate(right) in next(line for line in unseen if "| misaligned | audio |" in line)
     assert "Tuned on 3 classes: Bird, Cat, Rain." in table
 
 
@@ -225,7 +269,7 @@ def test_classes_come_from_a_file_where_the_run_has_none(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"classes\.txt is not the list of classes"):
         make(folder, seen_classes=folder / "classes.txt")
     change_run(folder, lambda run: run["data"]["sft"].pop("classes"))
-    assert "Tuned on 1 classes: Bird." in make(folder, seen_classes=folder / "classes.txt")
+    assert "Tuned on 1 class: Bird." in make(folder, seen_classes=folder / "classes.txt")
 
 
 def change_run(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -239,7 +283,15 @@ def test_every_fact_of_the_run_is_there_and_no_folder_of_its_owner(folder: Path)
     training = section(text, "Training")
     for fact in (BASE, tuned(folder / "run")["adapter_revision"], "c" * 64, "e" * 64, "1" * 64, "f" * 64):
         assert f"`{fact}`" in training
-    for fact in ("4,321 of 987,654", "1,234 train, 56 validation", "CPU (x86\\_64)", "fp32", "peft 0.21.2", "2 min"):
+    for fact in (
+        "4,321 of 987,654",
+        "1,234 train, 56 validation",
+        "CPU (x86\\_64)",
+        "fp32",
+        "peft 0.21.2",
+        "2 min",
+        r"`layers\.(q\|v)_proj`",
+    ):
         assert fact in training
     assert "| `rank` | 8 |" in training
     assert "| `system` | a \\| b |" in training
@@ -369,7 +421,7 @@ def test_the_hub_is_asked_for_the_licence_at_the_commit(folder: Path, monkeypatc
 )
 def test_the_command_says_a_mistake_in_one_message(given: list[str], message: str, folder: Path) -> None:
     sides = ["--before", str(folder / "before"), "--after", str(folder / "after")]
-    done = CliRunner().invoke(program, ["adapter", "card", str(folder / "run"), *sides, *given])
+    done = CliRunner().invoke(program, ["card", str(folder / "run"), *sides, *given])
     assert done.exit_code == 2
     assert message in done.stderr
     assert "Traceback" not in done.output
@@ -377,7 +429,7 @@ def test_the_command_says_a_mistake_in_one_message(given: list[str], message: st
 
 def test_the_command_writes_card_and_curve(folder: Path) -> None:
     sides = ["--before", str(folder / "before"), "--after", str(folder / "after")]
-    done = CliRunner().invoke(program, ["adapter", "card", str(folder / "run"), *sides])
+    done = CliRunner().invoke(program, ["card", str(folder / "run"), *sides])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("wrote ")
     assert ModelCard.load(folder / "run/README.md").data.library_name == "peft"
