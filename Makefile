@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup repro evaluate test lint types bench clean
+.PHONY: help setup repro evaluate miniature test lint types bench clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing; on Debian: apt-get install python3.11 python3.11-venv, or: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,evaluation]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,evaluation,training,review,ray,publish]'
 	bash builders/install_ffmpeg.sh
 	touch $@
 
@@ -28,6 +28,10 @@ repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as dvc.y
 
 evaluate: setup ## Evaluate the baselines and a tiny random model on the built benchmark (some minutes)
 	dvc repro evaluation/dvc.yaml
+
+miniature: setup ## The paper's effect on a tiny model: three seeds of up to 10 minutes each, and a page
+	@echo "Three seeds of up to 10 minutes each on 2 cores, and some minutes around them; stopped, it goes on where it was."
+	dvc repro training/miniature/dvc.yaml
 
 test: setup lint types ## Lint, types and tests
 	pytest -n 2 --dist loadfile

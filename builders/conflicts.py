@@ -132,7 +132,14 @@ def main(params: Params) -> None:
 
     made = [row for row in rows if row["condition"] in MEDIA_CONDITIONS]
     tasks = [_task(row, clips, found, params.pair.slack_s) for row in made]
-    entries = run(tasks, make_variant, layout.ledger("conflicts"), workers=params.workers, title="conflicts")
+    entries = run(
+        tasks,
+        make_variant,
+        layout.ledger("conflicts"),
+        workers=params.workers,
+        title="conflicts",
+        ray=params.on_ray(),
+    )
     for row, entry in zip(made, entries, strict=True):
         row.update({key: entry[key] for key in ("status", "reason", "detail")}, **entry["result"])
     for row in rows:

@@ -29,7 +29,7 @@ from pydantic import TypeAdapter
 
 from mma_bench import layout
 from mma_bench.builders.judges import SAMPLE_RATE, Judge, Modality, View, open_judge
-from mma_bench.config import JudgeParams, OmniJudgeParams, Params
+from mma_bench.config import JudgeParams, OmniJudgeParams, Params, RayParams
 from mma_bench.errors import ClipError, InvalidInput
 from mma_bench.executor import Task, run
 from mma_bench.files import fingerprint, write_json
@@ -49,18 +49,25 @@ _QUESTIONS: Final[tuple[Modality, ...]] = ("visual", "audio")
 def main(params: Params) -> None:
     """Judge every normalised clip."""
     normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
-    table = judged(normalised.rows(named=True), params.judge, workers=params.workers)
+    table = judged(normalised.rows(named=True), params.judge, workers=params.workers, ray=params.on_ray())
     write_table(table, layout.VERDICTS, VERDICTS, ["split", "clip_id"])
     write_json(layout.metrics("judge"), outcome_counts(table))
 
 
-def judged(clips: Sequence[Mapping[str, Any]], params: JudgeParams | OmniJudgeParams, *, workers: int) -> pl.DataFrame:
+def judged(
+    clips: Sequence[Mapping[str, Any]],
+    params: JudgeParams | OmniJudgeParams,
+    *,
+    workers: int,
+    ray: RayParams | None = None,
+) -> pl.DataFrame:
     """The verdicts of a judge on normalised clips; what the ledger has is not asked again.
 
     Args:
         clips: Good rows of NORMALISED.
         params: Which judge.
         workers: Processes for a judge that does not say how many hold its model.
+        ray: Where Ray is; None: processes of this machine.
     """
     # Here before the workers start: weights that cannot be had stop the stage at once, with one message.
     judge = open_judge(params)
@@ -72,6 +79,8 @@ def judged(clips: Sequence[Mapping[str, Any]], params: JudgeParams | OmniJudgePa
         layout.ledger("judge"),
         workers=workers if isinstance(params, JudgeParams) else params.processes,
         title="judge",
+        ray=ray,
+        stateful=True,
     )
     found = {task.key: entry for task, entry in zip(tasks, entries, strict=True)}
     return table_of(clips, [found[task.key] for task in by_clip], judge)

@@ -76,6 +76,7 @@ def main(params: Params) -> None:
         layout.ledger("normalise"),
         workers=params.workers,
         title="normalise",
+        ray=params.on_ray(),
     )
     table = table_of(clips, entries)
     kept = [Path(path) for path in table["path"].drop_nulls()]

@@ -187,10 +187,20 @@ class SftParams(Namespace):
         return self
 
 
+class RayParams(Namespace):
+    """Where Ray is, and what a process that holds a judge needs of it (docs/cluster.md)."""
+
+    address: str | None  # auto: the cluster that this machine is part of; null: a Ray of the run's own, on this machine
+    judge_cpus: Positive
+    judge_gpus: Annotated[float, Field(ge=0)]
+
+
 class Params(Namespace):
     """All of params.yaml."""
 
-    workers: Count
+    executor: Literal["local", "ray"]
+    workers: Count  # clips at a time, on all machines together
+    ray: RayParams  # used if it is the executor
     metadata: MetadataParams
     ontology: OntologyParams
     candidates: CandidatesParams
@@ -203,6 +213,10 @@ class Params(Namespace):
     validate_: ValidateParams = Field(alias="validate")
     package: PackageParams
     sft: SftParams
+
+    def on_ray(self) -> RayParams | None:
+        """What the executor needs to know of Ray; None: the clips are worked on by processes of this machine."""
+        return self.ray if self.executor == "ray" else None
 
     def subsets(self) -> dict[str, Split]:
         """Subset of candidates.parquet → the split it feeds."""

@@ -126,6 +126,17 @@ def adapter(
     )
 
 
+@publish.command()
+@click.argument("target")
+@click.option("--folder", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="The dataset.")
+def copy(target: str, folder: Path) -> None:
+    """Copy the dataset to any fsspec path, e.g. s3://bucket/mma-bench; stopped, the same command goes on."""
+    from mma_bench.builders.publish.shards import copy as send
+
+    done = send(folder, target)
+    click.echo(f"{done.sent} files sent ({done.bytes} bytes), {done.kept} were there")
+
+
 def _hub(*, needs_token: bool) -> "Hub":
     from huggingface_hub import get_token
 

@@ -1,0 +1,126 @@
+"""Copies a finished dataset to any place that fsspec knows: `s3://`, `gs://`, `hf://`, `file://`, a path.
+
+In: the folder that `package` made. Out: the same files below the target. The list of checksums goes last, after all
+that it names, so a reader who finds it finds the dataset whole; while files change it is away. A copy that was
+stopped goes on: what the target's list, or the copy's own record beside it, has under the same hash is not sent again.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from mma_bench.builders.package import CHECKSUMS
+from mma_bench.errors import ConfigError, DataError, StageError
+from mma_bench.files import file_sha256
+from mma_bench.progress import Progress
+
+SENT: Final = ".sent.json"  # beside the files while a copy is under way: path → SHA-256 of what has arrived
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy did.
+
+    Attributes:
+        sent: Files that were sent.
+        kept: Files that were there already.
+        bytes: Of the files that were sent.
+    """
+
+    sent: int
+    kept: int
+    bytes: int
+
+
+def listed(text: str, where: str) -> dict[str, str]:
+    """The lines of a list of checksums, path → SHA-256.
+
+    Raises:
+        DataError: A line is none, or its path leaves the folder; names `where` and the line.
+    """
+    hashes = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        sha256, gap, name = line.partition("  ")
+        path = PurePosixPath(name)
+        if not gap or len(sha256) != 64 or path.is_absolute() or ".." in path.parts or not path.parts:
+            raise DataError(
+                f"{where}, line {number}: no checksum of a file of the dataset", mend="run `dvc repro package`"
+            )
+        hashes[name] = sha256
+    return hashes
+
+
+def copy(folder: Path, target: str) -> Copied:
+    """Copy the dataset in `folder` to `target`; files of the target that are not of this dataset stay.
+
+    Raises:
+        ConfigError: fsspec does not know the target's protocol, or its client is not installed.
+        DataError: `folder` holds no whole dataset.
+        StageError: The target did not take a file.
+    """
+    import fsspec
+
+    if not (folder / CHECKSUMS).is_file():
+        raise DataError(f"{folder} holds no dataset: {CHECKSUMS} is missing", mend="run `dvc repro package`")
+    wanted = listed((folder / CHECKSUMS).read_text(encoding="utf-8"), str(folder / CHECKSUMS))
+    for name, sha256 in wanted.items():
+        if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
+            raise DataError(f"{folder / name} is missing or not what {CHECKSUMS} says", mend="run `dvc repro package`")
+    try:
+        system, root = fsspec.core.url_to_fs(target)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            f"{target}: {error}", mend="install the client of that protocol (s3: pip install s3fs; gs: gcsfs)"
+        ) from None
+    try:
+        return _copy(folder, wanted, system, root.rstrip("/"))
+    except OSError as error:
+        raise StageError(
+            f"{target} does not take the dataset: {error}", mend="run it again: it goes on from here"
+        ) from None
+
+
+def _copy(folder: Path, wanted: Mapping[str, str], system: Any, root: str) -> Copied:
+    there = _there(system, root)
+    due = [name for name in wanted if there.get(name) != wanted[name]]
+    final = f"{root}/{CHECKSUMS}"
+    if not due and system.exists(final) and system.cat_file(final) == (folder / CHECKSUMS).read_bytes():
+        return Copied(0, len(wanted), 0)
+    arrived = {name: wanted[name] for name in wanted if name not in due}
+    system.makedirs(root, exist_ok=True)
+    system.pipe_file(f"{root}/{SENT}", json.dumps(arrived).encode())
+    if system.exists(final):
+        system.rm_file(final)
+    size = 0
+    with Progress("copy", len(due), "file") as progress:
+        for name in due:
+            path = f"{root}/{name}"
+            system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            system.put_file(str(folder / name), path)
+            length = (folder / name).stat().st_size
+            if system.size(path) != length:
+                raise OSError(f"{path} has {system.size(path)} bytes, {length} were sent")
+            arrived[name] = wanted[name]
+            system.pipe_file(f"{root}/{SENT}", json.dumps(arrived).encode())
+            size += length
+            progress.advance()
+    system.put_file(str(folder / CHECKSUMS), final)
+    system.rm_file(f"{root}/{SENT}")
+    return Copied(len(due), len(wanted) - len(due), size)
+
+
+def _there(system: Any, root: str) -> dict[str, str]:
+    """What the target has, as far as its list or the record of a copy under way says so, and the file is there."""
+    system.invalidate_cache()
+    if system.exists(f"{root}/{SENT}"):
+        try:
+            said = json.loads(system.cat_file(f"{root}/{SENT}"))
+        except ValueError:  # cut by a kill
+            return {}
+    elif system.exists(f"{root}/{CHECKSUMS}"):
+        said = listed(system.cat_file(f"{root}/{CHECKSUMS}").decode(), f"{root}/{CHECKSUMS}")
+    else:
+        return {}
+    return {name: sha256 for name, sha256 in said.items() if system.exists(f"{root}/{name}")}
