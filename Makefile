@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup repro evaluate miniature test lint types bench clean
+.PHONY: help setup repro evaluate miniature test lint types bench docs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing; on Debian: apt-get install python3.11 python3.11-venv, or: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,evaluation,training,review,ray,publish]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,evaluation,training,review,ray]'
 	bash builders/install_ffmpeg.sh
 	touch $@
 
@@ -33,7 +33,8 @@ miniature: setup ## The paper's effect on a tiny model: three seeds of up to 10 
 	@echo "Three seeds of up to 10 minutes each on 2 cores, and some minutes around them; stopped, it goes on where it was."
 	dvc repro training/miniature/dvc.yaml
 
-test: setup lint types ## Lint, types and tests
+test: setup lint types ## Lint, types and tests, also in a browser
+	bash tests/install_chromium.sh
 	pytest -n 2 --dist loadfile
 
 lint: setup
@@ -49,5 +50,8 @@ types: setup
 bench: setup ## Print speeds as ratios against named rivals
 	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
 
+docs: setup ## Make the site of the documentation in site/
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
 clean: ## Remove what the build made, but not the environment
-	rm -rf data mma-bench reports metrics .mypy_root
+	rm -rf data mma-bench reports metrics site .mypy_root

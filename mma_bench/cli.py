@@ -12,6 +12,7 @@ from mma_bench import __version__
 from mma_bench.builders.acquire_cli import COMMANDS as ACQUISITION
 from mma_bench.builders.judge_cli import COMMANDS as JUDGES
 from mma_bench.builders.publish.cli import COMMANDS as PUBLISHING
+from mma_bench.builders.review.cli import COMMANDS as REVIEWING
 from mma_bench.errors import MmaBenchError
 from mma_bench.evaluation.attention.cli import COMMANDS as ATTENTION
 from mma_bench.evaluation.cli import COMMANDS as EVALUATION
@@ -110,7 +111,7 @@ def doctor() -> None:
     check()
 
 
-for command in (*ACQUISITION, *JUDGES, *EVALUATION, *ATTENTION, *SFT, *TRAINING, *PUBLISHING):
+for command in (*ACQUISITION, *JUDGES, *REVIEWING, *EVALUATION, *ATTENTION, *SFT, *TRAINING, *PUBLISHING):
     main.add_command(command)
 
 

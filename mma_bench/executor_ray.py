@@ -34,7 +34,10 @@ from mma_bench.executor import Task, Work, attempt, entry_of
 from mma_bench.ledger import Entry
 
 WAVE: Final = 10_000  # clips per pipeline: bounds what the driver and the object store hold, and how long a stop takes
-_QUIET: Final = {"logging_level": logging.ERROR, "log_to_driver": False}  # Ray keeps its logs below its own folder
+_QUIET: Final[dict[str, Any]] = {
+    "logging_level": logging.ERROR,
+    "log_to_driver": False,
+}  # Ray keeps its logs below its own folder
 RETRIES: Final = 2  # a clip whose worker died may only have been beside the one that killed it
 
 
@@ -243,7 +246,7 @@ def _session(address: str | None, cpus: float, gpus: float) -> Iterator[None]:
     if ours:
         _connect(address, cpus)
     try:
-        there = ray.cluster_resources()
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
         if gpus > there.get("GPU", 0):
             message = f"executor: ray.judge_gpus is {gpus:g}, and Ray has {there.get('GPU', 0):g} GPUs"
             if address is None:

@@ -51,6 +51,7 @@ class TrainConfig(Namespace):
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     warmup: Fraction = 0.1  # share of the steps
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    adam_epsilon: Annotated[Positive, BeforeValidator(_number)] = 1e-8
     max_grad_norm: Positive = 1.0
     batch: Count = 4  # examples computed at once
     accumulation: Count = 4  # batches per optimiser step, over all processes

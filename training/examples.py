@@ -9,20 +9,26 @@ batch it would be wrong for some of its clips.
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import torch
 from torch.utils.data import Dataset
 
 from mma_bench.errors import DataError, InvalidInput
-from mma_bench.evaluation.contracts import Prompt
+from mma_bench.evaluation.contracts import ClipTask, Prompt
 from mma_bench.evaluation.models.omni_inputs import ClipInputs, InputMaker, check_modalities
 from mma_bench.evaluation.models.omni_media import decode
-from mma_bench.training.clips import TrainClips
 
 IGNORED: Final = -100  # the label of a token without loss, as in `torch.nn.functional.cross_entropy`
 
 Row: TypeAlias = dict[str, Any]
+
+
+class Clips(Protocol):
+    """Where a row's clip comes from."""
+
+    def task(self, row_id: str) -> ClipTask:
+        """The clip, without prompts."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ class ExampleSet(Dataset[Example]):
     def __init__(
         self,
         rows: Sequence[Row],
-        clips: TrainClips,
+        clips: Clips,
         maker: InputMaker,
         video_processor: Any,
         rope_index: Callable[..., tuple[torch.Tensor, torch.Tensor]],

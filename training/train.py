@@ -217,6 +217,7 @@ def _arguments(run: Run, out: Path, examples: int) -> Any:
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup if config.warmup < 1 else 0.999999,
         weight_decay=config.weight_decay,
+        adam_epsilon=config.adam_epsilon,
         max_grad_norm=config.max_grad_norm,
         seed=config.seed,
         bf16=run.precision == "bf16",

@@ -1,0 +1,155 @@
+"""The web app: pages, votes and clips, for annotators who are logged in.
+
+The page on which clips are judged is its own HTML and JavaScript, because gradio can neither keep votes while the
+server is away nor leave every key to the annotator; gradio serves the annotator's desk (`desk`) beside it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from mma_bench.builders.review import accounts
+from mma_bench.builders.review.accounts import Annotator, LoginRefusedError, TooManyAttemptsError
+from mma_bench.builders.review.gate import COOKIE, Gate
+from mma_bench.builders.review.guidelines import CRITERIA, VERDICT, VERSION
+from mma_bench.builders.review.queue import AHEAD, turn
+from mma_bench.builders.review.review_set import Item
+from mma_bench.builders.review.store import Store
+from mma_bench.builders.review.votes import MAX_NOTE, Vote, VoteRefusedError, record
+from mma_bench.page import render
+
+_HERE: Final = Path(__file__).parent
+_PACKAGE: Final = "mma_bench.builders.review"
+
+
+def create_app(
+    store: Store,
+    chosen: Sequence[Item],
+    annotators: int,
+    *,
+    adjudicate: bool = False,
+    session_s: float = accounts.SESSION_S,
+) -> FastAPI:
+    """The application.
+
+    Args:
+        store: Open for as long as the application runs.
+        chosen: The review set; no file beside these is served.
+        annotators: How many people judge each clip.
+        adjudicate: Whether split votes go to adjudicators.
+        session_s: How long a login lasts, in seconds.
+    """
+    app = FastAPI(openapi_url=None)
+    files = {item.id: Path(item.path).resolve() for item in chosen}
+    offered = frozenset(files)
+    style = render("review.css", _PACKAGE, title="")
+    app.add_middleware(Gate, who=lambda token: accounts.who(store, token))
+
+    @app.get("/")
+    def _review(request: Request) -> Response:
+        annotator: Annotator = request.scope["annotator"]
+        told = {"criteria": CRITERIA, "verdict": VERDICT, "version": VERSION, "max_note": MAX_NOTE}
+        page = render("review.html", _PACKAGE, title="Review", code=annotator.code, name=annotator.name, **told)
+        return HTMLResponse(page)
+
+    @app.get("/login")
+    def _login_page(request: Request) -> Response:
+        if request.scope["annotator"] is not None:
+            return RedirectResponse("/", 303)
+        return HTMLResponse(_login_form(""))
+
+    @app.post("/login")
+    async def _login(request: Request) -> Response:
+        try:
+            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+        except ValueError:
+            return HTMLResponse(_login_form("the form has too many fields"), 400)
+        name, password = (form.get(key, [""])[0] for key in ("name", "password"))
+        address = request.client.host if request.client else ""
+        try:
+            token = await run_in_threadpool(accounts.log_in, store, name, password, address, session_s=session_s)
+        except TooManyAttemptsError as error:
+            return HTMLResponse(_login_form(error.message), 429, {"Retry-After": str(error.retry_s)})
+        except LoginRefusedError as error:
+            return HTMLResponse(_login_form(error.message), 403)
+        answer = RedirectResponse("/", 303)
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, token, int(session_s), httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    @app.post("/logout")
+    def _logout(request: Request) -> Response:
+        accounts.log_out(store, request.scope["token"])
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return answer
+
+    @app.get("/static/review.css")
+    def _style() -> Response:
+        return Response(style, media_type="text/css")
+
+    @app.get("/static/review.js")
+    def _script() -> Response:
+        return FileResponse(_HERE / "static/review.js", media_type="text/javascript")
+
+    @app.get("/api/queue")
+    def _queue(request: Request, ahead: Annotated[int, Query(ge=1, le=2000)] = AHEAD) -> Any:
+        if (refusal := _of_another(request)) is not None:
+            return refusal
+        seen = turn(store, request.scope["annotator"], chosen, annotators, ahead=ahead, adjudicate=adjudicate)
+        last = {**_shown(seen.last[0]), "answers": dict(seen.last[1])} if seen.last is not None else None
+        return {
+            "ahead": [_shown(item) for item in seen.ahead],
+            "done": seen.done,
+            "left": seen.left,
+            "seconds_per_clip": seen.seconds_per_clip,
+            "last": last,
+        }
+
+    @app.post("/api/vote")
+    async def _vote(request: Request) -> Response:
+        if (refusal := _of_another(request)) is not None:
+            return refusal
+        if request.headers.get("content-type", "").split(";")[0] != "application/json":
+            return JSONResponse({"error": "a vote is JSON"}, 415)
+        try:
+            vote = Vote.model_validate_json(await request.body())
+        except ValidationError as error:
+            return JSONResponse({"error": "; ".join(found["msg"] for found in error.errors())}, 422)
+        try:
+            new = await run_in_threadpool(record, store, request.scope["annotator"], vote, offered=offered)
+        except VoteRefusedError as error:
+            return JSONResponse({"error": error.message}, 422)
+        return JSONResponse({"recorded": True, "again": not new})
+
+    @app.get("/media/{item}")
+    def _media(item: str) -> Response:
+        path = files.get(item)  # the only way to a file: an id that is known, never a path
+        if path is None or not path.is_file():
+            return JSONResponse({"error": "no such clip"}, 404)
+        return FileResponse(path, media_type="video/mp4", headers={"Cache-Control": "private, max-age=86400"})
+
+    return app
+
+
+def _of_another(request: Request) -> Response | None:
+    """A page says whose it is: after another login in the same browser it must not vote in the other's name."""
+    annotator: Annotator = request.scope["annotator"]
+    if request.headers.get("x-annotator") == annotator.code:
+        return None
+    return JSONResponse({"error": "another annotator is logged in"}, 409)
+
+
+def _shown(item: Item) -> dict[str, str]:
+    """What an annotator may know of an item."""
+    return {"item": item.id, "class_name": item.class_name.replace("_", " ")}
+
+
+def _login_form(message: str) -> str:
+    return render("login.html", _PACKAGE, title="Log in", message=message)

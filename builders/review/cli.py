@@ -1,0 +1,155 @@
+"""The commands of human verification."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mma_bench.builders.review import DEFAULT_URL
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PARAMS = click.option(
+    "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
+)
+
+
+def _database(command: Command) -> Command:
+    return click.option(
+        "--database",
+        envvar="MMA_BENCH_REVIEW_DATABASE",
+        default=DEFAULT_URL,
+        show_default=True,
+        metavar="URL",
+        help="An SQLAlchemy URL, e.g. postgresql+psycopg://USER@HOST/NAME; one with a password belongs into the "
+        "environment variable MMA_BENCH_REVIEW_DATABASE.",
+    )(command)
+
+
+@click.group()
+def review() -> None:
+    """Have people judge the clips that the judge passed, in a browser (appendix B.2)."""
+
+
+@review.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8600, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--controls",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Clips with a known answer that are planted to measure attention, as a share of all; 0 plants none.",
+)
+@click.option("--adjudicate", is_flag=True, help="Show split votes to adjudicators.")
+@click.option(
+    "--session-hours",
+    type=click.FloatRange(0, 720, min_open=True),
+    default=12,
+    show_default=True,
+    help="How long a login lasts.",
+)
+@_database
+@_PARAMS
+def serve(
+    host: str,
+    port: int,
+    controls: float,
+    adjudicate: bool,
+    session_hours: float,
+    database: str,
+    params_path: Path,
+) -> None:
+    """Serve the review of this build's clips until it is stopped; every vote is kept at once."""
+    from mma_bench.builders.review.serve import serve as run
+    from mma_bench.builders.review.store import Store
+    from mma_bench.config import load_params
+
+    people = load_params(params_path).verify.annotators
+    store = Store(database)
+    try:
+        run(store, people, host, port, controls=controls, adjudicate=adjudicate, session_s=3600 * session_hours)
+    finally:
+        store.close()
+
+
+@review.command("add-annotator")
+@click.argument("name")
+@click.option("--adjudicator", is_flag=True, help="A third person, who gets split votes alone.")
+@click.option("--reset", is_flag=True, help="Give an annotator who is there another password.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@_database
+def add_annotator(
+    name: str,
+    adjudicator: bool,
+    reset: bool,
+    password_stdin: bool,
+    database: str,
+) -> None:
+    """Make an account for NAME; asks for a password."""
+    from mma_bench.builders.review import accounts
+    from mma_bench.builders.review.store import Store
+
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    store = Store(database)
+    try:
+        if reset:
+            accounts.reset_password(store, name, password)
+            click.echo(f"{name} has another password; open sessions have ended")
+        else:
+            made = accounts.add_annotator(store, name, password, adjudicator=adjudicator)
+            click.echo(f"{made.name} may log in; exported tables say {made.code}")
+    finally:
+        store.close()
+
+
+@review.command()
+@_database
+@_PARAMS
+def status(database: str, params_path: Path) -> None:
+    """Say how far everyone is, what is decided, and how far people agree."""
+    from mma_bench.builders.review.status import lines
+    from mma_bench.builders.review.store import Store
+    from mma_bench.config import load_params
+
+    store = Store(database)
+    try:
+        for line in lines(store, load_params(params_path).verify.annotators):
+            click.echo(line)
+    finally:
+        store.close()
+
+
+@review.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reviews"),
+    show_default=True,
+    help="The folder of reviews.parquet and reviews.json.",
+)
+@click.option("--adjudicated", is_flag=True, help="Let the adjudicators' votes decide split ones.")
+@_database
+@_PARAMS
+def export(out: Path, adjudicated: bool, database: str, params_path: Path) -> None:
+    """Write the votes as the table that the stage `verify` reads, under anonymous ids."""
+    from mma_bench.builders.review.export import export as write
+    from mma_bench.builders.review.store import Store
+    from mma_bench.config import load_params
+
+    store = Store(database)
+    try:
+        report = write(store, out, load_params(params_path).verify.annotators, adjudicated=adjudicated)
+    finally:
+        store.close()
+    counts = ", ".join(f"{number} {name}" for name, number in report.get("settled", report["decisions"]).items())
+    click.echo(f"{out / 'reviews.parquet'}: {report['votes']} votes of {report['annotators']} people; {counts}")
+    click.echo(f"version {report['version'][:12]}; set verify.reviews to {out / 'reviews.parquet'} and run `dvc repro`")
+
+
+COMMANDS = (review,)

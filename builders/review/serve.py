@@ -1,0 +1,76 @@
+"""Serve the review on one address until it is stopped."""
+
+import ipaddress
+import socket
+
+import click
+
+from mma_bench.builders.review.app import create_app
+from mma_bench.builders.review.review_set import load
+from mma_bench.builders.review.store import Store
+from mma_bench.errors import ConfigError
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket on the address; port 0 takes a free one.
+
+    Raises:
+        ConfigError: The address is taken or is not this machine's.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        opened = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"{host} is no address: {error.strerror}", mend="name another --host") from None
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+    except OSError as error:
+        opened.close()
+        mend = "name another --port or --host"
+        raise ConfigError(f"{host} port {port} cannot be used: {error.strerror}", mend=mend) from None
+    return opened
+
+
+def serve(
+    store: Store, annotators: int, host: str, port: int, *, controls: float, adjudicate: bool, session_s: float
+) -> None:
+    """Load the review set, say where it is served, and serve it until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: The address cannot be used.
+        DataError: The build has no clips to review.
+    """
+    opened = bound(host, port)
+    try:
+        chosen = load(store, controls)
+        import uvicorn
+
+        from mma_bench.builders.review.desk import mount
+
+        app = create_app(store, chosen, annotators, adjudicate=adjudicate, session_s=session_s)
+        server = uvicorn.Server(
+            uvicorn.Config(mount(app, store), log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        )
+        opened.listen(128)  # from here on a browser waits instead of being refused
+        where = f"[{host}]" if ":" in host else host
+        clips = sum(not item.failing for item in chosen)
+        click.echo(f"{clips} clips and {len(chosen) - clips} controls, votes in {store.where}")
+        click.echo(f"http://{where}:{opened.getsockname()[1]}")
+        if not is_local(host):
+            click.echo(
+                f"warning: {host} can be reached from other machines, and names, passwords and votes travel in clear; "
+                "put a proxy that speaks https in front, or use a trusted network only",
+                err=True,
+            )
+        server.run(sockets=[opened])
+    finally:
+        opened.close()

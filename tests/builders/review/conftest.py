@@ -1,0 +1,131 @@
+"""A small build with its review set, an app to ask in process, and a server to kill."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from mma_bench.builders.review import accounts
+from mma_bench.builders.review.accounts import Annotator
+from mma_bench.builders.review.app import create_app
+from mma_bench.builders.review.gate import COOKIE
+from mma_bench.builders.review.review_set import Item, load
+from mma_bench.builders.review.store import Store
+
+ROOT = Path(__file__).parents[3]
+PASSWORD = "correct horse"  # noqa: S105
+REVIEW = "from mma_bench.builders.review.cli import review; review()"
+
+
+@pytest.fixture(autouse=True)
+def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of 64 MiB are the library's promise, and no use to these tests."""
+    monkeypatch.setattr(accounts, "_HASHER", accounts.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    accounts._unknown.cache_clear()
+
+
+@pytest.fixture
+def project(build: Path) -> Path:
+    """A small build of 12 clips, with params.yaml; the current folder."""
+    (build / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    return build
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(f"sqlite:///{tmp_path / 'review.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def review_set(project: Path, store: Store) -> list[Item]:
+    """12 clips and 2 controls."""
+    return load(store, 0.05)
+
+
+@pytest.fixture
+def people(store: Store) -> dict[str, Annotator]:
+    return {name: accounts.add_annotator(store, name, PASSWORD) for name in ("anna", "ben")}
+
+
+Client = Callable[[str | None], TestClient]
+
+
+@pytest.fixture
+def client(store: Store, review_set: list[Item], people: dict[str, Annotator]) -> Client:
+    """A browser, logged in as somebody or nobody."""
+    app = create_app(store, review_set, 2)
+
+    def opened(name: str | None) -> TestClient:
+        browser = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
+        if name is not None:
+            browser.cookies.set(COOKIE, accounts.open_session(store, people[name].id))
+            browser.headers["X-Annotator"] = people[name].code
+        return browser
+
+    return opened
+
+
+class Server:
+    """`mma-bench review serve` as a process of its own, on one port."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.database = f"sqlite:///{project / 'annotations/review.db'}"
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Returns when connections are accepted."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", REVIEW, "serve", "--port", str(self.port)],
+            cwd=self.project,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if re.match("http://", line):
+                return
+        pytest.fail("the server ended before it served")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.close()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process.wait(30)
+
+
+@pytest.fixture
+def server(project: Path) -> Iterator[Server]:
+    """A server of one's own, to be killed."""
+    running = Server(project)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def shared_server(make_build: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for tests that leave it alone."""
+    project = tmp_path_factory.mktemp("shared")
+    make_build(project)
+    (project / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    running = Server(project)
+    yield running
+    running.close()

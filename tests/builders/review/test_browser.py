@@ -1,0 +1,310 @@
+"""Two people judge all clips by keyboard in a real Chromium, while servers and pages die under them."""
+
+import contextlib
+import http.client
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from mma_bench.builders.review import accounts
+from mma_bench.builders.review.export import votes_table
+from mma_bench.builders.review.gate import COOKIE, MAX_BODY
+from mma_bench.builders.review.guidelines import VERSION
+from mma_bench.builders.review.review_set import Item, active
+from mma_bench.builders.review.store import Store
+from mma_bench.builders.review.votes import current
+from mma_bench.builders.verify import CRITERIA
+from mma_bench.schema import REVIEWS
+from mma_bench.tables import read_table
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+PASSWORD = "correct horse"  # noqa: S105
+CHROMIUM = shutil.which("chromium")
+REVIEW = "from mma_bench.builders.review.cli import review; review()"
+PEOPLE = ("anna", "ben")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield opened
+        opened.close()
+
+
+Enter = Callable[..., "Page"]
+
+
+def known(database: str, *names: str) -> dict[str, str]:
+    """Make accounts; name → anonymous id."""
+    store = Store(database)
+    made = {name: accounts.add_annotator(store, name, PASSWORD).code for name in names}
+    store.close()
+    return made
+
+
+@pytest.fixture
+def enter(browser: "Browser") -> Iterator[Enter]:
+    """Opens a browser of its own, logged in by keyboard; fails at the end if a page asked another site for anything."""
+    contexts: list[BrowserContext] = []
+    asked: list[tuple[str, str]] = []
+
+    def opened(server: Any, name: str, width: int = 1280, height: int = 860) -> "Page":
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        context.on("request", lambda request: asked.append((server.url, request.url)))
+        page = context.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#name:focus")
+        page.keyboard.type(name)
+        page.keyboard.press("Tab")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("body[data-item]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [url for own, url in asked if not url.startswith((own, "data:", "blob:"))] == []
+
+
+def opinion(name: str, item: Item) -> tuple[bool, bool, bool]:
+    """A simulated person: both see what controls lack, Ben hears noise in one class, neither likes another."""
+    if item.failing:
+        return ("object_visible" not in item.failing, False, True)
+    if item.class_name == "Cattle":
+        return (True, True, False)
+    return (True, not (name == "ben" and item.class_name == "Horse"), True)
+
+
+def press_until(page: "Page", key: int, name: str, *, yes: bool) -> None:
+    """Press a criterion's key until it says so: at most yes, no, yes."""
+    wanted = f'input[name="{name}"][value="{"yes" if yes else "no"}"]'
+    for _ in range(2):
+        if not page.is_checked(wanted):
+            page.keyboard.press(str(key))
+    assert page.is_checked(wanted)
+
+
+def judge(page: "Page", name: str, items: dict[str, Item]) -> None:
+    """Judge the clip that is shown, by keyboard, whatever is filled in already."""
+    clip = shown(page)
+    answers = opinion(name, items[clip])
+    for key, (criterion, yes) in enumerate(zip(CRITERIA, answers, strict=True), 1):
+        press_until(page, key, criterion, yes=yes)
+    page.keyboard.press("m")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    if not all(answers):
+        page.keyboard.type(f"{name} on {items[clip].class_name}, p f u n 1")
+    page.keyboard.press("Escape")
+    page.keyboard.press("p" if all(answers) else "f")
+    page.wait_for_selector(f'body:not([data-item="{clip}"])')
+
+
+def judge_all(page: "Page", name: str, items: dict[str, Item]) -> None:
+    while page.get_attribute("body", "data-item") is not None:
+        judge(page, name, items)
+    page.wait_for_selector("text=All clips are judged")
+    page.wait_for_selector("text=All votes are saved")
+
+
+def cookie(page: "Page") -> str:
+    """The session's token."""
+    return next(kept["value"] for kept in page.context.cookies() if kept["name"] == COOKIE)
+
+
+def shown(page: "Page") -> str:
+    item = page.get_attribute("body", "data-item")
+    assert item is not None
+    return item
+
+
+def test_two_people_judge_everything_while_the_server_and_a_page_die(project: Path, server: Any, enter: Enter) -> None:
+    codes = known(server.database, *PEOPLE)
+    store = Store(server.database)
+    items = {item.id: item for item in active(store)}
+    store.close()
+    assert len(items) == 14
+    pages = {name: enter(server, name) for name in PEOPLE}
+    for _ in range(3):  # in turn: neither waits for the other
+        for name, page in pages.items():
+            judge(page, name, items)
+
+    assert pages["ben"].text_content("#count") == "3 of 14, about 1 min left"
+    anna = pages["anna"]
+    away = shown(anna)
+    anna.keyboard.press("1")
+    anna.keyboard.press("2")
+    server.kill()  # in the middle of a vote
+    anna.keyboard.press("3")
+    anna.keyboard.press("m")
+    anna.keyboard.type("while you were away")
+    anna.keyboard.press("Escape")
+    anna.keyboard.press("p")
+    anna.wait_for_selector("text=1 vote waits in this browser")
+    half = shown(anna)  # the next clip plays on without a server
+    anna.keyboard.press("1")
+    anna.keyboard.press("1")
+    context = anna.context
+    anna.close()  # and the page dies in the middle of a vote
+    server.start()
+
+    anna = context.new_page()
+    anna.goto(server.url)
+    anna.wait_for_selector(f'body[data-item="{half}"]')
+    assert anna.is_checked('input[name="object_visible"][value="no"]')
+    anna.wait_for_selector("text=All votes are saved")
+    anna.keyboard.press("u")  # back to the vote that was cast without a server
+    anna.wait_for_selector(f'body[data-item="{away}"]')
+    assert anna.input_value("#note") == "while you were away"
+    anna.keyboard.press("n")  # later
+    anna.wait_for_selector(f'body[data-item="{half}"]')
+    judge_all(anna, "anna", items)
+    judge_all(pages["ben"], "ben", items)
+
+    command = [sys.executable, "-c", REVIEW, "export"]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    table = read_table(project / "reviews/reviews.parquet", REVIEWS)
+    assert table.height == 28
+    expected = {
+        (item.clip_id, codes[name]): (*opinion(name, item), all(opinion(name, item)), bool(item.failing))
+        for item in items.values()
+        for name in PEOPLE
+    }
+    said = ("clip_id", "annotator", "object_visible", "audio_pure", "action_dynamic", "passed", "is_control")
+    assert {row[:2]: row[2:] for row in table.select(said).iter_rows()} == expected
+    for row in table.filter(~pl.col("passed")).iter_rows(named=True):
+        assert row["note"].split()[0] == {code: name for name, code in codes.items()}[row["annotator"]]
+        assert row["note"].endswith(", p f u n 1")
+    assert set(table["guideline_version"]) == {VERSION}
+    report = json.loads((project / "reviews/reviews.json").read_text())
+    assert report["decisions"] == {"failed_review": 3, "ok": 6, "split_vote": 3}
+    assert [row["caught"] for row in report["attention"]] == [2, 2]
+
+
+def test_the_next_clip_is_there_before_it_is_needed_and_this_one_loops(shared_server: Any, enter: Enter) -> None:
+    known(shared_server.database, "carla")
+    page = enter(shared_server, "carla")
+    playing, waiting = page.locator("video:not([hidden])"), page.locator("video[hidden]")
+    assert playing.get_attribute("src") == f"/media/{shown(page)}"
+    assert playing.evaluate("video => video.loop && !video.muted")
+    coming = waiting.get_attribute("data-item")
+    waiting.evaluate("video => video.readyState >= 4 || new Promise(done => video.oncanplaythrough = done)")
+    page.context.set_offline(True)
+    page.keyboard.press("n")
+    page.wait_for_selector(f'body[data-item="{coming}"]')
+    moves = "video => new Promise(done => video.ontimeupdate = () => video.currentTime > 0 && done())"
+    playing.evaluate(moves)
+    page.keyboard.press(" ")
+    assert playing.evaluate("video => video.paused")
+    for key in "123p":
+        page.keyboard.press(key)
+    page.wait_for_selector("text=1 vote waits in this browser for the server.")
+    page.context.set_offline(False)
+    page.wait_for_selector("text=All votes are saved")
+
+
+def test_two_tabs_of_one_annotator_do_no_harm(shared_server: Any, enter: Enter) -> None:
+    known(shared_server.database, "dora")
+    first = enter(shared_server, "dora")
+    second = first.context.new_page()
+    second.goto(shared_server.url)
+    second.wait_for_selector("body[data-item]")
+    clip = shown(first)
+    assert shown(second) == clip
+    coming = second.locator("video[hidden]").get_attribute("data-item")
+    for key in "123p123p":  # the second of them is what the other tab has next
+        first.keyboard.press(key)
+    first.wait_for_selector("text=All votes are saved")
+    for key in "1232f":
+        second.keyboard.press(key)
+    second.wait_for_selector(f'body:not([data-item="{clip}"])')
+    assert shown(second) != coming
+    second.wait_for_selector("text=All votes are saved")
+    store = Store(shared_server.database)
+    dora = accounts.who(store, cookie(first))
+    assert dora is not None
+    with store.reading() as connection:
+        cast = {vote.item: vote.passed for vote in connection.execute(current(dora.id))}
+    store.close()
+    assert cast == {clip: False, coming: True}  # one each, the last word counts
+
+
+def test_votes_wait_for_the_right_person_when_the_login_ends(shared_server: Any, enter: Enter) -> None:
+    codes = known(shared_server.database, "eva", "fred")
+    page = enter(shared_server, "eva")
+    store = Store(shared_server.database)
+    accounts.log_out(store, cookie(page))
+    for key in "123p":
+        page.keyboard.press(key)
+    page.wait_for_selector("text=Your login has expired. 1 vote waits in this browser")
+    for name in ("fred", "eva"):
+        page.goto(f"{shared_server.url}/login")
+        page.fill("#name", name)
+        page.fill("#password", PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=All votes are saved")
+        votes = votes_table(store)
+        assert votes.filter(pl.col("annotator") == codes["fred"]).is_empty()
+        assert votes.filter(pl.col("annotator") == codes["eva"]).height == (name == "eva")
+        page.click("text=Log out")
+    store.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 860), (390, 844)])
+def test_pages_fit_and_are_accessible(shared_server: Any, enter: Enter, width: int, height: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    known(shared_server.database, f"grace-{width}")
+    page = enter(shared_server, f"grace-{width}", width, height)
+    page.keyboard.press("1")
+    order = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        order.append(page.evaluate("() => document.activeElement.name || document.activeElement.id"))
+    assert [name for name in order if name in CRITERIA] == list(CRITERIA)
+    for path, ready in (("/", "body[data-item]"), ("/desk", "text=Latest first"), ("/login", "#password")):
+        if path == "/login":
+            page.context.clear_cookies()
+        page.goto(shared_server.url + path)
+        page.wait_for_selector(ready)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width, path
+        violations = Axe().run(page).response["violations"]
+        serious = [found for found in violations if found["impact"] in ("serious", "critical")]
+        assert [(found["id"], [node["html"] for node in found["nodes"]]) for found in serious] == [], path
+
+
+def test_the_desk_is_behind_the_same_gate(shared_server: Any) -> None:
+    known(shared_server.database, "hal")
+    store = Store(shared_server.database)
+    token = accounts.log_in(store, "hal", PASSWORD, "")
+    store.close()
+
+    def status(path: str, *, known: bool, body: bytes | None = None) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", shared_server.port, timeout=30)
+        connection.request("POST" if body else "GET", path, body, {"Cookie": f"{COOKIE}={token}"} if known else {})
+        with contextlib.closing(connection), connection.getresponse() as answer:
+            return answer.status
+
+    for path in ("/desk", "/desk/", "/desk/config", "/desk/gradio_api/info", "/desk/gradio_api/file=params.yaml"):
+        assert status(path, known=False) == 401, path
+    assert status("/desk/gradio_api/upload", known=False, body=b"x") == 401
+    assert status("/desk/gradio_api/upload", known=True, body=b"x" * (MAX_BODY + 1)) == 413
+    assert status("/desk/config", known=True) == 200
+    assert status("/desk/gradio_api/file=params.yaml", known=True) in (403, 404)

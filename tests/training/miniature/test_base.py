@@ -1,0 +1,128 @@
+"""The base model's maker: it learns, its checkpoint loads, equal seeds give equal weights, and it leaves no halves."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.evaluation.models.omni_load import load_thinker, locate
+from mma_bench.files import file_sha256
+from mma_bench.tables import read_json
+from mma_bench.training.miniature import base
+from mma_bench.training.miniature.base import BASE, BaseParams, command, load_base_params, main, pretrain
+
+SHARES = {"aligned": 1.0, "levels": 1.0, "silent": 1.0, "soundless": 1.0, "black": 1.0}
+SMALL: dict[str, Any] = {
+    "sizes": {"hidden": 32, "layers": 2, "heads": 2, "vocabulary": 300, "mels": 16, "audio_s": 4},
+    "pixels": 3136,
+    "clips_per_class": 1,
+    "blanked_per_class": 1,
+    "batch": 5,
+    "warmup": 0.1,
+    "weight_decay": 0.0,
+    "phases": [
+        {"steps": 16, "learning_rate": 5e-3, "shares": SHARES},
+        {"steps": 4, "learning_rate": 1e-3, "shares": {"aligned": 1.0, "levels": 0.0}},
+    ],
+}
+STEPS = 20
+
+
+def phase(**changes: Any) -> list[dict[str, Any]]:
+    return [SMALL["phases"][0] | changes]
+
+
+def small(**changes: Any) -> BaseParams:
+    return BaseParams.model_validate(SMALL | changes)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("base") / "0"
+    main(small(), 0, out)
+    return out
+
+
+def test_it_learns_and_its_checkpoint_is_what_was_learnt(made: Path) -> None:
+    losses = read_json(made / "base.json")["losses"]
+    assert len(losses) == STEPS
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+    thinker, _ = load_thinker(locate(str(made), None, "config.json"), dtype="auto", device_map="cpu", attention="sdpa")
+    looked: dict[int, float] = {}
+    learnt, again = pretrain(
+        made, small(phases=phase(steps=1)), 0, lambda step, model: looked.update({step: len(list(model.parameters()))})
+    )
+    assert again[0] < 0.8 * losses[0]
+    assert set(looked) == {1}
+    assert not learnt.training
+    assert {parameter.dtype for parameter in thinker.parameters()} == {torch.float32}
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not(made: Path, tmp_path: Path) -> None:
+    main(small(), 0, tmp_path / "0")
+    main(small(phases=phase(steps=1)), 1, tmp_path / "1")
+    weights = [file_sha256(folder / "model.safetensors") for folder in (made, tmp_path / "0", tmp_path / "1")]
+    assert weights[0] == weights[1] != weights[2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_a_second_run_does_nothing_and_another_one_is_refused(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in made.iterdir()}
+    main(small(), 0, made)
+    assert "nothing to do" in capsys.readouterr().err
+    for params, seed in ((small(), 1), (small(phases=phase(steps=21)), 0)):
+        with pytest.raises(ConfigError, match="holds something else"):
+            main(params, seed, made)
+    assert {path: path.stat().st_mtime_ns for path in made.iterdir()} == before
+
+
+def test_what_stops_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(base, "pretrain", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        main(small(), 0, tmp_path / "deep" / "0")
+    assert not list((tmp_path / "deep").iterdir())
+
+
+def test_a_loss_that_is_no_number_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MmaBenchError, match=r"loss at step \d+ is (nan|inf)"):
+        main(small(warmup=0.0, phases=phase(steps=6, learning_rate=1e30)), 0, tmp_path / "0")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"stepz": 3}, "stepz"),
+        ({"phases": []}, "phases"),
+        ({"phases": phase(steps="many")}, "phases.0.steps"),
+        ({"phases": phase(learning_rate=0)}, "phases.0.learning_rate"),
+        ({"sizes": {"width": 3}}, "width"),
+        ({"phases": phase(shares={**SHARES, "aligned": 0})}, "phases.0.shares.aligned"),
+    ],
+)
+def test_a_wrong_key_is_named(change: dict[str, Any], named: str, tmp_path: Path) -> None:
+    path = tmp_path / "base.yaml"
+    path.write_text(yaml.safe_dump(SMALL | change))
+    result = CliRunner().invoke(command, ["--config", str(path), "--seed", "0", "--out", str(tmp_path / "0")])
+    assert isinstance(result.exception, ConfigError)
+    assert named in str(result.exception)
+
+
+@pytest.mark.parametrize("text", ["a: [", None])
+def test_no_yaml_is_told(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "base.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=r"base\.yaml is (not YAML|no file)"):
+        load_base_params(path)
+
+
+def test_the_projects_own_file_is_read() -> None:
+    assert load_base_params(BASE).phases[0].shares.levels > 0

@@ -1,0 +1,143 @@
+"""The miniature's page: its numbers are those of the predictions, its verdicts are computed, and it fits the window."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mma_bench.errors import DataError
+from mma_bench.evaluation.score import format_estimate
+from mma_bench.page import data_uri
+from mma_bench.training.miniature import page as pages
+from mma_bench.training.miniature.metrics import QUESTIONS, STATES, metrics
+from mma_bench.training.miniature.page import Example, PageFacts, attention, followed, page, read_tried, seen_rows
+from mma_bench.training.miniature.world import CLASSES
+from tests.evaluation.pages import CHROMIUM, Page, look
+from tests.training.miniature.raised import SKILL, run, runs
+
+HOSTILE = "<script>alert(1)</script>"
+SUMMARY = {
+    "by_layer": [
+        {
+            **{"state": state, "condition": "misaligned", "group": group, "layer": layer},
+            **{"d": 0.1 * layer, "low": 0.0, "high": 0.4},
+        }
+        for state in ("before", "after")
+        for group in ("video", "audio")
+        for layer in (1, 2, 3)
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def facts() -> PageFacts:
+    answered = runs()
+    half = [run("tuned", seed, conditions=("aligned", "misaligned")) for seed in range(3)]
+    return PageFacts(
+        metrics=metrics(answered),
+        followed=followed(answered),
+        seen=seen_rows(half, frozenset(CLASSES[:4])),
+        examples=[
+            Example(
+                "bird-test-0000.misaligned.rain-test-0001",
+                "Bird",
+                "Rain",
+                data_uri(b"clip", "video/mp4"),
+                {question: dict.fromkeys(STATES, "Rain") for question in QUESTIONS},
+            )
+        ],
+        tried=[{"recipe": HOSTILE, "seed": "10", "tuned_misaligned": "91/100"}],
+        runs=[("Model", "1,020,000 parameters"), ("Versions", "torch 2.14.1, " * 12)],
+        seeds=(0, 1, 2),
+        clips=32,
+        attention=attention(SUMMARY),
+    )
+
+
+def test_every_accuracy_is_on_the_page_with_its_interval(facts: PageFacts) -> None:
+    text = Page(page(facts)).text
+    for state in STATES:
+        for condition in facts.metrics[state] if state in ("base", "tuned") else ("aligned", "misaligned"):
+            for question in QUESTIONS:
+                assert format_estimate(facts.metrics[state][condition][question]) in text
+    for row in facts.seen:
+        assert format_estimate(row) in text
+
+
+def test_the_verdicts_follow_the_numbers(facts: PageFacts) -> None:
+    better = {**facts.metrics, "tuned": _with(facts.metrics["tuned"], 0.99)}
+    worse = {**facts.metrics, "tuned": _with(facts.metrics["tuned"], 0.10)}
+    said = [Page(page(replace(facts, metrics=tree))).text for tree in (better, worse)]
+    assert "10 of 10 are met" not in said[1]
+    assert said[1].count("not met") == said[0].count("not met") + 4
+
+
+def _with(tree: Any, mean: float) -> Any:
+    return {
+        condition: {question: {**found, "mean": mean} for question, found in by_question.items()}
+        for condition, by_question in tree.items()
+    }
+
+
+def test_what_was_tried_is_shown_and_nothing_runs_or_is_fetched(facts: PageFacts) -> None:
+    content = page(facts)
+    found = Page(content)
+    assert found.unsafe == []
+    assert HOSTILE not in content
+    assert HOSTILE in found.text
+    assert "91/100" in found.text
+
+
+def test_answers_are_right_or_wrong_by_the_sense_that_is_asked_about(facts: PageFacts) -> None:
+    cells = Page(page(facts)).elements["td"]
+    marks = [cell["class"] for cell in cells if cell.get("class") in ("good", "bad")]
+    assert marks == ["bad", "good"] * len(STATES)  # Rain is what is heard
+
+
+def test_parts_that_were_not_measured_are_left_out(facts: PageFacts) -> None:
+    text = Page(page(replace(facts, seen=[], attention=()))).text
+    assert "Seen and unseen" not in text
+    assert "Cohen" not in text
+
+
+def test_answers_that_follow_the_other_sense_are_counted(facts: PageFacts) -> None:
+    for state in STATES:
+        for question, skill in zip(QUESTIONS, SKILL[state], strict=True):
+            assert facts.followed[state][question]["mean"] == pytest.approx(1 - skill, abs=0.15)
+            right = facts.metrics[state]["misaligned"][question]["mean"]
+            assert facts.followed[state][question]["mean"] == pytest.approx(1 - right)
+
+
+def test_seen_and_unseen_go_by_the_class_that_is_asked_for() -> None:
+    rows = [
+        replace(row, answer=row.expected if row.expected in CLASSES[:4] else row.other)
+        for row in run("tuned", 0, conditions=("misaligned",))
+    ]
+    found = {(row["question"], row["group"]): row["mean"] for row in seen_rows([rows], frozenset(CLASSES[:4]))}
+    assert found == {
+        (question, group): float(group == "seen") for question in QUESTIONS for group in ("seen", "unseen")
+    }
+
+
+@pytest.mark.parametrize("content", ["", "recipe,seed\n", "recipe,seed\na\n", "recipe,seed\na,1,2\n"])
+def test_a_broken_table_of_recipes_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tried.csv").write_text(content)
+    with pytest.raises(DataError, match=r"tried\.csv"):
+        read_tried(tmp_path / "tried.csv")
+
+
+def test_a_missing_table_of_recipes_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        read_tried(tmp_path / "tried.csv")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_stands_out_of_the_window(facts: PageFacts, tmp_path: Path, width: int) -> None:
+    (tmp_path / "miniature.html").write_text(page(facts))
+    found = look(tmp_path / "miniature.html", width)
+    assert found["scroll"] <= found["client"]
+    assert found["wide"] == []
+    assert found["fetched"] == []
+    assert pages.EXAMPLES <= 4  # the page can be mailed

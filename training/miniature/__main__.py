@@ -1,0 +1,74 @@
+"""`python -m mma_bench.training.miniature STEP`: the steps of `training/miniature/dvc.yaml`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from mma_bench.cli import ReportingGroup
+from mma_bench.training.miniature.base import command as base
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(cls=ReportingGroup)
+def main() -> None:
+    """The miniature: the paper's effect end to end on a tiny model, as an illustration."""
+
+
+main.add_command(base, "base")
+
+
+@main.command()
+@click.argument("root", type=_FOLDER, default=Path("data/miniature"))
+@click.option("--params", type=_FILE, help="Instead of training/miniature/params.yaml.")
+def clips(root: Path, params: Path | None) -> None:
+    """Render the clips; ROOT becomes a project of its own."""
+    from mma_bench import layout
+    from mma_bench.training.miniature.dataset import PARAMS, load_miniature_params, make_clips
+
+    project, miniature = layout.PARAMS.absolute(), load_miniature_params(params or PARAMS)
+    root.mkdir(parents=True, exist_ok=True)
+    os.chdir(root)
+    make_clips(project, miniature)
+
+
+@main.command()
+@click.argument("root", type=_FOLDER, default=Path("data/miniature"))
+def package(root: Path) -> None:
+    """Write ROOT/mma-bench, after `mma-bench --root ROOT build pair` and `build conflicts`."""
+    from mma_bench import layout
+    from mma_bench.config import load_params
+    from mma_bench.training.miniature import dataset
+
+    os.chdir(root)
+    dataset.package(load_params(layout.PARAMS).package.max_shard_mb)
+
+
+@main.command()
+@click.argument("number", type=int)
+@click.option("--root", type=_FOLDER, default=Path("data/miniature"), show_default=True)
+def seed(number: int, root: Path) -> None:
+    """Train and ask all models of seed NUMBER; a run that was stopped goes on."""
+    from mma_bench.training.miniature import seed as one
+
+    one.main(root, number)
+
+
+@main.command()
+@click.argument("seeds", type=int, nargs=-1, required=True)
+@click.option("--root", type=_FOLDER, default=Path("data/miniature"), show_default=True)
+@click.option("--metrics", type=_FILE, default=Path("training/miniature/metrics.json"), show_default=True)
+@click.option("--tried", type=_FILE, default=Path("training/miniature/tried.csv"), show_default=True)
+@click.option("--out", type=_FILE, default=Path("reports/miniature.html"), show_default=True)
+def page(seeds: tuple[int, ...], root: Path, metrics: Path, tried: Path, out: Path) -> None:
+    """Write the numbers of all SEEDS and the page."""
+    from mma_bench.training.miniature import metrics as numbers
+    from mma_bench.training.miniature import page as pages
+
+    pages.main(root, seeds, numbers.main(root, seeds, metrics), tried, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Makes the miniature's base model: trained on aligned clips until it names what it sees and what it hears.
+
+In: `base.yaml` and a seed. Out: a checkpoint folder that `evaluate` and `train` load like any other, with `base.json`,
+the facts about it. What it learns from is in `lessons.py`; clips are decoded and processed by the code of `evaluate`
+and `train`. All weights are learnt, the towers' too: this is what comes before the tuning that is shown, and no part
+of it. Equal arguments give equal weights on the same machine.
+"""
+
+import math
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import click
+import yaml
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+
+from mma_bench.config import Count, Fraction, Namespace, Positive
+from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.files import write_json
+from mma_bench.progress import Progress
+from mma_bench.tables import read_json
+from mma_bench.training.miniature.checkpoint import Sizes, make_checkpoint
+from mma_bench.training.miniature.lessons import KINDS, Lessons, drawn
+
+BASE: Final = Path(__file__).with_name("base.yaml")
+FACTS: Final = "base.json"
+_BETAS: Final = (0.9, 0.98)
+_MAX_GRAD_NORM: Final = 1.0
+_CACHE_BYTES: Final = 2_000_000_000
+
+Share = Annotated[float, Field(ge=0)]
+
+
+class Shares(Namespace):
+    """How many of the examples are of each kind of `lessons`; any scale."""
+
+    aligned: Positive
+    levels: Share
+    silent: Share = 0.0
+    soundless: Share = 0.0
+    black: Share = 0.0
+
+
+class Phase(Namespace):
+    """One stretch of training: a warm-up, then a cosine to 0."""
+
+    steps: Count
+    learning_rate: Positive
+    shares: Shares
+
+
+def _sizes(value: object) -> Sizes:
+    """The mapping as `Sizes`, since pydantic would pass over unknown keys of a dataclass."""
+    if isinstance(value, Sizes):
+        return value
+    known = {field.name for field in fields(Sizes)}
+    if not isinstance(value, dict):
+        raise ValueError("must be a mapping")
+    if unknown := set(value) - known:
+        raise ValueError(f"has no {', '.join(map(str, unknown))}; its keys are {', '.join(sorted(known))}")
+    return TypeAdapter(Sizes).validate_python(value)
+
+
+class BaseParams(Namespace):
+    """`base.yaml`."""
+
+    sizes: Annotated[Sizes, BeforeValidator(_sizes)]
+    pixels: Count  # of a frame as the model sees it
+    clips_per_class: Count
+    blanked_per_class: Count  # further clips, for each way in which a sense is taken away
+    phases: Annotated[list[Phase], Field(min_length=1)]
+    batch: Count
+    warmup: Fraction  # share of a phase's steps
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+def load_base_params(path: Path = BASE) -> BaseParams:
+    """Read `base.yaml`.
+
+    Raises:
+        ConfigError: No such file, no YAML, an unknown key or a wrong type; names the key.
+    """
+    try:
+        return BaseParams.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"{path} is no file", mend="correct the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}", mend="correct the line that is named") from None
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']}" for item in error.errors()]
+        raise ConfigError(
+            f"{path} has values that cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
+        ) from None
+
+
+def main(params: BaseParams, seed: int, out: Path, source: str = BASE.name) -> None:
+    """Make the checkpoint `out`, or do nothing if it is there.
+
+    Args:
+        params: Of `base.yaml`.
+        seed: Of weights, clips and order.
+        out: A folder that is not there yet, or holds the checkpoint of this very configuration.
+        source: What the configuration is called, for messages.
+
+    Raises:
+        ConfigError: `out` holds something else.
+        MmaBenchError: The loss is not finite.
+    """
+    asked = {"seed": seed, "params": params.model_dump(mode="json")}
+    if out.exists():
+        facts = read_json(out / FACTS) if (out / FACTS).is_file() else {}
+        if {key: facts.get(key) for key in asked} != asked:
+            raise ConfigError(
+                f"{out} holds something else than the base model of {source} with seed {seed}",
+                mend="remove it, or give another --out",
+            )
+        print(f"{out} is there; nothing to do", file=sys.stderr)
+        return
+    began = time.monotonic()
+    beside = out.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        make_checkpoint(beside, seed=seed, sizes=params.sizes)
+        thinker, losses = pretrain(beside, params, seed)
+        thinker.save_pretrained(beside)
+        facts = {**asked, "losses": losses, "seconds": round(time.monotonic() - began, 1)}
+        write_json(beside / FACTS, facts)
+        beside.rename(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def pretrain(
+    folder: Path, params: BaseParams, seed: int, look: Callable[[int, Any], None] | None = None
+) -> tuple[Any, list[float]]:
+    """Train the checkpoint in `folder`, which stays as it is.
+
+    Args:
+        folder: A thinker with random weights, with its processor.
+        params: Of `base.yaml`.
+        seed: Of clips and order.
+        look: Called after each step with its number, from 1, and the thinker.
+
+    Returns:
+        The thinker in eval mode, and the loss of each step: the mean over the answers' tokens, in nats.
+
+    Raises:
+        MmaBenchError: The loss is not finite; names the step.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from mma_bench.evaluation.models.omni_load import load_thinker, locate
+    from mma_bench.training.collate import Collate
+    from mma_bench.training.examples import IGNORED
+
+    thinker, processor = load_thinker(
+        locate(str(folder), None, "config.json"), dtype="float32", device_map="cpu", attention="sdpa"
+    )
+    lessons = Lessons(seed, whole=params.clips_per_class, blanked=params.blanked_per_class)
+    rows = {kind: lessons.rows(kind) for kind in KINDS}
+    ends = [sum(len(rows[kind]) for kind in KINDS[: index + 1]) for index in range(len(KINDS))]
+    pools = {kind: range(end - len(rows[kind]), end) for kind, end in zip(KINDS, ends, strict=True)}
+    examples = _examples(lessons, [row for kind in KINDS for row in rows[kind]], thinker, processor, params.pixels)
+    tail = examples.longest_answer + 1
+    collate = Collate(tail, int(processor.tokenizer.pad_token_id))
+    losses: list[float] = []
+    thinker.train()
+    with Progress(f"base model, seed {seed}", sum(phase.steps for phase in params.phases), "step") as progress:
+        for number, phase in enumerate(params.phases):
+            optimizer = torch.optim.AdamW(
+                thinker.parameters(), lr=phase.learning_rate, betas=_BETAS, weight_decay=params.weight_decay
+            )
+            pace = partial(_pace, steps=phase.steps, warmup=params.warmup)
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, pace)
+            shares: dict[Any, float] = phase.shares.model_dump()
+            order = drawn(pools, shares, len(params.phases) * seed + number)
+            for _ in range(phase.steps):
+                batch = collate([examples[index] for index in islice(order, params.batch)])
+                labels = batch.pop("labels")[:, 1:]
+                if faults := batch.pop("faults"):
+                    raise MmaBenchError(next(iter(faults.values())))
+                del batch["example_ids"]
+                hidden = thinker.model(**batch, use_cache=False).last_hidden_state[:, -tail:-1]
+                loss = cross_entropy(thinker.lm_head(hidden).flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+                losses.append(float(loss.detach()))
+                if not math.isfinite(losses[-1]):
+                    raise MmaBenchError(
+                        f"the loss at step {len(losses)} is {losses[-1]}", mend="lower the phase's learning_rate"
+                    )
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(thinker.parameters(), _MAX_GRAD_NORM)
+                optimizer.step()
+                schedule.step()
+                progress.advance()
+                if look is not None:
+                    look(len(losses), thinker)
+    return thinker.eval(), losses
+
+
+def _examples(lessons: Lessons, rows: list[dict[str, str]], thinker: Any, processor: Any, pixels: int) -> Any:
+    """The rows as `train` makes examples of those of the SFT table."""
+    from mma_bench.evaluation.models.omni_inputs import InputMaker
+    from mma_bench.training.examples import ExampleSet, HeadCache
+
+    return ExampleSet(
+        rows,
+        lessons,
+        InputMaker(processor, system=None, size={"shortest_edge": pixels, "longest_edge": pixels}),
+        processor.video_processor,
+        thinker.get_rope_index,
+        fps=2.0,
+        max_frames=None,
+        cache=HeadCache(_CACHE_BYTES),
+    )
+
+
+def _pace(step: int, steps: int, warmup: float) -> float:
+    """The learning rate before step `step` + 1 of a phase as a part of its peak."""
+    warm = warmup * steps
+    return min(1.0, (step + 1) / warm if warm else 1.0) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), default=BASE, show_default="base.yaml")
+@click.option("--seed", type=click.IntRange(min=0), required=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+def command(config: Path, seed: int, out: Path) -> None:
+    """Make the miniature's base model."""
+    main(load_base_params(config), seed, out, str(config))

@@ -1,0 +1,135 @@
+"""What the miniature's base model learns from: clips of its own, and questions about them.
+
+In: how many clips, and the share of each kind of question. Out: an endless draw of rows as `ExampleSet` takes them,
+and the clips that they name, rendered when asked for.
+
+A question about a class always has the same answer for eye and ear, as in most recordings that large models learn
+from; nothing says which of the two such a question means. That questions do mean one sense has to be learnt elsewhere:
+some clips lack a sense, and the ground's brightness and the sound's loudness have nothing to do with each other.
+"""
+
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+
+from mma_bench.evaluation.contracts import ClipTask
+from mma_bench.prompts import Question, forced_choice
+from mma_bench.schema import Condition
+from mma_bench.training.miniature.film import write_clip
+from mma_bench.training.miniature.world import CLASSES, LEVELS, Clip, render
+
+Row: TypeAlias = dict[str, str]  # id, example_id, prompt, answer
+State: TypeAlias = Literal["whole", "silent", "soundless", "black"]
+Kind: TypeAlias = Literal["aligned", "levels", "silent", "soundless", "black"]
+
+KINDS: Final[tuple[Kind, ...]] = ("aligned", "levels", "silent", "soundless", "black")
+CLASS_ASKED: Final[dict[Question, str]] = {
+    "visual": forced_choice("visual", CLASSES),
+    "audio": forced_choice("audio", CLASSES),
+}
+_LEVEL: Final = "{} Options: " + ", ".join(LEVELS) + ". Answer using a single word or phrase."
+LEVEL_ASKED: Final[dict[Question, str]] = {
+    "visual": _LEVEL.format("How bright is the picture?"),
+    "audio": _LEVEL.format("How loud is the sound?"),
+}
+_QUESTIONS: Final[tuple[Question, ...]] = ("visual", "audio")
+# Which questions a clip without one sense can answer, and about which state of a clip each kind asks.
+_STATES: Final[dict[Kind, tuple[State, tuple[Question, ...]]]] = {
+    "aligned": ("whole", _QUESTIONS),
+    "levels": ("whole", _QUESTIONS),
+    "silent": ("silent", ("visual",)),
+    "soundless": ("soundless", ("visual",)),
+    "black": ("black", ("audio",)),
+}
+# Clips of the benchmark have smaller seeds, so that the base model has seen and heard none of them.
+_FIRST_SEED: Final = 10_000_000
+_PER_CLASS: Final = 10_000
+
+
+class Lessons:
+    """The clips and questions of one base model.
+
+    Args:
+        seed: Different seeds have different clips.
+        whole: Clips of each class with both senses.
+        blanked: Further clips of each class in each of the states without one.
+    """
+
+    def __init__(self, seed: int, *, whole: int, blanked: int) -> None:
+        self._first = _FIRST_SEED + seed * len(CLASSES) * _PER_CLASS
+        self._counts: dict[State, int] = {"whole": whole, "silent": blanked, "soundless": blanked, "black": blanked}
+        if sum(self._counts.values()) > _PER_CLASS:
+            raise ValueError(f"at most {_PER_CLASS} clips of a class, not {sum(self._counts.values())}")
+
+    def clips(self) -> list[str]:
+        """The ids of all clips: class.state.number."""
+        return [
+            f"{name}.{state}.{number}"
+            for name in CLASSES
+            for state, count in self._counts.items()
+            for number in range(count)
+        ]
+
+    def rows(self, kind: Kind) -> list[Row]:
+        """All questions of a kind, with their answers."""
+        state, questions = _STATES[kind]
+        found = []
+        for clip_id in self.clips():
+            name, clip_state, _ = clip_id.split(".")
+            if clip_state != state:
+                continue
+            for question in questions:
+                if kind == "levels":
+                    clip = self.clip(clip_id)
+                    prompt = LEVEL_ASKED[question]
+                    answer: str = clip.brightness if question == "visual" else clip.loudness
+                else:
+                    prompt, answer = CLASS_ASKED[question], name
+                found.append(
+                    {"id": clip_id, "example_id": f"{clip_id}.{kind}.{question}", "prompt": prompt, "answer": answer}
+                )
+        return found
+
+    def clip(self, clip_id: str) -> Clip:
+        """The clip as it is rendered, with all that its state takes away taken away."""
+        name, state, number = clip_id.split(".")
+        offset = 0
+        for other, count in self._counts.items():
+            if other == state:
+                break
+            offset += count
+        clip = render(name, name, self._first + CLASSES.index(name) * _PER_CLASS + offset + int(number))
+        if state == "black":
+            return replace(clip, frames=np.zeros_like(clip.frames))
+        return replace(clip, sound=np.zeros_like(clip.sound)) if state in ("silent", "soundless") else clip
+
+    def task(self, clip_id: str) -> ClipTask:
+        """The clip as a model gets it: encoded, and under the condition that says whether it has sound."""
+        name, state, _ = clip_id.split(".")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "clip.mp4"
+            write_clip(path, self.clip(clip_id))
+            video = path.read_bytes()
+        condition = {"soundless": Condition.AUDIO_REMOVED, "black": Condition.FRAMES_ZEROED}.get(
+            state, Condition.ALIGNED
+        )
+        return ClipTask(clip_id, video, str(condition), name, name, ())
+
+
+def drawn(pools: dict[Kind, range], shares: dict[Kind, float], seed: int) -> Iterator[int]:
+    """Indices without end: a kind by its share, then one of its rows.
+
+    Args:
+        pools: Kind → indices of its rows.
+        shares: Kind → weight.
+        seed: Of the draw.
+    """
+    rng = random.Random(seed)  # noqa: S311 - nothing secret
+    while True:
+        kind = rng.choices(list(shares), list(shares.values()))[0]
+        yield rng.choice(pools[kind])

@@ -1,0 +1,188 @@
+"""Runs commands that depend on each other, as many at a time as there are cores, and says how long it will take.
+
+In: jobs. Out: what they write, a log for each, and `jobs.json`: the `seconds` of each job that ended well, the
+`elapsed` seconds of all, and how many `cores`. A run that was stopped goes on after the jobs that ended; a run of other
+jobs or other inputs in the same folder begins anew.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mma_bench.errors import StageError
+from mma_bench.files import fingerprint, write_json
+from mma_bench.tables import read_json
+
+_SAY_EVERY_S: Final = 20.0
+_TAIL: Final = 12  # lines of a failed job's log
+_END_S: Final = 10.0  # what a job gets to end by itself when the run stops
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command.
+
+    Attributes:
+        name: Unique in a run; names its log.
+        argv: The command.
+        seconds: How long it takes on one core, as measured before.
+        needs: Names of jobs that must have ended well before; they come earlier in the list.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    seconds: float
+    needs: tuple[str, ...] = ()
+
+
+def makespan(
+    jobs: Sequence[Job], cores: int, done: Iterable[str] = (), spent: Mapping[str, float] | None = None
+) -> float:
+    """Seconds until all jobs have ended if each takes its `seconds`, started in the order of the list.
+
+    Args:
+        jobs: All jobs.
+        cores: How many run at a time.
+        done: Jobs that have ended.
+        spent: Running job → seconds that it has run.
+    """
+    ended = dict.fromkeys(done, 0.0)
+    running = {job.name: max(job.seconds - (spent or {})[job.name], 0.0) for job in jobs if job.name in (spent or {})}
+    now = 0.0
+    while len(ended) < len(jobs):
+        for job in startable(jobs, ended, running)[: cores - len(running)]:
+            running[job.name] = now + job.seconds
+        first = min(running, key=lambda name: running[name])
+        now = running.pop(first)
+        ended[first] = now
+    return now
+
+
+def startable(jobs: Sequence[Job], ended: Iterable[str], running: Iterable[str]) -> list[Job]:
+    """Jobs that wait for nothing, in the order of the list."""
+    ended, running = set(ended), set(running)
+    return [job for job in jobs if job.name not in ended | running and ended.issuperset(job.needs)]
+
+
+def run_jobs(jobs: Sequence[Job], folder: Path, *, title: str, cores: int, inputs: Any) -> dict[str, float]:
+    """Run all jobs that have not run yet; return the seconds that each took, also earlier.
+
+    Args:
+        jobs: In the order in which they are to start.
+        folder: Where the jobs write; it is this run's alone and is emptied if it holds another run.
+        title: For messages.
+        cores: How many run at a time.
+        inputs: All that the results depend on besides the commands; as JSON.
+
+    Raises:
+        StageError: A job failed; names it, with the end of its log. What has ended well is kept.
+    """
+    path = folder / "jobs.json"
+    record: dict[str, Any] = {
+        "run": fingerprint([job.argv for job in jobs], inputs),
+        "cores": cores,
+        "elapsed": 0.0,
+        "seconds": {},
+    }
+    if path.is_file() and (there := read_json(path))["run"] == record["run"]:
+        record = there
+    elif folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = record["seconds"]
+    before, begin = record["elapsed"], time.monotonic()
+    left = makespan(jobs, cores, seconds)
+    print(f"{title}: {len(jobs) - len(seconds)} jobs, {cores} at a time, {_minutes(left)}", file=sys.stderr, flush=True)
+    with _Runner(folder, cores) as runner:
+        while len(seconds) < len(jobs):
+            for job in startable(jobs, seconds, runner.started)[: cores - len(runner.started)]:
+                runner.start(job)
+            for job, took, code in runner.ended():
+                if code:
+                    raise StageError(
+                        f"{title}: {job.name} failed (exit code {code}):\n{_tail(runner.log(job))}",
+                        mend=f"see {runner.log(job)}; run the same command again: finished jobs are kept",
+                    )
+                seconds[job.name] = round(took, 1)
+                record["elapsed"] = round(before + time.monotonic() - begin, 1)
+                write_json(path, record)
+            left = makespan(_paced(jobs, seconds), cores, seconds, runner.spent())
+            now = ", ".join(f"{name} {spent:.0f} s" for name, spent in runner.spent().items())
+            said = f"{title}: {len(seconds)}/{len(jobs)} jobs, {_minutes(left)}" + (f" (running: {now})" if now else "")
+            print(said, file=sys.stderr, flush=True)
+    return dict(seconds)
+
+
+def _paced(jobs: Sequence[Job], seconds: Mapping[str, float]) -> list[Job]:
+    """The jobs with the time that they will take here, judged by those that have ended here."""
+    foreseen = sum(job.seconds for job in jobs if job.name in seconds)
+    pace = sum(seconds.values()) / foreseen if foreseen else 1.0
+    return [Job(job.name, job.argv, job.seconds * pace, job.needs) for job in jobs]
+
+
+def _minutes(seconds: float) -> str:
+    return f"about {seconds / 60:.1f} min left"
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:])
+
+
+class _Runner:
+    """Runs jobs as processes; those that still run when the block is left are ended."""
+
+    def __init__(self, folder: Path, cores: int) -> None:
+        self._logs = folder / "logs"
+        self._logs.mkdir(exist_ok=True)
+        self._pool = ThreadPoolExecutor(cores)
+        self._waiting: dict[Future[int], Job] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.started: dict[str, float] = {}  # by name, when
+
+    def __enter__(self) -> "_Runner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self.started:
+            self._processes[name].terminate()
+        for name in self.started:
+            try:
+                self._processes[name].wait(_END_S)
+            except subprocess.TimeoutExpired:
+                self._processes[name].kill()
+        self._pool.shutdown()
+
+    def start(self, job: Job) -> None:
+        with self.log(job).open("wb") as log:
+            # One thread each: as many jobs as cores are running.
+            threads = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+            process = subprocess.Popen(
+                job.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **threads}
+            )
+        self._processes[job.name] = process
+        self.started[job.name] = time.monotonic()
+        self._waiting[self._pool.submit(process.wait)] = job
+
+    def ended(self) -> list[tuple[Job, float, int]]:
+        """Wait a while for jobs to end; those that did, with their seconds and exit codes."""
+        done, _ = wait(self._waiting, timeout=_SAY_EVERY_S, return_when=FIRST_COMPLETED)
+        found = []
+        for future in done:
+            job = self._waiting.pop(future)
+            found.append((job, time.monotonic() - self.started.pop(job.name), future.result()))
+        return found
+
+    def spent(self) -> dict[str, float]:
+        """Running job → seconds so far."""
+        now = time.monotonic()
+        return {name: now - began for name, began in self.started.items()}
+
+    def log(self, job: Job) -> Path:
+        return self._logs / f"{job.name}.log"

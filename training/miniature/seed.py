@@ -1,0 +1,118 @@
+"""One seed of the miniature: which commands run, in what order, and how long they take.
+
+Every number comes from the commands that also serve the model of full size: `mma-bench train`, `mma-bench adapter
+check`, `mma-bench evaluate`. Only the base model is trained by a command of its own (`base.py`).
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import mma_bench
+from mma_bench import evaluation, layout, training
+from mma_bench.files import file_sha256
+from mma_bench.schema import Condition
+from mma_bench.training.miniature.metrics import run_folder
+from mma_bench.training.miniature.schedule import Job, run_jobs
+
+HERE: Final = Path("training/miniature")  # like all paths of a job, below the project's root
+MMA_BENCH: Final = (sys.executable, "-m", "mma_bench.cli")
+HALF: Final = "half"  # tuned on half of the classes (appendix H)
+# State → the conditions that its LoRA run sees; all take as many steps.
+TUNED: Final = {
+    "tuned": "[aligned, misaligned]",
+    "aligned_only": "[aligned]",
+    "misaligned_only": "[misaligned]",
+    HALF: "[aligned, misaligned]",
+}
+_AGREE_OR_CONFLICT: Final = (Condition.ALIGNED, Condition.MISALIGNED)
+ASKED: Final[dict[str, tuple[Condition, ...]]] = {
+    "base": tuple(condition for condition in Condition if condition != Condition.LONG_CONTEXT),
+    "tuned": tuple(condition for condition in Condition if condition != Condition.LONG_CONTEXT),
+    "aligned_only": _AGREE_OR_CONFLICT,
+    "misaligned_only": _AGREE_OR_CONFLICT,
+    HALF: _AGREE_OR_CONFLICT,
+}
+# Seconds of one core, two such jobs running at a time, on a machine of two cores without GPU.
+SECONDS: Final = {"base": 150.0, "train": 65.0, "check": 15.0, "card": 20.0, "ask": 20.0, "ask per condition": 15.0}
+CORES: Final = 2  # at most; more would not make a seed shorter by much
+
+
+def jobs(root: Path, seed: int) -> list[Job]:
+    """The jobs of a seed, in the order in which they are to start.
+
+    Args:
+        root: The miniature's project: the dataset and the SFT data are there, the seed's folder will be.
+        seed: Of the base model's weights and data, and of the LoRA runs.
+    """
+    home, dataset = root / f"seed-{seed}", str(root / layout.PACKAGE)
+    base = str(home / "base")
+    made = [
+        Job(
+            "base",
+            (
+                *(sys.executable, "-m", "mma_bench.training.miniature", "base", "--config", str(HERE / "base.yaml")),
+                *("--seed", str(seed), "--out", base),
+            ),
+            SECONDS["base"],
+        )
+    ]
+    for state, conditions in TUNED.items():
+        data = root / layout.DATA / ("sft-half" if state == HALF else "sft")
+        settings = {"checkpoint": base, "seed": str(seed), "conditions": conditions}
+        made.append(
+            Job(
+                state,
+                (
+                    *(*MMA_BENCH, "train", "--config", str(HERE / "lora.yaml"), "--data", str(data)),
+                    *("--dataset", dataset, "--out", str(home / state), *_set(settings)),
+                ),
+                SECONDS["train"],
+                ("base",),
+            )
+        )
+    for state, asked in ASKED.items():
+        adapter = () if state == "base" else ("--adapter", str(home / state / "adapter"))
+        made.append(
+            Job(
+                f"ask-{state}",
+                (
+                    *(*MMA_BENCH, "evaluate", "--model", str(HERE / "model.yaml"), *_set({"checkpoint": base})),
+                    *(*adapter, "--dataset", dataset, "--conditions", ",".join(asked)),
+                    *("--out", str(run_folder(root, seed, state))),
+                ),
+                SECONDS["ask"] + SECONDS["ask per condition"] * len(asked),
+                (state,),
+            )
+        )
+    check = (*MMA_BENCH, "adapter", "check", str(home / "tuned" / "adapter"), "--base", base)
+    made.append(Job("check", check, SECONDS["check"], ("tuned",)))
+    card = (
+        *(*MMA_BENCH, "adapter", "card", str(home / "tuned"), "--base-card", str(HERE / "base_card.md")),
+        *("--before", str(run_folder(root, seed, "base")), "--after", str(run_folder(root, seed, "tuned"))),
+    )
+    made.append(Job("card", card, SECONDS["card"], ("ask-base", "ask-tuned")))
+    return made
+
+
+def _set(settings: dict[str, str]) -> tuple[str, ...]:
+    return tuple(part for key, value in settings.items() for part in ("--set", f"{key}={value}"))
+
+
+def inputs(root: Path) -> dict[str, str]:
+    """SHA-256 of all that a seed's results depend on besides its commands: data, settings and the package's code."""
+    code = {file for part in (mma_bench, evaluation, training) for file in Path(part.__path__[0]).rglob("*.py")}
+    data = [root / layout.PACKAGE / "checksums.sha256"]
+    data += [root / layout.DATA / folder / "examples.parquet" for folder in ("sft", "sft-half")]
+    return {path.as_posix(): file_sha256(path) for path in sorted([*code, *data, *HERE.glob("*.yaml")])}
+
+
+def main(root: Path, seed: int) -> None:
+    """Run what has not run yet of a seed.
+
+    Raises:
+        StageError: A job failed; names it and its log.
+    """
+    cores = min(CORES, os.cpu_count() or 1)
+    run_jobs(jobs(root, seed), root / f"seed-{seed}", title=f"seed {seed}", cores=cores, inputs=inputs(root))
