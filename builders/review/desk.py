@@ -55,7 +55,7 @@ def mount(app: FastAPI, store: Store) -> FastAPI:
         table = gr.Dataframe(headers=list(COLUMNS), datatype="str", interactive=False, wrap=True, label="Latest first")
         blocks.load(own, None, table, api_visibility="private")
 
-    return gr.mount_gradio_app(
+    mounted: FastAPI = gr.mount_gradio_app(
         app,
         blocks,
         DESK,
@@ -67,6 +67,7 @@ def mount(app: FastAPI, store: Store) -> FastAPI:
         enable_monitoring=False,
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     )
+    return mounted
 
 
 def _of(request: Request | Any) -> Annotator:
