@@ -1,8 +1,12 @@
 """For all tests: each begins in the project's folder, wherever a command under test has gone (`--root` changes it)."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell's background jobs, and some CI runners, start with Ctrl-C ignored, and so would every process of a test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

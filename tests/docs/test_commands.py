@@ -74,6 +74,7 @@ ELSEWHERE: Final = {
     "mma-bench adapter check": "tests/training/test_cli.py",
     "mma-bench adapter card": "tests/training/test_card.py",
     "mma-bench publish dataset": "tests/builders/publish/test_dataset.py",
+    "mma-bench publish copy": "tests/builders/publish/test_shards.py",
     "mma-bench publish diff": "tests/builders/publish/test_difference.py",
     "mma-bench publish rebuild": "tests/builders/publish/test_rebuild.py",
     "mma-bench publish adapter": "tests/builders/publish/test_adapter.py",

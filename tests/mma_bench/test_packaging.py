@@ -17,6 +17,8 @@ LEFT_OUT = {
     "builders/install_ffmpeg.sh",
     "evaluation/dvc.yaml",
     "evaluation/dvc.lock",
+    "training/miniature/dvc.lock",
+    "training/miniature/metrics.json",
     "training/miniature/tiny-omni.yaml",
 }
 

@@ -128,6 +128,7 @@ def test_the_page_shows_every_gate_that_ran_failing_ones_first(world: World) -> 
         "verdicts",
         "variants",
         "package",
+        "sft",
     ]
 
 
