@@ -19,7 +19,7 @@ from mma_bench.builders.normalise import normalise_clip
 from mma_bench.config import NormaliseParams, RayParams
 from mma_bench.executor import Task, run
 
-CLIPS, SECONDS, ROUNDS, TARGET = 6, 4.0, 2, 1.6
+CLIPS, SECONDS, ROUNDS, TARGET = 20, 4.0, 2, 1.6
 SETTINGS = NormaliseParams(
     clip_s=SECONDS, min_test_s=1.0, train_size=504, min_rms_dbfs=-60.0, max_pixels=33_177_600, max_source_s=3600.0
 )
