@@ -6,7 +6,7 @@ judges give one and the same answer throughout have no kappa and are left out.
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import combinations
@@ -103,14 +103,19 @@ def agreement(
 
 
 def _interval(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    return percentile_interval((one, other), lambda a, b: _or_nan(_kappa(_cells(a, b))))
+
+
+def percentile_interval(samples: Sequence[npt.NDArray[Any]], statistic: Callable[..., float]) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of a statistic of paired samples [clips], without NaN resamples."""
     from scipy import stats
 
     with warnings.catch_warnings():
-        # Where all resamples have one kappa, that is the interval, and no reason to warn.
+        # Where all resamples have one value, that is the interval, and no reason to warn.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         resampled = stats.bootstrap(
-            (one, other),
-            lambda a, b: _or_nan(_kappa(_cells(a, b))),
+            samples,
+            statistic,
             paired=True,
             vectorized=False,
             n_resamples=RESAMPLES,

@@ -6,7 +6,6 @@ each pair of people; each with a 95 % interval over clips.
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -16,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mma_bench.builders.judges.agreement import Agreement, agreement
+from mma_bench.builders.judges.agreement import Agreement, agreement, percentile_interval
 from mma_bench.builders.verify import CRITERIA, consensus
 from mma_bench.evaluation.stats import Estimate, estimate
 
 JUDGED: Final = (*CRITERIA, "passed")
-_RESAMPLES: Final = 999
-_SEED: Final = 2511
 
 
 @dataclass(frozen=True)
@@ -124,26 +121,11 @@ def _alpha(counts: npt.NDArray[np.int_]) -> float | None:
 
 
 def _interval(counts: npt.NDArray[np.int_]) -> tuple[float, float]:
-    from scipy import stats
-
     def resampled_alpha(no: npt.NDArray[np.int_], yes: npt.NDArray[np.int_]) -> float:
         alpha = _alpha(np.column_stack((no, yes)))
         return math.nan if alpha is None else alpha
 
-    with warnings.catch_warnings():
-        # Where all resamples have one alpha, that is the interval, and no reason to warn.
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        resampled = stats.bootstrap(
-            (counts[:, 0], counts[:, 1]),
-            resampled_alpha,
-            paired=True,
-            vectorized=False,
-            n_resamples=_RESAMPLES,
-            method="percentile",
-            rng=np.random.default_rng(_SEED),
-        ).bootstrap_distribution
-    low, high = np.nanpercentile(resampled, [2.5, 97.5]).tolist()
-    return low, high
+    return percentile_interval((counts[:, 0], counts[:, 1]), resampled_alpha)
 
 
 def as_report(reviews: pl.DataFrame, annotators: int) -> dict[str, Any]:

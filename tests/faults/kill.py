@@ -105,7 +105,7 @@ def _kill_after(count: int, project: Path, stage: str, time_limit_s: float) -> t
                     continue
                 log.seek(0)
                 raise AssertionError(f"{stage} ended before it could be killed:\n{log.read().decode()}")
-        except BaseException:
+        except BaseException:  # whatever ends the wait, Ctrl-C included, leaves no build running; it is raised again
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -17,62 +17,11 @@ from mma_bench.evaluation import score, stats
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
 from mma_bench.training import card
-from mma_bench.training.base_licence import base_licence
 from mma_bench.training.cli import adapter
 from tests.evaluation.runs import answers, prediction, write_predictions, write_run
+from tests.training.card_run import BASE, CLASSES, facts
 
-BASE = "sha256:" + "b" * 64
 program = ReportingGroup(commands=adapter.commands)
-CLASSES = ("Bird", "Cat", "Rain")  # of those in tests.evaluation.runs
-
-
-def facts(base: Path) -> dict[str, Any]:
-    """As `train` writes them."""
-    return {
-        "config_name": "/home/someone/secret/mine.yaml",
-        "config": {
-            "rank": 8,
-            "conditions": ["aligned", "misaligned"],
-            "seed": 3,
-            "max_pixels": None,
-            "system": "a | b",
-        },
-        "base": {"checkpoint": str(base), "revision": BASE},
-        "data": {
-            "dataset": "/home/someone/secret/mma-bench",
-            "revision": None,
-            "clips_sha256": "c" * 64,
-            "examples_sha256": "e" * 64,
-            "sft": {"dataset": {"sha256": {"aligned": "1" * 64}}, "classes": list(CLASSES)},
-            "examples": {"train": 1234, "validation": 56},
-            "skipped": {},
-        },
-        "lora": {
-            "rank": 8,
-            "alpha": 16.0,
-            "dropout": 0.0,
-            "target_modules": r"layers\.(q|v)_proj",
-            "modules": 21,
-            "trainable_parameters": 4321,
-            "parameters": 987654,
-        },
-        "hardware": {"device": "CPU (x86_64)", "processes": 1, "memory_bytes": None},
-        "precision": "fp32",
-        "versions": {"python": "3.11.2", "peft": "0.21.2"},
-        "steps": 6,
-        "epochs": 1.5,
-        "seconds": 125.0,
-        "examples_per_step": 16,
-        "best": {"step": 4, "accuracy": 0.75},
-        "validation": [
-            {"step": step, "epoch": step / 4, "loss": 1 / step, "accuracy": value, "visual": value, "audio": value}
-            | {"aligned_visual": value, "misaligned_audio": value}
-            for step, value in ((2, 0.5), (4, 0.75), (6, 0.625))
-        ],
-        "final_loss": 0.2,
-        "curve": "log.jsonl",
-        "finished": "2026-01-02T03:04:05Z",
-    }
 
 
 @pytest.fixture(autouse=True)
@@ -388,31 +337,6 @@ def test_a_licence_is_read_and_never_guessed(folder: Path) -> None:
     (folder / "theirs.md").write_text("---\nlicense: [\n---\n")
     with pytest.raises(MmaBenchError, match=r"theirs\.md: the metadata cannot be read"):
         make(folder, base_card=folder / "theirs.md")
-
-
-def test_the_hub_is_asked_for_the_licence_at_the_commit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    asked = []
-
-    def download(*arguments: str, **settings: str) -> str:
-        asked.append((*arguments, settings["revision"]))
-        return str(folder / "base/README.md")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    assert base_licence("org/name", "a" * 40, None).name == "some-licence"
-    assert asked == [("org/name", "README.md", "a" * 40)]
-
-    def offline(*_arguments: str, **_settings: str) -> str:
-        raise LocalEntryNotFoundError("no network\nmore")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
-    with pytest.raises(MmaBenchError, match="cannot be had: no network") as caught:
-        base_licence("org/name", "a" * 40, None)
-    assert "--base-card" in (caught.value.mend or "")
-    with pytest.raises(ConfigError, match="is not there to read its licence from"):
-        base_licence("gone/folder", BASE, None)
 
 
 @pytest.mark.parametrize(
