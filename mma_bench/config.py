@@ -6,11 +6,10 @@ Defaults live in `params.yaml` alone, so that a reader sees every value in one p
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mma_bench.errors import ConfigError
 from mma_bench.schema import Condition, Split
+from mma_bench.settings import checked, read_yaml
 
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
@@ -229,18 +228,5 @@ def load_params(path: Path) -> Params:
     Raises:
         ConfigError: No such file, no YAML, an unknown key, a missing key or a wrong type; names the key.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path} does not exist", mend="run in the project's root, or name the folder with `mma-bench --root DIR`"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}", mend="correct the line that is named") from None
-    try:
-        return Params.model_validate(raw)
-    except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc'])) or '(top)'}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(
-            f"{path} has values that cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
-        ) from None
+    mend = "run in the project's root, or name the folder with `mma-bench --root DIR`"
+    return checked(Params, read_yaml(path, path, mend), path)

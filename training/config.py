@@ -6,16 +6,13 @@ default, since the paper trained with it: alpha twice the rank, no dropout, no w
 
 import re
 from collections.abc import Mapping
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mma_bench.config import Count, Fraction, Namespace, Positive
 from mma_bench.errors import ConfigError
+from mma_bench.settings import bundled, checked, named_file, read_yaml
 
 Projection: TypeAlias = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 PROJECTIONS: Final[tuple[Projection, ...]] = (
@@ -23,7 +20,8 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     *("gate_proj", "up_proj", "down_proj"),
 )
 
-_EXPONENT = re.compile(r"\d+(\.\d*)?[eE][+-]?\d+")
+_PACKAGE: Final = "mma_bench.training"
+_EXPONENT: Final = re.compile(r"\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def _number(value: object) -> object:
@@ -95,7 +93,7 @@ class TrainConfig(Namespace):
 
 def config_names() -> list[str]:
     """The configs that come with the package."""
-    return sorted(file.name.removesuffix(".yaml") for file in _bundled())
+    return sorted(bundled(_PACKAGE))
 
 
 def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -108,34 +106,7 @@ def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     Raises:
         ConfigError: No such config or file, no YAML, an unknown key, a wrong type; names the key.
     """
-    file: Traversable
-    if name_or_path.endswith((".yaml", ".yml")):
-        file = Path(name_or_path)
-    else:
-        there = {bundled.name.removesuffix(".yaml"): bundled for bundled in _bundled()}
-        if name_or_path not in there:
-            raise ConfigError(
-                f"there is no config {name_or_path!r}",
-                mend=f"choose among {', '.join(sorted(there))}, or name a YAML file of your own",
-            )
-        file = there[name_or_path]
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"{name_or_path} is no file", mend="correct the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name_or_path} is not YAML: {error}", mend="correct the line that is named") from None
+    raw = read_yaml(named_file(name_or_path, _PACKAGE, "config"), name_or_path)
     if raw is not None and not isinstance(raw, dict):
         raise ConfigError(f"{name_or_path} holds no keys", mend="write `key: value` lines, as in paper.yaml")
-    try:
-        return TrainConfig.model_validate({**(raw or {}), **(overrides or {})})
-    except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(
-            f"{name_or_path} has values that cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
-        ) from None
-
-
-def _bundled() -> list[Traversable]:
-    folder = resources.files("mma_bench.training") / "configs"
-    return [file for file in folder.iterdir() if file.name.endswith(".yaml")]
+    return checked(TrainConfig, {**(raw or {}), **(overrides or {})}, name_or_path)

@@ -6,23 +6,20 @@ YAML file of the same form does as well. Engines and what they need are imported
 
 from collections.abc import Mapping
 from functools import partial
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.contracts import Engine
 from mma_bench.schema import Condition
+from mma_bench.settings import Model, bundled, checked, named_file, read_yaml
 
 EngineName: TypeAlias = Literal[
     "transformers", "openai", "gemini", "process", "random", "majority", "oracle", "specialist"
 ]
 
-_CONFIGS: Final = "mma_bench.evaluation.models"
+_PACKAGE: Final = "mma_bench.evaluation.models"
 
 
 class ModelConfig(BaseModel):
@@ -50,7 +47,7 @@ class ModelRow(NamedTuple):
 
 def list_models() -> list[ModelRow]:
     """The models that come with the package, by name."""
-    configs = [_read(file, file.name) for file in _files()]
+    configs = [checked(ModelConfig, read_yaml(file, name), name) for name, file in bundled(_PACKAGE).items()]
     return sorted(ModelRow(config.name, config.engine, config.needs) for config in configs)
 
 
@@ -64,18 +61,8 @@ def load_config(name_or_path: str, *, overrides: Mapping[str, Any] | None = None
     Raises:
         ConfigError: No such model or file, no YAML, an unknown key, a wrong type; names the key.
     """
-    file: Traversable
-    if name_or_path.endswith((".yaml", ".yml")):
-        file = Path(name_or_path)
-    else:
-        there = {bundled.name.removesuffix(".yaml"): bundled for bundled in _files()}
-        if name_or_path not in there:
-            raise ConfigError(
-                f"there is no model {name_or_path!r}",
-                mend=f"choose among {', '.join(sorted(there))}, or name a YAML file of your own",
-            )
-        file = there[name_or_path]
-    config = _read(file, name_or_path)
+    file = named_file(name_or_path, _PACKAGE, "model")
+    config = checked(ModelConfig, read_yaml(file, name_or_path), name_or_path)
     changed = config.model_copy(update={"settings": {**config.settings, **(overrides or {})}})
     unknown = [condition for condition in changed.without if condition not in list(Condition)]
     if unknown:
@@ -136,29 +123,5 @@ def _open(config: ModelConfig, checked: Any) -> Engine:
     return baselines.open_baseline(config.name, checked(kinds[config.engine]))
 
 
-def _files() -> list[Traversable]:
-    folder = resources.files(_CONFIGS) / "configs"
-    return [file for file in folder.iterdir() if file.name.endswith(".yaml")]
-
-
-def _read(file: Traversable, source: str) -> ModelConfig:
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"{source} is no file", mend="correct the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source} is not YAML: {error}", mend="correct the line that is named") from None
-    config: ModelConfig = _checked(ModelConfig, settings=raw, source=source, within=())
-    return config
-
-
-def _checked(kind: Any, *, settings: Any, source: str, within: tuple[str, ...] = ("settings",)) -> Any:
-    try:
-        return kind.model_validate(settings)
-    except ValidationError as error:
-        problems = [
-            f"  {'.'.join(map(str, (*within, *item['loc']))) or '(top)'}: {item['msg']}" for item in error.errors()
-        ]
-        raise ConfigError(
-            f"{source} has values that cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
-        ) from None
+def _checked(kind: type[Model], *, settings: Any, source: str) -> Model:
+    return checked(kind, settings, source, ("settings",))

@@ -65,7 +65,7 @@ def test_a_value_that_cannot_be_used_is_named(overrides: dict[str, Any], key: st
 def test_a_file_that_is_no_config_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no config 'papre'"):
         load_config("papre")
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="does not exist"):
         load_config(str(tmp_path / "none.yaml"))
     for text, said in (("a: [", "is not YAML"), ("- a", "holds no keys")):
         (tmp_path / "bad.yaml").write_text(text)

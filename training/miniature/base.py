@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import click
-import yaml
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from mma_bench.config import Count, Fraction, Namespace, Positive
 from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.files import write_json
 from mma_bench.progress import Progress
+from mma_bench.settings import checked, read_yaml
 from mma_bench.tables import read_json
 from mma_bench.training.miniature.checkpoint import Sizes, make_checkpoint
 from mma_bench.training.miniature.lessons import KINDS, Lessons, drawn
@@ -88,17 +88,7 @@ def load_base_params(path: Path = BASE) -> BaseParams:
     Raises:
         ConfigError: No such file, no YAML, an unknown key or a wrong type; names the key.
     """
-    try:
-        return BaseParams.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"{path} is no file", mend="correct the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}", mend="correct the line that is named") from None
-    except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(
-            f"{path} has values that cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
-        ) from None
+    return checked(BaseParams, read_yaml(path, path), path)
 
 
 def main(params: BaseParams, seed: int, out: Path, source: str = BASE.name) -> None:

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import polars as pl
 import yaml
-from pydantic import ValidationError
 
 from mma_bench import layout
 from mma_bench.builders.card import Size
@@ -30,6 +29,7 @@ from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, wr
 from mma_bench.media.facts import media_facts
 from mma_bench.progress import Progress
 from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
+from mma_bench.settings import checked, read_yaml
 from mma_bench.tables import from_rows, read_table, write_table
 from mma_bench.training.miniature.film import write_clip
 from mma_bench.training.miniature.world import CLASSES, SECONDS, render
@@ -70,14 +70,7 @@ def load_miniature_params(path: Path = PARAMS) -> MiniatureParams:
     Raises:
         ConfigError: No such file, no YAML, an unknown key or a wrong type; names the key.
     """
-    try:
-        return MiniatureParams.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist", mend="name the miniature's params.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}", mend="correct the line that is named") from None
-    except ValidationError as error:
-        raise _unusable(path, error) from None
+    return checked(MiniatureParams, read_yaml(path, path, "name the miniature's params.yaml"), path)
 
 
 def project_params(project: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,16 +84,8 @@ def project_params(project: Mapping[str, Any], changes: Mapping[str, Any]) -> di
         for name, value in project.items()
     }
     merged |= {name: value for name, value in changes.items() if name not in merged}
-    try:
-        Params.model_validate(merged)
-    except ValidationError as error:
-        raise _unusable(PARAMS, error) from None
+    checked(Params, merged, PARAMS)
     return merged
-
-
-def _unusable(path: Path, error: ValidationError) -> ConfigError:
-    problems = [f"  {'.'.join(map(str, item['loc'])) or '(top)'}: {item['msg']}" for item in error.errors()]
-    return ConfigError(f"{path} has values that cannot be used:\n" + "\n".join(problems), mend="correct the keys named")
 
 
 def class_table() -> ClassTable:
@@ -165,10 +150,7 @@ def make_clips(root_params: Path, miniature: MiniatureParams) -> None:
         ConfigError: The two do not go together.
         StageError: A clip could not be written.
     """
-    try:
-        project = yaml.safe_load(root_params.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{root_params} does not exist", mend="run this in the project's root") from None
+    project = read_yaml(root_params, root_params, "run this in the project's root")
     merged = project_params(project, miniature.build)
     half = {**merged, "sft": {**merged["sft"], "classes": 0.5}}  # appendix H
     for path, values in ((layout.PARAMS, merged), (HALF_PARAMS, half)):

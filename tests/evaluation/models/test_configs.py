@@ -104,7 +104,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, config: dict[str, Any], na
 
 def test_files_that_are_no_config(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    with pytest.raises(ConfigError, match=r"mine\.yaml is no file"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml does not exist"):
         open_engine(str(path))
     path.write_text("a: [")
     with pytest.raises(ConfigError, match="is not YAML"):

@@ -120,7 +120,7 @@ def test_no_yaml_is_told(text: str | None, tmp_path: Path) -> None:
     path = tmp_path / "base.yaml"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(ConfigError, match=r"base\.yaml is (not YAML|no file)"):
+    with pytest.raises(ConfigError, match=r"base\.yaml (is not YAML|does not exist)"):
         load_base_params(path)
 
 

@@ -1,0 +1,58 @@
+"""YAML files as models: which file a name means, and what is said of one that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+
+from mma_bench.config import Count, Namespace
+from mma_bench.errors import ConfigError
+from mma_bench.settings import bundled, checked, named_file, read_yaml
+
+PACKAGE = "mma_bench.training"
+
+
+class Run(Namespace):
+    """A model to check against."""
+
+    steps: Count
+    batch: Count
+
+
+def test_a_name_means_a_file_of_the_package_and_a_path_the_users_own(tmp_path: Path) -> None:
+    assert "paper" in bundled(PACKAGE)
+    assert named_file("paper", PACKAGE, "config") == bundled(PACKAGE)["paper"]
+    own = str(tmp_path / "paper.yaml")
+    assert named_file(own, PACKAGE, "config") == Path(own)
+
+
+def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"there is no config 'papers'\n.*choose among paper, paper-table8, tiny"):
+        named_file("papers", PACKAGE, "config")
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"a: [", "run.yaml is not YAML"), (b"\xff", "run.yaml is not YAML")])
+def test_what_is_no_yaml_is_told(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=said):
+        read_yaml(path, path.name)
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"run\.yaml does not exist\n.*make it first"):
+        read_yaml(tmp_path / "run.yaml", "run.yaml", "make it first")
+    with pytest.raises(ConfigError, match="runs is a folder"):
+        read_yaml(tmp_path, "runs")
+
+
+def test_all_wrong_keys_are_named_with_where_they_stand() -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked(Run, {"steps": 0, "size": 1}, "run.yaml", ("settings",))
+    for key in ("run.yaml", "settings.steps", "settings.batch", "settings.size"):
+        assert key in str(caught.value)
+    with pytest.raises(ConfigError, match=r"\(top\)"):
+        checked(Run, None, "run.yaml")
+
+
+def test_right_values_are_the_model() -> None:
+    assert checked(Run, {"steps": 2, "batch": 1}, "run.yaml") == Run(steps=2, batch=1)
