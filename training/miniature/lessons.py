@@ -21,7 +21,7 @@ from mma_bench.evaluation.contracts import ClipTask
 from mma_bench.prompts import Question, forced_choice
 from mma_bench.schema import Condition
 from mma_bench.training.miniature.film import write_clip
-from mma_bench.training.miniature.world import CLASSES, LEVELS, Clip, render
+from mma_bench.training.miniature.world import CLASSES, LEVELS, Clip, levels, render
 
 Row: TypeAlias = dict[str, str]  # id, example_id, prompt, answer
 State: TypeAlias = Literal["whole", "silent", "soundless", "black"]
@@ -85,9 +85,8 @@ class Lessons:
                 continue
             for question in questions:
                 if kind == "levels":
-                    clip = self.clip(clip_id)
                     prompt = LEVEL_ASKED[question]
-                    answer: str = clip.brightness if question == "visual" else clip.loudness
+                    answer = levels(self._seed(clip_id))[question == "audio"]
                 else:
                     prompt, answer = CLASS_ASKED[question], name
                 found.append(
@@ -97,16 +96,20 @@ class Lessons:
 
     def clip(self, clip_id: str) -> Clip:
         """The clip as it is rendered, with all that its state takes away taken away."""
+        name, state, _ = clip_id.split(".")
+        clip = render(name, name, self._seed(clip_id))
+        if state == "black":
+            return replace(clip, frames=np.zeros_like(clip.frames))
+        return replace(clip, sound=np.zeros_like(clip.sound)) if state in ("silent", "soundless") else clip
+
+    def _seed(self, clip_id: str) -> int:
         name, state, number = clip_id.split(".")
         offset = 0
         for other, count in self._counts.items():
             if other == state:
                 break
             offset += count
-        clip = render(name, name, self._first + CLASSES.index(name) * _PER_CLASS + offset + int(number))
-        if state == "black":
-            return replace(clip, frames=np.zeros_like(clip.frames))
-        return replace(clip, sound=np.zeros_like(clip.sound)) if state in ("silent", "soundless") else clip
+        return self._first + CLASSES.index(name) * _PER_CLASS + offset + int(number)
 
     def task(self, clip_id: str) -> ClipTask:
         """The clip as a model gets it: encoded, and under the condition that says whether it has sound."""

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,12 +34,14 @@ class Job:
         argv: The command.
         seconds: How long it takes on one core, as measured before.
         needs: Names of jobs that must have ended well before; they come earlier in the list.
+        threads: How many it computes with; more than one for a job that all others wait for.
     """
 
     name: str
     argv: tuple[str, ...]
     seconds: float
     needs: tuple[str, ...] = ()
+    threads: int = 1
 
 
 def makespan(
@@ -86,7 +88,7 @@ def run_jobs(jobs: Sequence[Job], folder: Path, *, title: str, cores: int, input
     """
     path = folder / "jobs.json"
     record: dict[str, Any] = {
-        "run": fingerprint([job.argv for job in jobs], inputs),
+        "run": fingerprint([(job.argv, job.threads) for job in jobs], inputs),
         "cores": cores,
         "elapsed": 0.0,
         "seconds": {},
@@ -124,7 +126,7 @@ def _paced(jobs: Sequence[Job], seconds: Mapping[str, float]) -> list[Job]:
     """The jobs with the time that they will take here, judged by those that have ended here."""
     foreseen = sum(job.seconds for job in jobs if job.name in seconds)
     pace = sum(seconds.values()) / foreseen if foreseen else 1.0
-    return [Job(job.name, job.argv, job.seconds * pace, job.needs) for job in jobs]
+    return [replace(job, seconds=job.seconds * pace) for job in jobs]
 
 
 def _minutes(seconds: float) -> str:
@@ -161,8 +163,7 @@ class _Runner:
 
     def start(self, job: Job) -> None:
         with self.log(job).open("wb") as log:
-            # One thread each: as many jobs as cores are running.
-            threads = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+            threads = {"OMP_NUM_THREADS": str(job.threads), "TOKENIZERS_PARALLELISM": "false"}
             process = subprocess.Popen(
                 job.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **threads}
             )

@@ -34,7 +34,7 @@ ASKED: Final[dict[str, tuple[Condition, ...]]] = {
     "misaligned_only": _AGREE_OR_CONFLICT,
     HALF: _AGREE_OR_CONFLICT,
 }
-# Seconds of one core, two such jobs running at a time, on a machine of two cores without GPU.
+# On a machine of two cores without GPU; two run at a time, but for the base, which has both cores.
 SECONDS: Final = {"base": 150.0, "train": 65.0, "check": 15.0, "card": 20.0, "ask": 20.0, "ask per condition": 15.0}
 CORES: Final = 2  # at most; more would not make a seed shorter by much
 
@@ -56,6 +56,7 @@ def jobs(root: Path, seed: int) -> list[Job]:
                 *("--seed", str(seed), "--out", base),
             ),
             SECONDS["base"],
+            threads=CORES,
         )
     ]
     for state, conditions in TUNED.items():

@@ -126,10 +126,21 @@ def render(seen: str, heard: str, seed: int) -> Clip:
         KeyError: A name is not in `CLASSES`.
     """
     picture, hearing = (np.random.default_rng((seed, sense)) for sense in range(2))
-    brightness, loudness = (LEVELS[int(rng.integers(len(LEVELS)))] for rng in (picture, hearing))
+    brightness, loudness = _level(picture), _level(hearing)
     frames = _frames(_LOOKS[seen], _GROUND[brightness], picture)
     sound = _sound(_VOICES[heard], _PEAK[loudness], hearing)
     return Clip(frames, sound, seen, heard, brightness, loudness)
+
+
+def levels(seed: int) -> tuple[Level, Level]:
+    """Brightness and loudness of the clip that `seed` draws, without rendering it."""
+    brightness, loudness = (_level(np.random.default_rng((seed, sense))) for sense in range(2))
+    return brightness, loudness
+
+
+def _level(rng: np.random.Generator) -> Level:
+    """The first that is drawn for a sense."""
+    return LEVELS[int(rng.integers(len(LEVELS)))]
 
 
 def _frames(look: Look, luma: float, rng: np.random.Generator) -> Frames:

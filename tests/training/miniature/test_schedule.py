@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_no_more_run_at_a_time_than_there_are_cores(tmp_path: Path) -> None:
         "begin = time.monotonic()\nwhile time.monotonic() < begin + 0.3: pass\n"
     )
     run_jobs([job(str(n), code) for n in range(6)], tmp_path / "run", title="t", cores=2, inputs={})
+
+
+def test_a_job_computes_with_its_own_number_of_threads(tmp_path: Path) -> None:
+    code = f"import os; open(os.path.join({str(tmp_path)!r}, '{{}}'), 'w').write(os.environ['OMP_NUM_THREADS'])"
+    one, two = job("one", code.format("one")), replace(job("two", code.format("two")), threads=2)
+    run_jobs([one, two], tmp_path / "run", title="t", cores=2, inputs={})
+    assert [(tmp_path / name).read_text() for name in ("one", "two")] == ["1", "2"]
 
 
 def test_a_failed_job_is_named_with_its_last_words_and_the_others_are_kept(tmp_path: Path) -> None:

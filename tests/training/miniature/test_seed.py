@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from mma_bench.training.miniature.metrics import STATES, run_folder
-from mma_bench.training.miniature.seed import ASKED, HALF, TUNED, jobs
+from mma_bench.training.miniature.seed import ASKED, CORES, HALF, TUNED, jobs
 
 ROOT = Path(__file__).parents[3]
 HOME = Path("data/miniature")
@@ -55,6 +55,12 @@ def test_a_job_comes_after_what_it_needs() -> None:
     plan = jobs(HOME, 0)
     for number, job in enumerate(plan):
         assert set(job.needs) <= {earlier.name for earlier in plan[:number]}
+
+
+def test_only_what_all_others_wait_for_computes_with_more_than_one_thread() -> None:
+    first, *others = jobs(HOME, 0)
+    assert (first.name, first.threads) == ("base", CORES)
+    assert all(job.needs and job.threads == 1 for job in others)
 
 
 def test_the_pipeline_shows_the_seeds_that_it_runs() -> None:
