@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import click
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from mma_bench.config import Count, Fraction, Namespace, Positive
 from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.files import write_json
 from mma_bench.progress import Progress
+from mma_bench.prompts import Question
 from mma_bench.settings import checked, read_yaml
 from mma_bench.tables import read_json
 from mma_bench.training.miniature.checkpoint import Sizes, make_checkpoint
-from mma_bench.training.miniature.lessons import KINDS, Lessons, drawn
+from mma_bench.training.miniature.lessons import CLASS_ASKED, KINDS, Lessons, drawn
 
 BASE: Final = Path(__file__).with_name("base.yaml")
 FACTS: Final = "base.json"
@@ -49,12 +50,27 @@ class Shares(Namespace):
     black: Share = 0.0
 
 
+class Balance(Namespace):
+    """How a base model is kept from leaning to one sense (`balance.py`)."""
+
+    every: Count  # steps between two looks
+    gain: Positive  # on the log-odds of a clip being black and not silent, for each look, where sight wins always
+    clips_per_class: Count  # conflicts that are asked about and never taught
+
+
 class Phase(Namespace):
     """One stretch of training: a warm-up, then a cosine to 0."""
 
     steps: Count
     learning_rate: Positive
     shares: Shares
+    balanced: bool = False
+
+    @model_validator(mode="after")
+    def _has_what_is_shifted(self) -> "Phase":
+        if self.balanced and not (self.shares.silent and self.shares.black):
+            raise ValueError("a balanced phase needs shares of silent and black")
+        return self
 
 
 def _sizes(value: object) -> Sizes:
@@ -77,6 +93,7 @@ class BaseParams(Namespace):
     clips_per_class: Count
     blanked_per_class: Count  # further clips, for each way in which a sense is taken away
     phases: Annotated[list[Phase], Field(min_length=1)]
+    balance: Balance
     batch: Count
     warmup: Fraction  # share of a phase's steps
     weight_decay: Annotated[float, Field(ge=0)]
@@ -118,9 +135,9 @@ def main(params: BaseParams, seed: int, out: Path, source: str = BASE.name) -> N
     beside = out.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         make_checkpoint(beside, seed=seed, sizes=params.sizes)
-        thinker, losses = pretrain(beside, params, seed)
+        thinker, losses, looks = pretrain(beside, params, seed)
         thinker.save_pretrained(beside)
-        facts = {**asked, "losses": losses, "seconds": round(time.monotonic() - began, 1)}
+        facts = {**asked, "losses": losses, "looks": looks, "seconds": round(time.monotonic() - began, 1)}
         write_json(beside / FACTS, facts)
         beside.rename(out)
     finally:
@@ -129,7 +146,7 @@ def main(params: BaseParams, seed: int, out: Path, source: str = BASE.name) -> N
 
 def pretrain(
     folder: Path, params: BaseParams, seed: int, look: Callable[[int, Any], None] | None = None
-) -> tuple[Any, list[float]]:
+) -> tuple[Any, list[float], list[dict[str, float]]]:
     """Train the checkpoint in `folder`, which stays as it is.
 
     Args:
@@ -139,7 +156,8 @@ def pretrain(
         look: Called after each step with its number, from 1, and the thinker.
 
     Returns:
-        The thinker in eval mode, and the loss of each step: the mean over the answers' tokens, in nats.
+        The thinker in eval mode; the loss of each step, the mean over the answers' tokens, in nats; and, for each look
+        at conflicts, `step`, `visual` and `audio` (accuracies, 0 to 1) and `black`, the share of black clips after it.
 
     Raises:
         MmaBenchError: The loss is not finite; names the step.
@@ -150,18 +168,29 @@ def pretrain(
     from mma_bench.evaluation.models.omni_load import load_thinker, locate
     from mma_bench.training.collate import Collate
     from mma_bench.training.examples import IGNORED
+    from mma_bench.training.miniature.balance import answer_logits, lean, shift
 
     thinker, processor = load_thinker(
         locate(str(folder), None, "config.json"), dtype="float32", device_map="cpu", attention="sdpa"
     )
-    lessons = Lessons(seed, whole=params.clips_per_class, blanked=params.blanked_per_class)
+    lessons = Lessons(
+        seed,
+        whole=params.clips_per_class,
+        blanked=params.blanked_per_class,
+        conflicts=params.balance.clips_per_class,
+    )
     rows = {kind: lessons.rows(kind) for kind in KINDS}
     ends = [sum(len(rows[kind]) for kind in KINDS[: index + 1]) for index in range(len(KINDS))]
     pools = {kind: range(end - len(rows[kind]), end) for kind, end in zip(KINDS, ends, strict=True)}
     examples = _examples(lessons, [row for kind in KINDS for row in rows[kind]], thinker, processor, params.pixels)
-    tail = examples.longest_answer + 1
-    collate = Collate(tail, int(processor.tokenizer.pad_token_id))
+    collate = Collate(examples.longest_answer + 1, int(processor.tokenizer.pad_token_id))
+    conflicts = _examples(lessons, lessons.rows("conflict"), thinker, processor, params.pixels)
+    asked: dict[Question, list[Any]] = {
+        question: [conflicts[index] for index, row in enumerate(conflicts.rows) if row["prompt"] == prompt]
+        for question, prompt in CLASS_ASKED.items()
+    }
     losses: list[float] = []
+    looks: list[dict[str, float]] = []
     thinker.train()
     with Progress(f"base model, seed {seed}", sum(phase.steps for phase in params.phases), "step") as progress:
         for number, phase in enumerate(params.phases):
@@ -174,12 +203,11 @@ def pretrain(
             order = drawn(pools, shares, len(params.phases) * seed + number)
             for _ in range(phase.steps):
                 batch = collate([examples[index] for index in islice(order, params.batch)])
-                labels = batch.pop("labels")[:, 1:]
                 if faults := batch.pop("faults"):
                     raise MmaBenchError(next(iter(faults.values())))
                 del batch["example_ids"]
-                hidden = thinker.model(**batch, use_cache=False).last_hidden_state[:, -tail:-1]
-                loss = cross_entropy(thinker.lm_head(hidden).flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+                logits, labels = answer_logits(thinker, batch)
+                loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
                 losses.append(float(loss.detach()))
                 if not math.isfinite(losses[-1]):
                     raise MmaBenchError(
@@ -191,9 +219,13 @@ def pretrain(
                 optimizer.step()
                 schedule.step()
                 progress.advance()
+                if phase.balanced and len(losses) % params.balance.every == 0:
+                    visual, audio = lean(thinker, asked, collate)
+                    shift(shares, visual, audio, params.balance.gain)
+                    looks.append({"step": len(losses), "visual": visual, "audio": audio, "black": shares["black"]})
                 if look is not None:
                     look(len(losses), thinker)
-    return thinker.eval(), losses
+    return thinker.eval(), losses, looks
 
 
 def _examples(lessons: Lessons, rows: list[dict[str, str]], thinker: Any, processor: Any, pixels: int) -> Any:

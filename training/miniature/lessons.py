@@ -5,7 +5,8 @@ and the clips that they name, rendered when asked for.
 
 A question about a class always has the same answer for eye and ear, as in most recordings that large models learn
 from; nothing says which of the two such a question means. That questions do mean one sense has to be learnt elsewhere:
-some clips lack a sense, and the ground's brightness and the sound's loudness have nothing to do with each other.
+some clips lack a sense, and the ground's brightness and the sound's loudness have nothing to do with each other. About
+clips whose senses conflict the model is asked, never taught.
 """
 
 import random
@@ -24,8 +25,9 @@ from mma_bench.training.miniature.film import write_clip
 from mma_bench.training.miniature.world import CLASSES, LEVELS, Clip, levels, render
 
 Row: TypeAlias = dict[str, str]  # id, example_id, prompt, answer
-State: TypeAlias = Literal["whole", "silent", "soundless", "black"]
+State: TypeAlias = Literal["whole", "silent", "soundless", "black", "conflict"]
 Kind: TypeAlias = Literal["aligned", "levels", "silent", "soundless", "black"]
+Probe: TypeAlias = Literal["conflict"]
 
 KINDS: Final[tuple[Kind, ...]] = ("aligned", "levels", "silent", "soundless", "black")
 CLASS_ASKED: Final[dict[Question, str]] = {
@@ -39,12 +41,13 @@ LEVEL_ASKED: Final[dict[Question, str]] = {
 }
 _QUESTIONS: Final[tuple[Question, ...]] = ("visual", "audio")
 # Which questions a clip without one sense can answer, and about which state of a clip each kind asks.
-_STATES: Final[dict[Kind, tuple[State, tuple[Question, ...]]]] = {
+_STATES: Final[dict[Kind | Probe, tuple[State, tuple[Question, ...]]]] = {
     "aligned": ("whole", _QUESTIONS),
     "levels": ("whole", _QUESTIONS),
     "silent": ("silent", ("visual",)),
     "soundless": ("soundless", ("visual",)),
     "black": ("black", ("audio",)),
+    "conflict": ("conflict", _QUESTIONS),
 }
 # Clips of the benchmark have smaller seeds, so that the base model has seen and heard none of them.
 _FIRST_SEED: Final = 10_000_000
@@ -58,11 +61,15 @@ class Lessons:
         seed: Different seeds have different clips.
         whole: Clips of each class with both senses.
         blanked: Further clips of each class in each of the states without one.
+        conflicts: Further clips that show each class and have the sound of another.
     """
 
-    def __init__(self, seed: int, *, whole: int, blanked: int) -> None:
+    def __init__(self, seed: int, *, whole: int, blanked: int, conflicts: int) -> None:
         self._first = _FIRST_SEED + seed * len(CLASSES) * _PER_CLASS
-        self._counts: dict[State, int] = {"whole": whole, "silent": blanked, "soundless": blanked, "black": blanked}
+        self._counts: dict[State, int] = {
+            **{"whole": whole, "silent": blanked, "soundless": blanked, "black": blanked},
+            "conflict": conflicts,
+        }
         if sum(self._counts.values()) > _PER_CLASS:
             raise ValueError(f"at most {_PER_CLASS} clips of a class, not {sum(self._counts.values())}")
 
@@ -75,20 +82,19 @@ class Lessons:
             for number in range(count)
         ]
 
-    def rows(self, kind: Kind) -> list[Row]:
+    def rows(self, kind: Kind | Probe) -> list[Row]:
         """All questions of a kind, with their answers."""
         state, questions = _STATES[kind]
         found = []
         for clip_id in self.clips():
-            name, clip_state, _ = clip_id.split(".")
+            seen, clip_state, number = clip_id.split(".")
             if clip_state != state:
                 continue
+            named = {"visual": seen, "audio": _heard(seen, state, int(number))}
             for question in questions:
+                prompt, answer = CLASS_ASKED[question], named[question]
                 if kind == "levels":
-                    prompt = LEVEL_ASKED[question]
-                    answer = levels(self._seed(clip_id))[question == "audio"]
-                else:
-                    prompt, answer = CLASS_ASKED[question], name
+                    prompt, answer = LEVEL_ASKED[question], levels(self._seed(clip_id))[question == "audio"]
                 found.append(
                     {"id": clip_id, "example_id": f"{clip_id}.{kind}.{question}", "prompt": prompt, "answer": answer}
                 )
@@ -96,8 +102,8 @@ class Lessons:
 
     def clip(self, clip_id: str) -> Clip:
         """The clip as it is rendered, with all that its state takes away taken away."""
-        name, state, _ = clip_id.split(".")
-        clip = render(name, name, self._seed(clip_id))
+        name, state, number = clip_id.split(".")
+        clip = render(name, _heard(name, state, int(number)), self._seed(clip_id))
         if state == "black":
             return replace(clip, frames=np.zeros_like(clip.frames))
         return replace(clip, sound=np.zeros_like(clip.sound)) if state in ("silent", "soundless") else clip
@@ -113,15 +119,23 @@ class Lessons:
 
     def task(self, clip_id: str) -> ClipTask:
         """The clip as a model gets it: encoded, and under the condition that says whether it has sound."""
-        name, state, _ = clip_id.split(".")
+        seen, state, number = clip_id.split(".")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip.mp4"
             write_clip(path, self.clip(clip_id))
             video = path.read_bytes()
-        condition = {"soundless": Condition.AUDIO_REMOVED, "black": Condition.FRAMES_ZEROED}.get(
-            state, Condition.ALIGNED
-        )
-        return ClipTask(clip_id, video, str(condition), name, name, ())
+        condition = {
+            "soundless": Condition.AUDIO_REMOVED,
+            "black": Condition.FRAMES_ZEROED,
+            "conflict": Condition.MISALIGNED,
+        }.get(state, Condition.ALIGNED)
+        return ClipTask(clip_id, video, str(condition), seen, _heard(seen, state, int(number)), ())
+
+
+def _heard(seen: str, state: str, number: int) -> str:
+    """The class that the clip sounds like: under `conflict` each other one in turn."""
+    away = 1 + number % (len(CLASSES) - 1) if state == "conflict" else 0
+    return CLASSES[(CLASSES.index(seen) + away) % len(CLASSES)]
 
 
 def drawn(pools: dict[Kind, range], shares: dict[Kind, float], seed: int) -> Iterator[int]:
@@ -129,7 +143,7 @@ def drawn(pools: dict[Kind, range], shares: dict[Kind, float], seed: int) -> Ite
 
     Args:
         pools: Kind → indices of its rows.
-        shares: Kind → weight.
+        shares: Kind → weight; read at every draw, so that it can be changed on the way.
         seed: Of the draw.
     """
     rng = random.Random(seed)  # noqa: S311 - nothing secret

@@ -35,7 +35,7 @@ ASKED: Final[dict[str, tuple[Condition, ...]]] = {
     HALF: _AGREE_OR_CONFLICT,
 }
 # On a machine of two cores without GPU; two run at a time, but for the base, which has both cores.
-SECONDS: Final = {"base": 150.0, "train": 65.0, "check": 15.0, "card": 20.0, "ask": 20.0, "ask per condition": 15.0}
+SECONDS: Final = {"base": 240.0, "train": 115.0, "check": 8.0, "card": 8.0, "ask": 13.0, "ask per condition": 4.5}
 CORES: Final = 2  # at most; more would not make a seed shorter by much
 
 

@@ -13,7 +13,9 @@ from mma_bench.evaluation.models.omni_load import load_thinker, locate
 from mma_bench.files import file_sha256
 from mma_bench.tables import read_json
 from mma_bench.training.miniature import base
+from mma_bench.training.miniature.balance import shift
 from mma_bench.training.miniature.base import BASE, BaseParams, command, load_base_params, main, pretrain
+from mma_bench.training.miniature.lessons import Kind
 
 SHARES = {"aligned": 1.0, "levels": 1.0, "silent": 1.0, "soundless": 1.0, "black": 1.0}
 SMALL: dict[str, Any] = {
@@ -24,8 +26,9 @@ SMALL: dict[str, Any] = {
     "batch": 5,
     "warmup": 0.1,
     "weight_decay": 0.0,
+    "balance": {"every": 5, "gain": 1.0, "clips_per_class": 1},
     "phases": [
-        {"steps": 16, "learning_rate": 5e-3, "shares": SHARES},
+        {"steps": 16, "learning_rate": 5e-3, "shares": SHARES, "balanced": True},
         {"steps": 4, "learning_rate": 1e-3, "shares": {"aligned": 1.0, "levels": 0.0}},
     ],
 }
@@ -53,13 +56,26 @@ def test_it_learns_and_its_checkpoint_is_what_was_learnt(made: Path) -> None:
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
     thinker, _ = load_thinker(locate(str(made), None, "config.json"), dtype="auto", device_map="cpu", attention="sdpa")
     looked: dict[int, float] = {}
-    learnt, again = pretrain(
+    learnt, again, _ = pretrain(
         made, small(phases=phase(steps=1)), 0, lambda step, model: looked.update({step: len(list(model.parameters()))})
     )
     assert again[0] < 0.8 * losses[0]
     assert set(looked) == {1}
     assert not learnt.training
     assert {parameter.dtype for parameter in thinker.parameters()} == {torch.float32}
+
+
+def test_a_balanced_phase_looks_at_conflicts_and_no_other_does(made: Path) -> None:
+    looks = read_json(made / "base.json")["looks"]
+    assert [look["step"] for look in looks] == [5, 10, 15]
+    black = 0.2
+    for look in looks:
+        assert 0 <= look["visual"] <= 1
+        assert 0 <= look["audio"] <= 1
+        shares: dict[Kind, float] = {"black": black, "silent": 0.4 - black}
+        shift(shares, look["visual"], look["audio"], 1.0)
+        black = shares["black"]
+        assert look["black"] == pytest.approx(5 * black)  # the shares add up to 5
 
 
 def test_equal_seeds_give_equal_weights_and_others_do_not(made: Path, tmp_path: Path) -> None:
@@ -105,6 +121,8 @@ def test_a_loss_that_is_no_number_is_named(tmp_path: Path) -> None:
         ({"phases": phase(learning_rate=0)}, "phases.0.learning_rate"),
         ({"sizes": {"width": 3}}, "width"),
         ({"phases": phase(shares={**SHARES, "aligned": 0})}, "phases.0.shares.aligned"),
+        ({"phases": phase(shares={**SHARES, "black": 0})}, "phases.0: Value error, a balanced phase needs"),
+        ({"balance": {"every": 0, "gain": 1.0, "clips_per_class": 1}}, "balance.every"),
     ],
 )
 def test_a_wrong_key_is_named(change: dict[str, Any], named: str, tmp_path: Path) -> None:

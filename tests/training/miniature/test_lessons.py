@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench.prompts import forced_choice
-from mma_bench.training.miniature.lessons import KINDS, LEVEL_ASKED, Kind, Lessons, drawn
+from mma_bench.training.miniature.lessons import CLASS_ASKED, KINDS, LEVEL_ASKED, Kind, Lessons, drawn
 from mma_bench.training.miniature.world import CLASSES
 
-LESSONS = Lessons(3, whole=2, blanked=1)
+LESSONS = Lessons(3, whole=2, blanked=1, conflicts=7)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,19 +43,33 @@ def test_each_kind_has_the_state_it_is_called_after() -> None:
     assert [kind for kind in KINDS if not heard[kind]] == ["soundless"]
 
 
+def test_a_conflict_asks_each_sense_for_its_own_class_with_every_other_one_as_often() -> None:
+    rows = LESSONS.rows("conflict")
+    pairs = Counter()
+    for row in rows:
+        clip = LESSONS.clip(row["id"])
+        assert row["answer"] == {CLASS_ASKED["visual"]: clip.seen, CLASS_ASKED["audio"]: clip.heard}[row["prompt"]]
+        pairs[clip.seen, clip.heard] += 1
+    assert pairs == {(one, other): 2 for one in CLASSES for other in CLASSES if one != other}
+    task = LESSONS.task("Bird.conflict.0")
+    assert (task.visual_class, task.audio_class, task.hears) == ("Bird", LESSONS.clip("Bird.conflict.0").heard, True)
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000))
 def test_no_two_clips_of_any_seeds_are_alike(seed: int) -> None:
-    these, others = (Lessons(number, whole=1, blanked=1) for number in (seed, seed + 1))
+    these, others = (Lessons(number, whole=1, blanked=1, conflicts=1) for number in (seed, seed + 1))
     pictures = [
-        lessons.clip(f"Bird.{state}.0").frames.tobytes() for lessons in (these, others) for state in ("whole", "silent")
+        lessons.clip(f"Bird.{state}.0").frames.tobytes()
+        for lessons in (these, others)
+        for state in ("whole", "silent", "conflict")
     ]
     assert len(set(pictures)) == len(pictures)
 
 
 def test_too_many_clips_would_reach_into_the_next_class() -> None:
     with pytest.raises(ValueError, match="at most 10000 clips"):
-        Lessons(0, whole=10_000, blanked=1)
+        Lessons(0, whole=10_000, blanked=1, conflicts=0)
 
 
 def test_rows_are_drawn_by_share_and_alike_for_a_seed() -> None:
