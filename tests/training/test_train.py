@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from mma_bench.errors import ConfigError, DataError, StageError
 from mma_bench.training import train as training
+from mma_bench.training import trainer
 from mma_bench.training.curve import read_curve
 from mma_bench.training.miniature.tokenizer import Family
 from mma_bench.training.train import _last_checkpoint, read_sft
@@ -91,6 +92,16 @@ def test_only_the_last_checkpoints_and_the_best_are_kept(whole: Path, small: Pat
     assert [path.name for path in complete_checkpoints(out / "checkpoints")] == [
         f"checkpoint-{step}" for step in sorted({best, 4})
     ]
+
+
+def test_the_earliest_of_the_best_checkpoints_is_taken(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.25, 0.75, 0.5, 0.75])
+    monkeypatch.setattr(trainer, "accuracies", lambda *_: {"accuracy": next(scores)})
+    out = making.run(small, tmp_path / "run", max_steps=4, every=1)
+    assert facts(out)["best"] == {"step": 2, "accuracy": 0.75}
+    assert same(weights(out), load_file(out / "checkpoints/checkpoint-2/adapter_model.safetensors"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
