@@ -17,6 +17,7 @@ from mma_bench.training.examples import IGNORED, Example
 from mma_bench.training.miniature.lessons import Kind
 
 _BATCH: Final = 28
+_MOST: Final = 4.0  # log-odds; so neither share vanishes, however strong the gain
 
 
 def answer_logits(thinker: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,5 +71,5 @@ def shift(shares: dict[Kind, float], visual: float, audio: float, gain: float) -
     """
     both = shares["silent"] + shares["black"]
     odds = math.log(shares["black"] / shares["silent"]) + gain * (visual - audio)
-    shares["black"] = both / (1 + math.exp(-odds))
+    shares["black"] = both / (1 + math.exp(-min(max(odds, -_MOST), _MOST)))
     shares["silent"] = both - shares["black"]

@@ -219,6 +219,13 @@ def test_too_much_computing_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert caught.value.reason == "encode_timed_out"
 
 
+def test_what_the_system_does_for_a_child_counts_as_its_computing() -> None:
+    code = "import os\nfor _ in range(200_000): os.stat('/')\ntimes = os.times()\nprint(times.user + times.system)"
+    before = module._children_cpu_s()
+    own = float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+    assert module._children_cpu_s() - before >= own - 0.02  # the clock's grain
+
+
 def test_being_killed_is_no_fault_of_the_clip(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ffmpeg").write_text("#!/bin/sh\nkill -9 $$\n")
     (tmp_path / "ffmpeg").chmod(0o755)

@@ -1,5 +1,6 @@
 """What keeps a base model from leaning: shares move against the lean, and the lean is measured on whole answers."""
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ accuracy = st.floats(0, 1)
 share = st.floats(0.01, 1)
 
 
-@given(share, share, accuracy, accuracy, st.floats(0.01, 2))
+@given(share, share, accuracy, accuracy, st.floats(0.01, 50))
 def test_the_sense_that_wins_is_taken_away_more_often(
     silent: float, black: float, visual: float, audio: float, gain: float
 ) -> None:
@@ -25,8 +26,8 @@ def test_the_sense_that_wins_is_taken_away_more_often(
     assert shares["aligned"] == 0.3
     assert shares["silent"] + shares["black"] == pytest.approx(silent + black)
     assert min(shares.values()) > 0
-    moved = shares["black"] / shares["silent"] / (black / silent)
-    assert moved == pytest.approx(torch.tensor(gain * (visual - audio), dtype=torch.float64).exp().item())
+    odds = math.log(black / silent) + gain * (visual - audio)
+    assert math.log(shares["black"] / shares["silent"]) == pytest.approx(min(max(odds, -4), 4))
 
 
 class Thinker:

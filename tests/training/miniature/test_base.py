@@ -12,7 +12,7 @@ from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.evaluation.models.omni_load import load_thinker, locate
 from mma_bench.files import file_sha256
 from mma_bench.tables import read_json
-from mma_bench.training.miniature import base
+from mma_bench.training.miniature import balance, base
 from mma_bench.training.miniature.balance import shift
 from mma_bench.training.miniature.base import BASE, BaseParams, command, load_base_params, main, pretrain
 from mma_bench.training.miniature.lessons import Kind
@@ -76,6 +76,18 @@ def test_a_balanced_phase_looks_at_conflicts_and_no_other_does(made: Path) -> No
         shift(shares, look["visual"], look["audio"], 1.0)
         black = shares["black"]
         assert look["black"] == pytest.approx(5 * black)  # the shares add up to 5
+
+
+def test_what_is_learnt_from_follows_the_lean(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that goes by sight alone sees hardly any silent clips, from the first look on."""
+    monkeypatch.setattr(balance, "lean", lambda *_: (1.0, 0.0))
+    strong = small(phases=phase(balanced=True), balance={"every": 5, "gain": 20.0, "clips_per_class": 1})
+    level = small(phases=phase(balanced=False))
+    (_, moved, looks), (_, still, none) = (pretrain(made, params, 0) for params in (strong, level))
+    assert [round(look["black"], 3) for look in looks] == [1.964, 1.964, 1.964]  # nearly all of both
+    assert moved[:5] == still[:5]
+    assert moved[5:] != still[5:]
+    assert none == []
 
 
 def test_equal_seeds_give_equal_weights_and_others_do_not(made: Path, tmp_path: Path) -> None:
