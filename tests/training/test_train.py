@@ -20,7 +20,7 @@ from mma_bench.training import trainer
 from mma_bench.training.curve import read_curve
 from mma_bench.training.miniature.tokenizer import Family
 from mma_bench.training.train import _last_checkpoint, read_sft
-from mma_bench.training.trainer import AnswerTrainer, NonFiniteLoss, UnreadableClip, accuracies, complete_checkpoints
+from mma_bench.training.trainer import AnswerTrainer, NonFiniteLoss, UnreadableClip, complete_checkpoints
 from tests.evaluation.models.omni_plain import checkpoint
 from tests.training import small as making
 
@@ -380,19 +380,6 @@ def test_a_table_that_is_missing_or_no_table_is_said(tmp_path: Path) -> None:
     (tmp_path / "examples.parquet").write_text("no table")
     with pytest.raises(DataError, match="is not a readable Parquet file"):
         read_sft(tmp_path, ["aligned"])
-
-
-def test_accuracy_is_the_mean_of_the_two_questions_whatever_their_numbers() -> None:
-    rows = [
-        {"condition": condition, "question": question}
-        for condition, question in [("aligned", "visual")] * 3 + [("misaligned", "audio"), ("misaligned", "visual")]
-    ]
-    found = accuracies(rows, torch.tensor([1.0, 0.0, 1.0, 1.0, -1.0]).numpy())
-    assert found == pytest.approx(
-        {"accuracy": (2 / 3 + 1) / 2, "visual": 2 / 3, "audio": 1, "aligned_visual": 2 / 3, "misaligned_audio": 1}
-    )
-    with pytest.raises(ValueError, match="1 results for 5 examples"):
-        accuracies(rows, torch.ones(1).numpy())
 
 
 def test_checkpoints_are_in_the_order_of_their_steps(tmp_path: Path) -> None:
