@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,evaluation,training,review,ray]'
-	bash builders/install_ffmpeg.sh
+	bash mma_bench/media/install_ffmpeg.sh
 	touch $@
 
 repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as dvc.yaml tells
@@ -37,15 +37,14 @@ test: setup lint types ## Lint, types and tests, also in a browser
 	bash tests/install_chromium.sh
 	pytest -n 2 --dist loadfile
 
-lint: setup
+lint: setup # Style, format, and who may import whom
 	ruff check .
 	ruff format --check .
+	lint-imports
 
-# mypy does not follow the editable finder, so it reads the package through a root of links.
-types: setup
-	@rm -rf .mypy_root && mkdir -p .mypy_root/mma_bench
-	@ln -s $(CURDIR)/mma_bench/* $(addprefix $(CURDIR)/,builders validation evaluation training) .mypy_root/mma_bench/
-	cd .mypy_root && MYPYPATH=. mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p mma_bench
+types: setup # Types by mypy; every import by pyright, as editors follow them
+	mypy
+	basedpyright --level error
 
 bench: setup ## Print speeds as ratios against named rivals
 	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
@@ -54,4 +53,4 @@ docs: setup ## Make the site of the documentation in site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 clean: ## Remove what the build made, but not the environment
-	rm -rf data mma-bench reports metrics site .mypy_root
+	rm -rf data mma-bench reports metrics site

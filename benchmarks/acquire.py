@@ -23,7 +23,7 @@ from pathlib import Path
 
 from mma_bench.builders.acquire import acquire_clip
 from mma_bench.builders.normalise import normalise_clip, shape_of
-from mma_bench.builders.sources import Segment
+from mma_bench.builders.sources.contracts import Segment
 from mma_bench.builders.sources.youtube import YouTubeSource
 from mma_bench.config import NormaliseParams, YouTubeParams
 from mma_bench.media.encode import command
@@ -108,8 +108,9 @@ def measure_clips(video: Path) -> None:
 BOOKS = """
 import resource, sys, time
 from pathlib import Path
-from mma_bench.executor import Task, due_tasks
-from mma_bench.ledger import Ledger
+from mma_bench.executor import due_tasks
+from mma_bench.executor.task import Task
+from mma_bench.executor.ledger import Ledger
 payload = {}
 tasks = [Task(f"{number:011d}_30000", "f" * 64, payload) for number in range(int(sys.argv[1]))]
 begin = time.process_time()
@@ -121,7 +122,7 @@ STATUS = """
 import resource, sys, time
 from pathlib import Path
 import polars as pl
-from mma_bench.builders.acquire_status import read_attempts, status_of
+from mma_bench.builders.sources.status import read_attempts, status_of
 wanted = pl.Series([f"{number:011d}_30000" for number in range(int(sys.argv[1]))])
 begin = time.process_time()
 status = status_of(read_attempts(Path("ledger.jsonl")), wanted)

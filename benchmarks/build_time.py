@@ -27,7 +27,7 @@ from mma_bench.builders.conflicts import make_variant
 from mma_bench.builders.judge import judge_clip
 from mma_bench.builders.judges import open_judge
 from mma_bench.builders.normalise import normalise_clip
-from mma_bench.builders.sources import Segment
+from mma_bench.builders.sources.contracts import Segment
 from mma_bench.builders.sources.folder import FolderSource
 from mma_bench.config import load_params
 from mma_bench.files import file_sha256

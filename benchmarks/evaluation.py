@@ -26,10 +26,10 @@ import numpy as np
 import torch
 
 from mma_bench import prompts
-from mma_bench.builders.curation.decisions import read_decisions
-from mma_bench.evaluation.contracts import Answer, ClipTask, Prompt
-from mma_bench.evaluation.models.omni import OmniEngine, OmniSettings, PreparedClip
+from mma_bench.builders.labels.decisions import read_decisions
 from mma_bench.evaluation.protocols import Protocol, Sampling, prompts_of
+from mma_bench.models.contracts import Answer, ClipTask, Prompt
+from mma_bench.models.omni.engine import OmniEngine, OmniSettings, PreparedClip
 from mma_bench.training.miniature.checkpoint import make_checkpoint
 
 ROUNDS = 3
@@ -143,7 +143,7 @@ def compare(name: str, ours: Callable[[], Any], theirs: Callable[[], Any], round
 def main() -> None:
     """Compare answers, then times."""
     torch.set_num_threads(1)
-    decisions = read_decisions(PROJECT / "builders/curation/class_decisions.csv")
+    decisions = read_decisions(PROJECT / "builders/labels/class_decisions.csv")
     options = sorted({item.class_name for item in decisions if item.action == "keep"})[:OPTIONS]
     row = {"condition": "aligned", "options": options, "caption": None, "context_seed": None}
     asked = tuple(prompts_of(row, tuple(Protocol), Sampling()))

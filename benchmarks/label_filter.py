@@ -155,13 +155,13 @@ def child(name: str) -> None:
 def main() -> None:
     """Prepare a project with the official metadata, measure, and print seconds and ratios."""
     from mma_bench.builders import metadata, ontology
-    from mma_bench.builders.curation.decisions import read_decisions
+    from mma_bench.builders.labels.decisions import read_decisions
     from mma_bench.classes import save_classes
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         metadata.obtain(folder / "data/metadata", None)
-        decisions = read_decisions(PROJECT / "builders/curation/class_decisions.csv")
+        decisions = read_decisions(PROJECT / "builders/labels/class_decisions.csv")
         entries = ontology.load_ontology(folder / "data/metadata/ontology.json")
         save_classes(ontology.class_map(entries, decisions, 3), folder / "data/classes.json")
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in WORK}

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.config import NormaliseParams, RayParams
-from mma_bench.executor import Task, run
+from mma_bench.executor import run
+from mma_bench.executor.task import Task
 
 CLIPS, SECONDS, ROUNDS, TARGET = 20, 4.0, 2, 1.6
 SETTINGS = NormaliseParams(

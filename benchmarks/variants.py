@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mma_bench.builders.variants import misalign
+from mma_bench.media.edit import misalign
 from mma_bench.media.packets import packet_sha256
 
 CLIPS = 4  # in a batch

@@ -8,77 +8,33 @@ Only what is cheap is looked at here, the size and the header, so that a downloa
 decoding shows (silence, no frames, too short) is for the stage `normalise`. How one clip is got is in `sources`.
 """
 
-import hashlib
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.availability import publish
-from mma_bench.builders.frozen import read_manifest, thaw
-from mma_bench.builders.sources import ClipSource, Refusal, Request, Segment, open_source
-from mma_bench.builders.tombstones import Tombstone, read_tombstones
+from mma_bench.builders.sources import open_source
+from mma_bench.builders.sources.availability import publish
+from mma_bench.builders.sources.contracts import ClipSource, Refusal, Request, Segment
+from mma_bench.builders.sources.selection import chosen
+from mma_bench.builders.sources.tombstones import Tombstone, read_tombstones
 from mma_bench.config import Params
-from mma_bench.errors import ConfigError, DataError, InvalidInput, Permanent
-from mma_bench.executor import SETTLED, Payload, Task, run
+from mma_bench.errors import DataError, InvalidInput, Permanent
+from mma_bench.executor import run
+from mma_bench.executor.ledger import Entry
+from mma_bench.executor.task import SETTLED, Payload, Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
-from mma_bench.ledger import Entry
 from mma_bench.media.probe import probe
 from mma_bench.schema import ACQUIRED, CANDIDATES, OUTCOME
 from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 
 _VERSION = 1  # raise it when this stage takes or refuses a clip that it did not before
-
-
-def select(
-    candidates: pl.DataFrame, splits: Mapping[Literal["test", "train"], Sequence[str]], limit: int | None
-) -> pl.DataFrame:
-    """The candidates to get, with the column `split`, sorted by split and clip id.
-
-    Args:
-        candidates: Schema CANDIDATES.
-        splits: Split → the subsets that feed it.
-        limit: At most this many per split: those whose ids have the smallest hashes, so that a limit takes from all
-            parts of the list, and a larger one takes the same clips and more. None takes all.
-
-    Raises:
-        ConfigError: No subset is named, one has no candidates, or one is named twice.
-        DataError: Two of the candidates have the same clip id.
-    """
-    present = sorted(candidates["subset"].unique())
-    split_of: dict[str, str] = {}
-    for split, subsets in splits.items():
-        for subset in subsets:
-            if subset not in present:
-                raise ConfigError(
-                    f"acquire.splits.{split} names {subset!r}, which has no candidates",
-                    mend=f"name any of: {', '.join(present)}",
-                )
-            if subset in split_of:
-                raise ConfigError(
-                    f"acquire.splits names {subset!r} for {split_of[subset]} and again for {split}",
-                    mend="a subset feeds one split, once",
-                )
-            split_of[subset] = split
-    if not split_of:
-        raise ConfigError("acquire.splits names no subset", mend=f"name any of: {', '.join(present)}")
-    chosen = candidates.filter(pl.col("subset").is_in(list(split_of))).with_columns(
-        split=pl.col("subset").replace_strict(split_of, return_dtype=pl.String())
-    )
-    twice = chosen.filter(pl.col("clip_id").is_duplicated())
-    if twice.height:
-        raise DataError(f"{layout.CANDIDATES}: clip {twice['clip_id'][0]!r} is in two of the chosen subsets, or twice")
-    if limit is not None:
-        ranks = [hashlib.sha256(clip_id.encode()).hexdigest() for clip_id in chosen["clip_id"]]
-        order = pl.col("rank").rank("ordinal").over("split")
-        chosen = chosen.with_columns(rank=pl.Series(ranks, dtype=pl.String())).filter(order <= limit).drop("rank")
-    return chosen.sort("split", "clip_id")
 
 
 def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
@@ -113,7 +69,7 @@ def tasks(
     """One task per row of `selected`, those last that ask a site that may block us.
 
     Args:
-        selected: From `select`.
+        selected: From `sources.selection.select`.
         source: Asked for each clip, unless there is a tombstone.
         max_bytes: Larger files are refused.
         tombstones: By the id of the clip or the video.
@@ -143,7 +99,7 @@ def acquired(selected: pl.DataFrame, entries: Sequence[Entry], source: str) -> p
     """The stage's table (schema ACQUIRED): the rows of `selected` with what came of each.
 
     Args:
-        selected: From `select`.
+        selected: From `sources.selection.select`.
         entries: What the executor says of each row, in any order.
         source: For the rows of clips that could not be had.
     """
@@ -162,16 +118,6 @@ def remove_partial(entries: Sequence[Entry]) -> None:
         for folder in layout.PARTIAL_CLIPS.iterdir():
             if folder.name in settled:
                 shutil.rmtree(folder)
-
-
-def chosen(params: Params, candidates: pl.DataFrame) -> pl.DataFrame:
-    """The clips that the parameters ask for: those of a frozen manifest, or what `select` takes."""
-    rule = params.acquire
-    selected = select(candidates, rule.splits, rule.limit)
-    if rule.manifest is None:
-        return selected
-    path = Path(rule.manifest)
-    return thaw(selected, read_manifest(path), path)
 
 
 def main(params: Params) -> None:

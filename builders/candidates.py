@@ -19,12 +19,12 @@ from typing import Final, get_args
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.segments import SegmentList, read_audioset, read_manifest
+from mma_bench.builders.labels.segments import SegmentList, read_audioset, read_manifest
 from mma_bench.classes import ClassTable, Step, load_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError
 from mma_bench.files import write_json
-from mma_bench.schema import CANDIDATES, Schema
+from mma_bench.schema import CANDIDATES, LABEL_SETS
 from mma_bench.tables import write_table
 
 AUDIOSET: Final = ("eval", "balanced_train", "unbalanced_train")  # each is read from <subset>_segments.csv
@@ -33,17 +33,6 @@ REASONS: Final = (
     "multi_class",
     *(f"removed_{step}" for step in get_args(Step) if step not in ("kept", "depth", "absorbed")),
 )
-
-# One row per distinct label set of a subset.
-LABEL_SETS: Final[Schema] = {
-    "subset": pl.String(),
-    "label_set": pl.String(),  # the label ids as published, joined by commas
-    "segments": pl.Int64(),  # how many carry it
-    "leaves": pl.List(pl.String()),  # without those above another
-    "class_nodes": pl.List(pl.String()),  # the class-level nodes of the leaves, sorted
-    "reason": pl.String(),  # "" for a candidate, else one of REASONS
-    "class_name": pl.String(),  # null if dropped
-}
 
 
 @dataclass(frozen=True)

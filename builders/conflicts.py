@@ -18,11 +18,12 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders import variants
 from mma_bench.config import Params
 from mma_bench.errors import DataError, InvalidInput
-from mma_bench.executor import Task, run
+from mma_bench.executor import run
+from mma_bench.executor.task import Task
 from mma_bench.files import clip_path, file_sha256, fingerprint, remove_strays, write_json
+from mma_bench.media import edit as variants
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
 from mma_bench.progress import Progress

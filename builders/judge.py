@@ -28,12 +28,14 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from mma_bench import layout
-from mma_bench.builders.judges import SAMPLE_RATE, Judge, Modality, View, open_judge
+from mma_bench.builders.judges import open_judge
+from mma_bench.builders.judges.contracts import SAMPLE_RATE, Judge, Modality, View
 from mma_bench.config import JudgeParams, OmniJudgeParams, Params, RayParams
 from mma_bench.errors import ClipError, InvalidInput
-from mma_bench.executor import Task, run
+from mma_bench.executor import run
+from mma_bench.executor.ledger import Entry
+from mma_bench.executor.task import Task
 from mma_bench.files import fingerprint, write_json
-from mma_bench.ledger import Entry
 from mma_bench.media.decode import audio, frames
 from mma_bench.prompts import judge_question
 from mma_bench.schema import CHECKS, NORMALISED, OUTCOME, VERDICTS

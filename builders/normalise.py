@@ -42,9 +42,10 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.config import NormaliseParams, Params
 from mma_bench.errors import ConfigError, InvalidInput
-from mma_bench.executor import Task, run
+from mma_bench.executor import run
+from mma_bench.executor.ledger import Entry
+from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
-from mma_bench.ledger import Entry
 from mma_bench.media.encode import Shape, encode
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mma_bench import layout
-from mma_bench.builders.curation.decisions import Decision, read_decisions
+from mma_bench.builders.labels.decisions import Decision, read_decisions
 from mma_bench.classes import ClassTable, LabelClass, Node, Override, Step, save_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError

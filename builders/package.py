@@ -24,8 +24,8 @@ from typing import Any, Final
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.card import STAGES, CardFacts, Size, composed, dataset_card, licence_notice
-from mma_bench.builders.columns import features, packaged_row
+from mma_bench.builders.dataset.card import STAGES, CardFacts, Size, composed, dataset_card, licence_notice
+from mma_bench.builders.dataset.columns import features, packaged_row
 from mma_bench.builders.sources.sample import SAMPLE
 from mma_bench.classes import load_classes
 from mma_bench.config import Params

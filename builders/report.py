@@ -13,10 +13,10 @@ import polars as pl
 from markupsafe import Markup
 
 from mma_bench import layout
-from mma_bench.builders import charts
-from mma_bench.builders.card import PAPER_CANDIDATES, STAGES, composed
-from mma_bench.builders.gallery import Exhibit, choose, exhibits
+from mma_bench.builders.dataset.card import PAPER_CANDIDATES, STAGES, composed
 from mma_bench.builders.package import class_lists
+from mma_bench.builders.pages import charts
+from mma_bench.builders.pages.gallery import Exhibit, choose, exhibits
 from mma_bench.classes import ClassTable, load_classes
 from mma_bench.config import Params
 from mma_bench.errors import ClipError, DataError
@@ -133,7 +133,7 @@ def page(
     rejected = verdicts.filter(pl.col("status") != "ok").sort("split", "class_name", "clip_id")
     return render(
         "dataset.html",
-        "mma_bench.builders",
+        "mma_bench.builders.pages",
         title=f"MMA-Bench {params.package.version}",
         composed=composed(aligned),
         aligned=aligned.height,

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.evidence import vggsounder
+from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import write_json

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import click
 
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.avhbench_cli import avhbench
+from mma_bench.evaluation.avhbench.cli import avhbench
 from mma_bench.evaluation.tasks.cli import tasks_path
+from mma_bench.settings import listed, read_overrides
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -106,7 +107,7 @@ def leaderboard(runs: Path) -> None:
 @click.command()
 def models() -> None:
     """List the models that have a settings file, their engines and what each needs."""
-    from mma_bench.evaluation.models import list_models
+    from mma_bench.models import list_models
 
     for model in list_models():
         click.echo(f"{model.name:<28} {model.engine:<13} {model.needs}")
@@ -134,18 +135,18 @@ def _infer(
 ) -> None:
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
-    from mma_bench.evaluation.models import load_config, open_engine
     from mma_bench.evaluation.protocols import Protocol, Sampling
+    from mma_bench.models import load_config, open_engine
 
     names = [str(protocol) for protocol in Protocol]
-    asked = _listed(protocols)
+    asked = listed(protocols)
     unknown = [name for name in asked if name not in names]
     if unknown or not asked:
         raise ConfigError(f"--protocols: {protocols!r} names no protocol", mend=f"choose among {', '.join(names)}")
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
     benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)
-    chosen = chosen_conditions(benchmark, _listed(conditions))
+    chosen = chosen_conditions(benchmark, listed(conditions))
     left_out = [condition for condition in chosen if condition in config.without]
     if left_out:
         click.echo(f"{config.name} cannot take {', '.join(left_out)} ({config.needs}); left out", err=True)
@@ -160,20 +161,3 @@ def _infer(
         infer(engine, benchmark, plan, out, settings={"engine": config.engine, **config.settings})
     finally:
         engine.close()
-
-
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
-    """`KEY=VALUE` pairs; values are read as YAML, so that numbers are numbers."""
-    import yaml
-
-    pairs = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting!r} is not KEY=VALUE", mend="write it as, e.g., --set fps=1.0")
-        pairs[key.strip()] = yaml.safe_load(value)
-    return pairs

@@ -14,15 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.ahead import ahead
-from mma_bench.evaluation.contracts import Answer, ClipTask, Engine, Mode, PreparesAhead, Prompt, Stopped, modes_of
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
 from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of
 from mma_bench.evaluation.synonyms import SYNONYMS
+from mma_bench.executor.ledger import Ledger
 from mma_bench.files import write_json
-from mma_bench.ledger import Ledger
+from mma_bench.models.ahead import ahead
+from mma_bench.models.contracts import (
+    Answer,
+    ClipTask,
+    Engine,
+    Mode,
+    PreparesAhead,
+    Prompt,
+    Stopped,
+    modes_of,
+)
 from mma_bench.progress import Progress
 from mma_bench.prompts import PROMPT_VERSION, Question
 from mma_bench.tables import read_json

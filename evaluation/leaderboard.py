@@ -17,11 +17,11 @@ from mma_bench.evaluation import figures
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, points
-from mma_bench.evaluation.score import accuracy, compare_runs, format_estimate
-from mma_bench.evaluation.stats import holm
+from mma_bench.evaluation.score import accuracy, compare_runs
 from mma_bench.files import write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import Condition
+from mma_bench.stats import format_estimate, holm
 
 
 @dataclass(frozen=True)

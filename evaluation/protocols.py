@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mma_bench import prompts
-from mma_bench.evaluation.contracts import Prompt
+from mma_bench.models.contracts import Prompt
 from mma_bench.schema import Condition
 
 QUESTIONS: Final[tuple[prompts.Question, ...]] = ("visual", "audio")

@@ -15,10 +15,10 @@ from mma_bench.evaluation import figures
 from mma_bench.evaluation.mistakes import Mistake, mistakes
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.published import SOURCE, published_accuracy, published_name, published_spread
-from mma_bench.evaluation.score import format_estimate
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import Condition
+from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
 if TYPE_CHECKING:

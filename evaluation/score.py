@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.stats import Estimate, Outcomes, difference, estimate, holm
 from mma_bench.files import write_json, write_text
 from mma_bench.schema import Condition
+from mma_bench.stats import Outcomes, difference, estimate, holm
 
 Scores: TypeAlias = dict[str, Any]
 Cell: TypeAlias = tuple[str, str, str]  # protocol, condition, question
@@ -216,11 +216,3 @@ def as_metrics(scores: Scores) -> dict[str, Any]:
     for row in scores["accuracy"]:
         tree.setdefault(row["protocol"], {}).setdefault(row["condition"], {})[row["question"]] = row["mean"]
     return tree
-
-
-def format_estimate(cell: Estimate | Mapping[str, Any]) -> str:
-    """`73.2 [65.1, 80.3]` in percent, or a dash where there is nothing to average."""
-    values = asdict(cell) if isinstance(cell, Estimate) else cell
-    if values["mean"] is None:
-        return "–"
-    return f"{100 * values['mean']:.1f} [{100 * values['low']:.1f}, {100 * values['high']:.1f}]"

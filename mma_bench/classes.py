@@ -5,14 +5,14 @@ of AudioSet's ontology, whose id is the label id of the segment lists. A class-l
 everything below the maximum depth is absorbed (appendix A.1); 61 of them are classes, the others were dropped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from mma_bench.errors import DataError
-from mma_bench.files import write_json
+from mma_bench.errors import ConfigError, DataError
+from mma_bench.files import fingerprint, write_json
 
 # Which rule of appendix A.1 settled a node. `depth` and `absorbed` lead to another node, the others end here.
 Step: TypeAlias = Literal[
@@ -169,3 +169,23 @@ def load_classes(path: Path) -> ClassTable:
 
 def _frozen(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+
+
+def chosen_classes(known: Iterable[str], chosen: Sequence[str] | float | None, seed: int) -> list[str]:
+    """The classes to tune on, sorted: all (null), those listed, or a share of them by hash, at least one.
+
+    Raises:
+        ConfigError: A listed class is not in the dataset; names it.
+    """
+    names = sorted(set(known))
+    if chosen is None:
+        return names
+    if isinstance(chosen, float | int):
+        ranked = sorted(names, key=lambda name: fingerprint(seed, "class", name))
+        return sorted(ranked[: max(1, round(chosen * len(names)))])
+    unknown = sorted(set(chosen) - set(names))
+    if unknown:
+        raise ConfigError(
+            f"sft.classes: the train split has no class {unknown[0]!r}", mend=f"choose among {', '.join(names)}"
+        )
+    return sorted(set(chosen))

@@ -2,60 +2,21 @@
 
 import importlib
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from mma_bench import __version__
-from mma_bench.builders.acquire_cli import COMMANDS as ACQUISITION
-from mma_bench.builders.judge_cli import COMMANDS as JUDGES
 from mma_bench.builders.publish.cli import COMMANDS as PUBLISHING
 from mma_bench.builders.review.cli import COMMANDS as REVIEWING
-from mma_bench.errors import MmaBenchError
+from mma_bench.builders.sources.cli import COMMANDS as ACQUISITION
+from mma_bench.commands import ReportingGroup
 from mma_bench.evaluation.attention.cli import COMMANDS as ATTENTION
 from mma_bench.evaluation.cli import COMMANDS as EVALUATION
+from mma_bench.evaluation.judges.cli import COMMANDS as JUDGES
+from mma_bench.layout import STAGES, TABLES
 from mma_bench.training.cli import COMMANDS as TRAINING
 from mma_bench.training.cli_sft import COMMANDS as SFT
-
-# The stages that build the dataset, in the order of dvc.yaml; each is a module of mma_bench.builders with
-# `main(params)`.
-STAGES = (
-    "metadata",
-    "ontology",
-    "candidates",
-    "acquire",
-    "normalise",
-    "judge",
-    "verify",
-    "pair",
-    "conflicts",
-    "package",
-    "report",
-)
-# The gates; each is a suite of mma_bench.validation over the table of that name.
-TABLES = ("candidates", "normalised", "verdicts", "aligned", "pairs", "variants", "package", "sft")
-
-
-class ReportingGroup(click.Group):
-    """Prints a user's mistake as one message without a traceback, with the error's own exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except MmaBenchError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("stopped; finished clips are kept, the same command goes on from here", err=True)
-            sys.exit(130)
-        except OSError as error:
-            if error.filename is None:  # no file of the user's: a fault of ours, to be seen whole
-                raise
-            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
-            click.echo("  mend: see that the path is right, may be written to, and that the disk has room", err=True)
-            sys.exit(1)
 
 
 @click.group(cls=ReportingGroup, context_settings={"help_option_names": ["-h", "--help"]})

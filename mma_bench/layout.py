@@ -2,6 +2,24 @@
 
 from pathlib import Path
 
+# The stages that build the dataset, in the order of dvc.yaml; each is a module of mma_bench.builders with
+# `main(params)`.
+STAGES = (
+    "metadata",
+    "ontology",
+    "candidates",
+    "acquire",
+    "normalise",
+    "judge",
+    "verify",
+    "pair",
+    "conflicts",
+    "package",
+    "report",
+)
+# The gates; each is a suite of mma_bench.validation over the table of that name.
+TABLES = ("candidates", "normalised", "verdicts", "aligned", "pairs", "variants", "package", "sft")
+
 PARAMS = Path("params.yaml")
 DATA = Path("data")
 METRICS = Path("metrics")
@@ -28,6 +46,11 @@ PARTIAL_CLIPS = DATA / "partial"  # working state of downloads: a folder per cli
 LEDGERS = DATA / "ledgers"  # working state of the clip-by-clip stages; not an output of any stage
 VALIDATION = REPORTS / "validation"  # one JSON file per gate
 PACKAGE = Path("mma-bench")  # the Hugging Face dataset
+
+SFT = DATA / "sft"  # what a model is tuned on; another folder may be named, with files of the same names
+SFT_EXAMPLES = "examples.parquet"
+SFT_FACTS = "facts.json"
+SFT_CLASSES = "classes.txt"
 
 
 def metrics(stage: str) -> Path:

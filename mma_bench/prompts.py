@@ -7,6 +7,10 @@ stand there without braces, separated by a comma and a space.
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
+YES: Final = ("Yes", "yes", "YES")
+NO: Final = ("No", "no", "NO")
+SAYS_YES: Final = r"(?i)^\W*yes\b"  # for `re` and for polars
+
 Question: TypeAlias = Literal["visual", "audio"]
 
 PROMPT_VERSION: Final = "2511.22826-1"  # raised with any change to what this module returns

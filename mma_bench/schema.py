@@ -49,6 +49,17 @@ SEGMENTS: Final[Schema] = {
 # The segments that passed the label filter.
 CANDIDATES: Final[Schema] = {**SEGMENTS, "class_name": _STR}
 
+# One row per distinct label set of a subset.
+LABEL_SETS: Final[Schema] = {
+    "subset": _STR,
+    "label_set": _STR,  # the label ids as published, joined by commas
+    "segments": _I64,  # how many carry it
+    "leaves": pl.List(_STR),  # without those above another
+    "class_nodes": pl.List(_STR),  # the class-level nodes of the leaves, sorted
+    "reason": _STR,  # "" for a candidate, else one of REASONS
+    "class_name": _STR,  # null if dropped
+}
+
 # What every later table says of a clip.
 IDENTITY: Final[Schema] = {
     "clip_id": _STR,
@@ -165,4 +176,27 @@ VARIANTS: Final[Schema] = {
     "source_audio_sha256": _STR,
     "judge": _STR,
     "human_verified": _BOOL,
+}
+
+# One row per example that a model is tuned on.
+EXAMPLES: Final[Schema] = {
+    "example_id": _STR,  # <id>.<question>.<copy>
+    "part": _STR,  # train, validation
+    "id": _STR,  # the clip's row in the dataset
+    "base_id": _STR,
+    "condition": _STR,  # aligned, misaligned
+    "question": _STR,  # visual, audio
+    "copy": _I64,  # from 0
+    "prompt": _STR,  # what `evaluate` asks about this clip
+    "answer": _STR,  # one of the options
+    "options": _LABELS,
+    "visual_class": _STR,
+    "audio_class": _STR,
+}
+
+# What is read of the dataset to make them.
+SFT_CLIPS: Final[Schema] = {
+    **dict.fromkeys(("id", "condition", "base_id", "donor_id", "visual_class", "audio_class"), _STR),
+    **dict.fromkeys(("visual_answer", "audio_answer", "video_sha256", "audio_sha256"), _STR),
+    "options": _LABELS,
 }

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mma_bench.evaluation.models.omni import OmniEngine, OmniSettings
-from mma_bench.evaluation.models.omni_load import AdapterError
+from mma_bench.models.omni.engine import OmniEngine, OmniSettings
+from mma_bench.models.omni.load import AdapterError
 
 # The most that merging may change a log-likelihood, as a share of the log-likelihoods' size: rounding at the dtype's
 # precision (about 6e-8, 5e-4, 4e-3) through all layers.

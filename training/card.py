@@ -10,16 +10,15 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import PackageLoader
-
-from mma_bench.builders.card import templates
+from mma_bench.builders.dataset.card import templates
 from mma_bench.builders.publish.citation import PAPER_AUTHORS, PAPER_TITLE
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.report import PROTOCOLS, SMALL, p_value, points
-from mma_bench.evaluation.score import format_estimate, read_seen_classes
+from mma_bench.evaluation.score import read_seen_classes
 from mma_bench.files import atomic_path, write_text
 from mma_bench.page import LIGHT, chart_style
 from mma_bench.schema import Condition, Split
+from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 from mma_bench.training.base_licence import base_licence
 from mma_bench.training.before_after import Cell, Results, cells, cells_by_seen, read_results, refuse_unlike
@@ -36,7 +35,7 @@ def adapter_card(facts: AdapterFacts) -> str:
     """The card as Markdown with YAML metadata."""
     compared = cells(facts.before, facts.after)
     by_seen = cells_by_seen(facts.before, facts.after, facts.seen) if facts.seen else {}
-    environment = templates().overlay(loader=PackageLoader("mma_bench.training"))
+    environment = templates("mma_bench.training")
     validation = facts.run["validation"]
     shown = {row["step"]: row for row in (validation[0], *_best(facts.run), validation[-1])}
     text = environment.get_template("adapter_card.md").render(
@@ -134,7 +133,7 @@ def main(
         MmaBenchError: The base's licence cannot be read.
     """
     # Not at the top, since it takes torch along.
-    from mma_bench.evaluation.models.omni_load import locate
+    from mma_bench.models.omni.load import locate
     from mma_bench.training.curve import read_curve
 
     facts = read_run(run)

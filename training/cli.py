@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mma_bench.builders.publish.cli import dry_run_option, open_hub, private_option, publish, repo_option
+
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -22,7 +24,7 @@ def train(
 
     On several GPUs: `accelerate launch -m mma_bench.cli train …`.
     """
-    from mma_bench.evaluation.cli import read_overrides
+    from mma_bench.settings import read_overrides
     from mma_bench.training import train as training
     from mma_bench.training.config import load_config
 
@@ -80,6 +82,33 @@ def card(
         run, before=before, after=after, seen_classes=seen_classes, base_name=base_name, base_card=base_card, out=out
     )
     click.echo(f"wrote {path} and {cards.CURVE} beside it")
+
+
+@publish.command("adapter")
+@repo_option
+@click.argument("run", type=_FOLDER)
+@click.option("--card", type=_FILE, help="The model card.  [default: README.md in RUN]")
+@click.option("--results", type=_FOLDER, required=True, help="What `mma-bench evaluate` wrote with this adapter.")
+@click.option("--base-name", metavar="ORG/NAME", help="The base's name on the Hub, if it was a folder in training.")
+@private_option
+@dry_run_option
+def publish_adapter(
+    repo: str, run: Path, card: Path | None, results: Path, base_name: str | None, private: bool, dry_run: bool
+) -> None:
+    """Publish the adapter of a finished run with card, processor files and scores; checked before and after."""
+    from mma_bench.training.publish import publish_adapter as send
+
+    hub = open_hub(needs_token=not dry_run)
+    send(
+        hub,
+        run,
+        repo,
+        card=card or run / "README.md",
+        results=results,
+        base_name=base_name,
+        private=private,
+        dry_run=dry_run,
+    )
 
 
 COMMANDS = (train, adapter)

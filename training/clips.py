@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from mma_bench.errors import DataError
-from mma_bench.evaluation.contracts import ClipTask
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.files import fingerprint
+from mma_bench.models.contracts import ClipTask
 
 Facts: TypeAlias = list[tuple[str, str, str]]
 

@@ -15,9 +15,9 @@ import torch
 from torch.utils.data import Dataset
 
 from mma_bench.errors import DataError, InvalidInput
-from mma_bench.evaluation.contracts import ClipTask, Prompt
-from mma_bench.evaluation.models.omni_inputs import ClipInputs, InputMaker, check_modalities
-from mma_bench.evaluation.models.omni_media import decode
+from mma_bench.models.contracts import ClipTask, Prompt
+from mma_bench.models.omni.inputs import ClipInputs, InputMaker, check_modalities
+from mma_bench.models.omni.media import decode
 
 IGNORED: Final = -100  # the label of a token without loss, as in `torch.nn.functional.cross_entropy`
 

@@ -20,9 +20,9 @@ from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.files import atomic_path, clip_path, write_json, write_text
 from mma_bench.progress import Progress
-from mma_bench.schema import Split
+from mma_bench.schema import EXAMPLES, Split
 from mma_bench.tables import read_table
-from mma_bench.training.sft import EXAMPLES, PARTS, SFT, TABLE
+from mma_bench.training.sft import PARTS
 
 SAMPLE_RATE: Final = 16_000
 CONFIG: Final = "qwen2.5-omni-7b.yaml"
@@ -177,7 +177,7 @@ def _medium(folder: Path, clip_id: str, suffix: str) -> Path:
 
 
 def main(
-    out: Path, *, sft: Path = SFT, dataset: str = str(layout.PACKAGE), revision: str | None = None
+    out: Path, *, sft: Path = layout.SFT, dataset: str = str(layout.PACKAGE), revision: str | None = None
 ) -> Mapping[str, int]:
     """Export; started again after a stop, it keeps the clips that are written. Returns examples per part.
 
@@ -193,7 +193,7 @@ def main(
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file", mend="name a folder")
-    table = read_table(sft / TABLE, EXAMPLES)
+    table = read_table(sft / layout.SFT_EXAMPLES, EXAMPLES)
     parts = {part: table.filter(pl.col("part") == part) for part in PARTS}
     parts = {part: rows for part, rows in parts.items() if rows.height}
     written = {part: entries(rows) for part, rows in parts.items()}
@@ -208,7 +208,7 @@ def main(
                     progress.advance()
     if wanted:
         raise DataError(
-            f"{dataset} has no clip {min(wanted)}, which {sft / TABLE} names ({len(wanted)} in all)",
+            f"{dataset} has no clip {min(wanted)}, which {sft / layout.SFT_EXAMPLES} names ({len(wanted)} in all)",
             mend="name the dataset that the SFT data were made from, or run `mma-bench sft` anew",
         )
     for part, rows in written.items():

@@ -18,70 +18,27 @@ All choices follow from hashes of the seed and an id, so that a grown dataset ke
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from mma_bench import layout
+from mma_bench.classes import chosen_classes
 from mma_bench.config import SftParams
-from mma_bench.errors import ConfigError, DataError
+from mma_bench.errors import DataError
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import chosen_conditions
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, expected, text_of
 from mma_bench.files import fingerprint, write_json, write_text
 from mma_bench.prompts import PROMPT_VERSION
-from mma_bench.schema import Condition, Schema, Split
+from mma_bench.schema import EXAMPLES, SFT_CLIPS, Condition, Split
 from mma_bench.tables import from_rows, write_table
 
-SFT: Final = layout.DATA / "sft"
-TABLE: Final = "examples.parquet"
-FACTS: Final = "facts.json"
-CLASSES: Final = "classes.txt"
 PARTS: Final = ("train", "validation")
 
 _STR, _LABELS = pl.String(), pl.List(pl.String())
-EXAMPLES: Final[Schema] = {
-    "example_id": _STR,  # <id>.<question>.<copy>
-    "part": _STR,  # train, validation
-    "id": _STR,  # the clip's row in the dataset
-    "base_id": _STR,
-    "condition": _STR,  # aligned, misaligned
-    "question": _STR,  # visual, audio
-    "copy": pl.Int64(),  # from 0
-    "prompt": _STR,  # what `evaluate` asks about this clip
-    "answer": _STR,  # one of the options
-    "options": _LABELS,
-    "visual_class": _STR,
-    "audio_class": _STR,
-}
-# What is read of the dataset.
-CLIPS: Final[Schema] = {
-    **dict.fromkeys(("id", "condition", "base_id", "donor_id", "visual_class", "audio_class"), _STR),
-    **dict.fromkeys(("visual_answer", "audio_answer", "video_sha256", "audio_sha256"), _STR),
-    "options": _LABELS,
-}
-
-
-def chosen_classes(known: Iterable[str], chosen: Sequence[str] | float | None, seed: int) -> list[str]:
-    """The classes to tune on, sorted: all (null), those listed, or a share of them by hash, at least one.
-
-    Raises:
-        ConfigError: A listed class is not in the dataset; names it.
-    """
-    names = sorted(set(known))
-    if chosen is None:
-        return names
-    if isinstance(chosen, float | int):
-        ranked = sorted(names, key=lambda name: fingerprint(seed, "class", name))
-        return sorted(ranked[: max(1, round(chosen * len(names)))])
-    unknown = sorted(set(chosen) - set(names))
-    if unknown:
-        raise ConfigError(
-            f"sft.classes: the train split has no class {unknown[0]!r}", mend=f"choose among {', '.join(names)}"
-        )
-    return sorted(set(chosen))
 
 
 def twins(aligned: pl.DataFrame) -> dict[str, str]:
@@ -141,7 +98,7 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
     Reasons: `unchosen_class` (its picture's or its sound's), `crosses_parts`, `beyond_donors`, `unchosen_condition`.
 
     Args:
-        clips: Schema CLIPS; the aligned clips must be there whatever conditions are chosen.
+        clips: Schema SFT_CLIPS; the aligned clips must be there whatever conditions are chosen.
 
     Raises:
         ConfigError: See `chosen_classes`.
@@ -204,7 +161,7 @@ def examples(clips: pl.DataFrame, params: SftParams) -> tuple[pl.DataFrame, dict
     """The table of examples (schema EXAMPLES) and the counts in `facts.json`.
 
     Args:
-        clips: Schema CLIPS: the aligned and misaligned rows of the dataset's train split.
+        clips: Schema SFT_CLIPS: the aligned and misaligned rows of the dataset's train split.
 
     Raises:
         ConfigError: `sft.classes` names a class that the dataset has not.
@@ -267,17 +224,17 @@ def _counts(
 
 
 def read_clips(benchmark: Benchmark) -> pl.DataFrame:
-    """The aligned and misaligned rows of a split (schema CLIPS), without the media.
+    """The aligned and misaligned rows of a split (schema SFT_CLIPS), without the media.
 
     Raises:
         ConfigError: The split lacks one of the conditions; names it.
     """
     wanted = chosen_conditions(benchmark, [str(Condition.ALIGNED), str(Condition.MISALIGNED)])
-    return from_rows([row for name in wanted for row in benchmark.rows(name, list(CLIPS))], CLIPS)
+    return from_rows([row for name in wanted for row in benchmark.rows(name, list(SFT_CLIPS))], SFT_CLIPS)
 
 
 def main(
-    params: SftParams, *, dataset: str = str(layout.PACKAGE), revision: str | None = None, out: Path = SFT
+    params: SftParams, *, dataset: str = str(layout.PACKAGE), revision: str | None = None, out: Path = layout.SFT
 ) -> None:
     """Run the stage.
 
@@ -300,8 +257,8 @@ def main(
         "params": params.model_dump(mode="json"),
         **counts,
     }
-    write_table(table, out / TABLE, EXAMPLES, sort_by=["example_id"])
-    write_text(out / CLASSES, "".join(f"{name}\n" for name in counts["classes"]))
-    write_json(out / FACTS, facts)
+    write_table(table, out / layout.SFT_EXAMPLES, EXAMPLES, sort_by=["example_id"])
+    write_text(out / layout.SFT_CLASSES, "".join(f"{name}\n" for name in counts["classes"]))
+    write_json(out / layout.SFT_FACTS, facts)
     for part, conditions in counts["examples"].items():
         print(f"{part}: {sum(n for each in conditions.values() for n in each.values())} examples {conditions}")

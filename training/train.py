@@ -24,10 +24,10 @@ import polars as pl
 
 from mma_bench.errors import ConfigError, DataError, StageError
 from mma_bench.files import file_sha256, write_json
+from mma_bench.schema import EXAMPLES
 from mma_bench.tables import conform, read_json
 from mma_bench.training.config import TrainConfig
 from mma_bench.training.facts import Run, SftData, run_facts
-from mma_bench.training.sft import EXAMPLES
 
 # What a run may go on with changed, since what it learns from readable clips stays the same.
 _CHANGEABLE: Final = {"unreadable", "keep_last", "cache_bytes", "decode_workers"}
@@ -82,7 +82,7 @@ def main(
     import transformers
     from accelerate import PartialState
 
-    from mma_bench.evaluation.models.omni_load import load_thinker, locate
+    from mma_bench.models.omni.load import load_thinker, locate
     from mma_bench.training.clips import TrainClips
 
     sft = read_sft(data, config.conditions)
@@ -177,8 +177,8 @@ def _finish(run: Run, trainer: Any, out: Path) -> None:
 
 
 def _example_sets(run: Run, thinker: Any, processor: Any) -> tuple[Any, Any]:
-    from mma_bench.evaluation.models.omni import pixel_bounds
-    from mma_bench.evaluation.models.omni_inputs import InputMaker
+    from mma_bench.models.omni.engine import pixel_bounds
+    from mma_bench.models.omni.inputs import InputMaker
     from mma_bench.training.examples import ExampleSet, HeadCache
 
     config = run.config

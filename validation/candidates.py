@@ -7,10 +7,9 @@ from itertools import permutations
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.candidates import LABEL_SETS
 from mma_bench.classes import ClassTable, load_classes
 from mma_bench.config import Params
-from mma_bench.schema import CANDIDATES, Split
+from mma_bench.schema import CANDIDATES, LABEL_SETS, Split
 from mma_bench.validation.accounts import counts_beside
 from mma_bench.validation.expect import above, absent, at_least, at_most, equal, holds, matches, one_of, unique
 from mma_bench.validation.inputs import Inputs

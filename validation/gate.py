@@ -19,7 +19,7 @@ from mma_bench.validation.report import PAGE, page, read_records, record, senten
 
 
 def main(table: str, params: Params) -> None:
-    """Run the gate of `table`, one of `mma_bench.cli.TABLES`.
+    """Run the gate of `table`, one of `mma_bench.layout.TABLES`.
 
     Raises:
         GateError: A promise is broken; names each, with offending rows and the mend.

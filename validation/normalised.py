@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.frozen import read_manifest
 from mma_bench.config import Params
-from mma_bench.executor import SETTLED
+from mma_bench.executor.task import SETTLED
+from mma_bench.frozen import read_manifest
 from mma_bench.schema import ACQUIRED, CANDIDATES, IDENTITY, NORMALISED, Split
 from mma_bench.validation.accounts import count_rows, counts_beside, differs_in, roll_call
 from mma_bench.validation.clips import OK, clip_facts, clip_promises

@@ -6,11 +6,12 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.config import Params
+from mma_bench.hub.cards import card_head
 from mma_bench.schema import ALIGNED, VARIANTS
 from mma_bench.validation.accounts import roll_call
 from mma_bench.validation.expect import Column, absent, at_least, equal, filled, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
-from mma_bench.validation.package_facts import card_head, config_facts, file_facts, packaged_facts, read_shards
+from mma_bench.validation.package_facts import config_facts, file_facts, packaged_facts, read_shards
 from mma_bench.validation.promises import Frames, Promise
 
 TABLE = layout.PACKAGE / "checksums.sha256"  # it lists every other file, so its hash stands for the whole dataset

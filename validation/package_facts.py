@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
 from mma_bench.errors import InvalidInput
 from mma_bench.progress import Progress
@@ -171,16 +170,6 @@ def file_facts(found: Mapping[str, str], checksums: str, head: Mapping[str, Any]
         },
         schema={"file": pl.String(), "state": pl.String(), "kind": pl.String(), "in_card": pl.Boolean()},
     )
-
-
-def card_head(card: str) -> dict[str, Any]:
-    """The YAML at the card's top; empty if there is none."""
-    parts = card.split("---\n", 2)
-    try:
-        head = yaml.safe_load(parts[1])
-    except (IndexError, yaml.YAMLError):
-        return {}
-    return head if isinstance(head, dict) else {}
 
 
 def _patterns(head: Mapping[str, Any]) -> dict[tuple[str, str], str]:

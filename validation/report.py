@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 from markupsafe import Markup, escape
 
 from mma_bench import layout
-from mma_bench.cli import TABLES
 from mma_bench.files import file_sha256
+from mma_bench.layout import TABLES
 from mma_bench.page import render
 from mma_bench.tables import read_json
 from mma_bench.validation.evaluate import Outcome

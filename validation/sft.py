@@ -7,17 +7,16 @@ from typing import Any, Final
 import polars as pl
 
 from mma_bench import layout
+from mma_bench.classes import chosen_classes
 from mma_bench.config import Params
 from mma_bench.prompts import Question, forced_choice
-from mma_bench.schema import Schema, Split
-from mma_bench.training.sft import EXAMPLES, FACTS, SFT, chosen_classes
-from mma_bench.training.sft import TABLE as EXAMPLES_FILE
+from mma_bench.schema import EXAMPLES, Schema, Split
 from mma_bench.validation.accounts import counts_beside, differs_in
 from mma_bench.validation.expect import Column, absent, at_least, at_most, equal, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
 from mma_bench.validation.promises import Frames, Promise
 
-TABLE = SFT / EXAMPLES_FILE
+TABLE = layout.SFT / layout.SFT_EXAMPLES
 
 _STR, _LABELS = pl.String(), pl.List(pl.String())
 # What a row of the dataset must say of itself.
@@ -33,7 +32,7 @@ _MEDIA = ("clip", "picture", "sound")
 def frames(inputs: Inputs, params: Params) -> Frames:
     """Read the table and the dataset that it was made from, and compute the facts."""
     examples = inputs.table(TABLE, EXAMPLES)
-    facts = inputs.json(SFT / FACTS)
+    facts = inputs.json(layout.SFT / layout.SFT_FACTS)
     train, test = (packaged(inputs, split) for split in (Split.TRAIN, Split.TEST))
     aligned = train.filter(pl.col("condition") == "aligned")
     classes = chosen_classes(aligned["visual_class"], params.sft.classes, params.sft.seed)

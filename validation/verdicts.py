@@ -5,8 +5,8 @@ from functools import partial
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.judges.yes_no import SAYS_YES
 from mma_bench.config import JudgeParams, OmniJudgeParams, Params
+from mma_bench.prompts import SAYS_YES
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
 from mma_bench.validation.accounts import count_rows, differs_in, first_null, roll_call
 from mma_bench.validation.expect import SHA256, Column, absent, between, equal, holds, matches, one_of, unique

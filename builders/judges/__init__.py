@@ -1,84 +1,11 @@
 """Judges: who answers the yes/no checks of appendix B.1, "Is the cat clearly visible / audible in this video?".
 
-The stage decodes a clip once and hands a judge a `View` of it. A view carries arrays and no path, so a closed sense
-cannot be reached in any way: that is what makes the unimodal checks unimodal.
-
 `specialist` are two small networks, `omni` is the paper's judge through transformers, `omni_server` the same behind an
 OpenAI-compatible server.
 """
 
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
-
+from mma_bench.builders.judges.contracts import Judge
 from mma_bench.config import JudgeParams, OmniJudgeParams
-
-Modality: TypeAlias = Literal["visual", "audio"]
-
-SAMPLE_RATE = 16_000  # of every view's sound, in Hz
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """What a judge gets of a clip.
-
-    Attributes:
-        duration_s: Of the clip, in seconds.
-        frames: uint8 [T, height, width, 3] RGB, evenly spread over the clip, in native geometry; None: not open.
-        audio: float32 [samples] mono, -1 to 1, 16 kHz; None: not open.
-    """
-
-    duration_s: float
-    frames: NDArray[np.uint8] | None
-    audio: NDArray[np.float32] | None
-
-    def only(self, modality: Modality) -> "View":
-        """The same clip with the other sense closed."""
-        if modality == "visual":
-            return View(self.duration_s, self.frames, None)
-        return View(self.duration_s, None, self.audio)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A judge's answer to one check.
-
-    Attributes:
-        yes: Whether the class is clearly visible, or audible.
-        score: 0 (surely not) to 1 (surely).
-        words: What the judge said; None if it does not speak.
-    """
-
-    yes: bool
-    score: float
-    words: str | None = None
-
-
-class Judge(Protocol):
-    """Answers checks; the same question about the same view gets the same answer, on every run.
-
-    Attributes:
-        name: For the verdicts and the dataset card.
-        revision: Changes with anything that an answer depends on: weights, class maps, thresholds, rules.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def revision(self) -> str: ...
-
-    def knows(self, modality: Modality, class_name: str) -> bool:
-        """Whether the judge could answer yes at all for this class; if not, it must not be asked."""
-
-    def ask(self, view: View, modality: Modality, class_name: str) -> Answer:
-        """Answer the check of `modality` for `class_name` from what is open in `view`.
-
-        Raises:
-            ValueError: The sense that the question is about is closed, or the judge does not know the class.
-        """
 
 
 def open_judge(params: JudgeParams | OmniJudgeParams) -> Judge:
@@ -89,9 +16,10 @@ def open_judge(params: JudgeParams | OmniJudgeParams) -> Judge:
         MmaBenchError: Its weights or its client cannot be had.
     """
     if isinstance(params, JudgeParams):
-        from mma_bench.builders.judges.specialist import Specialist
+        from mma_bench.builders.judges.specialist import SpecialistJudge
+        from mma_bench.models.specialist.specialist import Specialist
 
-        return Specialist.fetched(params)
+        return SpecialistJudge(params, Specialist.fetched())
     if params.name == "omni":
         from mma_bench.builders.judges.omni import OmniJudge
 

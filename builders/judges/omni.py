@@ -10,28 +10,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from mma_bench.builders.judges import Answer, Modality, View
+from mma_bench.builders.judges.contracts import Answer, Modality, View, require_modality
 from mma_bench.builders.judges.yes_no import (
     MAX_NEW_TOKENS,
-    NO,
-    YES,
     answer,
     engine_settings,
     pictures,
     probability_of_yes,
     rules_of,
-    see_that_open,
 )
 from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import InvalidInput, Retryable
 from mma_bench.files import fingerprint
-from mma_bench.prompts import judge_question
+from mma_bench.prompts import NO, YES, judge_question
 
 if TYPE_CHECKING:
-    from mma_bench.evaluation.models.omni import OmniSettings
-    from mma_bench.evaluation.models.omni_inputs import InputMaker
-    from mma_bench.evaluation.models.omni_load import Located
-    from mma_bench.evaluation.models.omni_prefix import Prefix, Reader
+    from mma_bench.models.omni.engine import OmniSettings
+    from mma_bench.models.omni.inputs import InputMaker
+    from mma_bench.models.omni.load import Located
+    from mma_bench.models.omni.prefix import Prefix, Reader
 
 _LESS: Final = "lower judge.frames, or set max_pixels in judge.settings"
 
@@ -60,8 +57,8 @@ class OmniJudge:
             MmaBenchError: The checkpoint cannot be had, or a setting cannot be used.
         """
         from mma_bench.errors import ConfigError
-        from mma_bench.evaluation.models.omni import OmniSettings
-        from mma_bench.evaluation.models.omni_load import locate
+        from mma_bench.models.omni.engine import OmniSettings
+        from mma_bench.models.omni.load import locate
 
         model, settings = engine_settings(params, "transformers", OmniSettings)
         if settings.adapter is not None:
@@ -82,23 +79,23 @@ class OmniJudge:
         return True
 
     def ask(self, view: View, modality: Modality, class_name: str) -> Answer:
-        see_that_open(view, modality)
+        require_modality(view, modality)
         asked = self._asked(judge_question(modality, class_name))
         head = self._model.head(view)
         words, yes, no = self._model.answer(head, asked)
         return answer(self.params, modality, words, probability_of_yes(yes, no))
 
     def _asked(self, question: str) -> Any:
-        from mma_bench.evaluation.contracts import Prompt
+        from mma_bench.models.contracts import Prompt
 
         return Prompt("check", question, options=(*YES, *NO), max_new_tokens=MAX_NEW_TOKENS)
 
     @cached_property
     def _model(self) -> "_Model":
-        from mma_bench.evaluation.models.omni import pixel_bounds
-        from mma_bench.evaluation.models.omni_inputs import InputMaker
-        from mma_bench.evaluation.models.omni_load import load_thinker
-        from mma_bench.evaluation.models.omni_prefix import Reader
+        from mma_bench.models.omni.engine import pixel_bounds
+        from mma_bench.models.omni.inputs import InputMaker
+        from mma_bench.models.omni.load import load_thinker
+        from mma_bench.models.omni.prefix import Reader
 
         settings = self.settings
         thinker, processor = load_thinker(
@@ -118,8 +115,8 @@ class _Model:
 
     def head(self, view: View) -> "Prefix":
         """The view's media, encoded and read; not again for the very same view."""
-        from mma_bench.evaluation.models.omni_media import Media
-        from mma_bench.evaluation.models.omni_memory import or_none
+        from mma_bench.models.omni.media import Media
+        from mma_bench.models.omni.memory import or_none
 
         if self._latest is not None and self._latest[0] is view:
             return self._latest[1]
@@ -139,7 +136,7 @@ class _Model:
 
     def answer(self, head: "Prefix", asked: Any) -> tuple[str, list[float], list[float]]:
         """The greedy answer, and the log-probabilities that an answer begins with each spelling of yes and of no."""
-        from mma_bench.evaluation.models.omni_memory import or_none
+        from mma_bench.models.omni.memory import or_none
 
         prompt = self._inputs.prompt(asked)
 

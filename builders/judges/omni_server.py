@@ -17,26 +17,23 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mma_bench.builders.judges import SAMPLE_RATE, Modality, View
-from mma_bench.builders.judges import Answer as Verdict
+from mma_bench.builders.judges.contracts import SAMPLE_RATE, Modality, View, require_modality
+from mma_bench.builders.judges.contracts import Answer as Verdict
 from mma_bench.builders.judges.yes_no import (
     MAX_NEW_TOKENS,
-    NO,
-    YES,
     answer,
     engine_settings,
     pictures,
     probability_of_yes,
     rules_of,
-    see_that_open,
 )
 from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import Blocked, ConfigError, Retryable
-from mma_bench.evaluation.contracts import Answer, ClipTask, Prompt, Stopped
-from mma_bench.evaluation.models.openai import OpenaiEngine, OpenaiSettings, Part
-from mma_bench.evaluation.models.remote import key_of
 from mma_bench.files import fingerprint
-from mma_bench.prompts import judge_question
+from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
+from mma_bench.models.openai import OpenaiEngine, OpenaiSettings, Part
+from mma_bench.models.remote import key_of
+from mma_bench.prompts import NO, YES, judge_question
 from mma_bench.schema import Condition
 
 _LIKELIEST: Final = 20  # first tokens that the server is asked for: the most that the protocol allows
@@ -85,7 +82,7 @@ class OmniServerJudge:
         return True
 
     def ask(self, view: View, modality: Modality, class_name: str) -> Verdict:
-        see_that_open(view, modality)
+        require_modality(view, modality)
         prompt = Prompt(
             "check", judge_question(modality, class_name), options=(*YES, *NO), max_new_tokens=MAX_NEW_TOKENS
         )

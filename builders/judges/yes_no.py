@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mma_bench.builders.judges import Answer, Modality, View
+from mma_bench.builders.judges.contracts import Answer, Modality, View
 from mma_bench.config import Namespace, OmniJudgeParams
 from mma_bench.errors import ConfigError
+from mma_bench.prompts import SAYS_YES
 
 Settings = TypeVar("Settings", bound=Namespace)
 
 RULES: Final = 1  # of this module: a new one asks every clip again
-YES: Final = ("Yes", "yes", "YES")
-NO: Final = ("No", "no", "NO")
-SAYS_YES: Final = r"(?i)^\W*yes\b"  # for `re` and for polars
 MAX_NEW_TOKENS: Final = 16  # of an answer only the beginning counts
 
 # Square and of one size for all clips: not even the shape of the picture reaches a judge that must not see.
@@ -36,12 +34,6 @@ def pictures(view: View, count: int) -> NDArray[np.uint8]:
     if view.frames is not None:
         return view.frames
     return np.zeros((count, _BLACK_SIDE, _BLACK_SIDE, 3), np.uint8)
-
-
-def see_that_open(view: View, modality: Modality) -> None:
-    """Raises ValueError if the sense that is asked about is closed."""
-    if (view.frames if modality == "visual" else view.audio) is None:
-        raise ValueError(f"the view has no {modality} content to ask about")
 
 
 def says_yes(words: str) -> bool:
@@ -73,7 +65,7 @@ def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) 
     Raises:
         ConfigError: No such model, a model of another engine, or a wrong setting; names it.
     """
-    from mma_bench.evaluation.models import load_config
+    from mma_bench.models import load_config
 
     config = load_config(params.model, overrides=params.settings)
     if config.engine != engine:

@@ -1,4 +1,4 @@
-"""The commands of `mma-bench publish`."""
+"""The commands of `mma-bench publish`; `publish adapter` joins them from `mma_bench.training.cli`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mma_bench.builders.publish.hub import Hub
     from mma_bench.builders.publish.manifest import Release
+    from mma_bench.hub.client import Hub
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_repo = click.option("--repo", required=True, metavar="ORG/NAME", help="The repository on the Hub.")
-_private = click.option("--private", is_flag=True, help="Create the repository, if it is new, as a private one.")
-_dry_run = click.option("--dry-run", is_flag=True, help="Print exactly what would change; send nothing.")
+repo_option = click.option("--repo", required=True, metavar="ORG/NAME", help="The repository on the Hub.")
+private_option = click.option("--private", is_flag=True, help="Create the repository, if it is new, as a private one.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Print exactly what would change; send nothing.")
 
 
 @click.group()
@@ -25,12 +25,12 @@ def publish() -> None:
 
 
 @publish.command()
-@_repo
+@repo_option
 @click.option("--version", required=True, help="Such as 1.2.0: the dataset's own, and the tag.")
 @click.option("--folder", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="The dataset.")
 @click.option("--index-only", is_flag=True, help="Without media: ids, times, labels, pairs and hashes.")
-@_private
-@_dry_run
+@private_option
+@dry_run_option
 def dataset(repo: str, version: str, folder: Path, index_only: bool, private: bool, dry_run: bool) -> None:
     """Publish a version of the dataset: one commit, its tag, and a fresh download to prove it.
 
@@ -40,7 +40,7 @@ def dataset(repo: str, version: str, folder: Path, index_only: bool, private: bo
     from mma_bench.builders.publish import dataset as publication
     from mma_bench.builders.publish.removal import removed_ids
 
-    hub = _hub(needs_token=not dry_run)
+    hub = open_hub(needs_token=not dry_run)
     publication.publish(
         hub, folder, repo, version, removed_ids(), index_only=index_only, private=private, dry_run=dry_run
     )
@@ -87,9 +87,9 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
         return
     if revision is None:
         raise ConfigError(f"which version of {source}?", mend="name it: --revision 1.2.0")
-    from mma_bench.builders.publish.hub import repo_name
+    from mma_bench.hub.client import repo_name
 
-    hub = _hub(needs_token=False)
+    hub = open_hub(needs_token=False)
     with tempfile.TemporaryDirectory() as folder:
         fetch = hub.api.snapshot_download
         what = f"fetch {source}@{revision}"
@@ -97,33 +97,6 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
         # Without its shards' media an edition is small: all of it is fetched.
         hub.ask(what, fetch, repo_name(source), ignore_patterns=[".gitattributes"], **options)
         make(Path(folder), clips, out, report)
-
-
-@publish.command()
-@_repo
-@click.argument("run", type=_FOLDER)
-@click.option("--card", type=_FILE, help="The model card.  [default: README.md in RUN]")
-@click.option("--results", type=_FOLDER, required=True, help="What `mma-bench evaluate` wrote with this adapter.")
-@click.option("--base-name", metavar="ORG/NAME", help="The base's name on the Hub, if it was a folder in training.")
-@_private
-@_dry_run
-def adapter(
-    repo: str, run: Path, card: Path | None, results: Path, base_name: str | None, private: bool, dry_run: bool
-) -> None:
-    """Publish the adapter of a finished run with card, processor files and scores; checked before and after."""
-    from mma_bench.builders.publish.adapter import publish_adapter
-
-    hub = _hub(needs_token=not dry_run)
-    publish_adapter(
-        hub,
-        run,
-        repo,
-        card=card or run / "README.md",
-        results=results,
-        base_name=base_name,
-        private=private,
-        dry_run=dry_run,
-    )
 
 
 @publish.command()
@@ -137,10 +110,15 @@ def copy(target: str, folder: Path) -> None:
     click.echo(f"{done.sent} files sent ({done.bytes} bytes), {done.kept} were there")
 
 
-def _hub(*, needs_token: bool) -> "Hub":
+def open_hub(*, needs_token: bool) -> "Hub":
+    """The Hub, with the user's token if there is one.
+
+    Raises:
+        ConfigError: A token is needed and there is none.
+    """
     from huggingface_hub import get_token
 
-    from mma_bench.builders.publish.hub import Hub, token_or_refuse
+    from mma_bench.hub.client import Hub, token_or_refuse
 
     return Hub(token_or_refuse() if needs_token else get_token())
 
@@ -148,12 +126,12 @@ def _hub(*, needs_token: bool) -> "Hub":
 def _release(name: str) -> "Release":
     from mma_bench.builders.publish.dataset import fetch_release
     from mma_bench.builders.publish.manifest import read_release
-    from mma_bench.builders.publish.repository import Repository
+    from mma_bench.hub.repository import Repository
 
     if Path(name).is_dir() or "@" not in name:
         return read_release(Path(name))
     repo, _, version = name.partition("@")
-    return fetch_release(Repository(_hub(needs_token=False), repo, "dataset"), version)
+    return fetch_release(Repository(open_hub(needs_token=False), repo, "dataset"), version)
 
 
 COMMANDS = (publish,)

@@ -8,13 +8,12 @@ papers again, so that it goes on with the same bytes on another day.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
 from mma_bench import layout
-from mma_bench.builders.card import templates
+from mma_bench.builders.dataset.card import templates
 from mma_bench.builders.package import CHECKSUMS
 from mma_bench.builders.publish.changelog import CHANGELOG, entry, extended
 from mma_bench.builders.publish.citation import citation
@@ -25,6 +24,7 @@ from mma_bench.builders.publish.facts import BuildFacts
 from mma_bench.builders.publish.manifest import CARD, MANIFEST, SCHEMA, Release, read_head
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import file_sha256, write_json, write_text
+from mma_bench.hub.repository import Contents
 from mma_bench.progress import Progress
 from mma_bench.schema import Split
 from mma_bench.tables import write_table
@@ -34,23 +34,6 @@ PUBLICATIONS: Final = layout.DATA / "publications"
 PAPERS: Final = (CARD, CHECKSUMS, MANIFEST, CROISSANT, CHANGELOG, "DATASHEET.md", "CITATION.cff")
 _RECORD: Final = "publication.json"
 _LOAD: Final = re.compile(r"^## Load it\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Contents:
-    """All files of a version.
-
-    Attributes:
-        files: Path inside the repository → where it lies here.
-        sha256: Path inside the repository → hash of the file's bytes.
-    """
-
-    files: dict[str, Path]
-    sha256: dict[str, str]
-
-    @property
-    def bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.files.values())
 
 
 def hashed(folder: Path) -> Contents:
@@ -157,7 +140,7 @@ def hub_card(card: str, repo: str, version: str, split: str, *, index_only: bool
     Raises:
         DataError: The card has no such section.
     """
-    template = templates().get_template("hub_card.md")
+    template = templates("mma_bench.builders.publish").get_template("hub_card.md")
     text = template.render(repo=repo, version=version, index_only=index_only, split=split)
     rewritten, times = _LOAD.subn(lambda _: text, card)
     if times != 1:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
-from mma_bench.builders.card import composed, licences
-from mma_bench.builders.columns import COLUMNS
+from mma_bench.builders.dataset.card import composed, licences
+from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.builders.publish.citation import PAPER_BIBTEX
 from mma_bench.builders.publish.facts import BuildFacts
 from mma_bench.schema import Condition, Split

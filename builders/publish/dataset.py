@@ -10,11 +10,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from mma_bench.builders.package import CHECKSUMS
-from mma_bench.builders.publish.cards import refuse_bad_card
 from mma_bench.builders.publish.changelog import CHANGELOG
 from mma_bench.builders.publish.contents import (
     PAPERS,
-    Contents,
     assemble,
     hashed,
     publication_folder,
@@ -25,14 +23,15 @@ from mma_bench.builders.publish.contents import (
 from mma_bench.builders.publish.difference import Difference, difference
 from mma_bench.builders.publish.facts import build_facts
 from mma_bench.builders.publish.gates import refuse_unproven
-from mma_bench.builders.publish.hub import Hub
 from mma_bench.builders.publish.index import write_index
 from mma_bench.builders.publish.manifest import CARD, MANIFEST, Release, read_published, read_release, with_looks
 from mma_bench.builders.publish.release import Version, last_version, refuse_too_small
 from mma_bench.builders.publish.removal import refuse_removed
-from mma_bench.builders.publish.repository import Plan, Repository, State, compare
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256
+from mma_bench.hub.cards import refuse_bad_card
+from mma_bench.hub.client import Hub
+from mma_bench.hub.repository import Contents, Plan, Repository, State, compare
 
 
 def publish(

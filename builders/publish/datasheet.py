@@ -4,7 +4,7 @@ from collections import Counter
 
 import polars as pl
 
-from mma_bench.builders.card import composed, licences, templates
+from mma_bench.builders.dataset.card import composed, licences, templates
 from mma_bench.builders.publish.facts import BuildFacts
 from mma_bench.schema import Condition, Split
 
@@ -19,7 +19,7 @@ def datasheet(facts: BuildFacts, version: str, *, index_only: bool) -> str:
     for condition, split, rows in packaged.group_by("condition", "split").len().iter_rows():
         counted.setdefault(condition, {})[split] = rows
     return (
-        templates()
+        templates("mma_bench.builders.publish")
         .get_template("datasheet.md")
         .render(
             version=version,

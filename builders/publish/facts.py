@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.card import STAGES
+from mma_bench.builders.dataset.card import STAGES
 from mma_bench.classes import load_classes
 from mma_bench.schema import ALIGNED, VARIANTS
 from mma_bench.tables import read_json, read_table

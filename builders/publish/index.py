@@ -12,12 +12,12 @@ from typing import Any, Final
 import yaml
 
 from mma_bench.builders.package import CHECKSUMS, swap_folder
-from mma_bench.builders.publish.contents import Contents
 from mma_bench.builders.publish.manifest import CARD
 from mma_bench.errors import DataError
 from mma_bench.files import atomic_path, write_text
+from mma_bench.hub.cards import card_head
+from mma_bench.hub.repository import Contents
 from mma_bench.progress import Progress
-from mma_bench.validation.package_facts import card_head
 
 FULL: Final = Path("full")  # what of the edition with media is not in the edition without
 _MEDIA: Final = "video"

@@ -14,10 +14,10 @@ import polars as pl
 from mma_bench.builders.publish.matching import sound_print
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.files import fingerprint
+from mma_bench.hub.cards import card_head
 from mma_bench.progress import Progress
 from mma_bench.schema import VARIANTS, Condition, Schema
 from mma_bench.tables import conform, read_table
-from mma_bench.validation.package_facts import card_head
 
 MANIFEST: Final = "manifest.parquet"
 CARD: Final = "README.md"

@@ -16,8 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import polars as pl
 
-from mma_bench.builders import variants
-from mma_bench.builders.columns import COLUMNS
+from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.builders.package import CHECKSUMS, swap_folder, write_shard
 from mma_bench.builders.publish.contents import PAPERS, checksum_lines, hashed, read_checksums
 from mma_bench.builders.publish.index import FULL, with_head
@@ -25,11 +24,12 @@ from mma_bench.builders.publish.manifest import CARD, MANIFEST, SCHEMA
 from mma_bench.builders.publish.matching import Match, match
 from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.files import clip_path, write_json, write_text
+from mma_bench.hub.cards import card_head
+from mma_bench.media import edit as variants
 from mma_bench.media.packets import Kind, packet_sha256
 from mma_bench.progress import Progress
 from mma_bench.schema import Condition
 from mma_bench.tables import read_table
-from mma_bench.validation.package_facts import card_head
 
 Row: TypeAlias = dict[str, Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.tombstones import read_tombstones
+from mma_bench.builders.sources.tombstones import read_tombstones
 from mma_bench.config import load_params
 from mma_bench.errors import DataError
 

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mma_bench.builders.judges.agreement import Agreement, agreement, percentile_interval
 from mma_bench.builders.verify import CRITERIA, consensus
-from mma_bench.evaluation.stats import Estimate, estimate
+from mma_bench.stats import Agreement, Estimate, agreement, estimate, percentile_interval
 
 JUDGED: Final = (*CRITERIA, "passed")
 

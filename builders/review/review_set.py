@@ -103,7 +103,7 @@ def make_controls(plans: Sequence[Plan], clips: pl.DataFrame, folder: Path) -> l
     Raises:
         DataError: A clip cannot be read; names it.
     """
-    from mma_bench.builders.variants import misalign
+    from mma_bench.media.edit import misalign
 
     files: Mapping[str, Mapping[str, Any]] = {row["clip_id"]: row for row in clips.iter_rows(named=True)}
     made = []

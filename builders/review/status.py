@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import polars as pl
 from sqlalchemy import func, select
 
-from mma_bench.builders.judge_page import interval
 from mma_bench.builders.review.consensus import attention, decisions, pairwise, reliability
 from mma_bench.builders.review.export import adjudicators, controls, votes_table
 from mma_bench.builders.review.store import Store, annotators, items
-from mma_bench.evaluation.score import format_estimate
+from mma_bench.stats import format_estimate, interval
 
 
 def lines(store: Store, needed: int) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mma_bench.builders.sources import ClipSource, Fetched, Refusal, Request, Segment
+from mma_bench.builders.sources.contracts import ClipSource, Fetched, Refusal, Request, Segment
 from mma_bench.errors import ClipError, InvalidInput, Permanent
 from mma_bench.files import fingerprint
 from mma_bench.media.probe import probe

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from mma_bench import layout
-from mma_bench.builders.sources import Fetched, Refusal, Request, Segment
+from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
 from mma_bench.files import fingerprint
 from mma_bench.media.probe import probe

@@ -12,7 +12,8 @@ from typing import Final
 import av
 import PIL
 
-from mma_bench.builders.sources import Fetched, Refusal, Request, Segment, camera, composition, soundtrack
+from mma_bench.builders.sources import camera, composition, soundtrack
+from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.errors import ConfigError, InvalidInput, Permanent
 from mma_bench.files import clip_path, file_sha256, fingerprint
 

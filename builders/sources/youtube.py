@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mma_bench import layout
-from mma_bench.builders.sources import Fetched, Refusal, Request, Segment
+from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.builders.sources.folder import LICENCE
 from mma_bench.builders.sources.pacing import Manners, Pacer
 from mma_bench.builders.sources.ranged import Limits, RangedFile

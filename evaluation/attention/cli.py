@@ -66,11 +66,10 @@ def attend(
     out: Path,
 ) -> None:
     """See where a model's attention goes while it answers, and what its answers lose without it."""
-    from mma_bench.evaluation.cli import _listed as listed
-    from mma_bench.evaluation.cli import read_overrides
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import chosen_conditions
-    from mma_bench.evaluation.models import load_config, open_engine
+    from mma_bench.models import load_config, open_engine
+    from mma_bench.settings import listed, read_overrides
 
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
@@ -86,7 +85,7 @@ def attend(
     chosen = chosen_conditions(benchmark, wanted)
 
     from mma_bench.evaluation.attention import page, run
-    from mma_bench.evaluation.models.omni_load import locate
+    from mma_bench.models.omni.load import locate
 
     located = None
     states: dict[str, Any] = {"before": lambda: open_engine(model, overrides=overrides)}

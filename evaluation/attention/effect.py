@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from mma_bench.evaluation.stats import RESAMPLES, holm
+from mma_bench.stats import RESAMPLES, holm
 
 Array: TypeAlias = npt.NDArray[np.float64]
 

@@ -16,7 +16,7 @@ import torch
 
 from mma_bench.evaluation.attention.groups import GROUPS, TEXT
 from mma_bench.evaluation.attention.hook import aligned, instead_of_attention, sdpa
-from mma_bench.evaluation.models.omni_prefix import Prefix, Reader
+from mma_bench.models.omni.prefix import Prefix, Reader
 
 MODALITIES = GROUPS[:TEXT]
 

@@ -11,10 +11,10 @@ import polars as pl
 from mma_bench.evaluation.attention.capture import Captured, capture
 from mma_bench.evaluation.attention.groups import GROUPS, TEXT, group_tokens
 from mma_bench.evaluation.attention.knockout import Effect, Layers, knock_out
-from mma_bench.evaluation.contracts import Prompt
-from mma_bench.evaluation.models.omni import OmniEngine
-from mma_bench.evaluation.models.omni_inputs import PromptInputs
-from mma_bench.evaluation.models.omni_prefix import Prefix
+from mma_bench.models.contracts import Prompt
+from mma_bench.models.omni.engine import OmniEngine
+from mma_bench.models.omni.inputs import PromptInputs
+from mma_bench.models.omni.prefix import Prefix
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from mma_bench.evaluation.attention.schema import (
 from mma_bench.evaluation.attention.walk import Walk, part
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import _claim as claim
-from mma_bench.evaluation.models.omni import OmniEngine
-from mma_bench.evaluation.models.omni_load import Located
-from mma_bench.ledger import Entry, Ledger
+from mma_bench.executor.ledger import Entry, Ledger
+from mma_bench.models.omni.engine import OmniEngine
+from mma_bench.models.omni.load import Located
 from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import Schema
 from mma_bench.tables import from_rows, write_table

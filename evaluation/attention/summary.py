@@ -15,7 +15,7 @@ from scipy import stats
 from mma_bench.evaluation.attention.effect import Separation, separations, token_separation
 from mma_bench.evaluation.attention.knockout import MODALITIES
 from mma_bench.evaluation.attention.schema import ASKED
-from mma_bench.evaluation.stats import difference, estimate
+from mma_bench.stats import difference, estimate
 
 Row: TypeAlias = dict[str, Any]
 Array: TypeAlias = npt.NDArray[np.float64]

@@ -7,21 +7,21 @@ from typing import Any
 import polars as pl
 
 from mma_bench.errors import InvalidInput
-from mma_bench.evaluation.ahead import ahead
 from mma_bench.evaluation.attention.knockout import Effect, layer_ranges
 from mma_bench.evaluation.attention.observe import Observation, Observer
 from mma_bench.evaluation.attention.schema import ASKED, ATTENTION, ATTENTION_KEY, TOKENS, TOKENS_KEY
-from mma_bench.evaluation.contracts import ClipTask, Prompt
 from mma_bench.evaluation.dataset import Benchmark, Row
-from mma_bench.evaluation.models.omni import OmniEngine, PreparedClip
-from mma_bench.evaluation.models.omni_inputs import PromptInputs
-from mma_bench.evaluation.models.omni_memory import or_none
-from mma_bench.evaluation.models.omni_prefix import Prefix
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, Sampling, expected, prompts_of
 from mma_bench.evaluation.synonyms import SYNONYMS
+from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import clip_path
-from mma_bench.ledger import Entry, Ledger
+from mma_bench.models.ahead import ahead
+from mma_bench.models.contracts import ClipTask, Prompt
+from mma_bench.models.omni.engine import OmniEngine, PreparedClip
+from mma_bench.models.omni.inputs import PromptInputs
+from mma_bench.models.omni.memory import or_none
+from mma_bench.models.omni.prefix import Prefix
 from mma_bench.progress import Progress
 from mma_bench.prompts import Question
 from mma_bench.schema import Schema

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mma_bench.evaluation.contracts import ClipTask
-from mma_bench.evaluation.models.clip_bytes import seen
 from mma_bench.files import atomic_path
+from mma_bench.models.clip_bytes import seen
+from mma_bench.models.contracts import ClipTask
 
 
 def clip_file(row: Mapping[str, Any], video: bytes) -> Path:

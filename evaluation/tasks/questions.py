@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.models.random_text import random_text
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.synonyms import SYNONYMS
+from mma_bench.models.random_text import random_text
 from mma_bench.prompts import Question
 
 DATASET_VARIABLE: Final = "MMA_BENCH_DATASET"

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench import layout
-from mma_bench.builders.acquire import main, select
+from mma_bench.builders.acquire import main
+from mma_bench.builders.sources.selection import select
 from mma_bench.config import Params, load_params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import file_sha256

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench import layout
-from mma_bench.builders import conflicts, variants
+from mma_bench.builders import conflicts
 from mma_bench.builders.conflicts import context_seed, misleading_class, plan
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256
+from mma_bench.media import edit as variants
 from mma_bench.media.facts import media_facts
 from mma_bench.schema import ALIGNED, FACTS, PAIRS, TEXT_CONDITIONS, VARIANTS, Condition
 from mma_bench.tables import from_rows, read_table, write_table

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders import judge as stage
-from mma_bench.builders.judges import Answer, Modality, View
-from mma_bench.builders.judges.calibrate import read_calibration, read_manifest
+from mma_bench.builders.judges.contracts import Answer, Modality, View
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
 from mma_bench.config import load_params
 from mma_bench.errors import InvalidInput
+from mma_bench.evaluation.judges.calibrate import read_calibration, read_manifest
 from mma_bench.files import file_sha256
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
 from mma_bench.tables import from_rows, outcome_counts, read_table, write_table

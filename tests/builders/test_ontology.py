@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench.builders import metadata
-from mma_bench.builders.curation.decisions import ACTIONS, Decision, read_decisions
+from mma_bench.builders.labels.decisions import ACTIONS, Decision, read_decisions
 from mma_bench.builders.ontology import Entry, class_level, class_map, load_ontology
 from mma_bench.classes import ClassTable, class_distance, save_classes
 from mma_bench.errors import DataError
 
 ROOT = Path(__file__).parents[2]
-TABLE = ROOT / "builders/curation/class_decisions.csv"
+TABLE = ROOT / "builders/labels/class_decisions.csv"
 
 Items = list[dict[str, Any]]
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders import package
-from mma_bench.builders.columns import COLUMNS
+from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError
 from mma_bench.schema import ALIGNED, VARIANTS, Condition

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mma_bench import layout
-from mma_bench.builders import charts, gallery, picture, report
+from mma_bench.builders import report
+from mma_bench.builders.pages import charts, gallery, picture
 from mma_bench.classes import load_classes
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError

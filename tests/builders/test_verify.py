@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders import verify as stage
-from mma_bench.builders.evidence import vggsounder
+from mma_bench.builders.labels import vggsounder
 from mma_bench.builders.verify import consensus, read_reviews, verify, with_votes
 from mma_bench.config import Params, load_params
 from mma_bench.errors import ConfigError, DataError

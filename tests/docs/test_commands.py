@@ -337,7 +337,7 @@ def test_loading_runs_as_written(finished: Path) -> None:
 
 
 def test_the_page_about_the_data_names_every_column_and_config() -> None:
-    from mma_bench.builders.columns import COLUMNS
+    from mma_bench.builders.dataset.columns import COLUMNS
 
     text = (ROOT / "docs/data.md").read_text()
     table = text.partition("## Read a row")[2].partition("\n\n`video` decodes")[0]

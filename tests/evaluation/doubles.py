@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from mma_bench import prompts
-from mma_bench.evaluation.contracts import Answer, ClipTask, Prompt
+from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.schema import Condition
 
 OPTIONS = ["Bird", "Cat", "Rain"]
 
 
 def row(base: str, condition: str, visual: str = "Cat", audio: str = "Cat") -> dict[str, Any]:
-    """A row of the dataset, as `builders/columns.py` makes it."""
+    """A row of the dataset, as `builders/dataset/columns.py` makes it."""
     abstains = {"visual": condition == "frames_zeroed", "audio": condition == "audio_removed"}
     answers = {"visual": visual, "audio": audio}
     return {

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mma_bench.builders.columns import features
+from mma_bench.builders.dataset.columns import features
 
 BASES = ("a", "b", "c")
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.contracts import Answer
 from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import Protocol, Sampling
+from mma_bench.models.contracts import Answer
 from tests.evaluation.doubles import Rows, Scripted, row, says
 
 ROWS = [

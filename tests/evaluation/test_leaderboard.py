@@ -8,7 +8,7 @@ from mma_bench.errors import DataError
 from mma_bench.evaluation import leaderboard, report, score
 from mma_bench.evaluation.leaderboard import Run, comparable, comparisons, order
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.evaluation.stats import holm
+from mma_bench.stats import holm
 from tests.evaluation.pages import CHROMIUM, Page, look
 from tests.evaluation.runs import answers, prediction, write_predictions
 

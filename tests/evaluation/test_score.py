@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation import score
-from mma_bench.evaluation.stats import Estimate
+from mma_bench.stats import Estimate
 from mma_bench.tables import read_json
 from tests.evaluation.runs import CLASSES, answers, prediction, write_predictions, write_run
 

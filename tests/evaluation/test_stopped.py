@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mma_bench.evaluation.contracts import Answer, ClipTask, Mode, Stopped
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, infer
 from mma_bench.evaluation.protocols import Protocol, Sampling
+from mma_bench.models.contracts import Answer, ClipTask, Mode, Stopped
 
 
 class Two(Benchmark):

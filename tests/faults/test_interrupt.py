@@ -14,7 +14,8 @@ import sys, time
 from pathlib import Path
 import click
 from mma_bench.cli import ReportingGroup
-from mma_bench.executor import Task, run
+from mma_bench.executor import run
+from mma_bench.executor.task import Task
 from tests.faults.test_interrupt import slow
 
 @click.command()

@@ -9,7 +9,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mma_bench.cli import STAGES, TABLES, ReportingGroup, main
+from mma_bench.cli import main
+from mma_bench.commands import ReportingGroup
+from mma_bench.layout import STAGES, TABLES
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "great_expectations", "datasets", "polars", "pydantic", "numpy", "av")

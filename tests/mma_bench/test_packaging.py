@@ -14,7 +14,7 @@ FOLDERS = {"mma_bench": "mma_bench"} | {
 }
 # Not used by the installed package: the set-up script, a pipeline, and pages for who reads the repository.
 LEFT_OUT = {
-    "builders/install_ffmpeg.sh",
+    "mma_bench/media/install_ffmpeg.sh",
     "evaluation/dvc.yaml",
     "evaluation/dvc.lock",
     "training/miniature/dvc.lock",

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from mma_bench.evaluation.models.omni_load import load_thinker, locate
+from mma_bench.models.omni.load import load_thinker, locate
 from mma_bench.training.config import TrainConfig
 from mma_bench.training.lora import put_lora
 from mma_bench.training.miniature.tokenizer import Family
-from tests.evaluation.models.omni_plain import checkpoint
+from tests.mma_bench.models.omni.omni_plain import checkpoint
 
 
 def save(folder: Path, family: Family = "qwen2_5_omni", scale: float = 0.3, **settings: Any) -> Path:

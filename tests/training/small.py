@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mma_bench import prompts
-from mma_bench.builders.columns import features
+from mma_bench.builders.dataset.columns import features
+from mma_bench.schema import EXAMPLES
 from mma_bench.training.config import TrainConfig
-from mma_bench.training.sft import EXAMPLES
 from mma_bench.training.train import main
-from tests.evaluation.models.omni_plain import checkpoint, clip
+from tests.mma_bench.models.omni.omni_plain import checkpoint, clip
 
 OPTIONS = ["Bird", "Bowed string instrument", "Cat", "Dog"]
 CLASSES = {"a": "Cat", "b": "Dog", "c": "Bird", "d": "Bowed string instrument", "e": "Cat"}

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from mma_bench.errors import MmaBenchError
-from mma_bench.evaluation.contracts import Prompt
-from mma_bench.evaluation.models.omni import OmniEngine, OmniSettings
-from mma_bench.evaluation.models.omni_load import AdapterError, load_adapter, load_thinker, locate
+from mma_bench.models.contracts import Prompt
+from mma_bench.models.omni.engine import OmniEngine, OmniSettings
+from mma_bench.models.omni.load import AdapterError, load_adapter, load_thinker, locate
 from mma_bench.training.adapter import check
 from mma_bench.training.cli import adapter as adapter_commands
 from mma_bench.training.miniature.tokenizer import Family
-from tests.evaluation.models.omni_plain import OPTIONS, SETTINGS, TEXT, checkpoint, task
+from tests.mma_bench.models.omni.omni_plain import OPTIONS, SETTINGS, TEXT, checkpoint, task
 from tests.training.adapters import rename, save
 
 pytestmark = [

@@ -11,9 +11,10 @@ import yaml
 from click.testing import CliRunner
 from huggingface_hub import ModelCard
 
-from mma_bench.cli import ReportingGroup
+from mma_bench import stats
+from mma_bench.commands import ReportingGroup
 from mma_bench.errors import ConfigError, DataError, MmaBenchError
-from mma_bench.evaluation import score, stats
+from mma_bench.evaluation import score
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
 from mma_bench.training import card
@@ -49,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def tuned(run: Path) -> dict[str, str]:
-    from mma_bench.evaluation.models.omni_load import locate
+    from mma_bench.models.omni.load import locate
 
     return {
         "adapter": str(run / "adapter"),

@@ -7,9 +7,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from mma_bench.cli import ReportingGroup
+from mma_bench.commands import ReportingGroup
 from mma_bench.training.cli import COMMANDS
-from tests.evaluation.models.omni_plain import checkpoint
+from tests.mma_bench.models.omni.omni_plain import checkpoint
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from mma_bench.errors import DataError, InvalidInput
-from mma_bench.evaluation.contracts import ClipTask, Prompt
-from mma_bench.evaluation.models.omni_inputs import InputMaker
+from mma_bench.models.contracts import ClipTask, Prompt
+from mma_bench.models.omni.inputs import InputMaker
 from mma_bench.training.clips import TrainClips
 from mma_bench.training.collate import Collate
 from mma_bench.training.examples import IGNORED, Example, ExampleSet, HeadCache
 from mma_bench.training.miniature.tokenizer import Family
 from mma_bench.training.train import read_sft
-from tests.evaluation.models.omni_plain import SETTINGS, clip, engine, plain, task
+from tests.mma_bench.models.omni.omni_plain import SETTINGS, clip, engine, plain, task
 from tests.training import small as making
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from mma_bench.errors import ConfigError
 from mma_bench.training.curve import read_curve
 from mma_bench.training.train import _share
-from tests.evaluation.models.omni_plain import checkpoint
+from tests.mma_bench.models.omni.omni_plain import checkpoint
 from tests.training import small as making
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

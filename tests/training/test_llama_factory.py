@@ -12,9 +12,11 @@ import yaml
 from click.testing import CliRunner
 from scipy.io import wavfile
 
+from mma_bench import layout
 from mma_bench.config import SftParams
 from mma_bench.errors import ConfigError, DataError, MmaBenchError
 from mma_bench.media.decode import audio
+from mma_bench.schema import EXAMPLES
 from mma_bench.tables import write_table
 from mma_bench.training import llama_factory, sft
 from mma_bench.training.cli_sft import sft_export
@@ -51,7 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, media: bytes) -> pl
     rows = rows_of({"Bell": 2, "Cat": 2, "Dog": 2}, donors=2)
     write(tmp_path / "mma-bench", "train", rows, media)
     table, _ = sft.examples(clips_of(rows), PARAMS)
-    write_table(table, sft.SFT / sft.TABLE, sft.EXAMPLES, sort_by=["example_id"])
+    write_table(table, layout.SFT / layout.SFT_EXAMPLES, EXAMPLES, sort_by=["example_id"])
     return table.sort("example_id")
 
 
@@ -180,8 +182,8 @@ def test_a_clip_without_sound_is_named_and_no_other_sound_stays_beside_it(tmp_pa
 
 
 def test_a_clip_that_the_dataset_lacks_is_named(project: pl.DataFrame) -> None:
-    extra = pl.DataFrame([EXAMPLE], schema=sft.EXAMPLES)
-    write_table(pl.concat([project, extra]), sft.SFT / sft.TABLE, sft.EXAMPLES, sort_by=["example_id"])
+    extra = pl.DataFrame([EXAMPLE], schema=EXAMPLES)
+    write_table(pl.concat([project, extra]), layout.SFT / layout.SFT_EXAMPLES, EXAMPLES, sort_by=["example_id"])
     with pytest.raises(DataError, match=r"mma-bench has no clip a\.aligned"):
         llama_factory.main(Path("out"))
     assert not Path("out/dataset_info.json").exists()  # written last: an export without it is not finished

@@ -13,7 +13,7 @@ from mma_bench.errors import MmaBenchError
 from mma_bench.training.config import PROJECTIONS, Projection
 from mma_bench.training.lora import check_gradients, refuse_others, target_modules
 from mma_bench.training.miniature.tokenizer import Family
-from tests.evaluation.models.omni_plain import plain
+from tests.mma_bench.models.omni.omni_plain import plain
 
 ADAPTER = "base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.default.weight"
 

@@ -10,10 +10,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mma_bench import layout
 from mma_bench.cli import main as cli
 from mma_bench.config import SftParams, load_params
 from mma_bench.errors import ConfigError, DataError, MmaBenchError
 from mma_bench.evaluation.protocols import Protocol, Sampling, prompts_of
+from mma_bench.schema import EXAMPLES
 from mma_bench.tables import read_table
 from mma_bench.training import sft
 from mma_bench.training.cli_sft import sft as command
@@ -221,9 +223,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, 
 def test_the_command_writes_the_same_bytes_again(bench: Path) -> None:
     assert CliRunner().invoke(command, []).exit_code == 0
     assert CliRunner().invoke(command, ["--out", "again"]).exit_code == 0
-    for name in (sft.TABLE, sft.FACTS, sft.CLASSES):
+    for name in (layout.SFT_EXAMPLES, layout.SFT_FACTS, layout.SFT_CLASSES):
         assert Path("data/sft", name).read_bytes() == Path("again", name).read_bytes()
-    table = read_table(sft.SFT / sft.TABLE, sft.EXAMPLES)
+    table = read_table(layout.SFT / layout.SFT_EXAMPLES, EXAMPLES)
     assert table["example_id"].is_sorted()
     assert table["example_id"].is_unique().all()
     facts = json.loads(Path("data/sft/facts.json").read_text())

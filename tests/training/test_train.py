@@ -21,7 +21,7 @@ from mma_bench.training.curve import read_curve
 from mma_bench.training.miniature.tokenizer import Family
 from mma_bench.training.train import _last_checkpoint, read_sft
 from mma_bench.training.trainer import AnswerTrainer, NonFiniteLoss, UnreadableClip, complete_checkpoints
-from tests.evaluation.models.omni_plain import checkpoint
+from tests.mma_bench.models.omni.omni_plain import checkpoint
 from tests.training import small as making
 
 pytestmark = [

@@ -9,10 +9,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mma_bench.builders.columns import features
+from mma_bench.builders.dataset.columns import features
 from mma_bench.prompts import forced_choice
+from mma_bench.schema import SFT_CLIPS
 from mma_bench.tables import from_rows
-from mma_bench.training.sft import CLIPS
 
 
 def digest(*parts: object) -> str:
@@ -52,7 +52,7 @@ def rows_of(per_class: dict[str, int], donors: int) -> list[dict[str, Any]]:
 
 def clips_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """What the stage reads of them."""
-    return from_rows(rows, CLIPS)
+    return from_rows(rows, SFT_CLIPS)
 
 
 def write(folder: Path, split: str, rows: list[dict[str, Any]], media: bytes = b"clip") -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mma_bench.cli import TABLES
+from mma_bench.layout import TABLES
 from tests.validation.world import ROOT, World, suite_of
 
 # Folders of clips whose files a gate hashes one by one.

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mma_bench import layout
-from mma_bench.cli import TABLES, main
+from mma_bench.cli import main
 from mma_bench.files import file_sha256
+from mma_bench.layout import TABLES
 from tests.validation.world import World, suite_of
 
 PAGE = Path("reports/validation.html")

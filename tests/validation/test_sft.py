@@ -10,6 +10,7 @@ import pytest
 
 from mma_bench import layout
 from mma_bench.files import write_json
+from mma_bench.schema import EXAMPLES
 from mma_bench.training import sft
 from tests.training.train_split import clips_of, digest, rows_of, write
 from tests.validation.test_dvc import is_covered, stage
@@ -45,9 +46,9 @@ class Tuning(World):
         super().write()
         write(layout.PACKAGE, "train", self.train)
         write(layout.PACKAGE, "test", self.test)
-        sft.SFT.mkdir(parents=True, exist_ok=True)
-        pl.DataFrame(self.examples, schema=sft.EXAMPLES).write_parquet(sft.SFT / sft.TABLE)
-        write_json(sft.SFT / sft.FACTS, self.facts)
+        layout.SFT.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame(self.examples, schema=EXAMPLES).write_parquet(layout.SFT / layout.SFT_EXAMPLES)
+        write_json(layout.SFT / layout.SFT_FACTS, self.facts)
 
 
 def _tested(row: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ import pytest
 import yaml
 
 from mma_bench import layout
-from mma_bench.builders.candidates import LABEL_SETS
 from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
 from mma_bench.config import Params
 from mma_bench.errors import GateError
@@ -27,6 +26,7 @@ from mma_bench.schema import (
     ALIGNED,
     CANDIDATES,
     CHECKS,
+    LABEL_SETS,
     NORMALISED,
     PAIRS,
     VARIANTS,

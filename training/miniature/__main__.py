@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mma_bench.cli import ReportingGroup
+from mma_bench.commands import ReportingGroup
 from mma_bench.training.miniature.base import command as base
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -165,7 +165,7 @@ def pretrain(
     import torch
     from torch.nn.functional import cross_entropy
 
-    from mma_bench.evaluation.models.omni_load import load_thinker, locate
+    from mma_bench.models.omni.load import load_thinker, locate
     from mma_bench.training.collate import Collate
     from mma_bench.training.examples import IGNORED
     from mma_bench.training.miniature.balance import answer_logits, lean, shift
@@ -230,7 +230,7 @@ def pretrain(
 
 def _examples(lessons: Lessons, rows: list[dict[str, str]], thinker: Any, processor: Any, pixels: int) -> Any:
     """The rows as `train` makes examples of those of the SFT table."""
-    from mma_bench.evaluation.models.omni_inputs import InputMaker
+    from mma_bench.models.omni.inputs import InputMaker
     from mma_bench.training.examples import ExampleSet, HeadCache
 
     return ExampleSet(

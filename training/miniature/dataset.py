@@ -18,13 +18,14 @@ import polars as pl
 import yaml
 
 from mma_bench import layout
-from mma_bench.builders.card import Size
-from mma_bench.builders.columns import packaged_row
+from mma_bench.builders.dataset.card import Size
+from mma_bench.builders.dataset.columns import packaged_row
 from mma_bench.builders.package import CHECKSUMS, class_lists, plan, swap_folder, write_shard
 from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
 from mma_bench.config import Count, Namespace, Params
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.executor import Task, run
+from mma_bench.executor import run
+from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, write_text
 from mma_bench.media.facts import media_facts
 from mma_bench.progress import Progress

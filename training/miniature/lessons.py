@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from mma_bench.evaluation.contracts import ClipTask
+from mma_bench.models.contracts import ClipTask
 from mma_bench.prompts import Question, forced_choice
 from mma_bench.schema import Condition
 from mma_bench.training.miniature.film import write_clip

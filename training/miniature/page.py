@@ -18,14 +18,13 @@ from mma_bench.evaluation import figures
 from mma_bench.evaluation.attention import figures as lines
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.evaluation.score import format_estimate
 from mma_bench.files import write_text
 from mma_bench.page import data_uri, render, svg
 from mma_bench.schema import Condition
+from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 from mma_bench.training.miniature.metrics import QUESTIONS, STATES, Metrics, answers_of, bars, cell, read_runs
 from mma_bench.training.miniature.seed import HALF
-from mma_bench.training.sft import CLASSES
 
 NAMES: Final = {
     "base": "Base",
@@ -252,7 +251,7 @@ def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, out: Path
 
 
 def _half(root: Path) -> frozenset[str]:
-    path = root / layout.DATA / "sft-half" / CLASSES
+    path = root / layout.DATA / "sft-half" / layout.SFT_CLASSES
     if not path.is_file():
         raise DataError(f"{path} does not exist", mend="run `make miniature`")
     return frozenset(path.read_text(encoding="utf-8").split("\n")) - {""}

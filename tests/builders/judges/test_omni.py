@@ -14,18 +14,18 @@ import yaml
 
 from mma_bench import layout
 from mma_bench.builders import judge as stage
-from mma_bench.builders.judges import View, open_judge
+from mma_bench.builders.judges import open_judge
+from mma_bench.builders.judges.contracts import View
 from mma_bench.builders.judges.omni import OmniJudge
-from mma_bench.builders.judges.yes_no import NO, YES
 from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import InvalidInput, Retryable
-from mma_bench.evaluation.contracts import Prompt
-from mma_bench.evaluation.models.omni_inputs import ClipInputs
-from mma_bench.evaluation.models.omni_media import decode
 from mma_bench.files import file_sha256
-from mma_bench.prompts import judge_question
+from mma_bench.models.contracts import Prompt
+from mma_bench.models.omni.inputs import ClipInputs
+from mma_bench.models.omni.media import decode
+from mma_bench.prompts import NO, YES, judge_question
 from tests.clips import clip as make_clip
-from tests.evaluation.models.omni_plain import SETTINGS, checkpoint, plain, task
+from tests.mma_bench.models.omni.omni_plain import SETTINGS, checkpoint, plain, task
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

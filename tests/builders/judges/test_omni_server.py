@@ -13,12 +13,13 @@ import pytest
 import yaml
 
 from mma_bench.builders import judge as stage
-from mma_bench.builders.judges import View, open_judge
+from mma_bench.builders.judges import open_judge
+from mma_bench.builders.judges.contracts import View
 from mma_bench.builders.judges.omni_server import as_mp4
 from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import Blocked, ConfigError, Retryable
 from mma_bench.files import write_text
-from tests.evaluation.models.servers import Reply, Request, Server, serving
+from tests.mma_bench.models.servers import Reply, Request, Server, serving
 
 KEY = "sk-very-secret-0123456789"
 VIEW = View(

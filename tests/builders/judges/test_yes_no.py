@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from mma_bench.builders.judges import View, open_judge
-from mma_bench.builders.judges.yes_no import SAYS_YES, answer, pictures, probability_of_yes, says_yes
+from mma_bench.builders.judges import open_judge
+from mma_bench.builders.judges.contracts import View
+from mma_bench.builders.judges.yes_no import answer, pictures, probability_of_yes, says_yes
 from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.prompts import SAYS_YES
 
 
 def params(**other: Any) -> OmniJudgeParams:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mma_bench.builders.publish.hub import Hub
+from mma_bench.hub.client import Hub
 from tests.builders.publish import project
 from tests.hub import Hub as StandIn
 from tests.hub import serving

@@ -15,7 +15,7 @@ from mma_bench.builders import conflicts, package
 from mma_bench.builders.publish.gates import GATES
 from mma_bench.classes import save_classes
 from mma_bench.config import Params, load_params
-from mma_bench.executor import Task, Work
+from mma_bench.executor.task import Task, Work
 from mma_bench.files import file_sha256, write_json
 from mma_bench.media.facts import media_facts
 from mma_bench.schema import ALIGNED, PAIRS

@@ -11,8 +11,8 @@ import pytest
 
 from mma_bench import layout
 from mma_bench.builders.publish.contents import PAPERS
-from mma_bench.builders.publish.hub import TRIES, Hub, HubError
 from mma_bench.errors import ConfigError, DataError, GateError
+from mma_bench.hub.client import TRIES, Hub, HubError
 from mma_bench.schema import VARIANTS
 from mma_bench.tables import read_table
 from tests.builders.publish import project

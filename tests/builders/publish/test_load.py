@@ -35,7 +35,7 @@ print(json.dumps(seen))
 
 def test_versions_load_by_their_tag(publish: Callable[..., None], hub: StandIn, root: Path) -> None:
     from mma_bench.builders.publish.dataset import publish as call
-    from mma_bench.builders.publish.hub import Hub
+    from mma_bench.hub.client import Hub
 
     publish()
     project.renew(root, "1.0.1", without=["cat-test1_30000"])

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard
 
-from mma_bench.builders.publish.cards import refuse_bad_card
 from mma_bench.builders.publish.contents import hub_card
-from mma_bench.builders.publish.hub import Hub
 from mma_bench.errors import DataError
+from mma_bench.hub.cards import refuse_bad_card
+from mma_bench.hub.client import Hub
 from tests.hub import Hub as StandIn
 
 Publish = Callable[..., None]

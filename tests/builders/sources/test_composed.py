@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mma_bench.builders.sources import Fetched, Refusal, Request, Segment
 from mma_bench.builders.sources.composed import ComposedSource
+from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.errors import Blocked, ClipError, InvalidInput, Permanent, Retryable
 from tests.clips import clip
 

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mma_bench import layout
-from mma_bench.builders.sources import Request, Segment, open_source
+from mma_bench.builders.sources import open_source
+from mma_bench.builders.sources.contracts import Request, Segment
 from mma_bench.builders.sources.folder import SUFFIXES, Cut, FolderCopy, FolderSource, parse_name
 from mma_bench.config import AcquireParams
 from mma_bench.errors import ClipError, ConfigError

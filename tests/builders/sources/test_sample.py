@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mma_bench.builders.sources import Segment, open_source
+from mma_bench.builders.sources import open_source
+from mma_bench.builders.sources.contracts import Segment
 from mma_bench.builders.sources.sample import SampleSource, read_manifest
 from mma_bench.config import AcquireParams
 from mma_bench.errors import ConfigError, Permanent

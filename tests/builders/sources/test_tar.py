@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mma_bench.builders.sources import Refusal, Segment
+from mma_bench.builders.sources.contracts import Refusal, Segment
 from mma_bench.builders.sources.tar import TarRead, TarSource
 from mma_bench.errors import ConfigError, InvalidInput
 

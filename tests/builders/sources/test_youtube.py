@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mma_bench.builders.sources import Refusal, Segment
+from mma_bench.builders.sources.contracts import Refusal, Segment
 from mma_bench.builders.sources.youtube import Access, YouTubeSource, access
 from mma_bench.config import YouTubeParams
 from mma_bench.errors import Blocked, ConfigError

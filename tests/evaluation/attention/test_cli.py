@@ -15,13 +15,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from mma_bench.cli import ReportingGroup
+from mma_bench.commands import ReportingGroup
 from mma_bench.evaluation.attention.cli import COMMANDS
 from mma_bench.evaluation.attention.run import Study, drawn
 from mma_bench.evaluation.attention.schema import ATTENTION
-from mma_bench.ledger import Ledger
-from tests.evaluation.models.omni_plain import checkpoint, clip
+from mma_bench.executor.ledger import Ledger
 from tests.evaluation.packaged import packaged_row, write
+from tests.mma_bench.models.omni.omni_plain import checkpoint, clip
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -148,14 +148,14 @@ def test_a_run_that_is_stopped_ends_as_one_that_is_not(project: Path, monkeypatc
     for name in (*TABLES, "summary.json", "attention.html", "run.json", "clips.jsonl"):
         assert Path("cut", name).read_bytes() == Path("whole", name).read_bytes(), name
 
-    monkeypatch.setattr("mma_bench.evaluation.models.omni.OmniEngine.prepare", None)  # nothing is left to ask
+    monkeypatch.setattr("mma_bench.models.omni.engine.OmniEngine.prepare", None)  # nothing is left to ask
     assert ask("cut").exit_code == 0
     assert Path("cut/clips.jsonl").read_bytes() == Path("whole/clips.jsonl").read_bytes()
 
 
 KILLED = """
 import os, signal
-from mma_bench.ledger import Ledger
+from mma_bench.executor.ledger import Ledger
 from mma_bench.evaluation.attention.cli import attend
 append = Ledger.append
 def once(self, entry):

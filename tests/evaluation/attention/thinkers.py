@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from mma_bench.training.miniature.tokenizer import Family
-from tests.evaluation.models.omni_plain import FPS, SETTINGS, checkpoint, clip
+from tests.mma_bench.models.omni.omni_plain import FPS, SETTINGS, checkpoint, clip
 
 NAMES = {
     "qwen2_5_omni": ("Qwen2_5OmniThinkerForConditionalGeneration", "Qwen2_5OmniProcessor"),

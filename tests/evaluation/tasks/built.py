@@ -7,7 +7,7 @@ import datasets
 
 from mma_bench.prompts import forced_choice, misleading_caption
 from mma_bench.schema import Condition
-from tests.evaluation.models.servers import clip
+from tests.mma_bench.models.servers import clip
 
 OPTIONS = ["Bird", "Cat", "Bowed_string_instrument"]
 

@@ -7,8 +7,8 @@ import pytest
 from mma_bench.errors import InvalidInput
 from mma_bench.evaluation.tasks.clips import clip_file
 from mma_bench.schema import Condition
-from tests.evaluation.models.servers import clip, has_audio_track
 from tests.evaluation.tasks.built import row
+from tests.mma_bench.models.servers import clip, has_audio_track
 
 
 @pytest.mark.parametrize("condition", list(Condition))

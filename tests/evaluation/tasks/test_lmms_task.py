@@ -12,8 +12,8 @@ from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.tasks import lmms_task, questions
 from mma_bench.evaluation.tasks.cli import tasks_path
 from mma_bench.schema import Condition
-from tests.evaluation.models.servers import clip, has_audio_track
 from tests.evaluation.tasks.built import row, rows
+from tests.mma_bench.models.servers import clip, has_audio_track
 
 FOLDER = Path(CliRunner().invoke(tasks_path, ["lmms-eval"]).output.strip())
 

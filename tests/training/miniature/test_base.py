@@ -9,8 +9,8 @@ import yaml
 from click.testing import CliRunner
 
 from mma_bench.errors import ConfigError, MmaBenchError
-from mma_bench.evaluation.models.omni_load import load_thinker, locate
 from mma_bench.files import file_sha256
+from mma_bench.models.omni.load import load_thinker, locate
 from mma_bench.tables import read_json
 from mma_bench.training.miniature import balance, base
 from mma_bench.training.miniature.balance import shift

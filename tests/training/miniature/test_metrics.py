@@ -12,7 +12,7 @@ from scipy import stats
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation.predictions import to_entry
-from mma_bench.ledger import Ledger
+from mma_bench.executor.ledger import Ledger
 from mma_bench.tables import read_json
 from mma_bench.training.miniature import metrics
 from mma_bench.training.miniature.metrics import QUESTIONS, STATES, answers_of, bars, cell, run_folder

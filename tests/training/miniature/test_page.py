@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mma_bench.errors import DataError
-from mma_bench.evaluation.score import format_estimate
 from mma_bench.page import data_uri
+from mma_bench.stats import format_estimate
 from mma_bench.training.miniature import page as pages
 from mma_bench.training.miniature.metrics import QUESTIONS, STATES, metrics
 from mma_bench.training.miniature.page import Example, PageFacts, attention, followed, page, read_tried, seen_rows

@@ -1,0 +1,1 @@
+"""The dataset as it is packaged: its columns, its card and its licences."""

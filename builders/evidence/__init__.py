@@ -1,1 +1,0 @@
-"""What people have said about clips before this project asked anybody."""

@@ -1,0 +1,68 @@
+"""Availability: what could be had on which day, and the name of the part of the benchmark that this build holds.
+
+`data/availability.csv` has a row per clip with the day of its last attempt. Nothing of the build depends on it.
+`metrics/subset.json` names the surviving subset by its hash: equal names, equal clips in equal splits.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.executor.ledger import Entry
+from mma_bench.files import write_json, write_text
+from mma_bench.frozen import subset_name
+
+AVAILABILITY: Final = layout.DATA / "availability.csv"
+COLUMNS: Final = ("split", "clip_id", "video_id", "start_s", "source", "status", "reason", "checked")
+
+
+def availability(acquired: pl.DataFrame, entries: Sequence[Entry]) -> pl.DataFrame:
+    """One row per clip, sorted by split and clip id.
+
+    Args:
+        acquired: Schema ACQUIRED.
+        entries: From the executor, with `key` (the clip id) and `at`.
+    """
+    days = {"clip_id": [entry["key"] for entry in entries], "checked": [_day(entry) for entry in entries]}
+    dated = acquired.join(pl.DataFrame(days, schema=dict.fromkeys(days, pl.String())), on="clip_id", how="left")
+    return dated.select(COLUMNS).sort("split", "clip_id")
+
+
+def _day(entry: Entry) -> str:
+    return str(entry.get("at", ""))[:10]
+
+
+def subset(acquired: pl.DataFrame, manifest: str | None) -> Mapping[str, Any]:
+    """What of the wanted clips is here: counts by split, and the name of the set.
+
+    Args:
+        acquired: Schema ACQUIRED.
+        manifest: The frozen manifest's path, if there is one.
+    """
+    here = acquired.filter(pl.col("status") == "ok")
+    splits = sorted(acquired["split"].unique())
+    return {
+        "manifest": manifest,
+        "sha256": subset_name(here),
+        **{
+            split: {
+                "wanted": acquired.filter(pl.col("split") == split).height,
+                "here": here.filter(pl.col("split") == split).height,
+            }
+            for split in splits
+        },
+    }
+
+
+def publish(acquired: pl.DataFrame, entries: Sequence[Entry], manifest: str | None) -> str:
+    """Write both files; returns a line that says what is missing."""
+    table = availability(acquired, entries)
+    write_text(AVAILABILITY, table.write_csv())
+    write_json(layout.metrics("subset"), subset(acquired, manifest))
+    missing = table.filter(pl.col("status") != "ok")
+    if missing.is_empty():
+        return f"all {table.height} clips are here"
+    named = ", ".join(missing["clip_id"].head(3)) + (", …" if missing.height > 3 else "")
+    return f"{missing.height} of {table.height} clips are missing ({named}), listed in {AVAILABILITY}"

@@ -1,0 +1,79 @@
+"""`mma-bench acquire …`: look at a download that runs for weeks, and steer it.
+
+`status` reads the ledger without its lock, so it answers while the build runs.
+"""
+
+from pathlib import Path
+
+import click
+
+_PARAMS = click.option(
+    "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
+)
+
+
+@click.group()
+def acquire() -> None:
+    """Look at the acquisition of clips and steer it; `mma-bench build acquire` runs it."""
+
+
+@acquire.command()
+@_PARAMS
+def status(params_path: Path) -> None:
+    """Show what became of the clips so far: counts, rate, remaining time, reasons, and a pause if there is one."""
+    from mma_bench.builders.sources.status import main
+    from mma_bench.config import load_params
+
+    main(load_params(params_path))
+
+
+@acquire.command()
+@click.argument("clip_or_video")
+@click.option("--reason", required=True, help="Why, in one line; it becomes part of the published list.")
+@_PARAMS
+def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
+    """Remove a clip, or all clips of a video, for good: its files now, and every later download and release.
+
+    An id that begins with "-" is written after "--": `mma-bench acquire remove --reason "…" -- -aBcDeFgHiJ`.
+    """
+    from datetime import UTC, datetime
+
+    from mma_bench.builders.sources.tombstones import main
+    from mma_bench.config import load_params
+
+    tombstones = Path(load_params(params_path).acquire.tombstones)
+    new, removed = main(tombstones, clip_or_video, reason, datetime.now(UTC).date())
+    click.echo(f"{clip_or_video}: {'is now' if new else 'was already'} in {tombstones}; {len(removed)} files removed")
+    click.echo(
+        "next: commit the list, run `dvc repro`, and publish the result as a new version; "
+        "`dvc gc --workspace` clears DVC's cache of what is no longer used"
+    )
+
+
+@acquire.command()
+@click.argument("reason")
+def retry(reason: str) -> None:
+    """Let the next build try the clips again that ended with REASON, e.g. after cookies or another address."""
+    from mma_bench.builders.sources.status import reopen
+
+    count = reopen(reason)
+    click.echo(f"{count} clips will be tried again by `mma-bench build acquire`")
+
+
+@acquire.command()
+@_PARAMS
+def freeze(params_path: Path) -> None:
+    """Write the manifest of the version that params.yaml names: the clips that it holds, split by split."""
+    from mma_bench import layout
+    from mma_bench.config import load_params
+    from mma_bench.frozen import MANIFESTS, freeze
+    from mma_bench.schema import ALIGNED
+    from mma_bench.tables import read_table
+
+    path = MANIFESTS / f"{load_params(params_path).package.version}.csv"
+    clips = read_table(layout.ALIGNED, ALIGNED)
+    new = freeze(clips, path)
+    click.echo(f"{path}: {'written' if new else 'unchanged'}, {clips.height} clips")
+
+
+COMMANDS = (acquire,)

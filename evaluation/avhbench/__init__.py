@@ -1,0 +1,1 @@
+"""AVHBench's four tasks: its annotations, asking a model, and scoring the answers."""

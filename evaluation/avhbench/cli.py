@@ -1,0 +1,83 @@
+"""The command `avhbench`: asks a model AVHBench's questions and scores its answers (section 5.3)."""
+
+from pathlib import Path
+
+import click
+
+from mma_bench.errors import ConfigError
+
+# They answer from a clip's class, which AVHBench's clips do not have.
+_NEED_CLASSES = ("oracle", "specialist")
+
+
+@click.command()
+@click.option(
+    "--annotations",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="AVHBench's JSON file, or the folder of its files.",
+)
+@click.option(
+    "--videos",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="The folder with <video_id>.mp4.",
+)
+@click.option("--model", required=True, help="A name that `mma-bench models` lists, or a model's YAML file.")
+@click.option("--adapter", help="A LoRA adapter: a folder or a name on the Hub.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's file.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many videos, for a trial.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The run's folder; an unfinished run there is gone on with.",
+)
+def avhbench(
+    annotations: Path,
+    videos: Path,
+    model: str,
+    adapter: str | None,
+    settings: tuple[str, ...],
+    limit: int | None,
+    out: Path,
+) -> None:
+    """Ask a model the four tasks of AVHBench and score its answers.
+
+    Writes avhbench_predictions.jsonl, avhbench_scores.json and avhbench.md; started again, it repeats no finished
+    question.
+    """
+    from mma_bench.evaluation.avhbench import score as avhbench_score
+    from mma_bench.evaluation.avhbench.annotations import Task, annotations_sha256, read_annotations
+    from mma_bench.evaluation.avhbench.infer import ask
+    from mma_bench.evaluation.avhbench.meteor import Meteor
+    from mma_bench.models import load_config, open_engine
+    from mma_bench.settings import read_overrides
+
+    overrides = read_overrides(settings)
+    config = load_config(model, overrides=overrides)
+    if config.engine in _NEED_CLASSES:
+        raise ConfigError(
+            f"{config.name} answers from a clip's class, and AVHBench's clips have none",
+            mend="use random or majority as a baseline",
+        )
+    entries = read_annotations(annotations)
+    if limit is not None:
+        chosen = set(list(dict.fromkeys(entry.video_id for entry in entries))[:limit])
+        entries = [entry for entry in entries if entry.video_id in chosen]
+    if any(entry.task is Task.CAPTIONING for entry in entries):
+        Meteor()  # that NLTK is not there must be known before hours of answers
+    engine = open_engine(model, adapter=adapter, overrides=overrides)
+    try:
+        ask(
+            engine,
+            entries,
+            videos,
+            out,
+            annotations=annotations_sha256(annotations),
+            settings={"engine": config.engine, **config.settings},
+            batch=config.batch,
+        )
+    finally:
+        engine.close()
+    click.echo(avhbench_score.main(out))

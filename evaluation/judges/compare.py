@@ -1,0 +1,216 @@
+"""The judge audit: several judges on the same clips, against each other and against what people say.
+
+The paper filters with a model that it later evaluates. This shows what hangs on that choice: how far judges agree, what
+each rejects alone, how the classes and the later accuracies would shift, at which threshold each should stand, and how
+often the label filter and the judges are right where people have labelled the clips.
+
+In: normalised clips; judges as params files (they are asked, and what the ledger has is not asked again) or as tables
+of verdicts; predictions of earlier evaluations. Out, in one folder: `agreement.parquet`, `compare.json` and
+`compare.html`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from mma_bench import layout
+from mma_bench.builders.judge import judged
+from mma_bench.builders.judges.contracts import Modality
+from mma_bench.builders.labels import vggsounder
+from mma_bench.builders.labels.segments import read_audioset
+from mma_bench.classes import load_classes
+from mma_bench.config import JudgeParams, OmniJudgeParams, load_params
+from mma_bench.errors import ConfigError, DataError
+from mma_bench.evaluation.judges.agreement import (
+    agreements,
+    as_rows,
+    class_counts,
+    distribution_shift,
+    judged_by_all,
+    kept_by,
+    rejected_alone,
+)
+from mma_bench.evaluation.judges.calibrate import Pair
+from mma_bench.evaluation.judges.labelled import sample_pairs
+from mma_bench.evaluation.judges.operating_point import curve, pairs_of_evidence, point
+from mma_bench.evaluation.judges.yardstick import FilterAudit, audit_filter, audit_judge
+from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.score import accuracy
+from mma_bench.files import write_json, write_text
+from mma_bench.progress import Progress
+from mma_bench.schema import CANDIDATES, NORMALISED, VERDICTS, Schema
+from mma_bench.tables import from_rows, read_table, write_table
+
+AGREEMENT: Final[Schema] = {
+    **{name: pl.String() for name in ("first", "second", "check", "class_name")},  # class_name "" for all classes
+    **{name: pl.Int64() for name in ("clips", "same", "only_first", "only_second")},
+    **{name: pl.Float64() for name in ("kappa", "low", "high")},
+}
+_MODALITIES: Final[tuple[Modality, ...]] = ("visual", "audio")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A judge with its verdicts.
+
+    Attributes:
+        name: Of the judge; with its revision if two have the same name.
+        params: How it decides; None if only its table is known.
+        verdicts: Schema VERDICTS.
+        workers: Of its params file.
+    """
+
+    name: str
+    params: JudgeParams | OmniJudgeParams | None
+    verdicts: pl.DataFrame
+    workers: int = 1
+
+
+def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: float) -> None:
+    """Compare judges; see the module.
+
+    Raises:
+        ConfigError: A file that is neither a params file nor a table of verdicts, or the same judge twice.
+        DataError: A table is missing or of another form.
+    """
+    normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
+    clips = normalised.rows(named=True)
+    compared = named([_opened(path, clips, normalised) for path in judges])
+    verdicts = {judge.name: judge.verdicts for judge in compared}
+    with Progress("agreement", len(compared) * (len(compared) - 1) // 2 * 5, "check") as progress:
+        found = []
+        for row in agreements(verdicts):
+            found.append(row)
+            if row.class_name is None:
+                progress.advance()
+    people = vggsounder.read()
+    labelled = vggsounder.beside(normalised, people)
+    counts = class_counts(verdicts)
+    report: dict[str, Any] = {
+        "judges": [_about(judge, counts) for judge in compared],
+        "clips": len(judged_by_all(verdicts)),
+        "agreement": as_rows(found),
+        "rejected_alone": rejected_alone(verdicts),
+        "classes": counts,
+        "accuracies": accuracies(_runs(results), {judge.name: kept_by(judge.verdicts) for judge in compared}),
+        "wanted_precision": wanted_precision,
+        "thresholds": [row for judge in compared for row in thresholds(judge, clips, labelled, wanted_precision)],
+        "label_filter": asdict(_label_filter(people)),
+        "against_people": {
+            judge.name: [asdict(measure) for measure in audit_judge(judge.verdicts, labelled)] for judge in compared
+        },
+        "labelled_clips": labelled.height,
+    }
+    table = from_rows([row | {"class_name": row["class_name"] or ""} for row in report["agreement"]], AGREEMENT)
+    write_table(table, out / "agreement.parquet", AGREEMENT, ["first", "second", "check", "class_name"])
+    write_json(out / "compare.json", report)
+    from mma_bench.evaluation.judges.page import page
+
+    write_text(out / "compare.html", page(report))
+
+
+def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataFrame) -> Compared:
+    if path.suffix == ".parquet":
+        table = read_table(path, VERDICTS).join(normalised.select("clip_id", "split"), on=["clip_id", "split"])
+        if table.is_empty():
+            raise DataError(f"{path} has no verdict on a clip of this build", mend="name verdicts on the same clips")
+        return Compared(_judge_of(path, table), None, table)
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(
+            f"{path} is no judge",
+            mend="name a params file (.yaml) whose `judge` is asked, or a table of verdicts (.parquet)",
+        )
+    params = load_params(path)
+    table = judged(clips, params.judge, workers=params.workers)
+    return Compared(_judge_of(path, table), params.judge, table, params.workers)
+
+
+def _judge_of(path: Path, table: pl.DataFrame) -> str:
+    names = table["judge"].drop_nulls().unique().sort().to_list()
+    if len(names) != 1 or table["judge_revision"].n_unique() != 1:
+        raise DataError(f"{path} holds verdicts of {len(names)} judges", mend="name a table of one judge and revision")
+    return str(names[0])
+
+
+def named(judges: Sequence[Compared]) -> list[Compared]:
+    """The judges with names that tell them apart.
+
+    Raises:
+        ConfigError: The same judge in the same revision twice.
+    """
+    plain = [judge.name for judge in judges]
+    full = [f"{judge.name} {judge.verdicts['judge_revision'][0][:8]}" for judge in judges]
+    if len(set(full)) < len(full):
+        twice = next(name for name in full if full.count(name) > 1)
+        raise ConfigError(f"the judge {twice} is named twice", mend="name judges that differ in weights or thresholds")
+    return [
+        replace(judge, name=name if plain.count(name) == 1 else longer)
+        for name, longer, judge in zip(plain, full, judges, strict=True)
+    ]
+
+
+def _about(judge: Compared, counts: list[dict[str, Any]]) -> dict[str, Any]:
+    statuses = dict(judge.verdicts["status"].value_counts(sort=True).iter_rows())
+    return {
+        "name": judge.name,
+        "revision": judge.verdicts["judge_revision"][0],
+        "statuses": statuses,
+        "shift": distribution_shift(counts, judge.name),
+    }
+
+
+def accuracies(runs: Mapping[str, Sequence[Prediction]], kept: Mapping[str, frozenset[str]]) -> list[dict[str, Any]]:
+    """The accuracy table of each run, on all of its clips (`judge` None) and on those that each judge keeps.
+
+    A misaligned clip has the sound of a second one, so both must be kept.
+    """
+    rows = []
+    for run, predictions in runs.items():
+        restricted: dict[str | None, list[Prediction]] = {None: list(predictions)}
+        for judge, clips in kept.items():
+            restricted[judge] = [row for row in predictions if {row.base_id, row.donor_id or row.base_id} <= clips]
+        for keeper, left in restricted.items():
+            rows += [{"run": run, "judge": keeper, **row} for row in accuracy(left)]
+    return rows
+
+
+def _runs(folder: Path) -> dict[str, list[Prediction]]:
+    return {path.parent.name: read_predictions(path) for path in sorted(folder.glob("*/predictions.jsonl"))}
+
+
+def thresholds(
+    judge: Compared, clips: Sequence[Mapping[str, Any]], labelled: pl.DataFrame, wanted: float
+) -> list[dict[str, Any]]:
+    """For each set of labels and each modality: the curve, the point where the judge stands, and the chosen one."""
+    sets: dict[str, list[Pair]] = {}
+    if judge.params is not None:
+        sets["sample"] = sample_pairs(clips, judge.params, workers=judge.workers)
+    verdicts = judge.verdicts.filter(pl.col("status").is_in(["ok", "rejected"])).rows(named=True)
+    sets["vggsounder"] = pairs_of_evidence(verdicts, labelled.rows(named=True))
+    rows = []
+    for labels, pairs in sets.items():
+        for modality in _MODALITIES:
+            drawn = curve(pairs, modality, wanted)
+            if drawn is None:
+                continue
+            stands = None
+            if judge.params is not None:
+                at = judge.params.visual_threshold if modality == "visual" else judge.params.audio_threshold
+                stands = asdict(point(pairs, modality, at))
+            rows.append({"judge": judge.name, "labels": labels, **asdict(drawn), "stands": stands})
+    return rows
+
+
+def _label_filter(people: pl.DataFrame) -> FilterAudit:
+    known = load_classes(layout.CLASSES).nodes
+    segments = read_audioset(layout.METADATA / "eval_segments.csv", "eval", known.keys()).rows
+    candidates = read_table(layout.CANDIDATES, CANDIDATES).filter(pl.col("subset") == "eval")
+    return audit_filter(segments.select("clip_id", "video_id", "start_s").collect(), candidates, people)
+
+
+def overall(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows that are about all classes together."""
+    return [row for row in rows if row["class_name"] is None]

@@ -1,0 +1,28 @@
+"""What the command line shares with programs of the project's own: how a user's mistake is printed."""
+
+import sys
+from typing import Any
+
+import click
+
+from mma_bench.errors import MmaBenchError
+
+
+class ReportingGroup(click.Group):
+    """Prints a user's mistake as one message without a traceback, with the error's own exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MmaBenchError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("stopped; finished clips are kept, the same command goes on from here", err=True)
+            sys.exit(130)
+        except OSError as error:
+            if error.filename is None:  # no file of the user's: a fault of ours, to be seen whole
+                raise
+            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+            click.echo("  mend: see that the path is right, may be written to, and that the disk has room", err=True)
+            sys.exit(1)

@@ -1,0 +1,61 @@
+"""A clip's work, and one attempt at it in a worker."""
+
+import os
+import stat
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from mma_bench.errors import ClipError
+from mma_bench.executor.ledger import Entry
+
+Payload: TypeAlias = Mapping[str, Any]
+Work: TypeAlias = Callable[[Payload], dict[str, Any]]
+SETTLED = frozenset({"ok", "rejected", "refused", "unavailable"})  # what a later run does not try again
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip's work.
+
+    Attributes:
+        key: The clip's id, unique in the stage.
+        fingerprint: Hash of all that the result depends on: input hashes, parameters, the code's version.
+        payload: What the function gets; picklable.
+    """
+
+    key: str
+    fingerprint: str
+    payload: Payload
+
+
+def file_stamp(path: str) -> list[int] | None:
+    """Size and time (ns) of a file, which change when it is written to; None if it is not there."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - 200,000 of them
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns] if stat.S_ISREG(found.st_mode) else None
+
+
+def attempt(work: Work, task: Task) -> Entry:
+    """Runs in the worker."""
+    try:
+        result = work(task.payload)
+    except ClipError as error:
+        return entry_of(task, error.status, error.reason, error.detail)
+    except Exception as error:  # noqa: BLE001 - a bug on one clip is recorded by name and fails the stage at its end
+        traceback.print_exc()
+        return entry_of(task, "failed", "internal_error", repr(error))
+    status, reason, detail = result.pop("status", "ok"), result.pop("reason", ""), result.pop("detail", "")
+    return entry_of(task, status, reason, detail, result)
+
+
+def entry_of(task: Task, status: str, reason: str, detail: str, result: dict[str, Any] | None = None) -> Entry:
+    """An attempt as the ledger keeps it."""
+    entry: Entry = {"key": task.key, "fingerprint": task.fingerprint, "status": status, "reason": reason}
+    entry |= {"detail": detail, "result": result or {}, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    path = entry["result"].get("path")
+    return entry if path is None else entry | {"stamp": file_stamp(path)}

@@ -1,0 +1,220 @@
+"""The engines without an omni model: what knowing nothing, prejudice, two separate senses and the truth score.
+
+* `random` draws one of the options, a new one for each clip, question, protocol and seed.
+* `majority` always says the same class.
+* `oracle` knows both classes, and under abstention that a modality is gone: what a perfect model would score.
+* `specialist` sees with one network and hears with another, so neither can be led by the other. Black frames are frames
+  to it: it says what it finds in them. Where there is no sound at all, or a sense finds no option in the least, it says
+  "None of the above" if that is offered and draws otherwise.
+
+All answer as the question asks: with `Final Answer:` where that is wanted, with log-likelihoods for `score`.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from mma_bench.config import Count, Namespace
+from mma_bench.errors import ConfigError, InvalidInput
+from mma_bench.models.clip_bytes import SAMPLE_RATE, on_disk
+from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt
+from mma_bench.prompts import NONE_OF_THE_ABOVE, Question
+from mma_bench.schema import Condition
+
+if TYPE_CHECKING:
+    from mma_bench.models.specialist.specialist import Specialist
+
+# Weight of an option that a baseline does not hold for right: log-likelihoods must be finite.
+_FLOOR: Final = 1e-4
+_RULES: Final = "1"  # raised when a baseline would answer otherwise
+
+
+class RandomSettings(Namespace):
+    """Settings of `random`."""
+
+    seed: int = 0
+
+
+class MajoritySettings(Namespace):
+    """Settings of `majority`."""
+
+    majority_class: str | None = None  # the split's most frequent class; None takes the first option
+
+
+class OracleSettings(Namespace):
+    """`oracle` has no settings."""
+
+
+class SpecialistSettings(Namespace):
+    """Settings of `specialist`."""
+
+    frames: Count = 8  # as the build's judge has it
+
+
+class Baseline(Protocol):
+    """A baseline: how much it holds for each option."""
+
+    def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        """A weight of at least 0 by option; one that is missing is 0. Raises InvalidInput: the clip does not decode."""
+
+
+class BaselineEngine:
+    """A baseline as an `Engine`: the option of the largest weight is the answer.
+
+    Args:
+        baseline: What weighs the options.
+        name: What predictions call it.
+        revision: Changes with anything that an answer depends on.
+    """
+
+    modes: frozenset[Mode] = MODES
+
+    def __init__(self, baseline: Baseline, *, name: str, revision: str) -> None:
+        self.name, self.revision = name, revision
+        self.adapter = self.adapter_revision = None
+        self._baseline = baseline
+
+    def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
+        """As `Engine.answer`."""
+        return [[self._one(task, prompt) for prompt in task.prompts] for task in tasks]
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+    def _one(self, task: ClipTask, prompt: Prompt) -> Answer:
+        if not prompt.options:
+            return Answer(prompt.key, error=f"clip {task.id}: {self.name} can only choose, and there are no options")
+        try:
+            found = self._baseline.weights(task, prompt)
+        except InvalidInput as error:
+            return Answer(prompt.key, error=str(error))
+        weights = {option: found.get(option, 0.0) for option in prompt.options}
+        if prompt.mode == "score":
+            total = sum(weights.values()) + _FLOOR * len(weights)
+            logprobs = {option: math.log((weight + _FLOOR) / total) for option, weight in weights.items()}
+            return Answer(prompt.key, logprobs=logprobs)
+        chosen = max(weights, key=lambda option: weights[option])
+        return Answer(prompt.key, text=f"Final Answer: {chosen}" if "Final Answer:" in prompt.text else chosen)
+
+
+class Random:
+    """All the weight on an option drawn by the seed, the clip and the prompt's key."""
+
+    def __init__(self, settings: RandomSettings) -> None:
+        self._seed = settings.seed
+
+    def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        return {_drawn(prompt.options, self._seed, task.id, prompt.key): 1.0}
+
+
+class Majority:
+    """All the weight on one class."""
+
+    def __init__(self, settings: MajoritySettings) -> None:
+        self._class = settings.majority_class
+
+    def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        if self._class is None:
+            return {prompt.options[0]: 1.0}
+        if self._class not in prompt.options:
+            raise ConfigError(
+                f"majority_class {self._class!r} is no option of clip {task.id}",
+                mend=f"choose among {', '.join(prompt.options)}",
+            )
+        return {self._class: 1.0}
+
+
+class Oracle:
+    """All the weight on the right answer."""
+
+    def __init__(self, settings: OracleSettings) -> None:
+        self._settings = settings
+
+    def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        question = question_of(prompt)
+        gone = Condition.FRAMES_ZEROED if question == "visual" else Condition.AUDIO_REMOVED
+        if task.condition == gone and NONE_OF_THE_ABOVE in prompt.options:
+            return {NONE_OF_THE_ABOVE: 1.0}
+        return {task.visual_class if question == "visual" else task.audio_class: 1.0}
+
+
+class SpecialistBaseline:
+    """`specialist`: the tagger's and the classifier's scores; media are decoded once per clip and question."""
+
+    def __init__(self, settings: SpecialistSettings, specialist: "Specialist | None" = None) -> None:
+        from mma_bench.models.specialist.specialist import Specialist
+
+        self._specialist = specialist or Specialist.fetched()
+        self._frames = settings.frames
+        self._task: ClipTask | None = None
+        self._perceived: dict[Question, dict[str, float]] = {}
+
+    @property
+    def revision(self) -> str:
+        # As a judge without thresholds has it: they are for a yes or no, which is not asked here.
+        settings = {"name": "specialist", "frames": self._frames, "visual_threshold": 0.0, "audio_threshold": 0.0}
+        return f"{_RULES}-{self._specialist.revision(settings)}"
+
+    def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        question = question_of(prompt)
+        scores = self._scores(task, question)
+        offered = {option: scores.get(option, 0.0) for option in prompt.options}
+        if any(offered.values()):
+            return offered
+        if NONE_OF_THE_ABOVE in offered:
+            return {NONE_OF_THE_ABOVE: 1.0}
+        return {_drawn(prompt.options, 0, task.id, prompt.key): _FLOOR}
+
+    def _scores(self, task: ClipTask, question: Question) -> dict[str, float]:
+        """A clip's scores by one sense; those of the latest clip are kept for its other prompts."""
+        if task is not self._task:
+            self._task, self._perceived = task, {}
+        if question not in self._perceived:
+            self._perceived[question] = self._perceive(task, question)
+        return self._perceived[question]
+
+    def _perceive(self, task: ClipTask, question: Question) -> dict[str, float]:
+        from mma_bench.media.decode import audio, frames
+
+        if question == "audio" and not task.hears:
+            return {}
+        with on_disk(task) as path:
+            if question == "visual":
+                return self._specialist.sees(frames(path, self._frames))
+            return self._specialist.hears(audio(path, SAMPLE_RATE))
+
+
+def question_of(prompt: Prompt) -> Question:
+    """Which sense a prompt asks about: the first part of its key.
+
+    Raises:
+        ValueError: The key is not `visual.…` or `audio.…`.
+    """
+    question = prompt.key.partition(".")[0]
+    if question == "visual":
+        return "visual"
+    if question == "audio":
+        return "audio"
+    raise ValueError(f"the prompt's key {prompt.key!r} begins neither with visual nor with audio")
+
+
+def _drawn(options: Sequence[str], *key: object) -> str:
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return options[int(np.random.default_rng(int.from_bytes(digest[:8], "big")).integers(len(options)))]
+
+
+def open_baseline(name: str, settings: Namespace) -> BaselineEngine:
+    """The baseline with these settings, whose type says which one."""
+    if isinstance(settings, RandomSettings):
+        return BaselineEngine(Random(settings), name=name, revision=f"{_RULES}-seed{settings.seed}")
+    if isinstance(settings, MajoritySettings):
+        return BaselineEngine(Majority(settings), name=name, revision=f"{_RULES}-{settings.majority_class or 'first'}")
+    if isinstance(settings, OracleSettings):
+        return BaselineEngine(Oracle(settings), name=name, revision=_RULES)
+    if isinstance(settings, SpecialistSettings):
+        senses = SpecialistBaseline(settings)
+        return BaselineEngine(senses, name=name, revision=senses.revision)
+    raise TypeError(f"{type(settings).__name__} are the settings of no baseline")

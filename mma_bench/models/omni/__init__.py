@@ -1,0 +1,1 @@
+"""The engine transformers: Qwen-Omni checkpoints in this process."""

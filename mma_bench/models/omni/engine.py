@@ -1,0 +1,223 @@
+"""The `transformers` engine: Qwen2.5-Omni and Qwen3-Omni thinkers, with or without a LoRA adapter.
+
+In: clips with their prompts. Out: answers that equal those of one plain `generate` per prompt, and log-likelihoods that
+equal those of one plain forward pass per option, at a fraction of the work: media are decoded and encoded once per
+clip, and what comes before a question is read once (`omni_prefix`).
+
+Decisions:
+
+* Sound is interleaved with the video, as the models were trained, exactly if the condition has sound; this is seen to
+  for each clip by counting its tokens.
+* A log-likelihood is that of the option as the whole answer, so the token that ends the turn counts too: without it
+  `Bird` would profit from every longer option that begins with it.
+* Clips and prompts are computed one after the other, never padded into one batch, so neither batch size nor order can
+  change an answer. What runs out of memory is tried again in halves (pieces of a long prompt, groups of options); if
+  that does not help, the prompt fails with its error and is never counted as wrong.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from mma_bench.config import Count, Namespace, Positive
+from mma_bench.errors import InvalidInput
+from mma_bench.models.ahead import ahead
+from mma_bench.models.contracts import Answer, ClipTask, Prompt
+from mma_bench.models.omni.inputs import ClipInputs, InputMaker, PromptInputs, check_modalities
+from mma_bench.models.omni.load import AdapterError, LoadedAdapter, load_adapter, load_thinker, locate
+from mma_bench.models.omni.media import SAMPLE_RATE, Media, decode
+from mma_bench.models.omni.memory import or_none, release
+from mma_bench.models.omni.prefix import Prefix, Reader
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class OmniSettings(Namespace):
+    """Settings of the engine; frozen, unknown keys are refused.
+
+    `fps`, `max_frames`, `min_pixels` and `max_pixels` bound what the model sees; None leaves a bound to the
+    checkpoint's processor (128·28² to 768·28² pixels a frame for Qwen2.5-Omni). Pixels are those of a scaled frame.
+    """
+
+    checkpoint: str  # a folder or a hub id
+    revision: str | None = None  # branch, tag or commit on the hub
+    adapter: str | None = None  # a folder or a hub id
+    adapter_revision: str | None = None
+    fps: Positive = 2.0
+    max_frames: Annotated[int, Field(ge=2)] | None = None
+    min_pixels: Count | None = None
+    max_pixels: Count | None = None
+    system: str | None = None  # text of the system turn; None leaves it to the chat template
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    device_map: str | None = None  # cpu, cuda, cuda:1, auto …; None takes the GPU if there is one
+    attention: Literal["sdpa", "eager"] = "sdpa"  # sdpa runs flash kernels where it can
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "OmniSettings":
+        if self.min_pixels is not None and self.max_pixels is not None and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels ({self.min_pixels}) is above max_pixels ({self.max_pixels})")
+        return self
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """A clip that is ready for the model: tensors of its media and token ids of its prompts, or why there are none."""
+
+    task: ClipTask
+    clip: ClipInputs | InvalidInput = field(repr=False)
+    prompts: tuple[PromptInputs | InvalidInput, ...] = field(repr=False)
+
+
+class OmniEngine:
+    """A thinker as an `Engine`.
+
+    Args:
+        settings: Which checkpoint and how it looks and listens.
+        name: What predictions call the model; None takes the checkpoint's name.
+
+    Raises:
+        MmaBenchError: The checkpoint or the adapter cannot be had, is of another kind, has gaps or has no effect.
+    """
+
+    def __init__(self, settings: OmniSettings, *, name: str | None = None) -> None:
+        checkpoint = locate(settings.checkpoint, settings.revision, "config.json")
+        adapter = settings.adapter and locate(settings.adapter, settings.adapter_revision, "adapter_config.json")
+        thinker, self._processor = load_thinker(
+            checkpoint, dtype=settings.dtype, device_map=settings.device_map, attention=settings.attention
+        )
+        self.name = name or settings.checkpoint
+        self.revision = checkpoint.revision
+        self.adapter = settings.adapter
+        self.adapter_revision = adapter.revision if adapter else None
+        self._settings = settings
+        size = pixel_bounds(settings.min_pixels, settings.max_pixels, self._processor.videos_kwargs["size"])
+        self._inputs = InputMaker(self._processor, system=settings.system, size=size)
+        self._most_tokens = int(thinker.config.get_text_config().max_position_embeddings)
+        self._reader = Reader(thinker, end=[self._processor.tokenizer.eos_token_id])
+        self.loaded_adapter = load_adapter(thinker, adapter) if adapter else None
+        if self.loaded_adapter:
+            self._see_effect(self.loaded_adapter)
+
+    def probe(self) -> list[float]:
+        """Log-likelihoods of a few answers about a clip of noise: the same as long as the model is the same."""
+        noise = np.random.default_rng(0)
+        media = Media(
+            noise.integers(0, 256, (4, 56, 56, 3), np.uint8),
+            2.0,
+            noise.uniform(-1, 1, 2 * SAMPLE_RATE).astype(np.float32),
+        )
+        clip = self._inputs.clip(media)
+        prompt = self._inputs.prompt(Prompt("probe", "What is this?", options=("A", "B", "Cat", "Dog")))
+        read = self._reader.read(self._reader.read_clip(clip), prompt.ids[:-1])
+        return self._reader.score(read, prompt.ids[-1], prompt.options)
+
+    def _see_effect(self, loaded: LoadedAdapter) -> None:
+        """See that the adapter changes what the model makes of a clip."""
+        with loaded.model.disable_adapter():
+            without = self.probe()
+        adapted = self.probe()
+        if adapted == without or not np.isfinite(adapted).all():
+            why = "answers are the same without it" if adapted == without else "answers are no numbers with it"
+            raise AdapterError(
+                "effect",
+                self.adapter,
+                f"it has no effect that is of use: {why}",
+                mend="use the adapter of a finished training run, and the base model that it was trained on",
+            )
+
+    def prepare(self, task: ClipTask) -> PreparedClip:
+        """Decode and process a clip and tokenise its prompts; without the model, so it may run on another thread."""
+        prompts = tuple(_or_refusal(self._inputs.prompt, prompt) for prompt in task.prompts)
+        return PreparedClip(task, _or_refusal(self._clip, task), prompts)
+
+    def _clip(self, task: ClipTask) -> ClipInputs:
+        settings = self._settings
+        media = decode(task, self._processor.video_processor, fps=settings.fps, max_frames=settings.max_frames)
+        clip = self._inputs.clip(media)
+        check_modalities(task, clip)
+        return clip
+
+    def answer(self, tasks: Sequence[ClipTask | PreparedClip]) -> list[list[Answer]]:
+        """Answers in the order of tasks and their prompts; clips that are not prepared are prepared in the meantime."""
+
+        def ready(task: ClipTask | PreparedClip) -> PreparedClip:
+            return task if isinstance(task, PreparedClip) else self.prepare(task)
+
+        return [self._answers(prepared) for prepared in ahead(ready, tasks)]
+
+    def _answers(self, prepared: PreparedClip) -> list[Answer]:
+        task, clip = prepared.task, prepared.clip
+        if isinstance(clip, InvalidInput):
+            return [_failed(task, prompt, clip) for prompt in task.prompts]
+        head = or_none(lambda: self._reader.read_clip(clip))
+        if head is None:
+            why = f"out of memory with {clip.video_tokens} video tokens; mend: lower max_pixels, max_frames or fps"
+            return [_failed(task, prompt, why) for prompt in task.prompts]
+        # Prompts with the same text, such as one that is generated and scored, are read once.
+        answers: dict[int, Answer] = {}
+        alike: dict[tuple[int, ...], dict[int, PromptInputs]] = {}
+        for index, (prompt, inputs) in enumerate(zip(task.prompts, prepared.prompts, strict=True)):
+            if isinstance(inputs, InvalidInput):
+                answers[index] = _failed(task, prompt, inputs)
+            elif (length := len(head.ids) + len(inputs.ids) + prompt.max_new_tokens) > self._most_tokens:
+                why = f"prompt and answer take up to {length} tokens, the model's context has {self._most_tokens}"
+                answers[index] = _failed(task, prompt, why)
+            else:
+                alike.setdefault(inputs.ids, {})[index] = inputs
+        for ids, members in alike.items():
+            read = or_none(partial(self._reader.read, head, ids[:-1]))
+            for index, inputs in members.items():
+                prompt = task.prompts[index]
+                answer = None if read is None else or_none(partial(self._answer, clip, read, prompt, inputs))
+                why = f"out of memory with {len(head.ids) + len(ids)} prompt tokens; mend: lower max_pixels or fps"
+                answers[index] = answer or _failed(task, prompt, why)
+        return [answers[index] for index in range(len(task.prompts))]
+
+    def _answer(self, clip: ClipInputs, read: Prefix, prompt: Prompt, inputs: PromptInputs) -> Answer:
+        """Answer one prompt of which `read` holds all but the last token."""
+        usage: dict[str, Any] = {
+            "prompt_tokens": len(read.ids) + 1,
+            "audio_tokens": clip.audio_tokens,
+            "video_tokens": clip.video_tokens,
+        }
+        if prompt.mode == "score":
+            scores = self._reader.score(read, inputs.ids[-1], inputs.options)
+            usage |= {"new_tokens": 0, "scored_tokens": sum(map(len, inputs.options))}
+            return Answer(prompt.key, logprobs=dict(zip(prompt.options, scores, strict=True)), usage=usage)
+        written = self._reader.generate(
+            read,
+            inputs.ids[-1],
+            max_new_tokens=prompt.max_new_tokens,
+            temperature=prompt.temperature,
+            seed=prompt.seed,
+        )
+        usage |= {"new_tokens": len(written.ids), "finish_reason": "stop" if written.ended else "length"}
+        return Answer(prompt.key, text=self._inputs.text(written.ids), usage=usage)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        del self._reader
+        release()
+
+
+def pixel_bounds(least: int | None, most: int | None, default: Mapping[str, int]) -> dict[str, int]:
+    """Bounds of a frame's pixels as video processors call them; a bound that is set moves the other one's default."""
+    shortest = min(default["shortest_edge"], most or default["shortest_edge"]) if least is None else least
+    longest = max(default["longest_edge"], shortest) if most is None else most
+    return {"shortest_edge": shortest, "longest_edge": longest}
+
+
+def _or_refusal(work: Callable[[Item], Result], item: Item) -> Result | InvalidInput:
+    try:
+        return work(item)
+    except InvalidInput as error:
+        return error
+
+
+def _failed(task: ClipTask, prompt: Prompt, why: object) -> Answer:
+    return Answer(prompt.key, error=f"clip {task.id}: {why}")

@@ -1,0 +1,178 @@
+"""From a clip and its prompts to token ids and tensors, by the checkpoint's own chat template and processor.
+
+A conversation is cut at two places that no prompt can move: the head, up to the token that ends the video, and the
+closing, from the token that ends the user's turn. Both borders are special tokens, where every tokenizer starts anew,
+so that head + text + closing has the ids of the whole conversation. Random tokens of a long context go between text
+and closing as ids, so that their number is exact.
+"""
+
+import copy
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from mma_bench.errors import InvalidInput, MmaBenchError
+from mma_bench.models.contracts import ClipTask, Prompt
+from mma_bench.models.omni.media import SAMPLE_RATE, Media
+
+_TEXT = "mma-bench-text"  # stands for the prompt while the template is cut
+
+
+@dataclass(frozen=True)
+class ClipInputs:
+    """What all prompts of a clip share.
+
+    Attributes:
+        tensors: The model's arguments; `input_ids` is int64 [1, length].
+        hears: Whether the sound is interleaved with the video.
+        audio_tokens: Placeholders of sound among the ids.
+        video_tokens: Placeholders of video among the ids.
+    """
+
+    tensors: Mapping[str, torch.Tensor] = field(repr=False)
+    hears: bool
+    audio_tokens: int
+    video_tokens: int
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The head's token ids."""
+        return tuple(int(i) for i in self.tensors["input_ids"][0])
+
+
+@dataclass(frozen=True)
+class PromptInputs:
+    """What follows the head: `ids` up to where the answer begins, and the ids of each option with the end token."""
+
+    ids: tuple[int, ...]
+    options: tuple[tuple[int, ...], ...]
+
+
+class InputMaker:
+    """Makes inputs on any thread, and texts of answers on one other.
+
+    Args:
+        processor: Of the checkpoint.
+        system: Text of the system turn; None leaves it to the chat template.
+        size: Bounds of a frame's pixels, `shortest_edge` and `longest_edge` as the video processor calls them; an
+            empty one leaves them to the processor.
+
+    Raises:
+        MmaBenchError: The chat template does not put the video right before the text.
+    """
+
+    def __init__(self, processor: Any, *, system: str | None, size: Mapping[str, int]) -> None:
+        self._processor = processor
+        self._tokenizer = processor.tokenizer
+        self._size = dict(size)
+        self._special = frozenset(self._tokenizer.all_special_ids) | frozenset(self._tokenizer.added_tokens_decoder)
+        self._head, self._closing = self._cut_template(system)
+        self._ordinary: np.ndarray[Any, np.dtype[np.int64]] | None = None
+        # Fast tokenizers refuse calls from two threads at once. Answers are decoded by a copy, so that the model need
+        # not wait for a clip that is being processed.
+        self._lock = threading.Lock()
+        self._decoder = copy.deepcopy(self._tokenizer)
+
+    def _cut_template(self, system: str | None) -> tuple[str, tuple[int, ...]]:
+        user = {"role": "user", "content": [{"type": "video", "video": ""}, {"type": "text", "text": _TEXT}]}
+        turns = [user] if system is None else [{"role": "system", "content": system}, user]
+        whole = self._processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        head, found, closing = whole.partition(_TEXT)
+        ids = self._ids(closing)
+        if not (found and head.endswith(self._processor.vision_eos_token) and ids and ids[0] in self._special):
+            raise MmaBenchError(
+                f"the chat template does not put the video right before the text: {whole!r}",
+                mend="use a checkpoint of Qwen2.5-Omni or Qwen3-Omni with its own chat template",
+            )
+        return head, ids
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def clip(self, media: Media) -> ClipInputs:
+        """Tensors of a clip; sound is interleaved with the video, each piece beside the frames of its time.
+
+        Raises:
+            InvalidInput: `not_processable` if the processor refuses the media.
+        """
+        sound: dict[str, Any] = {}
+        if media.sound is not None:
+            sound = {"audio": [media.sound], "audio_from_video_indices": [0], "load_audio_from_video": True}
+            sound["audio_kwargs"] = {"sampling_rate": SAMPLE_RATE, **self._audio_length(len(media.sound))}
+        videos = {"fps": media.fps, "do_sample_frames": False, **({"size": self._size} if self._size else {})}
+        try:
+            with self._lock:
+                batch = self._processor(
+                    text=[self._head], videos=[media.frames], videos_kwargs=videos, return_tensors="pt", **sound
+                )
+        except ValueError as error:
+            raise InvalidInput("not_processable", str(error)) from None
+        ids = batch["input_ids"]
+        audio_tokens = int((ids == self._processor.audio_token_id).sum())
+        video_tokens = int((ids == self._processor.video_token_id).sum())
+        return ClipInputs(dict(batch), media.sound is not None, audio_tokens, video_tokens)
+
+    def _audio_length(self, samples: int) -> dict[str, int]:
+        """Qwen2.5-Omni's processor pads every sound to 300 s; the silence is masked, so less of it does as well.
+
+        One window of it stays, because the last frames of the spectrogram reach into it.
+        """
+        extractor = self._processor.feature_extractor
+        if "padding" in getattr(self._processor, "audio_kwargs", {}):
+            return {}  # Qwen3-Omni's does not
+        padded = samples + extractor.n_fft
+        padded += -padded % extractor.hop_length
+        return {"max_length": min(padded, extractor.n_samples)}
+
+    def prompt(self, prompt: Prompt) -> PromptInputs:
+        """Token ids of a prompt: text, random context, closing; and of its options.
+
+        Raises:
+            InvalidInput: `special_tokens` if a text holds one of the model's special tokens.
+        """
+        with self._lock:
+            text = self._plain(prompt.text)
+            end = (int(self._tokenizer.eos_token_id),)
+            options = tuple(self._plain(option) + end for option in prompt.options)
+            context = self._context(prompt.context_tokens, prompt.context_seed) if prompt.context_tokens else ()
+        return PromptInputs(text + context + self._closing, options)
+
+    def _plain(self, text: str) -> tuple[int, ...]:
+        ids = self._ids(text)
+        if bad := self._special.intersection(ids):
+            names = ", ".join(repr(name) for name in self._tokenizer.convert_ids_to_tokens(sorted(bad)))
+            raise InvalidInput("special_tokens", f"the text {text[:80]!r} holds special tokens of the model: {names}")
+        return ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of generated tokens, without special ones."""
+        return str(self._decoder.decode(list(ids), skip_special_tokens=True))
+
+    def _context(self, count: int, seed: int) -> tuple[int, ...]:
+        """Random tokens that stand for text by themselves: no special ones, no parts of a character."""
+        if self._ordinary is None:
+            ids = sorted(set(range(len(self._tokenizer))) - self._special)
+            texts = self._tokenizer.batch_decode([[i] for i in ids])
+            self._ordinary = np.array([i for i, text in zip(ids, texts, strict=True) if text and "\ufffd" not in text])
+        drawn = np.random.default_rng(seed).choice(self._ordinary, size=count)
+        return tuple(int(i) for i in drawn)
+
+
+def check_modalities(task: ClipTask, inputs: ClipInputs) -> None:
+    """See that the model gets sight, and sound exactly where the condition has it.
+
+    Raises:
+        InvalidInput: `wrong_modalities`; names the clip, the condition and the counts.
+    """
+    if inputs.video_tokens > 0 and (inputs.audio_tokens > 0) == task.hears == inputs.hears:
+        return
+    wanted = "some" if task.hears else "no"
+    raise InvalidInput(
+        "wrong_modalities",
+        f"clip {task.id} under {task.condition} must have {wanted} audio tokens and some video tokens, but has "
+        f"{inputs.audio_tokens} and {inputs.video_tokens}",
+    )

@@ -1,0 +1,108 @@
+"""A clip's bytes as the frames and the sound that an omni model gets.
+
+Only the frames that the model will see are kept: which ones is the checkpoint's own rule (`sample_frames` of its video
+processor), asked before decoding, so that 10 s of 1920×1080 take 120 MB and not 1.9 GB.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mma_bench.errors import InvalidInput
+from mma_bench.media.decode import audio, decoded_frames
+from mma_bench.media.packets import packets
+from mma_bench.models.contracts import ClipTask
+
+Frames: TypeAlias = npt.NDArray[np.uint8]
+Sound: TypeAlias = npt.NDArray[np.float32]
+
+SAMPLE_RATE = 16_000
+# Two frames make one grid of video tokens.
+_FEWEST_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class Media:
+    """What a model sees and hears.
+
+    Attributes:
+        frames: uint8 [T, height, width, 3], RGB.
+        fps: The rate at which the frames were taken: T over the clip's seconds. It is not always what was asked for: a
+            processor takes an even number of frames, at least 4 of a short clip and at most so many of a long one, and
+            sound and sight would drift apart if the model were told otherwise.
+        sound: float32 [n] in [-1, 1] at 16 kHz; None if the model must not hear.
+    """
+
+    frames: Frames
+    fps: float
+    sound: Sound | None
+
+
+def decode(task: ClipTask, video_processor: Any, *, fps: float, max_frames: int | None) -> Media:
+    """Decode the frames that the checkpoint's video processor asks for, and the sound if the condition has any.
+
+    Args:
+        task: The clip.
+        video_processor: Of the checkpoint.
+        fps: Frames per second to take.
+        max_frames: Bound on their number; None takes the processor's own.
+
+    Raises:
+        InvalidInput: `too_few_frames`, or a reason of `mma_bench.media`; the message names the clip.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        file.write(task.video)
+        file.flush()
+        path = Path(file.name)
+        try:
+            frames, rate = _sampled(path, video_processor, fps, max_frames)
+            return Media(frames, rate, audio(path, SAMPLE_RATE) if task.hears else None)
+        except InvalidInput as error:
+            detail = error.detail.replace(str(path), task.id)
+            raise InvalidInput(error.reason, detail) from None
+
+
+def _sampled(path: Path, video_processor: Any, fps: float, max_frames: int | None) -> tuple[Frames, float]:
+    from transformers.video_utils import VideoMetadata
+
+    total, seconds = _extent(path)
+    while True:
+        if total < _FEWEST_FRAMES:
+            raise InvalidInput("too_few_frames", f"{path} has {total} frame, a video needs {_FEWEST_FRAMES}")
+        metadata = VideoMetadata(total_num_frames=total, fps=total / seconds)
+        indices = video_processor.sample_frames(metadata, fps=fps, max_frames=max_frames).tolist()
+        frames, decoded = _take(path, indices)
+        if decoded == total:
+            return np.stack(frames), len(frames) / seconds
+        total = decoded  # the stream hides or lacks frames; only decoding shows it
+
+
+def _extent(path: Path) -> tuple[int, float]:
+    """How many video packets there are, and the seconds that they last."""
+    count, begin, end = 0, Fraction(0), Fraction(0)
+    for packet in packets(path, "video"):
+        if packet.pts is None or packet.time_base is None:
+            raise InvalidInput("corrupt_stream", f"{path}: video packet {count} has no time")
+        start = packet.pts * packet.time_base
+        stop = start + (packet.duration or 0) * packet.time_base
+        begin, end = (min(begin, start), max(end, stop)) if count else (start, stop)
+        count += 1
+    if count and end <= begin:
+        raise InvalidInput("corrupt_stream", f"{path}: its {count} video packets last {float(end - begin)} s")
+    return count, float(end - begin)
+
+
+def _take(path: Path, indices: Sequence[int]) -> tuple[list[Frames], int]:
+    """The frames at ascending indices in RGB, and how many frames there are."""
+    wanted, taken, decoded = set(indices), [], 0
+    for frame in decoded_frames(path):
+        if decoded in wanted:
+            taken.append(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
+        decoded += 1
+    return taken, decoded

@@ -1,0 +1,303 @@
+"""The `process` engine: a program of the user's that speaks JSON lines, for models whose code has its own environment.
+
+In: clips with their prompts. Out: answers, or per clip why there is none. What passes, one JSON object a line:
+
+* When it is ready the program writes `{"protocol": 1, "name": ..., "revision": ...}`; with `"modes": ["generate",
+  "score"]` if it gives log-likelihoods.
+* A request is `{"id", "video", "hears", "prompts": [{"key", "text", "mode", "options", "max_new_tokens", "temperature",
+  "seed", "context_tokens", "context_seed"}, ...]}`. `video` is the path of an MP4 file, which has no audio track if
+  `hears` is false. So many random tokens of the model's own as `context_tokens` says must follow the text.
+* The reply is `{"answers": [{"key", "text"}, ...]}`, one for each prompt, in any order; `"logprobs": {option: number}`
+  in place of `text` for the mode `score`, or `"error": "why"`.
+* At the end of its input the program ends.
+
+Its stdout is for these lines alone; what it writes to stderr is shown when it fails. A program that dies, is silent for
+too long or writes something else is started once more and asked again; if it fails again, the clip's prompts fail.
+"""
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Final
+
+from pydantic import Field
+
+from mma_bench.config import Count, Namespace, Positive
+from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
+from mma_bench.models.clip_bytes import seen
+from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt, Stopped
+
+RUNNERS: Final = Path(__file__).with_name("runners")
+_PROTOCOL: Final = 1
+_LAST_LINES: Final = 10
+_GRACE_S: Final = 5.0
+
+
+class ProcessSettings(Namespace):
+    """Settings of the engine.
+
+    In the command and the folder `$NAME` is an environment variable and `{runners}` the folder of the runners that come
+    with the package.
+    """
+
+    command: list[str] = Field(min_length=1)  # the program and its arguments, no shell
+    folder: str | None = None  # where it runs
+    start_timeout_s: Positive = 900.0  # until it is ready: models take long to load
+    timeout_s: Positive = 600.0  # for all prompts of one clip
+    max_failures: Count = 3  # so many clips in a row that fail stop the run
+
+
+class _Fault(Exception):
+    """The program broke the protocol, died or fell silent."""
+
+
+class ProcessEngine:
+    """A program as an `Engine`.
+
+    Args:
+        settings: The command and how long it may take.
+        name: What predictions call the model; None takes the program's name of it.
+
+    Raises:
+        MmaBenchError: The program cannot be started or does not become ready; with its last lines on stderr.
+    """
+
+    def __init__(self, settings: ProcessSettings, *, name: str | None = None) -> None:
+        self._settings = settings
+        self._command = [_expanded(part) for part in settings.command]
+        self._folder = None if settings.folder is None else _expanded(settings.folder)
+        self._clips = tempfile.TemporaryDirectory(prefix="mma-bench-")
+        self._failed = 0
+        self._program: _Program | None = None
+        try:
+            hello = self._started()
+        except _Fault as fault:
+            self._clips.cleanup()
+            raise MmaBenchError(str(fault), mend="see that the program runs by itself in its environment") from None
+        self.name, self.revision = name or hello["name"], hello["revision"]
+        self.modes: frozenset[Mode] = hello["modes"]
+        self.adapter = self.adapter_revision = None
+
+    def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
+        """As `Engine.answer`; one clip after the other."""
+        answers: list[list[Answer]] = []
+        for task in tasks:
+            try:
+                given = self._asked(task)
+            except InvalidInput as error:
+                answers.append([Answer(prompt.key, error=str(error)) for prompt in task.prompts])
+                continue
+            except _Fault as fault:
+                given = [Answer(prompt.key, error=f"clip {task.id}: {fault}") for prompt in task.prompts]
+                self._failed += 1
+            else:
+                self._failed = 0
+            answers.append(given)
+            if self._failed >= self._settings.max_failures:
+                rest: list[list[Answer]] = [[] for _ in tasks[len(answers) :]]
+                raise Stopped(
+                    f"{self._failed} clips in a row failed; {given[-1].error if given else ''}",
+                    answers + rest,
+                    mend="mend the program and run the same command again; it goes on where it stopped",
+                )
+        return answers
+
+    def close(self) -> None:
+        """End the program, by force if it does not end by itself, and remove the temporary files."""
+        if self._program is not None:
+            self._program.end(_GRACE_S)
+            self._program = None
+        self._clips.cleanup()
+
+    def _asked(self, task: ClipTask) -> list[Answer]:
+        """The answers about a clip; a program that fails gets a second chance."""
+        video = Path(self._clips.name) / "clip.mp4"
+        video.write_bytes(seen(task, with_sound=True))
+        prompts = [asdict(prompt) for prompt in task.prompts]
+        request = {"id": task.id, "video": str(video), "hears": task.hears, "prompts": prompts}
+        try:
+            try:
+                return self._once(request, task.prompts)
+            except _Fault:
+                return self._once(request, task.prompts)
+        finally:
+            video.unlink()
+
+    def _once(self, request: dict[str, Any], prompts: Sequence[Prompt]) -> list[Answer]:
+        if self._program is None:
+            hello = self._started()
+            if hello["revision"] != self.revision:
+                raise self._fault(f"is now revision {hello['revision']!r} and was {self.revision!r}")
+        assert self._program is not None
+        try:
+            return _answers(self._program.ask(request, self._settings.timeout_s), prompts)
+        except _Fault as fault:
+            raise self._fault(str(fault)) from None
+
+    def _started(self) -> dict[str, Any]:
+        """Start the program and wait until it is ready."""
+        try:
+            self._program = _Program(self._command, self._folder)
+        except OSError as error:
+            raise _Fault(f"{self._command[0]} cannot be started: {error.strerror}: {error.filename}") from None
+        try:
+            return _hello(self._program.ask(None, self._settings.start_timeout_s))
+        except _Fault as fault:
+            raise self._fault(f"did not become ready: {fault}") from None
+
+    def _fault(self, what: str) -> _Fault:
+        """Ends the program, whose state nobody knows; the error names it and what it last wrote to stderr."""
+        told: list[str] = []
+        if self._program is not None:
+            self._program.end(0)
+            told = list(self._program.told)
+            self._program = None
+        last = "; it wrote nothing to stderr" if not told else "; its last lines on stderr:\n  " + "\n  ".join(told)
+        return _Fault(f"{' '.join(self._command)} {what}{last}")
+
+
+class _Program:
+    """A running program with a line going in and a line coming out."""
+
+    def __init__(self, command: Sequence[str], folder: str | None) -> None:
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # so that its own children end with it
+        )
+        self.told: deque[str] = deque(maxlen=_LAST_LINES)
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
+        self._listener.start()
+
+    def _listen(self, stderr: IO[str]) -> None:
+        # An unread pipe would fill up and stop the program.
+        for line in stderr:
+            if line.strip():
+                self.told.append(line.rstrip()[:300])
+
+    def ask(self, request: dict[str, Any] | None, seconds: float) -> Any:
+        """Write a request, if there is one, and read a line of JSON. Raises _Fault."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        silent = threading.Event()
+
+        def give_up() -> None:
+            silent.set()
+            self._kill()
+
+        # Killing it is what ends both a read and a write that would wait for ever.
+        timer = threading.Timer(seconds, give_up)
+        timer.start()
+        try:
+            if request is not None:
+                self._process.stdin.write(json.dumps(request, ensure_ascii=False) + "\n")
+                self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            timer.cancel()
+        if silent.is_set():
+            raise _Fault(f"was silent for {seconds:g} s")
+        if not line.endswith("\n"):
+            self.end(1.0)
+            raise _Fault(f"died ({_exit(self._process.returncode)}) {f'after {line[:80]!r}' if line else 'unasked'}")
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise _Fault(f"wrote a line to stdout that is no JSON: {line[:200]!r}") from None
+
+    def end(self, grace_s: float) -> None:
+        """Close its input and wait; kill it with its children if it is still there."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_s)
+        self._kill()
+        self._process.wait()
+        self._listener.join()
+        self._process.stdout.close()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _hello(line: Any) -> dict[str, Any]:
+    if not isinstance(line, dict) or line.get("protocol") != _PROTOCOL:
+        raise _Fault(f'its first line must be {{"protocol": {_PROTOCOL}, "name": ..., "revision": ...}}: {line!r:.200}')
+    for key in ("name", "revision"):
+        if not isinstance(line.get(key), str) or not line[key]:
+            raise _Fault(f"its first line has no {key}: {line!r:.200}")
+    modes = line.get("modes", ["generate"])
+    if not isinstance(modes, list) or not modes or not MODES.issuperset(map(str, modes)):
+        raise _Fault(f"its modes must be among {sorted(MODES)}: {modes!r}")
+    return {**line, "modes": frozenset(modes)}
+
+
+def _answers(reply: Any, prompts: Sequence[Prompt]) -> list[Answer]:
+    """The answers in the order of the prompts; exactly one for each, or the whole reply is refused."""
+    given = reply.get("answers") if isinstance(reply, dict) else None
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise _Fault(f"wrote no answers: {reply!r:.200}")
+    wanted, got = [prompt.key for prompt in prompts], [item.get("key") for item in given]
+    for key in got:
+        if key not in wanted:
+            raise _Fault(f"answered {key!r}, which was not asked")
+    for key in wanted:
+        if got.count(key) != 1:
+            raise _Fault(f"gave {got.count(key)} answers to {key}")
+    by_key = {item["key"]: item for item in given}
+    return [_answer(by_key[prompt.key], prompt) for prompt in prompts]
+
+
+def _answer(item: dict[str, Any], prompt: Prompt) -> Answer:
+    usage = item.get("usage", {})
+    if not isinstance(usage, dict):
+        raise _Fault(f"gave a usage for {prompt.key} that is no object: {usage!r:.200}")
+    if item.get("error") is not None:
+        return Answer(prompt.key, error=str(item["error"]), usage=usage)
+    if prompt.mode == "generate":
+        if not isinstance(item.get("text"), str):
+            raise _Fault(f"gave no text for {prompt.key}: {item!r:.200}")
+        return Answer(prompt.key, text=item["text"], usage=usage)
+    logprobs = item.get("logprobs")
+    if not isinstance(logprobs, dict) or set(logprobs) != set(prompt.options):
+        raise _Fault(f"gave no logprobs of just the options for {prompt.key}: {item!r:.200}")
+    for option, value in logprobs.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise _Fault(f"gave {value!r} as the logprob of {option} for {prompt.key}")
+    return Answer(prompt.key, logprobs={option: float(logprobs[option]) for option in prompt.options}, usage=usage)
+
+
+def _exit(code: int | None) -> str:
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+def _expanded(part: str) -> str:
+    expanded = os.path.expandvars(part.replace("{runners}", str(RUNNERS)))
+    if "$" in expanded:
+        raise ConfigError(
+            f"{part!r} names an environment variable that is not set",
+            mend="set it; `mma-bench models` says what each model needs",
+        )
+    return expanded

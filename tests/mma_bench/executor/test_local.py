@@ -1,0 +1,151 @@
+"""One bad clip stops nothing, a crash costs one clip, and a finished clip is never repeated."""
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mma_bench.errors import Blocked, InvalidInput, Retryable, StageError
+from mma_bench.executor import run
+from mma_bench.executor.task import Task
+from mma_bench.files import atomic_path, file_sha256
+
+
+def work(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What the workers run; the payload says how it ends."""
+    with Path(payload["log"]).open("a") as log:
+        log.write(payload["key"] + "\n")
+    match payload["fate"]:
+        case "refused":
+            raise InvalidInput("silent", "the sound is -90 dBFS")
+        case "retry":
+            raise Retryable("timeout", "no answer")
+        case "blocked":
+            raise Blocked("bot_check", "come back after noon")
+        case "bug":
+            raise ZeroDivisionError("not foreseen")
+        case "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+    path = Path(payload["out"])
+    with atomic_path(path) as beside:
+        beside.write_text(payload["key"])
+    return {"path": str(path), "sha256": file_sha256(path)}
+
+
+def tasks_for(tmp_path: Path, fates: list[str], version: int = 1) -> list[Task]:
+    return [
+        Task(
+            f"clip{i}",
+            f"fingerprint{version}",
+            {"key": f"clip{i}", "fate": fate, "out": str(tmp_path / f"clip{i}.txt"), "log": str(tmp_path / "log")},
+        )
+        for i, fate in enumerate(fates)
+    ]
+
+
+def calls(tmp_path: Path) -> list[str]:
+    log = tmp_path / "log"
+    return sorted(log.read_text().split()) if log.exists() else []
+
+
+def start(tmp_path: Path, fates: list[str], version: int = 1) -> list[dict[str, Any]]:
+    return run(tasks_for(tmp_path, fates, version), work, tmp_path / "ledger.jsonl", workers=2, title="test")
+
+
+def test_a_refused_clip_stops_no_other(tmp_path: Path) -> None:
+    entries = start(tmp_path, ["ok", "refused", "ok"])
+    assert [(entry["key"], entry["status"], entry["reason"]) for entry in entries] == [
+        ("clip0", "ok", ""),
+        ("clip1", "refused", "silent"),
+        ("clip2", "ok", ""),
+    ]
+
+
+def test_a_block_ends_the_run_and_the_next_goes_on(tmp_path: Path) -> None:
+    fates = ["ok", "ok", "blocked", *["ok"] * 30]
+    with pytest.raises(StageError) as raised:
+        start(tmp_path, fates)
+    assert "stopped, bot_check: come back after noon" in str(raised.value)
+    assert "none of the others was given up" in str(raised.value)
+    assert len(calls(tmp_path)) <= 7, "what is in flight is finished, nothing else is begun"
+    ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert {entry["status"] for entry in ledger} == {"ok", "blocked"}
+    before = len(calls(tmp_path))
+    assert [entry["status"] for entry in start(tmp_path, ["ok"] * 33)] == ["ok"] * 33
+    assert before < 34 == len(calls(tmp_path)), "every clip once, the blocked one twice"
+
+
+def test_a_file_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path, ["ok", "ok"])
+    read: list[Path] = []
+    monkeypatch.setattr("mma_bench.executor.file_sha256", lambda path: read.append(path) or file_sha256(path))
+    start(tmp_path, ["ok", "ok"])
+    assert read == []
+    os.utime(tmp_path / "clip1.txt")
+    start(tmp_path, ["ok", "ok"])
+    assert read == [tmp_path / "clip1.txt"]
+    assert calls(tmp_path) == ["clip0", "clip1"]
+
+
+def test_a_second_run_calls_nothing_and_other_parameters_call_all(tmp_path: Path) -> None:
+    start(tmp_path, ["ok", "refused"])
+    before = calls(tmp_path)
+    start(tmp_path, ["ok", "refused"])
+    assert calls(tmp_path) == before == ["clip0", "clip1"]
+    start(tmp_path, ["ok", "refused"], version=2)
+    assert len(calls(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("tampered")])
+def test_a_lost_or_changed_file_is_made_again(tmp_path: Path, harm: Any) -> None:
+    entries = start(tmp_path, ["ok", "ok"])
+    harm(tmp_path / "clip1.txt")
+    again = start(tmp_path, ["ok", "ok"])
+    assert again[0] == entries[0]
+    assert again[1] | {"at": "", "stamp": []} == entries[1] | {"at": "", "stamp": []}
+    assert calls(tmp_path) == ["clip0", "clip1", "clip1"]
+    assert (tmp_path / "clip1.txt").read_text() == "clip1"
+
+
+def test_a_worker_that_dies_costs_only_its_clip(tmp_path: Path) -> None:
+    entries = start(tmp_path, ["ok", "ok", "crash", "ok", "ok", "ok", "crash", "ok"])
+    assert [entry["reason"] for entry in entries] == ["", "", "decoder_crashed", "", "", "", "decoder_crashed", ""]
+
+
+@pytest.mark.parametrize(("fate", "reason"), [("bug", "internal_error"), ("retry", "timeout")])
+def test_an_unsettled_clip_fails_the_stage_by_name_but_keeps_the_rest(tmp_path: Path, fate: str, reason: str) -> None:
+    with pytest.raises(StageError, match=f"1 of 3 clips are not settled; first clip1: {reason}"):
+        start(tmp_path, ["ok", fate, "ok"])
+    assert [entry["status"] for entry in start(tmp_path, ["ok", "ok", "ok"])] == ["ok"] * 3
+    assert calls(tmp_path).count("clip1") == 2
+    assert calls(tmp_path).count("clip0") == 1
+
+
+def test_no_tasks_is_no_work(tmp_path: Path) -> None:
+    assert start(tmp_path, []) == []
+
+
+def test_the_ledger_holds_one_line_per_attempt(tmp_path: Path) -> None:
+    start(tmp_path, ["ok", "refused", "ok"])
+    lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert sorted(line["key"] for line in lines) == ["clip0", "clip1", "clip2"]
+
+
+class Unimportable:
+    """A function that no worker can receive."""
+
+    def __reduce__(self) -> Any:
+        return exec, ("raise ImportError('no such module')",)
+
+    def __call__(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return {}
+
+
+def test_workers_that_cannot_start_blame_no_clip(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="worker processes die before they do any work"):
+        run(tasks_for(tmp_path, ["ok"] * 3), Unimportable(), tmp_path / "ledger.jsonl", workers=2, title="test")
+    assert (tmp_path / "ledger.jsonl").read_text() == ""

@@ -1,0 +1,259 @@
+"""On Ray: the same tables as on one machine; a worker or a machine that dies costs only what it had not finished."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mma_bench import layout
+from mma_bench.builders import acquire, conflicts, judge, normalise
+from mma_bench.config import Params, RayParams, load_params
+from mma_bench.errors import ConfigError, StageError
+from mma_bench.executor import run
+from mma_bench.executor.ray import Station, outcomes
+from mma_bench.executor.task import Task
+from mma_bench.schema import ALIGNED, CANDIDATES, NORMALISED, PAIRS
+from mma_bench.tables import from_rows, read_table, write_table
+from tests.clips import AAC, H264, cut_off, make, picture, tone
+from tests.faults.kill import snapshot
+from tests.mma_bench.executor.test_local import calls, tasks_for, work
+
+ray = pytest.importorskip("ray")
+
+PARAMS = load_params(Path(__file__).parents[3] / "params.yaml")
+HERE = RayParams(address=None, judge_cpus=1.0, judge_gpus=0.0)
+NAMES = ("Bird", "Cat", "Dog", "Train")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A cluster of one machine with two cores that notices soon if another is gone."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 << 20, "_system_config": soon}
+    started = Cluster(initialize_head=True, head_node_args=head)
+    ray.init(address=started.address, log_to_driver=False)
+    yield started
+    ray.shutdown()
+    started.shutdown()
+
+
+def on_ray(tmp_path: Path, tasks: list[Task], function: Any = work, *, stateful: bool = False, workers: int = 2) -> Any:
+    ledger = tmp_path / "ledger.jsonl"
+    return run(tasks, function, ledger, workers=workers, title="test", ray=HERE, stateful=stateful)
+
+
+def crash(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A clip's work that ends its process, always or the first time only."""
+    with Path(payload["log"]).open("a") as log:
+        log.write(payload["key"] + "\n")
+    mark = Path(f"{payload['out']}.crashed")
+    if payload["fate"] == "crash" or (payload["fate"] == "crash once" and not mark.exists()):
+        mark.touch()
+        os._exit(1)
+    return {"process": os.getpid(), "loads": count_loads()}
+
+
+@cache
+def _loaded() -> list[int]:
+    return [0]
+
+
+def count_loads() -> int:
+    """How often this process has been asked: what a stateful worker keeps."""
+    _loaded()[0] += 1
+    return _loaded()[0]
+
+
+@pytest.mark.parametrize("stateful", [False, True], ids=["tasks", "actors"])
+def test_a_worker_that_dies_costs_only_its_clip(cluster: Any, tmp_path: Path, stateful: bool) -> None:
+    fates = ["ok", "ok", "crash", "ok", "crash once", "ok", "ok", "ok"]
+    entries = on_ray(tmp_path, tasks_for(tmp_path, fates), crash, stateful=stateful)
+    assert [entry["reason"] for entry in entries] == ["", "", "decoder_crashed", *[""] * 5]
+    assert [entry["status"] for entry in entries] == ["ok", "ok", "refused", *["ok"] * 5]
+    begun = Counter(calls(tmp_path))
+    assert begun["clip4"] == 2
+    assert all(begun[f"clip{i}"] == 1 for i in (0, 1, 3, 5, 6, 7)), begun
+    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 8, "a line per clip"
+    if stateful:
+        assert max(entry["result"]["loads"] for entry in entries if entry["status"] == "ok") >= 2
+    assert on_ray(tmp_path, tasks_for(tmp_path, fates), crash, stateful=stateful) == entries
+    assert Counter(calls(tmp_path)) == begun, "the ledger had it all"
+    assert not (tmp_path / "ledger.running").exists()
+
+
+def test_a_block_ends_the_run_and_the_next_goes_on(cluster: Any, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="stopped, bot_check: come back after noon"):
+        on_ray(tmp_path, tasks_for(tmp_path, ["blocked", *["ok"] * 40]))
+    before = len(calls(tmp_path))
+    assert before < 30, "little is begun after a block"
+    entries = on_ray(tmp_path, tasks_for(tmp_path, ["ok", *["refused"] * 2, *["ok"] * 38]))
+    assert Counter(entry["status"] for entry in entries)["ok"] >= 39
+    assert len(calls(tmp_path)) == 42, "every clip once, the blocked one twice"
+
+
+def slow(payload: Mapping[str, Any]) -> dict[str, Any]:
+    time.sleep(0.05)
+    return {"n": payload["key"]}
+
+
+def test_ctrl_c_keeps_what_is_finished(cluster: Any, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    tasks = [Task(f"clip{i}", "f", {"key": i}) for i in range(60)]
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 30
+        while not (ledger.exists() and ledger.read_text().count("\n") >= 3) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        on_ray(tmp_path, tasks, slow)
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    kept = [json.loads(line)["key"] for line in ledger.read_text().splitlines()]
+    assert 3 <= len(kept) < 60
+    on_ray(tmp_path, tasks, slow)
+    keys = [json.loads(line)["key"] for line in ledger.read_text().splitlines()]
+    assert sorted(keys) == sorted(task.key for task in tasks), "each clip once"
+
+
+def on_a_machine_that_dies(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A clip on the second machine ends the machine: the worker's parent is the machine's raylet. The first waits."""
+    machine, log = ray.get_runtime_context().get_node_id(), Path(payload["log"])
+    deadline = time.monotonic() + 60
+    while machine == payload["head"] and not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if machine != payload["head"]:
+        log.touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        os._exit(1)
+    return {"machine": machine}
+
+
+def test_a_machine_that_dies_costs_only_its_clips(cluster: Any, tmp_path: Path) -> None:
+    log, head = tmp_path / "log", cluster.head_node.node_id
+    second = cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+    tasks = [Task(f"clip{i}", "f", {"head": head, "log": str(log)}) for i in range(30)]
+    entries = on_ray(tmp_path, tasks, on_a_machine_that_dies, workers=4)
+    assert log.exists(), "the second machine was never used"
+    assert [entry["status"] for entry in entries] == ["ok"] * 30
+    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 30
+    cluster.remove_node(second, allow_graceful=False)
+
+
+class Unimportable:
+    """A function that no worker can receive."""
+
+    def __reduce__(self) -> Any:
+        return exec, ("raise ImportError('no such module')",)
+
+    def __call__(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return {}
+
+
+def test_workers_that_lack_the_package_blame_no_clip(cluster: Any, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"workers cannot run .*no such module"):
+        on_ray(tmp_path, tasks_for(tmp_path, ["ok"] * 2), Unimportable())
+    assert (tmp_path / "ledger.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("said", [None, "another run"])
+def test_a_machine_without_the_projects_folder_blocks(tmp_path: Path, said: str | None) -> None:
+    sign = tmp_path / "test.running"
+    if said is not None:
+        sign.write_text(said)
+    station = Station(work, tmp_path, sign, "this run")
+    entry = station.attempt(tasks_for(tmp_path, ["ok"])[0])
+    assert entry is not None
+    assert (entry["status"], entry["reason"]) == ("blocked", "folder_not_shared")
+    assert str(tmp_path) in entry["detail"]
+    assert calls(tmp_path) == [], "nothing is written to a folder that may be another"
+
+
+def test_a_run_that_was_stopped_begins_nothing(tmp_path: Path) -> None:
+    sign = tmp_path / "test.running"
+    sign.write_text("stop this run")
+    assert Station(work, tmp_path, sign, "this run").attempt(tasks_for(tmp_path, ["ok"])[0]) is None
+    assert calls(tmp_path) == []
+
+
+def test_without_ray_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mma_bench.executor.ray.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'mma-bench\[ray\]'"):
+        on_ray(tmp_path, tasks_for(tmp_path, ["ok"]))
+
+
+def small_project(root: Path) -> None:
+    """Five clips of a folder, one of them broken and one absent, and what conflicts needs of four others."""
+    clips, rows = root / "clips", []
+    for number, name in enumerate((*NAMES, "Clock", "Absent")):
+        video_id = f"{name:_<11}"
+        if name != "Absent":
+            codec = ("-c:v", "mpeg4") if number % 2 else H264
+            path = make(
+                clips / f"{video_id}_0_2.mp4", *picture(2, "320x240", "15"), *tone(2, 300 + number), *codec, *AAC
+            )
+        if name == "Clock":
+            cut_off(path, path, 0.4)
+        rows.append(
+            {"subset": "eval", "clip_id": f"{video_id}_0", "video_id": video_id, "start_s": 0.0, "end_s": 2.0}
+            | {"label_ids": [name], "class_name": name}
+        )
+    write_table(from_rows(rows, CANDIDATES), root / layout.CANDIDATES, CANDIDATES, ["clip_id"])
+    shutil.copy("tombstones.csv", root)
+
+
+def build(root: Path, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """acquire, normalise, judge and conflicts; conflicts on all clips, whatever the judge said of them."""
+    source = PARAMS.acquire.model_copy(update={"source": "folder", "folder": "clips", "splits": {"test": ["eval"]}})
+    params: Params = PARAMS.model_copy(update={"acquire": source, "executor": executor})
+    monkeypatch.chdir(root)
+    for stage in (acquire, normalise, judge):
+        stage.main(params)
+    good = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok")
+    rows = [row | {"judge": "specialist", "human_verified": False} for row in good.iter_rows(named=True)]
+    write_table(from_rows(rows, ALIGNED), layout.ALIGNED, ALIGNED, ["split", "clip_id"])
+    ids = good["clip_id"].to_list()
+    pairs = [
+        {"split": "test", "base_id": base, "donor_id": donor, "rank": 0, "class_distance": 2}
+        for base, donor in zip(ids, [*ids[1:], ids[0]], strict=True)
+    ]
+    write_table(from_rows(pairs, PAIRS), layout.PAIRS, PAIRS, ["base_id", "donor_id"])
+    conflicts.main(params)
+
+
+def test_the_tables_and_clips_are_those_of_the_local_executor(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_project(tmp_path / "local")
+    shutil.copytree(tmp_path / "local", tmp_path / "ray")
+    used: list[bool] = []
+
+    def seen(*arguments: Any, stateful: bool) -> Any:
+        used.append(stateful)
+        return outcomes(*arguments, stateful=stateful)
+
+    monkeypatch.setattr(sys.modules["mma_bench.executor.ray"], "outcomes", seen)
+    build(tmp_path / "local", "local", monkeypatch)
+    assert used == []
+    build(tmp_path / "ray", "ray", monkeypatch)
+    assert used == [False, False, True, False], "the judge in actors, media in tasks"
+    ours, theirs = snapshot(tmp_path / "ray"), snapshot(tmp_path / "local")
+    assert sum(name.startswith("data/variants/") for name in ours) == 12, "4 good clips, 3 media variants of each"
+    assert ours == theirs

@@ -1,0 +1,182 @@
+"""What each baseline says, and what it cannot know."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.evaluation.parse import parse
+from mma_bench.models.baselines import (
+    BaselineEngine,
+    MajoritySettings,
+    OracleSettings,
+    RandomSettings,
+    SpecialistBaseline,
+    SpecialistSettings,
+    open_baseline,
+    question_of,
+)
+from mma_bench.models.contracts import Answer, ClipTask, Engine, Prompt
+from mma_bench.prompts import NONE_OF_THE_ABOVE, chain_of_thought, forced_choice
+from mma_bench.schema import Condition
+from tests.mma_bench.models.servers import clip, task
+
+OPTIONS = ("Bird", "Cat", "Dog", "Rain")
+SEE = Prompt("visual.forced_choice.0", forced_choice("visual", OPTIONS), options=OPTIONS)
+HEAR = Prompt("audio.forced_choice.0", forced_choice("audio", OPTIONS), options=OPTIONS)
+ABSTAIN = (*OPTIONS, NONE_OF_THE_ABOVE)
+SEE_OR_NOT = Prompt("visual.abstention.0", forced_choice("visual", ABSTAIN), options=ABSTAIN)
+HEAR_OR_NOT = Prompt("audio.abstention.0", forced_choice("audio", ABSTAIN), options=ABSTAIN)
+SCORE = replace(SEE, key="visual.loglikelihood.0", mode="score")
+THINK = Prompt("visual.chain_of_thought.0", chain_of_thought("visual", OPTIONS), options=OPTIONS)
+
+
+def texts(engine: Engine, on: ClipTask) -> list[str | None]:
+    (answers,) = engine.answer([on])
+    assert [answer.error for answer in answers] == [None] * len(answers)
+    return [answer.text for answer in answers]
+
+
+def score(engine: Engine, on: ClipTask) -> dict[str, float]:
+    ((answer,),) = engine.answer([on])
+    assert answer.text is None
+    assert answer.logprobs is not None
+    return answer.logprobs
+
+
+ORACLE = open_baseline("oracle", OracleSettings())
+RANDOM = open_baseline("random", RandomSettings())
+FIRST = open_baseline("majority", MajoritySettings())
+
+
+def test_random_is_uniform_and_the_same_again() -> None:
+    tasks = [task(SEE, HEAR, id=f"{index}.aligned", video=b"") for index in range(1000)]
+    answers = RANDOM.answer(tasks)
+    drawn = Counter(answer.text for row in answers for answer in row)
+    assert set(drawn) == set(OPTIONS)
+    assert all(abs(count - 500) < 100 for count in drawn.values())  # 5 standard deviations
+    assert sum(row[0].text == row[1].text for row in answers) < 350  # the two questions are drawn apart
+    assert RANDOM.answer(tasks[::-1])[::-1] == answers
+    other = open_baseline("random", RandomSettings(seed=1))
+    assert other.answer(tasks) != answers
+    assert other.revision != RANDOM.revision
+
+
+def test_majority_says_one_class() -> None:
+    assert texts(FIRST, task(SEE, HEAR)) == ["Bird", "Bird"]
+    rain = open_baseline("majority", MajoritySettings(majority_class="Rain"))
+    assert texts(rain, task(SEE, HEAR)) == ["Rain", "Rain"]
+    with pytest.raises(ConfigError, match="'Snow' is no option"):
+        open_baseline("majority", MajoritySettings(majority_class="Snow")).answer([task(SEE)])
+
+
+@pytest.mark.parametrize("condition", list(Condition))
+def test_the_oracle_is_right(condition: Condition) -> None:
+    said = texts(ORACLE, task(SEE, HEAR, SEE_OR_NOT, HEAR_OR_NOT, condition=condition))
+    seen = NONE_OF_THE_ABOVE if condition is Condition.FRAMES_ZEROED else "Bird"
+    heard = NONE_OF_THE_ABOVE if condition is Condition.AUDIO_REMOVED else "Cat"
+    assert said == ["Bird", "Cat", seen, heard]
+
+
+@pytest.mark.parametrize("engine", [ORACLE, RANDOM, FIRST], ids=lambda engine: engine.name)
+def test_a_score_says_what_the_text_says(engine: Engine) -> None:
+    logprobs = score(engine, task(SCORE))
+    assert list(logprobs) == list(OPTIONS)
+    assert sum(map(math.exp, logprobs.values())) == pytest.approx(1)
+    same = replace(SCORE, mode="generate")
+    assert max(logprobs, key=lambda option: logprobs[option]) == texts(engine, task(same))[0]
+
+
+def test_a_chain_of_thought_ends_as_it_should() -> None:
+    (said,) = texts(ORACLE, task(THINK))
+    assert parse(said or "", OPTIONS, {}, chain_of_thought=True) == "Bird"
+
+
+def test_without_options_there_is_nothing_to_choose() -> None:
+    ((answer,),) = RANDOM.answer([task(Prompt("visual.caption.0", "Describe."))])
+    assert "no options" in (answer.error or "")
+
+
+def test_a_key_without_a_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither with visual nor with audio"):
+        question_of(Prompt("taste.forced_choice.0", "?"))
+
+
+class Toy:
+    """Stands for the two networks: scores by sense, and what it was shown."""
+
+    def __init__(self, visual: dict[str, float], audio: dict[str, float]) -> None:
+        self._visual, self._audio = visual, audio
+        self.shown: list[tuple[str, Any]] = []
+
+    def revision(self, settings: Any) -> str:
+        return f"toy {settings}"
+
+    def sees(self, frames: Any) -> dict[str, float]:
+        self.shown.append(("visual", frames))
+        return self._visual
+
+    def hears(self, audio: Any) -> dict[str, float]:
+        self.shown.append(("audio", audio))
+        return self._audio
+
+
+def specialist(toy: Any) -> BaselineEngine:
+    senses = SpecialistBaseline(SpecialistSettings(frames=3), toy)
+    return BaselineEngine(senses, name="specialist", revision=senses.revision)
+
+
+def test_the_specialist_answers_each_question_with_its_own_sense() -> None:
+    toy = Toy({"Cat": 0.9, "Snow": 1.0}, {"Rain": 0.4, "Dog": 0.3})
+    assert texts(specialist(toy), task(SEE, HEAR, SEE_OR_NOT, HEAR_OR_NOT)) == ["Cat", "Rain", "Cat", "Rain"]
+    (first, seen), (second, heard) = toy.shown  # media are decoded and looked at once per sense
+    assert (first, second) == ("visual", "audio")
+    assert seen.shape == (3, 56, 84, 3)
+    assert heard.ndim == 1
+    assert np.abs(heard).max() > 0.1
+
+
+def test_the_specialist_looks_at_every_clip_anew() -> None:
+    toy = Toy({"Cat": 0.9}, {})
+    specialist(toy).answer([task(SEE), task(SEE, video=clip(1))])
+    (_, one), (_, other) = toy.shown
+    assert not np.array_equal(one, other)
+
+
+def test_without_sound_the_specialist_hears_nothing_and_guesses_only_if_it_must() -> None:
+    toy = Toy({"Cat": 0.9}, {"Rain": 0.4})
+    engine = specialist(toy)
+    guessed = set()
+    for index in range(30):
+        guess, honest = texts(engine, task(HEAR, HEAR_OR_NOT, condition="audio_removed", id=f"{index}.audio_removed"))
+        assert honest == NONE_OF_THE_ABOVE
+        guessed.add(guess)
+    assert guessed == set(OPTIONS)
+    assert toy.shown == []
+
+
+def test_the_specialist_scores_what_it_perceives() -> None:
+    logprobs = score(specialist(Toy({"Cat": 0.6, "Dog": 0.3}, {})), task(SCORE))
+    assert sorted(OPTIONS, key=lambda option: -logprobs[option])[:2] == ["Cat", "Dog"]
+    assert logprobs["Bird"] == logprobs["Rain"] > -10
+    assert sum(map(math.exp, logprobs.values())) == pytest.approx(1)
+
+
+def test_a_damaged_clip_is_its_prompts_error() -> None:
+    broken, fine = specialist(Toy({"Cat": 1.0}, {})).answer([task(SEE, video=b"no video"), task(SEE)])
+    assert "clip a.aligned" in (broken[0].error or "")
+    assert fine == [Answer(SEE.key, text="Cat")]
+
+
+def test_the_real_networks_answer() -> None:
+    try:
+        engine = open_baseline("specialist", SpecialistSettings(frames=2))
+    except MmaBenchError as error:
+        pytest.skip(f"the weights cannot be had here: {error.message}")
+    said = texts(engine, task(SEE, HEAR))
+    assert set(said) <= set(OPTIONS)
+    assert engine.answer([task(SEE, HEAR)])[0] == engine.answer([task(HEAR, SEE)])[0][::-1]

@@ -1,0 +1,248 @@
+"""The real SDK against a local server that also misbehaves."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from mma_bench.errors import ConfigError
+from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
+from mma_bench.models.gemini import GeminiEngine, GeminiSettings
+from tests.mma_bench.models.servers import Reply, Request, Server, clip, has_audio_track, serving, task
+
+KEY = "AIza-very-secret-0123456789"
+SEE = Prompt("visual.forced_choice.0", "What is seen?", options=("Bird", "Cat"))
+HEAR = Prompt("audio.forced_choice.0", "What is heard?", options=("Bird", "Cat"))
+
+
+def reply(*texts: str, finish: str = "STOP", **candidate: Any) -> dict[str, Any]:
+    content = {"role": "model", "parts": [{"text": text} for text in texts]}
+    counts = {"promptTokenCount": 30, "candidatesTokenCount": 2, "thoughtsTokenCount": 5, "totalTokenCount": 37}
+    return {
+        "candidates": [{"content": content, "finishReason": finish, **candidate}],
+        "usageMetadata": counts,
+        "modelVersion": "m-001",
+    }
+
+
+def fault(code: int, message: str, *details: dict[str, Any]) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "status": "SAID", "details": list(details)}}
+
+
+OK = Reply(reply("Bird"))
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+
+
+@contextmanager
+def asked(server: Server, **settings: Any) -> Iterator[GeminiEngine]:
+    fast = {"max_retries": 2, "timeout_s": 5.0, "concurrency": 1, "backoff_s": 0.01}
+    engine = GeminiEngine(GeminiSettings(model="m", base_url=server.url, **{**fast, **settings}), name="mine")
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def one(server: Server, prompt: Prompt = SEE, on: ClipTask | None = None, **settings: Any) -> Answer:
+    with asked(server, **settings) as engine:
+        ((answer,),) = engine.answer([on or task(prompt)])
+    return answer
+
+
+def parts(request: Request) -> list[dict[str, Any]]:
+    (content,) = request.body["contents"]
+    found: list[dict[str, Any]] = content["parts"]
+    return found
+
+
+def test_an_answer_with_its_usage() -> None:
+    with serving(OK) as server:
+        answer = one(server)
+    usage = {
+        "finish_reason": "STOP",
+        "served_model": "m-001",
+        "prompt_tokens": 30,
+        "new_tokens": 7,
+        "thought_tokens": 5,
+    }
+    assert answer == Answer(SEE.key, text="Bird", usage=usage)
+    (request,) = server.requests
+    assert request.path.endswith("/models/m:generateContent")
+    assert request.headers["x-goog-api-key"] == KEY
+
+
+def test_media_come_before_the_text_and_settings_reach_the_server() -> None:
+    prompt = Prompt("visual.forced_choice.3", "Which?", max_new_tokens=7, temperature=0.5, seed=3)
+    with serving(OK) as server:
+        one(server, prompt, thinking_budget=128)
+    (request,) = server.requests
+    video, text = parts(request)
+    assert "video/mp4" in video["inlineData"].values()
+    assert base64.urlsafe_b64decode(video["inlineData"]["data"]) == clip()
+    assert text == {"text": "Which?"}
+    config = request.body["generationConfig"]
+    assert {key: config[key] for key in ("temperature", "seed", "maxOutputTokens")} == {
+        "temperature": 0.5,
+        "seed": 3,
+        "maxOutputTokens": 7 + 128,
+    }
+    assert list(config["thinkingConfig"].values()) == [128]
+
+
+@pytest.mark.parametrize(("condition", "track"), [("aligned", True), ("frames_zeroed", True), ("audio_removed", False)])
+def test_sound_goes_out_exactly_where_the_condition_has_it(condition: str, track: bool) -> None:
+    with serving(OK) as server:
+        one(server, on=task(SEE, condition=condition))
+    video = base64.urlsafe_b64decode(parts(server.requests[0])[0]["inlineData"]["data"])
+    assert has_audio_track(video) is track
+
+
+def test_thoughts_are_no_part_of_the_answer() -> None:
+    thinking = reply("Cat? No.", "Bi", "rd")
+    thinking["candidates"][0]["content"]["parts"][0]["thought"] = True
+    with serving(Reply(thinking)) as server:
+        assert one(server).text == "Bird"
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        Reply(fault(429, "slow down"), 429, {"Retry-After": "0.3"}),
+        Reply(fault(429, "slow down", {"@type": "type.googleapis.com/RetryInfo", "retryDelay": "0.3s"}), 429),
+    ],
+)
+def test_a_busy_server_is_asked_again_as_late_as_it_wishes(busy: Reply) -> None:
+    with serving(busy, OK) as server:
+        assert one(server).text == "Bird"
+    first, second = server.requests
+    assert second.at - first.at >= 0.3
+
+
+def test_a_wait_that_is_too_long_is_the_prompts_error() -> None:
+    with serving(Reply(fault(429, "quota of the day"), 429, {"Retry-After": "86400"})) as server:
+        assert "quota of the day" in (one(server).error or "")
+    assert len(server.requests) == 1
+
+
+def test_waits_double_with_jitter() -> None:
+    with serving(OK) as server, asked(server, backoff_s=1.0) as engine:
+        for attempt in range(4):
+            waits = {engine._backoff(attempt) for _ in range(20)}
+            assert len(waits) == 20
+            assert all(2**attempt / 2 <= wait <= 2**attempt for wait in waits)
+        assert engine._backoff(30) <= 120
+
+
+def test_a_passing_fault_is_no_error() -> None:
+    with serving(Reply("oops", 500), Reply("oops", 503), OK) as server:
+        assert one(server).text == "Bird"
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_lasting_fault_is_the_prompts_error(status: int) -> None:
+    with serving(Reply(fault(status, "no room"), status)) as server:
+        answer = one(server)
+    assert len(server.requests) == 3
+    assert answer.text is None
+    assert f"clip a.aligned: {status} SAID: no room" in (answer.error or "")
+
+
+def test_silence_is_the_prompts_error_after_all_attempts() -> None:
+    with serving(Reply(reply("Bird"), wait=0.3)) as server:
+        answer = one(server, timeout_s=0.05, max_retries=1)
+    assert "Timeout" in (answer.error or "")
+    assert "tried 2 times" in (answer.error or "")
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (Reply(json.dumps(reply("Bird"))[:40]), "tried 1 times"),
+        (Reply(json.dumps(reply("Bird")), cut=True), "tried 1 times"),
+        (Reply({}), "no candidate"),
+        (Reply({"promptFeedback": {"blockReason": "SAFETY"}}), "the prompt was blocked: SAFETY"),
+        (Reply(reply(finish="MAX_TOKENS")), "no whole answer: finish_reason MAX_TOKENS"),
+        (Reply(reply("Bi", finish="SAFETY")), "no whole answer: finish_reason SAFETY"),
+        (Reply({"candidates": [{"finishReason": "STOP"}]}), "no whole answer"),
+        (Reply(fault(400, "too long"), 400), "400 SAID: too long"),
+    ],
+)
+def test_half_an_answer_is_no_answer(bad: Reply, error: str) -> None:
+    with serving(bad) as server:
+        answer = one(server, max_retries=0)
+    assert answer.text is None
+    assert error in (answer.error or "")
+
+
+def test_a_reply_that_was_cut_is_asked_for_again() -> None:
+    with serving(Reply(json.dumps(reply("Bird"))[:40]), Reply(json.dumps(reply("Bird")), cut=True), OK) as server:
+        assert one(server).text == "Bird"
+
+
+def test_an_answer_that_reached_its_bound_is_an_answer() -> None:
+    with serving(Reply(reply("Bird and", finish="MAX_TOKENS"))) as server:
+        answer = one(server)
+    assert (answer.text, answer.usage["finish_reason"], answer.error) == ("Bird and", "MAX_TOKENS", None)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "mend"),
+    [
+        (Reply(fault(401, f"bad {KEY}"), 401), "api_key_env"),
+        (Reply(fault(403, f"bad {KEY}"), 403), "key"),
+        (Reply(fault(404, f"bad {KEY}"), 404), "model"),
+        (Reply(fault(400, f"bad {KEY}", {"reason": "API_KEY_INVALID"}), 400), "api_key_env"),
+    ],
+)
+def test_a_refusal_stops_the_run_and_keeps_what_is_there(refusal: Reply, mend: str) -> None:
+    with serving(OK, refusal) as server, asked(server) as engine:
+        with pytest.raises(Stopped, match=r"bad \*\*\*") as stop:
+            engine.answer([task(SEE, HEAR), task(SEE, id="b.aligned")])
+        assert [[answer.text for answer in row] for row in stop.value.answers] == [["Bird"], []]
+        assert mend in str(stop.value.mend)
+    assert len(server.requests) == 2
+
+
+def test_a_spent_budget_counts_thoughts_too() -> None:
+    with serving(OK) as server, asked(server, max_tokens=60) as engine:
+        with pytest.raises(Stopped, match=r"budget of 60 tokens is spent \(74\)") as stop:
+            engine.answer([task(SEE, HEAR), task(SEE, id="b.aligned")])
+        assert [len(row) for row in stop.value.answers] == [2, 0]
+
+
+def test_the_long_context_is_counted_by_the_service() -> None:
+    def count(text: str) -> int:
+        return len(text.split()) * 2
+
+    def answer(request: Request) -> Reply:
+        if request.path.endswith(":countTokens"):
+            return Reply({"totalTokens": count(parts(request)[0]["text"])})
+        return OK
+
+    prompt = Prompt("visual.forced_choice.0", "Which?", context_tokens=501, context_seed=7)
+    with serving(answer) as server:
+        got = one(server, prompt)
+    text = parts(server.requests[-1])[1]["text"]
+    assert text.startswith("Which? ")
+    assert got.usage["context_tokens"] == count(text.removeprefix("Which?")) == 500
+
+
+def test_log_likelihoods_are_not_answered() -> None:
+    with serving(OK) as server:
+        answer = one(server, Prompt("visual.loglikelihood.0", "Which?", mode="score", options=("Bird",)))
+    assert "no log-likelihoods" in (answer.error or "")
+    assert GeminiEngine.modes == {"generate"}
+
+
+def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GEMINI_API_KEY")
+    with pytest.raises(ConfigError, match="GEMINI_API_KEY"):
+        GeminiEngine(GeminiSettings(model="m"))

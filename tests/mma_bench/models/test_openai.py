@@ -1,0 +1,313 @@
+"""The real client against a local server that also misbehaves."""
+
+import base64
+import io
+import json
+import logging
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mma_bench.errors import ConfigError
+from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
+from mma_bench.models.openai import OpenaiEngine, OpenaiSettings
+from tests.mma_bench.models.servers import Reply, Request, Server, clip, has_audio_track, serving, task
+
+KEY = "sk-very-secret-0123456789"
+SEE = Prompt("visual.forced_choice.0", "What is seen?", options=("Bird", "Cat"))
+HEAR = Prompt("audio.forced_choice.0", "What is heard?", options=("Bird", "Cat"))
+SOON = {"retry-after-ms": "10"}  # what the client takes in place of its own half a second
+
+
+def completion(text: str | None = "Bird", **choice: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "served",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message, **choice}],
+        "usage": {"prompt_tokens": 30, "completion_tokens": 2, "total_tokens": 32},
+    }
+
+
+OK = Reply(completion())
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@contextmanager
+def asked(server: Server, **settings: Any) -> Iterator[OpenaiEngine]:
+    fast = {"max_retries": 2, "timeout_s": 5.0, "concurrency": 1}
+    engine = OpenaiEngine(OpenaiSettings(model="m", base_url=f"{server.url}/v1", **{**fast, **settings}), name="mine")
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def one(server: Server, prompt: Prompt = SEE, on: ClipTask | None = None, **settings: Any) -> Answer:
+    with asked(server, **settings) as engine:
+        ((answer,),) = engine.answer([on or task(prompt)])
+    return answer
+
+
+def parts(request: Request) -> list[dict[str, Any]]:
+    (message,) = request.body["messages"]
+    content: list[dict[str, Any]] = message["content"]
+    return content
+
+
+def video_of(request: Request) -> bytes:
+    return base64.b64decode(parts(request)[0]["video_url"]["url"].removeprefix("data:video/mp4;base64,"))
+
+
+def test_an_answer_with_its_usage() -> None:
+    with serving(OK) as server:
+        answer = one(server)
+    usage = {"finish_reason": "stop", "served_model": "served", "prompt_tokens": 30, "new_tokens": 2}
+    assert answer == Answer(SEE.key, text="Bird", usage=usage)
+    (request,) = server.requests
+    assert request.path == "/v1/chat/completions"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_media_come_before_the_text_and_settings_reach_the_server() -> None:
+    prompt = Prompt("visual.forced_choice.3", "Which?", max_new_tokens=7, temperature=0.5, seed=3)
+    with serving(OK) as server:
+        one(server, prompt, extra_body={"mm_processor_kwargs": {"fps": 2}})
+    (request,) = server.requests
+    assert [part["type"] for part in parts(request)] == ["video_url", "input_audio", "text"]
+    assert parts(request)[2]["text"] == "Which?"
+    sent = {key: request.body[key] for key in ("model", "max_tokens", "temperature", "seed", "mm_processor_kwargs")}
+    assert sent == {"model": "m", "max_tokens": 7, "temperature": 0.5, "seed": 3, "mm_processor_kwargs": {"fps": 2}}
+
+
+@pytest.mark.parametrize(
+    ("sound", "condition", "track", "part"),
+    [
+        ("input_audio", "aligned", False, True),
+        ("input_audio", "audio_removed", False, False),
+        ("in_video", "frames_zeroed", True, False),
+        ("in_video", "audio_removed", False, False),
+        ("none", "aligned", False, False),
+    ],
+)
+def test_sound_goes_out_exactly_where_the_condition_has_it(sound: str, condition: str, track: bool, part: bool) -> None:
+    with serving(OK) as server:
+        one(server, on=task(SEE, condition=condition), sound=sound)
+    (request,) = server.requests
+    assert has_audio_track(video_of(request)) is track
+    heard = [item["input_audio"] for item in parts(request) if item["type"] == "input_audio"]
+    assert bool(heard) is part
+    for item in heard:
+        with wave.open(io.BytesIO(base64.b64decode(item["data"]))) as file:
+            assert (file.getnchannels(), file.getframerate(), item["format"]) == (1, 16_000, "wav")
+            assert file.getnframes() / file.getframerate() == pytest.approx(1, abs=0.1)
+            assert max(file.readframes(8000)) > 0
+
+
+def test_a_busy_server_is_asked_again_as_late_as_it_wishes() -> None:
+    with serving(Reply({"error": {"message": "slow down"}}, 429, {"Retry-After": "0.6"}), OK) as server:
+        assert one(server).text == "Bird"
+    first, second = server.requests
+    assert second.at - first.at >= 0.6  # left to itself, the client waits half a second at most
+
+
+def test_a_passing_fault_is_no_error() -> None:
+    with serving(Reply("oops", 500, SOON), Reply("oops", 503, SOON), OK) as server:
+        assert one(server).text == "Bird"
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_lasting_fault_is_the_prompts_error(status: int) -> None:
+    with serving(Reply({"error": {"message": "no room"}}, status, SOON)) as server:
+        answer = one(server)
+    assert len(server.requests) == 3
+    assert answer.text is None
+    assert f"clip a.aligned: {status} from http" in (answer.error or "")
+    assert "no room" in (answer.error or "")
+
+
+def test_silence_is_the_prompts_error() -> None:
+    with serving(Reply(completion(), wait=0.3)) as server:
+        answer = one(server, timeout_s=0.05, max_retries=0)
+    assert answer.error == "clip a.aligned: no reply within 0.05 s (tried 1 times)"
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (Reply(json.dumps(completion())[:90]), "not whole JSON"),
+        (Reply(json.dumps(completion()), cut=True), "tried 1 times"),
+        (Reply({"error": "odd"}), "no chat completion"),
+        (Reply('"Bird"'), "no chat completion"),
+        (Reply(completion(None)), "the model gave no answer: finish_reason stop"),
+        (Reply(completion("Bi", finish_reason="content_filter")), "finish_reason content_filter"),
+        (Reply({"error": {"message": "too long"}}, 400), "too long"),
+    ],
+)
+def test_half_an_answer_is_no_answer(reply: Reply, error: str) -> None:
+    with serving(reply) as server:
+        answer = one(server, max_retries=0)
+    assert answer.text is None
+    assert error in (answer.error or "")
+
+
+def test_an_answer_that_reached_its_bound_is_an_answer() -> None:
+    with serving(Reply(completion("Bird and", finish_reason="length"))) as server:
+        answer = one(server)
+    assert (answer.text, answer.usage["finish_reason"], answer.error) == ("Bird and", "length", None)
+
+
+@pytest.mark.parametrize(("status", "mend"), [(401, "api_key_env"), (403, "key"), (404, "base_url")])
+def test_a_refusal_stops_the_run_and_keeps_what_is_there(status: int, mend: str) -> None:
+    with serving(OK, Reply({"error": {"message": f"Incorrect key {KEY}"}}, status)) as server, asked(server) as engine:
+        with pytest.raises(Stopped) as stop:
+            engine.answer([task(SEE, HEAR), task(SEE, id="b.aligned")])
+        assert [[answer.text for answer in row] for row in stop.value.answers] == [["Bird"], []]
+        assert mend in str(stop.value.mend)
+        assert len(server.requests) == 2
+        with pytest.raises(Stopped):
+            engine.answer([task(SEE)])
+    assert len(server.requests) == 2
+
+
+def test_the_key_is_in_no_answer_log_or_setting(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    replies = (Reply({"error": {"message": f"bad {KEY}"}}, 400), Reply(f"{KEY}", 401))
+    with serving(*replies) as server, asked(server) as engine:
+        ((answer,),) = engine.answer([task(SEE)])
+        with pytest.raises(Stopped) as stop:
+            engine.answer([task(SEE)])
+        settings = engine._settings.model_dump_json()
+    assert "bad ***" in (answer.error or "")
+    assert "***" in str(stop.value)
+    assert caplog.text
+    for text in (repr(answer), str(stop.value), settings, caplog.text):
+        assert KEY not in text
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "unit"), [("max_requests", 2, "2 requests"), ("max_tokens", 64, "64 tokens")]
+)
+def test_a_spent_budget_stops_the_run_and_keeps_what_is_there(bound: str, value: int, unit: str) -> None:
+    tasks = [task(SEE, HEAR), task(SEE, id="b.aligned")]
+    with serving(OK) as server, asked(server, **{bound: value}) as engine:
+        with pytest.raises(Stopped, match=f"the budget of {unit} is spent") as stop:
+            engine.answer(tasks)
+        assert [[answer.key for answer in row] for row in stop.value.answers] == [[SEE.key, HEAR.key], []]
+        assert len(server.requests) == 2
+
+
+def test_failures_in_a_row_stop_the_run() -> None:
+    bad = Reply("", 400)
+    with serving(bad, bad, OK, bad) as server, asked(server, max_failures=3) as engine:
+        tasks = [task(SEE, id=f"{index}.aligned") for index in range(9)]
+        with pytest.raises(Stopped, match="3 questions in a row failed"):
+            engine.answer(tasks)
+    assert len(server.requests) == 6
+
+
+def test_questions_go_out_at_once_and_answers_come_back_in_order() -> None:
+    def echo(request: Request) -> Reply:
+        said = parts(request)[-1]["text"]
+        return Reply(completion(said), wait=0.1 if said.endswith("0") else 0.02)
+
+    tasks = [
+        task(*(Prompt(f"{name}.forced_choice.0", f"{name} {row}") for name in ("visual", "audio")), id=f"{row}.aligned")
+        for row in range(4)
+    ]
+    with serving(echo) as server, asked(server, concurrency=4) as engine:
+        answers = engine.answer(tasks)
+    assert [[answer.text for answer in row] for row in answers] == [
+        [f"visual {row}", f"audio {row}"] for row in range(4)
+    ]
+    assert 2 <= server.most_at_once <= 4
+
+
+def test_media_are_made_once_per_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    real = OpenaiEngine._media
+
+    def counted(self: OpenaiEngine, of: ClipTask) -> list[dict[str, Any]]:
+        made.append(of.id)
+        return real(self, of)
+
+    monkeypatch.setattr(OpenaiEngine, "_media", counted)
+    with serving(OK) as server, asked(server, concurrency=4) as engine:
+        engine.answer([task(SEE, HEAR), task(SEE, HEAR, id="b.aligned")])
+    assert sorted(made) == ["a.aligned", "b.aligned"]
+
+
+def test_a_damaged_clip_is_its_prompts_error_alone() -> None:
+    with serving(OK) as server, asked(server) as engine:
+        broken, whole = engine.answer([task(SEE, video=b"no video"), task(SEE, video=clip(), id="b.aligned")])
+    assert "clip a.aligned" in (broken[0].error or "")
+    assert whole[0].text == "Bird"
+    assert len(server.requests) == 1
+
+
+def test_the_long_context_is_counted_in_the_models_own_tokens() -> None:
+    def count(text: str) -> int:
+        return (len(text) + 2) // 3  # a tokenizer of the test's own
+
+    def reply(request: Request) -> Reply:
+        if request.path == "/tokenize":
+            assert request.body["model"] == "m"
+            assert request.body["add_special_tokens"] is False
+            return Reply({"count": count(request.body["prompt"]), "tokens": []})
+        return OK
+
+    prompts = [
+        Prompt(f"{name}.forced_choice.0", "Which?", context_tokens=1000, context_seed=seed)
+        for name, seed in (("visual", 7), ("audio", 7), ("audio.again", 8))
+    ]
+    with serving(reply) as server, asked(server) as engine:
+        (answers,) = engine.answer([task(*prompts)])
+    texts = [parts(request)[-1]["text"] for request in server.requests if request.path != "/tokenize"]
+    assert all(text.startswith("Which? ") for text in texts)
+    assert texts[0] == texts[1] != texts[2]
+    for answer, text in zip(answers, texts, strict=True):
+        assert answer.usage["context_tokens"] == count(text.removeprefix("Which?"))
+        assert 998 <= answer.usage["context_tokens"] <= 1000
+    assert len(server.requests) - 3 <= 2 * 13
+
+
+def test_without_a_tokenizer_there_is_no_long_context_but_all_else_goes_on() -> None:
+    def reply(request: Request) -> Reply:
+        return Reply({"detail": "Not Found"}, 404) if request.path == "/tokenize" else OK
+
+    long = Prompt("visual.forced_choice.0", "Which?", context_tokens=10, context_seed=1)
+    with serving(reply) as server, asked(server) as engine:
+        ((failed, fine),) = engine.answer([task(long, HEAR)])
+    assert "long context needs the server's /tokenize" in (failed.error or "")
+    assert fine.text == "Bird"
+
+
+def test_log_likelihoods_are_not_answered() -> None:
+    with serving(OK) as server:
+        answer = one(server, Prompt("visual.loglikelihood.0", "Which?", mode="score", options=("Bird",)))
+    assert "no log-likelihoods" in (answer.error or "")
+    assert OpenaiEngine.modes == {"generate"}
+
+
+def test_a_missing_key_is_named_and_none_is_needed_for_a_server_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        OpenaiEngine(OpenaiSettings(model="m"))
+    with serving(OK) as server:
+        assert one(server, api_key_env=None).text == "Bird"
+
+
+def test_a_url_with_a_password_is_refused() -> None:
+    with pytest.raises(ValidationError, match="api_key_env"):
+        OpenaiSettings(model="m", base_url="http://me:secret@host/v1")

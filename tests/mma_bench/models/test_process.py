@@ -1,0 +1,282 @@
+"""The engine against programs that misbehave."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
+from mma_bench.models.process import ProcessEngine, ProcessSettings
+from tests.mma_bench.models.servers import clip, has_audio_track, task
+
+SEE = Prompt("visual.forced_choice.0", "What is seen?", options=("Bird", "Cat"))
+HEAR = Prompt("audio.forced_choice.0", "What is heard?", options=("Bird", "Cat"))
+SCORE = Prompt("visual.loglikelihood.0", "Which?", mode="score", options=("Bird", "Cat"))
+
+# A program that counts its starts and requests in files, keeps the requests and the clips, and does `bad` when told.
+PROGRAM = """
+import json, os, shutil, sys, time
+folder = os.path.dirname(os.path.abspath(__file__))
+def count(name):
+    with open(os.path.join(folder, name), "a") as file:
+        file.write("x")
+    return os.path.getsize(os.path.join(folder, name))
+def say(value):
+    print(value if isinstance(value, str) else json.dumps(value), flush=True)
+starts = count("starts")
+HELLO = {"protocol": 1, "name": "toy", "revision": "r1"}
+def good(request):
+    return [{"key": p["key"], "text": p["key"].split(".")[0]} for p in request["prompts"]]
+print("loading weights", file=sys.stderr, flush=True)
+START
+for line in sys.stdin:
+    request = json.loads(line)
+    asked = count("asked")
+    with open(os.path.join(folder, "requests"), "a") as file:
+        file.write(line)
+    shutil.copy(request["video"], os.path.join(folder, f"clip{asked}.mp4"))
+    REPLY
+"""
+GOOD = 'say({"answers": good(request)})'
+BAD = {
+    "dead": "sys.exit(3)",
+    "dead in a line": "sys.stdout.write('{\"answers\": '); sys.stdout.flush(); os._exit(4)",
+    "no JSON": "say('Loading checkpoint shards: 100%')",
+    "no object": "say([1])",
+    "no answers": "say({'result': 1})",
+    "wrong key": "say({'answers': [{'key': 'other', 'text': 'Bird'}] + good(request)[1:]})",
+    "missing key": "say({'answers': good(request)[1:]})",
+    "key twice": "say({'answers': good(request) + good(request)})",
+    "no text": "say({'answers': [{'key': a['key']} for a in good(request)]})",
+    "text is a number": "say({'answers': [{'key': a['key'], 'text': 1} for a in good(request)]})",
+    "silent": "time.sleep(60)",
+}
+SAYS = {
+    "dead": "died (exit code 3)",
+    "dead in a line": "died (exit code 4)",
+    "no JSON": "no JSON: 'Loading checkpoint shards",
+    "no object": "wrote no answers: [1]",
+    "no answers": "wrote no answers",
+    "wrong key": "answered 'other', which was not asked",
+    "missing key": "gave 0 answers to visual.forced_choice.0",
+    "key twice": "gave 2 answers to visual.forced_choice.0",
+    "no text": "gave no text for visual.forced_choice.0",
+    "text is a number": "gave no text for visual.forced_choice.0",
+    "silent": "was silent for 0.4 s",
+}
+
+
+@contextmanager
+def running(folder: Path, reply: str = GOOD, start: str = "say(HELLO)", **settings: Any) -> Iterator[ProcessEngine]:
+    program = folder / "toy.py"
+    program.write_text(PROGRAM.replace("START", start).replace("REPLY", reply))
+    bounds = {"start_timeout_s": 20.0, "timeout_s": 20.0, **settings}
+    engine = ProcessEngine(ProcessSettings(command=[sys.executable, "-S", str(program)], **bounds), name="mine")
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def count(folder: Path, name: str) -> int:
+    return (folder / name).stat().st_size if (folder / name).exists() else 0
+
+
+def one(engine: ProcessEngine, on: ClipTask) -> list[Answer]:
+    (answers,) = engine.answer([on])
+    return answers
+
+
+def test_questions_and_answers(tmp_path: Path) -> None:
+    long = Prompt("audio.forced_choice.1", "É?", ("generate"), ("Bird",), 5, 0.5, 1, 10_000, 7)
+    with running(tmp_path) as engine:
+        assert (engine.name, engine.revision, engine.modes) == ("mine", "r1", {"generate"})
+        answers = engine.answer([task(SEE, HEAR), task(long, id="b.aligned")])
+    assert answers == [
+        [Answer(SEE.key, text="visual"), Answer(HEAR.key, text="audio")],
+        [Answer(long.key, text="audio")],
+    ]
+    requests = [json.loads(line) for line in (tmp_path / "requests").read_text().splitlines()]
+    assert requests[1] == {
+        "id": "b.aligned",
+        "video": requests[1]["video"],
+        "hears": True,
+        "prompts": [
+            {
+                "key": long.key,
+                "text": "É?",
+                "mode": "generate",
+                "options": ["Bird"],
+                "max_new_tokens": 5,
+                "temperature": 0.5,
+                "seed": 1,
+                "context_tokens": 10_000,
+                "context_seed": 7,
+            }
+        ],
+    }
+    assert (tmp_path / "clip1.mp4").read_bytes() == clip()
+    assert not Path(requests[1]["video"]).exists()
+    assert not Path(requests[1]["video"]).parent.exists()
+    assert count(tmp_path, "starts") == 1
+
+
+def test_answers_in_any_order_find_their_prompts(tmp_path: Path) -> None:
+    with running(tmp_path, "say({'answers': good(request)[::-1]})") as engine:
+        assert [answer.text for answer in one(engine, task(SEE, HEAR))] == ["visual", "audio"]
+
+
+def test_a_condition_without_sound_has_no_track(tmp_path: Path) -> None:
+    with running(tmp_path) as engine:
+        engine.answer([task(SEE), task(SEE, condition="audio_removed")])
+    assert has_audio_track((tmp_path / "clip1.mp4").read_bytes())
+    assert not has_audio_track((tmp_path / "clip2.mp4").read_bytes())
+    assert [json.loads(line)["hears"] for line in (tmp_path / "requests").read_text().splitlines()] == [True, False]
+
+
+@pytest.mark.parametrize("what", list(BAD))
+def test_a_lasting_fault_is_the_clips_error_after_one_restart(tmp_path: Path, what: str) -> None:
+    bad = f"if request['id'] != 'bad': {GOOD}\n    else: {BAD[what]}"
+    with running(tmp_path, bad, timeout_s=0.4 if what == "silent" else 20.0) as engine:
+        failed, fine = engine.answer([task(SEE, HEAR, id="bad"), task(SEE, id="fine")])
+    for answer in failed:
+        assert answer.text is None
+        assert answer.error is not None
+        assert answer.error.startswith("clip bad: ")
+        assert SAYS[what] in answer.error
+        assert "toy.py" in answer.error
+        assert "loading weights" in answer.error
+    assert [answer.text for answer in fine] == ["visual"]
+    assert count(tmp_path, "starts") == 3  # at first, for the second try, for the next clip
+
+
+@pytest.mark.parametrize("what", list(BAD))
+def test_a_passing_fault_is_no_error(tmp_path: Path, what: str) -> None:
+    bad = f"if asked != 1: {GOOD}\n    else: {BAD[what]}"
+    with running(tmp_path, bad, timeout_s=0.4 if what == "silent" else 20.0) as engine:
+        assert [answer.text for answer in one(engine, task(SEE, HEAR))] == ["visual", "audio"]
+    assert (count(tmp_path, "starts"), count(tmp_path, "asked")) == (2, 2)
+
+
+def test_an_error_of_one_prompt_is_that_prompts(tmp_path: Path) -> None:
+    reply = "say({'answers': [{'key': request['prompts'][0]['key'], 'error': 'too long'}] + good(request)[1:]})"
+    with running(tmp_path, reply) as engine:
+        failed, fine = one(engine, task(SEE, HEAR))
+    assert (failed.error, failed.text, fine.text) == ("too long", None, "audio")
+    assert count(tmp_path, "starts") == 1
+
+
+def test_a_program_that_fails_clip_after_clip_is_given_up(tmp_path: Path) -> None:
+    tasks = [task(SEE, id=str(index)) for index in range(5)]
+    fails = f"if asked == 1: {GOOD}\n    else: sys.exit(3)"
+    in_a_row = pytest.raises(Stopped, match=r"2 clips in a row failed; .*exit code 3")
+    with running(tmp_path, fails, max_failures=2) as engine, in_a_row as stop:
+        engine.answer(tasks)
+    answers = stop.value.answers
+    assert [answer.text for row in answers for answer in row] == ["visual", None, None]
+    assert len(answers) == 5
+
+
+@pytest.mark.parametrize(
+    ("start", "error"),
+    [
+        ("sys.exit('no such checkpoint')", "no such checkpoint"),
+        ("say('Welcome')", "no JSON: 'Welcome"),
+        ("say({'name': 'toy'})", "its first line must be"),
+        ("say({**HELLO, 'revision': ''})", "no revision"),
+        ("say({**HELLO, 'modes': ['chat']})", "its modes must be among"),
+        ("time.sleep(60)", "was silent for 0.4 s"),
+    ],
+)
+def test_a_program_that_does_not_become_ready_is_an_error_at_once(tmp_path: Path, start: str, error: str) -> None:
+    seconds = 0.4 if "sleep" in start else 20.0
+    unready = pytest.raises(MmaBenchError, match="did not become ready")
+    with unready as caught, running(tmp_path, start=start, start_timeout_s=seconds):
+        pass
+    assert error in str(caught.value)
+    assert "toy.py" in str(caught.value)
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(MmaBenchError, match="no-such-program cannot be started"):
+        ProcessEngine(ProcessSettings(command=["no-such-program"]))
+
+
+def test_another_revision_after_a_restart_is_refused(tmp_path: Path) -> None:
+    start = "say({**HELLO, 'revision': f'r{starts}'})"
+    with running(tmp_path, f"if asked > 1: {GOOD}\n    else: sys.exit(3)", start) as engine:
+        (answer,) = one(engine, task(SEE))
+    assert "is now revision 'r2' and was 'r1'" in (answer.error or "")
+
+
+def test_log_likelihoods_of_just_the_options(tmp_path: Path) -> None:
+    start = "say({**HELLO, 'modes': ['generate', 'score']})"
+    scores = "{option: -index for index, option in enumerate(p['options'])}"
+    reply = f"say({{'answers': [{{'key': p['key'], 'logprobs': {scores}}} for p in request['prompts']]}})"
+    with running(tmp_path, reply, start) as engine:
+        assert engine.modes == {"generate", "score"}
+        (answer,) = one(engine, task(SCORE))
+    assert answer == Answer(SCORE.key, logprobs={"Bird": 0.0, "Cat": -1.0})
+
+
+@pytest.mark.parametrize("logprobs", ['{"Bird": -1}', '{"Bird": -1, "Cat": NaN}', '{"Bird": -1, "Cat": "x"}'])
+def test_other_log_likelihoods_are_refused(tmp_path: Path, logprobs: str) -> None:
+    reply = f"say('{{\"answers\": [{{\"key\": \"' + request['prompts'][0]['key'] + '\", \"logprobs\": {logprobs}}}]}}')"
+    with running(tmp_path, reply) as engine:
+        (answer,) = one(engine, task(SCORE))
+    assert "logprob" in (answer.error or "")
+    assert answer.logprobs is None
+
+
+def test_much_on_stderr_does_not_stop_the_program(tmp_path: Path) -> None:
+    with running(tmp_path, f"print('x' * 300_000, file=sys.stderr); {GOOD}") as engine:
+        assert one(engine, task(SEE))[0].text == "visual"
+
+
+def test_close_ends_the_program_and_its_children(tmp_path: Path) -> None:
+    start = (
+        "import subprocess; child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)'])\n"
+        "say({**HELLO, 'revision': f'{os.getpid()} {child.pid}'})"
+    )
+    with running(tmp_path, start=start) as engine:
+        pids = [int(pid) for pid in engine.revision.split()]
+    deadline = time.monotonic() + 5
+    while any(map(_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(_alive, pids))
+
+
+def _alive(pid: int) -> bool:
+    """Neither gone nor waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_damaged_clip_is_its_prompts_error_and_no_fault_of_the_program(tmp_path: Path) -> None:
+    with running(tmp_path) as engine:
+        broken, fine = engine.answer([task(SEE, condition="audio_removed", video=b"no video"), task(SEE)])
+    assert "clip a.aligned" in (broken[0].error or "")
+    assert fine[0].text == "visual"
+    assert count(tmp_path, "starts") == 1
+
+
+def test_a_variable_of_the_environment_stands_for_its_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    monkeypatch.setenv("TOY_PYTHON", sys.executable)
+    monkeypatch.setenv("TOY_FOLDER", os.fspath(tmp_path))
+    engine = ProcessEngine(ProcessSettings(command=["$TOY_PYTHON", "-S", "toy.py"], folder="$TOY_FOLDER"))
+    engine.close()
+    assert engine.name == "toy"
+    monkeypatch.delenv("TOY_PYTHON")
+    with pytest.raises(ConfigError, match="TOY_PYTHON"):
+        ProcessEngine(ProcessSettings(command=["$TOY_PYTHON", "toy.py"]))
