@@ -71,11 +71,11 @@ def measure_clips(video: Path) -> None:
     from tests.builders.sources.bad_site import bad_site
 
     with bad_site(video.read_bytes()) as site:
-        manners = YouTubeParams(
+        limits = YouTubeParams(
             url=site.address, extractors=["generic"], min_height=360, interval_s=0, jitter=0.0, bytes_per_s=None,
             block_after=5, pause_s=1.0, attempts=1, backoff_s=0, retry_budget_s=1.0, timeout_s=10.0, min_bytes_per_s=0,
         )  # fmt: skip
-        source = YouTubeSource(manners, max_bytes=500_000_000)
+        source = YouTubeSource(limits, max_bytes=500_000_000)
 
         def ours(turn: int, split: Split) -> Path:
             video_id = f"goo{split:.4}{turn:04d}"[:11].ljust(11, "x")

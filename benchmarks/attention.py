@@ -69,7 +69,7 @@ def grown(folder: Path, mode: str) -> None:
     keep = {"output_attentions": True, "return_dict_in_generate": True} if mode == "eager" else {}
     short, groups = prompt(64)
     with observe(model, groups, mode == "observed"):
-        write(model, short, **keep)  # what is loaded once is no part of it
+        write(model, short, **keep)  # what is loaded once is not a part of it
     ids, groups = prompt(TOKENS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with observe(model, groups, mode == "observed") as recorder:

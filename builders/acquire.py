@@ -147,7 +147,7 @@ def main(params: Params) -> None:
         example = table.filter(pl.col("reason") == reason)["detail"][0]
         raise DataError(
             f"acquire: none of {table.height} clips could be had, {count} for {reason}, e.g. {example}",
-            mend="correct acquire.source or acquire.folder in params.yaml, or acquire.splits if it names other clips",
+            hint="correct acquire.source or acquire.folder in params.yaml, or acquire.splits if it names other clips",
         )
 
 

@@ -6,7 +6,7 @@ dropped segment's can be looked up) and metrics/funnel.json (segments in, droppe
 
 The rules, in the paper's order. Labels that are above another label of the clip are removed; the leaves that remain
 are mapped to class-level nodes; a clip whose nodes have no root in common (`cross_tree`) or are several
-(`multi_class`) is dropped, since it shows more than one event; so is a clip of a node that is no class
+(`multi_class`) is dropped, since it shows more than one event; so is a clip of a node that is not a class
 (`removed_...`, by the rule that removed it).
 """
 
@@ -62,7 +62,7 @@ def rule_of(classes: ClassTable) -> Rule:
     place = {node_id: place for place, node_id in enumerate(sorted(classes.nodes))}
     roots = [node_id for node_id in place if not classes.nodes[node_id].parents]
     if len(roots) > 64:
-        raise DataError(f"the ontology has {len(roots)} roots, at most 64 are expected", mend="correct ontology.json")
+        raise DataError(f"the ontology has {len(roots)} roots, at most 64 are expected", hint="correct ontology.json")
     rows = []
     for node_id in place:
         node, tree = classes.nodes[node_id], classes.ancestors[node_id] | {node_id}
@@ -147,7 +147,7 @@ def read_lists(folder: Path, manifests: Mapping[str, str], known: Iterable[str])
             if subset in others or subset in AUDIOSET:
                 raise DataError(
                     f"{path}: there is a subset {subset} already",
-                    mend=f"rename candidates.manifests.{name} in params.yaml",
+                    hint=f"rename candidates.manifests.{name} in params.yaml",
                 )
             others[subset] = segments
     for subset in AUDIOSET:
@@ -184,5 +184,5 @@ def _check_once(table: pl.DataFrame) -> None:
     if twice.any():
         clip_id, subsets = table["clip_id"].filter(twice)[0], table["subset"].filter(twice)[:2]
         raise DataError(
-            f"clip {clip_id} is in {' and '.join(subsets)}", mend="remove or rename it in one of the two segment lists"
+            f"clip {clip_id} is in {' and '.join(subsets)}", hint="remove or rename it in one of the two segment lists"
         )

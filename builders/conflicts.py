@@ -77,7 +77,7 @@ def plan(
         if Condition.MISLEADING_CAPTION in wanted and len(classes) == 1:
             raise DataError(
                 f"{layout.ALIGNED}: all clips of split {split!r} are {classes[0]}, no caption can mislead",
-                mend=f"acquire clips of other classes, or take misleading_caption out of conflicts.conditions.{split}",
+                hint=f"acquire clips of other classes, or take misleading_caption out of conflicts.conditions.{split}",
             )
         for condition in wanted:
             if condition == Condition.MISALIGNED:
@@ -174,8 +174,8 @@ def _misaligned(pair: Row, clips: Mapping[str, Row]) -> Row:
     for clip_id in (pair["base_id"], pair["donor_id"]):
         if clip_id not in clips:
             raise DataError(
-                f"{layout.PAIRS}: {clip_id} is no aligned clip of split {pair['split']!r}",
-                mend="run `mma-bench build pair`, or `dvc repro`",
+                f"{layout.PAIRS}: {clip_id} is not an aligned clip of split {pair['split']!r}",
+                hint="run `mma-bench build pair`, or `dvc repro`",
             )
     base, donor = clips[pair["base_id"]], clips[pair["donor_id"]]
     return {

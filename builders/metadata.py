@@ -59,7 +59,7 @@ def locate(folder: Path | None = None) -> dict[str, Path]:
     """
     if folder is not None and not folder.is_dir():
         raise ConfigError(
-            f"metadata.folder: {folder} is no folder", mend="correct it in params.yaml, or set it to null"
+            f"metadata.folder: {folder} is not a directory", hint="correct it in params.yaml, or set it to null"
         )
     wheel = Wheel(*WHEEL, members=tuple(member for _, member, _ in FILES.values()))
     found = {}

@@ -93,7 +93,7 @@ def encoder_version() -> str:
         ConfigError: FFmpeg is not installed.
     """
     if shutil.which("ffmpeg") is None:
-        raise ConfigError("the program ffmpeg is not on PATH", mend="install it; on Debian: apt-get install ffmpeg")
+        raise ConfigError("the program ffmpeg is not on PATH", hint="install it; on Debian: apt-get install ffmpeg")
     answer = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True)
     return answer.stdout.splitlines()[0]
 

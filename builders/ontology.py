@@ -72,7 +72,7 @@ def _checked_items(path: Path, raw: Any) -> dict[str, Any]:
         raise _malformed(path, "a list of entries is expected")
     for number, item in enumerate(raw):
         if not isinstance(item, dict):
-            raise _malformed(path, f"entry {number} is no object")
+            raise _malformed(path, f"entry {number} is not an object")
         for field, kind in _FIELDS.items():
             value = item.get(field)
             texts = value if isinstance(value, list) else [value]
@@ -89,7 +89,7 @@ def _checked_items(path: Path, raw: Any) -> dict[str, Any]:
 
 
 def _malformed(path: Path, problem: str) -> DataError:
-    return DataError(f"{path}: {problem}", mend="take the official ontology.json, which the stage `metadata` obtains")
+    return DataError(f"{path}: {problem}", hint="take the official ontology.json, which the stage `metadata` obtains")
 
 
 def class_level(ontology: Mapping[str, Entry], max_depth: int) -> dict[str, frozenset[str]]:
@@ -172,7 +172,7 @@ def _check_fit(ontology: Mapping[str, Entry], decisions: Sequence[Decision], of_
             problem = "is dropped as restricted, but the ontology does not restrict it"
         else:
             continue
-        raise DataError(f"{item.where}: {item.node_id} {problem}", mend="correct the row of the curation table")
+        raise DataError(f"{item.where}: {item.node_id} {problem}", hint="correct the row of the curation table")
 
 
 def _settle(entry: Entry, decision: Decision | None, several_paths: bool) -> tuple[Step, str]:

@@ -165,7 +165,7 @@ def main(params: Params) -> None:
     if not shards:
         raise DataError(
             f"{layout.VARIANTS} has no row with status ok, so there is nothing to package",
-            mend=f"read the reasons in {layout.metrics('conflicts')}",
+            hint=f"read the reasons in {layout.metrics('conflicts')}",
         )
     counted = counts(variants)
     stages = {stage: read_json(layout.metrics(stage)) for stage in STAGES} | {"package": counted}
@@ -224,7 +224,7 @@ def _rows(variants: pl.DataFrame, options: Sequence[str], progress: Progress) ->
 
 
 def _stale(clip_id: str, path: str, what: str) -> DataError:
-    return DataError(f"{clip_id}: {path} {what}", mend="run `dvc repro`, which makes the clip again")
+    return DataError(f"{clip_id}: {path} {what}", hint="run `dvc repro`, which makes the clip again")
 
 
 def _exchange(one: Path, other: Path) -> bool:

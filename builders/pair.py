@@ -57,7 +57,7 @@ def choose_donors(clips: pl.DataFrame, count: int, *, seed: int, slack_s: float)
     if len(names) <= count:
         raise DataError(
             f"{len(names)} classes in {clips.height} clips; {count} donors of distinct other classes need {count + 1}",
-            mend="lower pair.donors in params.yaml, or acquire more clips",
+            hint="lower pair.donors in params.yaml, or acquire more clips",
         )
     by_class = {name: _donors(clips.filter(pl.col("class_name") == name), seed) for name in names}
     class_hashes = np.array([_hash(seed, "class", name) for name in names], dtype=np.uint64)
@@ -83,7 +83,7 @@ def choose_donors(clips: pl.DataFrame, count: int, *, seed: int, slack_s: float)
             raise DataError(
                 f"clip {base['clip_id']} ({base['video_duration_s']:.2f} s) has {len(donors)} classes with a donor "
                 f"long enough, {count} are needed",
-                mend="acquire more clips, or raise pair.slack_s in params.yaml",
+                hint="acquire more clips, or raise pair.slack_s in params.yaml",
             )
         chosen[base["clip_id"]] = donors
     return chosen

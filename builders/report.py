@@ -87,7 +87,7 @@ def remaining(counts: Mapping[str, int], first: str, last: str) -> list[tuple[st
             left -= dropped
             steps.append((f"− {reason.replace('_', ' ')}", left))
     if left != counts.get(last, 0):
-        raise DataError(f"a funnel ends with {left}, not with {counts.get(last, 0)} {last}", mend="run `dvc repro`")
+        raise DataError(f"a funnel ends with {left}, not with {counts.get(last, 0)} {last}", hint="run `dvc repro`")
     return [*steps, (last, left)]
 
 
@@ -199,7 +199,7 @@ def main(params: Params) -> None:
         bases = choose(variants, {path: Path(path).stat().st_size for path in paths})
         gallery = [exhibits(variants, base, options[Split.TEST]) for base in bases]
     except (ClipError, FileNotFoundError) as error:
-        raise DataError(f"a clip of the gallery cannot be read: {error}", mend="run `dvc repro`") from None
+        raise DataError(f"a clip of the gallery cannot be read: {error}", hint="run `dvc repro`") from None
     html = page(
         params=params,
         funnel=read_json(layout.FUNNEL),

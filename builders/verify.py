@@ -30,7 +30,7 @@ Reviews = dict[str, dict[str, bool]]  # clip → annotator → passed all criter
 
 
 def read_reviews(path: Path) -> Reviews:
-    """Read what `mma-bench review export` wrote (Parquet, schema REVIEWS; control clips are no votes), or a CSV.
+    """Read what `mma-bench review export` wrote (Parquet, schema REVIEWS; control clips are not votes), or a CSV.
 
     A CSV has the columns clip_id, annotator and the three criteria with `yes` or `no`; it passes a clip if all are yes.
 
@@ -40,12 +40,12 @@ def read_reviews(path: Path) -> Reviews:
             annotator; names the file and the line, or the clip and the annotator.
     """
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist", mend="correct verify.reviews in params.yaml")
+        raise ConfigError(f"{path} does not exist", hint="correct verify.reviews in params.yaml")
     reviews = _from_table(path) if path.suffix == ".parquet" else _from_csv(path)
     for clip_id, annotators in reviews.items():
         if vggsounder.NAME in annotators:
             raise DataError(
-                f"{path}: an annotator of {clip_id} is called {vggsounder.NAME}", mend="rename the annotator"
+                f"{path}: an annotator of {clip_id} is called {vggsounder.NAME}", hint="rename the annotator"
             )
     return reviews
 
@@ -55,35 +55,35 @@ def _from_table(path: Path) -> Reviews:
     try:
         table = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path} is not a readable Parquet file ({error})", mend="export the reviews again") from None
+        raise DataError(f"{path} is not a readable Parquet file ({error})", hint="export the reviews again") from None
     table = conform(table.select([column for column in table.columns if column in REVIEWS]), REVIEWS, str(path))
     for row in table.filter(~pl.col("is_control")).rows(named=True):
         clip_id, annotator = row["clip_id"], row["annotator"]
         where = f"{path}: {annotator} on {clip_id}"
         if any(row[column] is None for column in ("clip_id", "annotator", "passed", *CRITERIA)):
-            raise DataError(f"{where}: a value is missing", mend="export the reviews again")
+            raise DataError(f"{where}: a value is missing", hint="export the reviews again")
         if row["passed"] and not all(row[criterion] for criterion in CRITERIA):
-            raise DataError(f"{where}: passed in spite of a failed criterion", mend="have the clip reviewed again")
+            raise DataError(f"{where}: passed in spite of a failed criterion", hint="have the clip reviewed again")
         if annotator in reviews[clip_id]:
-            raise DataError(f"{where}: reviewed twice", mend="keep one row")
+            raise DataError(f"{where}: reviewed twice", hint="keep one row")
         reviews[clip_id][annotator] = row["passed"]
     return dict(reviews)
 
 
 def _from_csv(path: Path) -> Reviews:
     reviews: Reviews = defaultdict(dict)
-    mend = f"each row has clip_id, annotator, {', '.join(CRITERIA)}; criteria are yes or no"
+    hint = f"each row has clip_id, annotator, {', '.join(CRITERIA)}; criteria are yes or no"
     with path.open(encoding="utf-8", newline="") as stream:
         rows = csv.DictReader(stream)
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if any(not row.get(column) for column in ("clip_id", "annotator", *CRITERIA)):
-                raise DataError(f"{where}: a column is missing or empty", mend=mend)
+                raise DataError(f"{where}: a column is missing or empty", hint=hint)
             votes = [_VOTES.get(row[criterion].strip().lower()) for criterion in CRITERIA]
             if None in votes:
-                raise DataError(f"{where}: a criterion is neither yes nor no", mend=mend)
+                raise DataError(f"{where}: a criterion is neither yes nor no", hint=hint)
             if row["annotator"] in reviews[row["clip_id"]]:
-                raise DataError(f"{where}: {row['annotator']} reviewed {row['clip_id']} twice", mend="keep one row")
+                raise DataError(f"{where}: {row['annotator']} reviewed {row['clip_id']} twice", hint="keep one row")
             reviews[row["clip_id"]][row["annotator"]] = all(votes)
     return dict(reviews)
 
@@ -140,7 +140,7 @@ def main(params: Params) -> None:
     if rule.required and by_app and rule.reviews is None:
         raise ConfigError(
             "verify.required is true, but verify.reviews names no file",
-            mend="name the table that `mma-bench review export` wrote, or set verify.evidence to [vggsounder]",
+            hint="name the table that `mma-bench review export` wrote, or set verify.evidence to [vggsounder]",
         )
     reviews = read_reviews(Path(rule.reviews)) if by_app and rule.reviews is not None else {}
     normalised = read_table(layout.NORMALISED, NORMALISED)
@@ -154,6 +154,6 @@ def main(params: Params) -> None:
         annotators=rule.annotators if by_app else 1,
     )
     if aligned.is_empty():
-        raise DataError("no clip passed", mend="see metrics/judge.json and metrics/verify.json for the reasons")
+        raise DataError("no clip passed", hint="see metrics/judge.json and metrics/verify.json for the reasons")
     write_table(aligned, layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
     write_json(layout.metrics("verify"), counts)

@@ -43,9 +43,7 @@ _ASKING = (
     click.option(
         "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per call of the model."
     ),
-    click.option(
-        "--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is gone on with."
-    ),
+    click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed."),
 )
 
 
@@ -142,7 +140,7 @@ def _infer(
     asked = listed(protocols)
     unknown = [name for name in asked if name not in names]
     if unknown or not asked:
-        raise ConfigError(f"--protocols: {protocols!r} names no protocol", mend=f"choose among {', '.join(names)}")
+        raise ConfigError(f"--protocols: {protocols!r} names no protocol", hint=f"choose among {', '.join(names)}")
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
     benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)

@@ -40,11 +40,11 @@ class Benchmark:
     ) -> None:
         if revision is not None and Path(name).is_dir():
             raise ConfigError(
-                f"{name} is a folder; a revision goes with a dataset on the Hub", mend="leave --revision out"
+                f"{name} is a folder; a revision goes with a dataset on the Hub", hint="leave --revision out"
             )
         if "/" not in name and not Path(name).is_dir():
             raise ConfigError(
-                f"no folder {name!r} here", mend="run `dvc repro` first, or name a dataset on the Hub as ORG/NAME"
+                f"no folder {name!r} here", hint="run `dvc repro` first, or name a dataset on the Hub as ORG/NAME"
             )
         self.name, self.revision, self.split, self.limit = name, revision, split, limit
 

@@ -120,13 +120,13 @@ def _claim(path: Path, run: dict[str, Any]) -> None:
             key = differing[0]
             raise ConfigError(
                 f"{path.parent} holds another run: {key} is {there.get(key)!r} there and {run[key]!r} now",
-                mend="give this run an --out of its own",
+                hint="give this run an --out of its own",
             )
         changed = [condition for condition, seen in there["data"].items() if data[condition] != seen]
         if changed:
             raise ConfigError(
                 f"{path.parent} holds a run on other data: {changed[0]} has changed since",
-                mend="give this run an --out of its own",
+                hint="give this run an --out of its own",
             )
     write_json(path, {**run, "data": data})
 
@@ -275,6 +275,6 @@ def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str,
     if missing:
         raise ConfigError(
             f"{benchmark.name} has no condition {missing[0]!r} in split {benchmark.split}",
-            mend=f"choose among {', '.join(there)}",
+            hint=f"choose among {', '.join(there)}",
         )
     return tuple(wanted) or tuple(there)

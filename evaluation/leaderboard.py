@@ -99,7 +99,7 @@ def main(results: Path) -> None:
     """
     paths = sorted(results.rglob("predictions.jsonl"))
     if not paths:
-        raise DataError(f"no predictions.jsonl below {results}", mend="give each run its --out below that folder")
+        raise DataError(f"no predictions.jsonl below {results}", hint="give each run its --out below that folder")
     runs = [Run.of(path.parent.relative_to(results).as_posix(), read_predictions(path)) for path in paths]
     html, text = pages(runs)
     write_text(results / "leaderboard.html", html)

@@ -70,7 +70,7 @@ def mistakes(predictions: Sequence[Prediction], dataset: Path, split: str) -> li
     if benchmark.fingerprint(condition) != chosen[0][0].dataset_fingerprint:
         raise ConfigError(
             f"{dataset} holds other clips than the answers are about (condition {condition})",
-            mend="name the dataset that the run was made on, or leave --dataset out",
+            hint="name the dataset that the run was made on, or leave --dataset out",
         )
     wanted = {rows[0].id for rows in chosen[: 4 * MAX_CLIPS]}  # some may be too large
     clips = {row["id"]: row["video"]["bytes"] for row in benchmark.rows(condition) if row["id"] in wanted}

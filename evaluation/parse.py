@@ -36,7 +36,7 @@ def parse(
     Args:
         text: The raw answer.
         options: The classes that the question offered, as in the dataset (`Brass_instrument`).
-        synonyms: Further names by class; classes that are no option are ignored.
+        synonyms: Further names by class; classes that are not options are ignored.
         chain_of_thought: Read only what follows the last `Final Answer:`.
     """
     if chain_of_thought:

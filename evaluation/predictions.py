@@ -67,7 +67,7 @@ def read_predictions(path: Path) -> list[Prediction]:
     """Read predictions.jsonl; of several attempts at one prompt the last counts.
 
     Raises:
-        DataError: No such file, a line that is no prediction (named), or predictions of two runs in one file.
+        DataError: No such file, a line that is not a prediction (named), or predictions of two runs in one file.
     """
     latest: dict[str, Prediction] = {}
     for number, entry in _entries(path):
@@ -75,18 +75,18 @@ def read_predictions(path: Path) -> list[Prediction]:
             prediction = Prediction(**entry)
         except TypeError as error:
             raise DataError(
-                f"{path}, line {number}: not a prediction ({error})", mend="run `mma-bench infer`"
+                f"{path}, line {number}: not a prediction ({error})", hint="run `mma-bench infer`"
             ) from None
         latest[prediction.key] = prediction
     if not latest:
-        raise DataError(f"{path} holds no prediction", mend="run `mma-bench infer` first")
+        raise DataError(f"{path} holds no prediction", hint="run `mma-bench infer` first")
     _one_run(path, latest.values())
     return [latest[key] for key in sorted(latest)]
 
 
 def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if not path.is_file():
-        raise DataError(f"{path} does not exist", mend="run `mma-bench infer` first")
+        raise DataError(f"{path} does not exist", hint="run `mma-bench infer` first")
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
@@ -95,11 +95,11 @@ def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, json.loads(line)
             except ValueError:
                 raise DataError(
-                    f"{path}, line {number}: not JSON", mend="remove the line and run `infer` again"
+                    f"{path}, line {number}: not JSON", hint="remove the line and run `infer` again"
                 ) from None
 
 
 def _one_run(path: Path, predictions: Iterable[Prediction]) -> None:
     runs = {(p.model, p.model_revision, p.adapter, p.adapter_revision) for p in predictions}
     if len(runs) > 1:
-        raise DataError(f"{path} mixes {len(runs)} models: {sorted(map(str, runs))}", mend="give each run a folder")
+        raise DataError(f"{path} mixes {len(runs)} models: {sorted(map(str, runs))}", hint="give each run a folder")

@@ -35,7 +35,7 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
         "capture": [
             _labelled(cell, {"captured_by": name, **_estimate(rows, counts)})
             for cell, rows in cells.items()
-            for name, counts in _captors(rows)
+            for name, counts in answer_sources(rows)
         ],
         "by_class": _grouped(cells, lambda row: row.visual_class if row.question == "visual" else row.audio_class),
         "by_distance": _grouped(cells, lambda row: row.class_distance),
@@ -109,7 +109,7 @@ def _estimate(rows: Sequence[Prediction], counts: Callable[[Prediction], bool]) 
     return asdict(estimate(outcomes(rows, counts)))
 
 
-def _captors(rows: Sequence[Prediction]) -> list[tuple[str, Callable[[Prediction], bool]]]:
+def answer_sources(rows: Sequence[Prediction]) -> list[tuple[str, Callable[[Prediction], bool]]]:
     """What an answer can follow where there is a conflict: the truth, the other modality, the caption, none of them.
 
     Each answer counts once, for the first of them that it names, so that the shares add up to 1.
@@ -173,7 +173,7 @@ def compare_runs(first: Sequence[Prediction], second: Sequence[Prediction]) -> l
         data = {row.dataset_fingerprint for side in cells for row in side[cell]}
         if len(data) > 1:
             raise ConfigError(
-                f"the runs saw different data under {cell[1]}", mend="compare runs on the same version of the dataset"
+                f"the runs saw different data under {cell[1]}", hint="compare runs on the same version of the dataset"
             )
         rows.append(_labelled(cell, asdict(difference(*(outcomes(side[cell], is_right) for side in cells)))))
     tested = [row for row in rows if row["p"] is not None]
@@ -187,7 +187,7 @@ def read_seen_classes(path: Path | None) -> frozenset[str]:
     if path is None:
         return frozenset()
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist", mend="name a text file with one class a line")
+        raise ConfigError(f"{path} does not exist", hint="name a text file with one class a line")
     return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
 
 

@@ -30,7 +30,7 @@ def names_of(table: ClassTable) -> dict[str, list[str]]:
 def _parts(name: str) -> set[str]:
     """`Canidae, dogs, wolves` → all of it, `Canidae`, `dogs`, `wolves`; `Roaring cats (lions, tigers)` likewise.
 
-    An aside of one word, such as `Chopping (food)`, tells where the sound belongs and is no name of it.
+    An aside of one word, such as `Chopping (food)`, tells where the sound belongs and is not a name of it.
     """
     aside = [word for match in _ASIDE.findall(name) if "," in match for word in match.strip("()").split(",")]
     plain = _ASIDE.sub("", name)

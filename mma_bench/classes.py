@@ -136,7 +136,7 @@ def class_distance(classes: ClassTable, a: str, b: str) -> int:
         return classes.distances[a, b]
     except KeyError:
         unknown = a if a not in classes.names else b
-        raise DataError(f"{unknown!r} is no class of the class list", mend="rebuild with `dvc repro`") from None
+        raise DataError(f"{unknown!r} is not a class of the class list", hint="rebuild with `dvc repro`") from None
 
 
 def save_classes(classes: ClassTable, path: Path) -> None:
@@ -163,7 +163,7 @@ def load_classes(path: Path) -> ClassTable:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is not of the form of this version ({error!r})", mend="delete it and run `dvc repro`"
+            f"{path} is not of the form of this version ({error!r})", hint="delete it and run `dvc repro`"
         ) from None
 
 
@@ -186,6 +186,6 @@ def chosen_classes(known: Iterable[str], chosen: Sequence[str] | float | None, s
     unknown = sorted(set(chosen) - set(names))
     if unknown:
         raise ConfigError(
-            f"sft.classes: the train split has no class {unknown[0]!r}", mend=f"choose among {', '.join(names)}"
+            f"sft.classes: the train split has no class {unknown[0]!r}", hint=f"choose among {', '.join(names)}"
         )
     return sorted(set(chosen))

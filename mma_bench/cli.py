@@ -66,7 +66,7 @@ def validate(table: str, params_path: Path) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Say what of the environment is missing and how to mend it; exits with 1 if anything is."""
+    """Say what of the environment is missing and how to fix it; exits with 1 if anything is."""
     from mma_bench.doctor import main as check
 
     check()

@@ -24,5 +24,5 @@ class ReportingGroup(click.Group):
             if error.filename is None:  # no file of the user's: a fault of ours, to be seen whole
                 raise
             click.echo(f"error: {error.filename}: {error.strerror}", err=True)
-            click.echo("  mend: see that the path is right, may be written to, and that the disk has room", err=True)
+            click.echo("  hint: see that the path is right, may be written to, and that the disk has room", err=True)
             sys.exit(1)

@@ -42,7 +42,7 @@ class CandidatesParams(Namespace):
 
 
 class YouTubeParams(Namespace):
-    """How the video site is asked. Cookies and proxy are no parameters: they are secrets (docs/acquire.md)."""
+    """How the video site is asked. Cookies and proxy are not parameters: they are secrets (docs/acquire.md)."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^{}]*\{id\}[^{}]*$")]  # a video's page
     extractors: Annotated[list[str], Field(min_length=1)]  # yt-dlp's, no others are let near an address
@@ -228,5 +228,5 @@ def load_params(path: Path) -> Params:
     Raises:
         ConfigError: No such file, no YAML, an unknown key, a missing key or a wrong type; names the key.
     """
-    mend = "run in the project's root, or name the folder with `mma-bench --root DIR`"
-    return checked(Params, read_yaml(path, path, mend), path)
+    hint = "run in the project's root, or name the folder with `mma-bench --root DIR`"
+    return checked(Params, read_yaml(path, path, hint), path)

@@ -1,6 +1,6 @@
-"""`mma-bench doctor`: what of the environment is missing, and how to mend it.
+"""`mma-bench doctor`: what of the environment is missing, and how to fix it.
 
-Each check is a function that returns what it found or raises `MmaBenchError` with the mend.
+Each check is a function that returns what it found or raises `MmaBenchError` with a hint.
 """
 
 import importlib.metadata
@@ -34,7 +34,7 @@ def check_packages() -> str:
             if found not in item.specifier:
                 problems.append(f"{item.name} is {found}, needed {item.specifier}")
     if problems:
-        raise MmaBenchError("; ".join(problems), mend="run `make setup`, or `pip install -c constraints.txt -e .`")
+        raise MmaBenchError("; ".join(problems), hint="run `make setup`, or `pip install -c constraints.txt -e .`")
     return f"{len(wanted)} packages, Python {sys.version.split()[0]}"
 
 
@@ -42,14 +42,14 @@ def check_ffmpeg() -> str:
     """The ffmpeg program is there and has the encoders that the build uses."""
     program = shutil.which("ffmpeg")
     if program is None:
-        raise MmaBenchError("no program `ffmpeg` on PATH", mend=_DEBIAN_FFMPEG)
+        raise MmaBenchError("no program `ffmpeg` on PATH", hint=_DEBIAN_FFMPEG)
     encoders = subprocess.run(
         [program, "-hide_banner", "-encoders"], capture_output=True, text=True, check=False
     ).stdout
     missing = [name for name in ("libx264", "aac") if f" {name} " not in encoders]
     if missing:
         raise MmaBenchError(
-            f"{program} has no encoder {', '.join(missing)}", mend=f"use a full build; {_DEBIAN_FFMPEG}"
+            f"{program} has no encoder {', '.join(missing)}", hint=f"use a full build; {_DEBIAN_FFMPEG}"
         )
     version = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stdout.split()[2]
     return f"ffmpeg {version} with libx264 and aac"
@@ -63,7 +63,7 @@ def check_torchcodec() -> str:
     if run.returncode != 0:
         last = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else f"exit status {run.returncode}"
         raise MmaBenchError(
-            f"torchcodec does not import: {last}", mend=f"FFmpeg's libraries are needed; {_DEBIAN_FFMPEG}"
+            f"torchcodec does not import: {last}", hint=f"FFmpeg's libraries are needed; {_DEBIAN_FFMPEG}"
         )
     torch_version, codec_version = run.stdout.split()
     return f"torch {torch_version}, torchcodec {codec_version}"
@@ -81,7 +81,7 @@ def check_youtube() -> str:
         return "no JavaScript runtime for yt-dlp (only needed to download from YouTube)"
     raise MmaBenchError(
         "yt-dlp finds no JavaScript runtime that it supports, or is missing itself",
-        mend="install yt-dlp, and deno 2.3 or node 22 or newer",
+        hint="install yt-dlp, and deno 2.3 or node 22 or newer",
     )
 
 
@@ -102,7 +102,7 @@ def _javascript_runtimes() -> list[str]:
 def check_git() -> str:
     """DVC keeps its files in a git repository."""
     if shutil.which("git") is None:
-        raise MmaBenchError("no program `git` on PATH", mend="on Debian: sudo apt-get install -y git")
+        raise MmaBenchError("no program `git` on PATH", hint="on Debian: sudo apt-get install -y git")
     return "git"
 
 
@@ -117,11 +117,11 @@ def check_disk() -> str:
         (cache / ".doctor").unlink()
     except OSError as error:
         raise MmaBenchError(
-            f"the cache {cache} cannot be written: {error}", mend="set MMA_BENCH_CACHE to a folder"
+            f"the cache {cache} cannot be written: {error}", hint="set MMA_BENCH_CACHE to a folder"
         ) from None
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     if free < _NEEDED_GB:
-        raise MmaBenchError(f"{free:.1f} GB free here, {_NEEDED_GB} GB are advised", mend="free some space")
+        raise MmaBenchError(f"{free:.1f} GB free here, {_NEEDED_GB} GB are advised", hint="free some space")
     return f"{free:.0f} GB free; cache {cache}"
 
 
@@ -155,6 +155,6 @@ def main(checks: tuple[Callable[[], str], ...] = CHECKS) -> None:
             click.echo(f"ok       {name:<12} {check()}")
         except MmaBenchError as error:
             failed += 1
-            click.echo(f"MISSING  {name:<12} {error.message}\n         {'':<12} mend: {error.mend}")
+            click.echo(f"MISSING  {name:<12} {error.message}\n         {'':<12} hint: {error.hint}")
     if failed:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Typed errors: what went wrong, with which clip or file, and how to mend it.
+"""Typed errors: what went wrong, with which clip or file, and how to fix it.
 
 Two families. An error of one clip (`ClipError`) is recorded in the stage's ledger with its status and reason and
 never stops the other clips. Every other `MmaBenchError` (bad configuration, a table that breaks its contract, a
@@ -11,18 +11,18 @@ class MmaBenchError(Exception):
 
     Args:
         message: What is wrong; names the clip, file or key.
-        mend: What to do about it, as an imperative sentence. Printed on a line of its own.
+        hint: What to do about it, as an imperative sentence. Printed on a line of its own.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, mend: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  mend: {self.mend}" if self.mend else self.message
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
 class ConfigError(MmaBenchError):

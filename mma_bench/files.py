@@ -74,7 +74,7 @@ def clip_path(folder: Path, clip_id: str, suffix: str = ".mp4") -> Path:
     """
     if not _SAFE_ID.fullmatch(clip_id) or ".." in clip_id:
         raise InvalidInput(
-            "unsafe_id", f"{clip_id[:80]!r} is no clip id: letters, digits, '-', '_' and single dots only"
+            "unsafe_id", f"{clip_id[:80]!r} is not a clip id: letters, digits, '-', '_' and single dots only"
         )
     return folder / f"{clip_id}{suffix}"
 

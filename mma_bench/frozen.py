@@ -38,24 +38,24 @@ def read_manifest(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise ConfigError(
             f"acquire.manifest names {str(path)!r}, which does not exist",
-            mend="correct the key; `mma-bench acquire freeze` writes a manifest",
+            hint="correct the key; `mma-bench acquire freeze` writes a manifest",
         )
     try:
         clips = pl.read_csv(io.BytesIO(path.read_bytes()), schema_overrides=MANIFEST)
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} is no manifest ({error})", mend="restore it from version control") from None
+        raise DataError(f"{path} is not a manifest ({error})", hint="restore it from version control") from None
     if clips.columns != list(MANIFEST):
-        raise DataError(f"{path}: the columns are not {','.join(MANIFEST)}", mend="restore it from version control")
+        raise DataError(f"{path}: the columns are not {','.join(MANIFEST)}", hint="restore it from version control")
     wrong = clips.filter(~pl.col("split").is_in([str(split) for split in Split]) | pl.col("clip_id").is_duplicated())
     if wrong.height:
         raise DataError(
             f"{path}: clip {wrong['clip_id'][0]!r} is there twice, or in a split that does not exist",
-            mend="restore it from version control",
+            hint="restore it from version control",
         )
     return clips
 
 
-def thaw(selected: pl.DataFrame, manifest: pl.DataFrame, path: Path) -> pl.DataFrame:
+def restrict_to_manifest(selected: pl.DataFrame, manifest: pl.DataFrame, path: Path) -> pl.DataFrame:
     """Those of `selected` (see `acquire.select`) that the manifest lists.
 
     Raises:
@@ -70,7 +70,7 @@ def thaw(selected: pl.DataFrame, manifest: pl.DataFrame, path: Path) -> pl.DataF
         raise DataError(
             f"{path}: {strange.height} of {manifest.height} clips are not those of this build; the first, "
             f"{row['clip_id']!r} of {row['split']}, is {where}",
-            mend="check out the version that the manifest belongs to",
+            hint="check out the version that the manifest belongs to",
         )
     return selected.join(manifest.select("clip_id"), on="clip_id", how="semi").sort("split", "clip_id")
 
@@ -90,6 +90,6 @@ def freeze(clips: pl.DataFrame, path: Path) -> bool:
     if path.is_file():
         if path.read_text(encoding="utf-8") == text:
             return False
-        raise DataError(f"{path} exists and lists other clips", mend="raise package.version in params.yaml")
+        raise DataError(f"{path} exists and lists other clips", hint="raise package.version in params.yaml")
     write_text(path, text)
     return True

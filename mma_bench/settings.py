@@ -37,18 +37,18 @@ def named_file(name_or_path: str, package: str, what: str) -> Traversable:
     if name_or_path not in there:
         raise ConfigError(
             f"there is no {what} {name_or_path!r}",
-            mend=f"choose among {', '.join(sorted(there))}, or name a YAML file of your own",
+            hint=f"choose among {', '.join(sorted(there))}, or name a YAML file of your own",
         )
     return there[name_or_path]
 
 
-def read_yaml(file: Traversable, source: object, mend: str = "correct the path") -> Any:
+def read_yaml(file: Traversable, source: object, hint: str = "correct the path") -> Any:
     """What a YAML file holds.
 
     Args:
         file: To read, as UTF-8.
         source: What it is called in messages.
-        mend: What to do where there is no such file.
+        hint: What to do where there is no such file.
 
     Raises:
         ConfigError: No such file, or no YAML.
@@ -56,11 +56,11 @@ def read_yaml(file: Traversable, source: object, mend: str = "correct the path")
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{source} does not exist", mend=mend) from None
+        raise ConfigError(f"{source} does not exist", hint=hint) from None
     except IsADirectoryError:
-        raise ConfigError(f"{source} is a folder", mend="name a file in it") from None
+        raise ConfigError(f"{source} is a folder", hint="name a file in it") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source} is not YAML: {error}", mend="correct the line that is named") from None
+        raise ConfigError(f"{source} is not YAML: {error}", hint="correct the line that is named") from None
 
 
 def checked(kind: type[Model], values: Any, source: object, within: Iterable[str] = ()) -> Model:
@@ -82,7 +82,7 @@ def checked(kind: type[Model], values: Any, source: object, within: Iterable[str
             f"  {'.'.join(map(str, (*within, *item['loc']))) or '(top)'}: {item['msg']}" for item in error.errors()
         ]
         raise ConfigError(
-            f"{source} has values that cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
+            f"{source} has values that cannot be used:\n" + "\n".join(problems), hint="correct the keys named"
         ) from None
 
 
@@ -92,7 +92,7 @@ def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise ConfigError(f"--set {setting!r} is not KEY=VALUE", mend="write it as, e.g., --set fps=1.0")
+            raise ConfigError(f"--set {setting!r} is not KEY=VALUE", hint="write it as, e.g., --set fps=1.0")
         pairs[key.strip()] = yaml.safe_load(value)
     return pairs
 

@@ -21,15 +21,15 @@ def conform(table: pl.DataFrame, schema: Schema, where: str) -> pl.DataFrame:
     """
     for column, dtype in schema.items():
         if column not in table.columns:
-            raise DataError(f"{where}: column {column!r} is missing", mend="rebuild the stage that writes this table")
+            raise DataError(f"{where}: column {column!r} is missing", hint="rebuild the stage that writes this table")
         if table.schema[column] != dtype:
             raise DataError(
                 f"{where}: column {column!r} is {table.schema[column]}, expected {dtype}",
-                mend="rebuild the stage that writes this table",
+                hint="rebuild the stage that writes this table",
             )
     extra = [column for column in table.columns if column not in schema]
     if extra:
-        raise DataError(f"{where}: unexpected column {extra[0]!r}", mend="rebuild the stage that writes this table")
+        raise DataError(f"{where}: unexpected column {extra[0]!r}", hint="rebuild the stage that writes this table")
     return table.select(list(schema))
 
 
@@ -40,12 +40,12 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
         DataError: The file is missing, is no Parquet file, or breaks the schema.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist", mend="run `dvc repro`, or the stage that writes it (see dvc.yaml)")
+        raise DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)")
     try:
         table = pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
         raise DataError(
-            f"{path} is not a readable Parquet file ({error})", mend="delete it and run `dvc repro`"
+            f"{path} is not a readable Parquet file ({error})", hint="delete it and run `dvc repro`"
         ) from None
     return conform(table, schema, str(path))
 
@@ -84,6 +84,6 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", mend="run `dvc repro`, or the stage that writes it") from None
+        raise DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not JSON ({error})", mend="delete it and run `dvc repro`") from None
+        raise DataError(f"{path} is not JSON ({error})", hint="delete it and run `dvc repro`") from None

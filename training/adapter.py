@@ -78,5 +78,5 @@ def check(
     bound = TOLERANCE[loaded.dtype] * size
     said = f"merged and unmerged differ by up to {difference:.3g}, {bound:.3g} is allowed for {loaded.dtype}"
     if not difference <= bound:  # NaN is not
-        raise AdapterError("merge", adapter, said, mend="check it in float32 by --dtype float32; train it again")
+        raise AdapterError("merge", adapter, said, hint="check it in float32 by --dtype float32; train it again")
     yield Check("merge", said)

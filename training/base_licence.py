@@ -42,7 +42,7 @@ def base_licence(checkpoint: str, revision: str, card: Path | None) -> BaseLicen
     """
     if card is not None:
         if not card.is_file():
-            raise ConfigError(f"{card} does not exist", mend="name the base model's README.md with --base-card")
+            raise ConfigError(f"{card} does not exist", hint="name the base model's README.md with --base-card")
         return _stated(card)
     folder = Path(checkpoint)
     if folder.is_dir():
@@ -51,7 +51,7 @@ def base_licence(checkpoint: str, revision: str, card: Path | None) -> BaseLicen
     if not _COMMIT.fullmatch(revision):
         raise ConfigError(
             f"the base model's folder {checkpoint} is not there to read its licence from",
-            mend="name its README.md with --base-card",
+            hint="name its README.md with --base-card",
         )
     return _of_hub(checkpoint, revision)
 
@@ -73,7 +73,7 @@ def _of_hub(checkpoint: str, revision: str) -> BaseLicence:
 def _unreachable(checkpoint: str, error: Exception) -> MmaBenchError:
     return MmaBenchError(
         f"the card of {checkpoint}, which states its licence, cannot be had: {str(error).strip().splitlines()[0]}",
-        mend="check the network and `hf auth login`, or name the base's README.md with --base-card",
+        hint="check the network and `hf auth login`, or name the base's README.md with --base-card",
     )
 
 
@@ -85,6 +85,6 @@ def _stated(card: Path) -> BaseLicence:
         data: Any = ModelCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data
     except (ValueError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
-        raise MmaBenchError(f"{card}: the metadata cannot be read: {said}", mend="get the card again") from None
+        raise MmaBenchError(f"{card}: the metadata cannot be read: {said}", hint="get the card again") from None
     found = {name: data.get(name) for name in ("license", "license_name", "license_link")}
     return BaseLicence({name: str(value) for name, value in found.items() if value}, "the base model's card")

@@ -78,12 +78,12 @@ def read_results(folder: Path) -> Results:
     predictions = read_predictions(folder / "predictions.jsonl")
     for name in ("run.json", "scores.json"):
         if not (folder / name).is_file():
-            raise DataError(f"{folder} has no {name}", mend=f"run `mma-bench evaluate … --out {folder}` to its end")
+            raise DataError(f"{folder} has no {name}", hint=f"run `mma-bench evaluate … --out {folder}` to its end")
     run, scores = read_json(folder / "run.json"), read_json(folder / "scores.json")
     table = accuracy(predictions)
     if not isinstance(scores, dict) or scores.get("accuracy") != table:
         raise DataError(
-            f"{folder}/scores.json is not what its predictions.jsonl gives", mend=f"run `mma-bench score {folder}`"
+            f"{folder}/scores.json is not what its predictions.jsonl gives", hint=f"run `mma-bench score {folder}`"
         )
     return Results(folder, run, predictions, table)
 
@@ -97,7 +97,7 @@ def refuse_unlike(before: Results, after: Results) -> None:
     if (adapter := before.run.get("adapter")) is not None:
         raise ConfigError(
             f"{before.folder} was made with the adapter {adapter}",
-            mend="give --before the evaluation of the base alone, and --after that of the tuned model",
+            hint="give --before the evaluation of the base alone, and --after that of the tuned model",
         )
     for name, what in (
         ("model_revision", "base model"),
@@ -118,7 +118,7 @@ def refuse_unlike(before: Results, after: Results) -> None:
             raise ConfigError(
                 f"{before.folder} and {after.folder} did not ask the same prompts under {' · '.join(key)} "
                 f"({len(asked[0][key])} and {len(asked[1][key])})",
-                mend="let both evaluations end, with the same --limit and the same release",
+                hint="let both evaluations end, with the same --limit and the same release",
             )
 
 
@@ -126,7 +126,7 @@ def _refuse_other(before: Results, after: Results, what: str, first: Any, second
     if first != second:
         raise ConfigError(
             f"{before.folder} and {after.folder} have another {what}: {first} and {second}",
-            mend="evaluate both on the same dataset with the same settings and release",
+            hint="evaluate both on the same dataset with the same settings and release",
         )
 
 

@@ -139,7 +139,7 @@ def main(
     facts = read_run(run)
     curve = read_curve(run / "log.jsonl")
     if not curve:
-        raise ConfigError(f"{run} has no log.jsonl, which holds the curve", mend="put it back beside run.json")
+        raise ConfigError(f"{run} has no log.jsonl, which holds the curve", hint="put it back beside run.json")
     sides = read_results(before), read_results(after)
     adapter = locate(str(run / "adapter"), None, "adapter_config.json").revision
     refuse_another(facts, adapter, *sides)
@@ -173,12 +173,12 @@ def read_run(folder: Path) -> dict[str, Any]:
         ConfigError: There is none, or it is of something else.
     """
     if not (folder / "run.json").is_file():
-        raise ConfigError(f"{folder} has no run.json: no finished training run", mend="let `mma-bench train` end")
+        raise ConfigError(f"{folder} has no run.json: no finished training run", hint="let `mma-bench train` end")
     facts: dict[str, Any] = read_json(folder / "run.json")
     if missing := [name for name in _FACTS if name not in facts]:
         raise ConfigError(
             f"{folder}/run.json has no {missing[0]}: it is not of a training run",
-            mend="name the folder that `mma-bench train` wrote",
+            hint="name the folder that `mma-bench train` wrote",
         )
     return facts
 
@@ -192,25 +192,25 @@ def refuse_another(run: Mapping[str, Any], adapter: str, before: Results, after:
     if after.run.get("adapter_revision") != adapter:
         raise ConfigError(
             f"{after.folder} was made with the adapter {after.run.get('adapter_revision')}, not with {adapter}",
-            mend="evaluate the run's own adapter/ (`--adapter RUN/adapter`) and name that folder with --after",
+            hint="evaluate the run's own adapter/ (`--adapter RUN/adapter`) and name that folder with --after",
         )
     for each in (before, after):
         if each.run.get("model_revision") != run["base"]["revision"]:
             raise ConfigError(
                 f"{each.folder} was made with the base model {each.run.get('model_revision')}, "
                 f"the adapter with {run['base']['revision']}",
-                mend="evaluate the very base that the run was started from",
+                hint="evaluate the very base that the run was started from",
             )
 
 
 def _base_name(checkpoint: str, revision: str, given: str | None) -> str | None:
     """The base's name on the Hub: what the run loaded, or what is said about a folder."""
     if given is not None and not is_hub_id(given):
-        raise ConfigError(f"--base-name {given!r} is no name on the Hub", mend="write it as ORG/NAME")
+        raise ConfigError(f"--base-name {given!r} is not a name on the Hub", hint="write it as ORG/NAME")
     if revision.startswith("sha256:"):  # a folder's files; a repository has a commit
         return given
     if given not in (None, checkpoint):
-        raise ConfigError(f"the run was started from {checkpoint}, not from {given}", mend="leave --base-name out")
+        raise ConfigError(f"the run was started from {checkpoint}, not from {given}", hint="leave --base-name out")
     return checkpoint
 
 
@@ -220,7 +220,7 @@ def _seen(run: Mapping[str, Any], given: Path | None) -> frozenset[str] | None:
     if recorded and named and recorded != named:
         raise ConfigError(
             f"{given} is not the list of classes that the run was tuned on; {sorted(recorded ^ named)[0]!r} is in one",
-            mend="leave --seen-classes out: the run records its classes",
+            hint="leave --seen-classes out: the run records its classes",
         )
     return recorded or named or None
 
@@ -235,7 +235,7 @@ def _protocols(compared: Sequence[Cell]) -> list[str]:
 
 
 def _worse(compared: Sequence[Cell]) -> list[Cell]:
-    """What the tuning cost, first what is no chance."""
+    """What the tuning cost, first what is not a chance."""
     return sorted((cell for cell in compared if cell.is_worse), key=lambda cell: not cell.is_sure)
 
 

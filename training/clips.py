@@ -45,7 +45,7 @@ class TrainClips:
                 if row_id not in there:
                     raise DataError(
                         f"{dataset} has no clip {row_id} ({name}, train), which the SFT data name",
-                        mend="name the dataset that the SFT data were made from, or make them anew",
+                        hint="name the dataset that the SFT data were made from, or make them anew",
                     )
                 self._places[row_id] = (name, there[row_id])
                 self._facts.append(facts[there[row_id]])
@@ -80,9 +80,9 @@ def _load(benchmark: Benchmark, condition: str) -> tuple[Any, Facts]:
     except (ValueError, FileNotFoundError) as error:
         raise DataError(
             f"{benchmark.name} has no train split of {condition!r}: {str(error).splitlines()[0]}",
-            mend="name the dataset that the SFT data were made from",
+            hint="name the dataset that the SFT data were made from",
         ) from None
-    raise DataError(f"{benchmark.name} changed while it was read", mend="start again when its build is finished")
+    raise DataError(f"{benchmark.name} changed while it was read", hint="start again when its build is finished")
 
 
 def _facts(row: Mapping[str, Any]) -> tuple[str, str, str]:

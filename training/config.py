@@ -108,5 +108,5 @@ def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     """
     raw = read_yaml(named_file(name_or_path, _PACKAGE, "config"), name_or_path)
     if raw is not None and not isinstance(raw, dict):
-        raise ConfigError(f"{name_or_path} holds no keys", mend="write `key: value` lines, as in paper.yaml")
+        raise ConfigError(f"{name_or_path} holds no keys", hint="write `key: value` lines, as in paper.yaml")
     return checked(TrainConfig, {**(raw or {}), **(overrides or {})}, name_or_path)

@@ -130,7 +130,7 @@ class ExampleSet(Dataset[Example]):
         try:
             inputs = self._maker.prompt(Prompt(row["example_id"], row["prompt"], options=(row["answer"],)))
         except InvalidInput as error:
-            raise DataError(f"example {row['example_id']}: {error.detail}", mend="make the SFT data anew") from None
+            raise DataError(f"example {row['example_id']}: {error.detail}", hint="make the SFT data anew") from None
         return inputs.ids, inputs.options[0]
 
     @property

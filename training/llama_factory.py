@@ -101,7 +101,7 @@ def entries(examples: pl.DataFrame) -> list[dict[str, Any]]:
         if any(mark in row[text] for text in ("prompt", "answer") for mark in _MARKS):
             raise DataError(
                 f"example {row['example_id']}: prompt or answer holds one of {', '.join(_MARKS)}",
-                mend="rename the class in the curation table, then `dvc repro`",
+                hint="rename the class in the curation table, then `dvc repro`",
             )
         made.append(
             {
@@ -164,7 +164,7 @@ def write_media(folder: Path, clip_id: str, video: bytes) -> None:
     try:
         samples = audio(film, SAMPLE_RATE)
     except InvalidInput as error:
-        raise DataError(f"clip {clip_id} has no sound: {error}", mend="build the dataset again") from None
+        raise DataError(f"clip {clip_id} has no sound: {error}", hint="build the dataset again") from None
     with atomic_path(sound) as beside:
         wavfile.write(beside, SAMPLE_RATE, samples)
 
@@ -173,7 +173,7 @@ def _medium(folder: Path, clip_id: str, suffix: str) -> Path:
     try:
         return clip_path(folder, clip_id, suffix)
     except InvalidInput as error:
-        raise DataError(str(error), mend="use a dataset that `mma-bench build package` wrote") from None
+        raise DataError(str(error), hint="use a dataset that `mma-bench build package` wrote") from None
 
 
 def main(
@@ -192,7 +192,7 @@ def main(
         DataError: The SFT data are missing or name a clip that the dataset has not.
     """
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file", mend="name a folder")
+        raise ConfigError(f"{out} is a file", hint="name a folder")
     table = read_table(sft / layout.SFT_EXAMPLES, EXAMPLES)
     parts = {part: table.filter(pl.col("part") == part) for part in PARTS}
     parts = {part: rows for part, rows in parts.items() if rows.height}
@@ -209,7 +209,7 @@ def main(
     if wanted:
         raise DataError(
             f"{dataset} has no clip {min(wanted)}, which {sft / layout.SFT_EXAMPLES} names ({len(wanted)} in all)",
-            mend="name the dataset that the SFT data were made from, or run `mma-bench sft` anew",
+            hint="name the dataset that the SFT data were made from, or run `mma-bench sft` anew",
         )
     for part, rows in written.items():
         write_json(out / f"mma_bench_{part}.json", rows)

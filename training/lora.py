@@ -37,7 +37,7 @@ def _targets(thinker: Any, pattern: str) -> str | list[str]:
     return names or pattern
 
 
-def put_lora(thinker: Any, config: TrainConfig, *, revision: str) -> Any:
+def apply_lora(thinker: Any, config: TrainConfig, *, revision: str) -> Any:
     """The thinker as a `PeftModel` whose adapter alone can learn.
 
     Raises:
@@ -59,7 +59,7 @@ def put_lora(thinker: Any, config: TrainConfig, *, revision: str) -> Any:
     except ValueError as error:
         raise MmaBenchError(
             f"{config.checkpoint} has none of the projections {', '.join(config.projections)}: {error}",
-            mend="choose others; a thinker with experts has those of the attention alone",
+            hint="choose others; a thinker with experts has those of the attention alone",
         ) from None
     # peft would look for the base model there, which for a model that is in memory already is never right.
     model.peft_config["default"].base_model_name_or_path = config.checkpoint
@@ -77,8 +77,8 @@ def refuse_others(names: Iterable[str]) -> None:
     others = [name for name in learning if not _TRAINED.fullmatch(name)]
     if others or not learning:
         raise MmaBenchError(
-            f"{others[0]} would learn, which is no part of the adapter" if others else "nothing would learn",
-            mend="train with the versions of transformers and peft that mma-bench asks for",
+            f"{others[0]} would learn, which is not a part of the adapter" if others else "nothing would learn",
+            hint="train with the versions of transformers and peft that mma-bench asks for",
         )
 
 
@@ -92,4 +92,4 @@ def check_gradients(model: Any) -> None:
     refuse_others(name for name, parameter in parameters if parameter.grad is not None)
     without = [name for name, parameter in parameters if parameter.requires_grad and parameter.grad is None]
     if without:
-        raise MmaBenchError(f"{without[0]} gets no gradient", mend="train with gradient_checkpointing off")
+        raise MmaBenchError(f"{without[0]} gets no gradient", hint="train with gradient_checkpointing off")

@@ -56,7 +56,7 @@ def publish_adapter(
     if (local := Path(base).is_dir()) and base_name is None:
         raise ConfigError(
             f"{run} was tuned on the folder {base}, whose name on the Hub is not known",
-            mend="give --base-name ORG/NAME",
+            hint="give --base-name ORG/NAME",
         )
     _refuse_other_results(run, results)
     _check(str(run / "adapter"), base, None if local else revision)
@@ -83,7 +83,7 @@ def publish_adapter(
 def _finished(run: Path) -> dict[str, Any]:
     missing = [name for name in ("run.json", *(f"adapter/{name}" for name in WEIGHTS)) if not (run / name).is_file()]
     if missing:
-        raise ConfigError(f"{run} has no {missing[0]}: no finished training run", mend="let `mma-bench train` end")
+        raise ConfigError(f"{run} has no {missing[0]}: no finished training run", hint="let `mma-bench train` end")
     facts: dict[str, Any] = read_json(run / "run.json")
     return facts
 
@@ -94,12 +94,12 @@ def _refuse_other_results(run: Path, results: Path) -> None:
 
     for name in ("run.json", SCORES):
         if not (results / name).is_file():
-            raise ConfigError(f"no file {results / name}", mend="run `mma-bench evaluate` with the adapter to its end")
+            raise ConfigError(f"no file {results / name}", hint="run `mma-bench evaluate` with the adapter to its end")
     measured = read_json(results / "run.json").get("adapter_revision")
     if measured != (ours := locate(str(run / "adapter"), None, WEIGHTS[0]).revision):
         raise ConfigError(
             f"{results} was made with the adapter {measured}, not with {ours}",
-            mend=f"evaluate this one: `mma-bench evaluate --adapter {run}/adapter`",
+            hint=f"evaluate this one: `mma-bench evaluate --adapter {run}/adapter`",
         )
 
 
@@ -112,7 +112,7 @@ def _check(adapter: str, base: str, revision: str | None, adapter_revision: str 
 
 def _stage(staged: Path, run: Path, facts: dict[str, Any], card: Path, results: Path, base: str) -> None:
     if not card.is_file():
-        raise ConfigError(f"no file {card}", mend=f"write the card: `mma-bench adapter card {run}`")
+        raise ConfigError(f"no file {card}", hint=f"write the card: `mma-bench adapter card {run}`")
     shutil.copyfile(card, staged / "README.md")
     pictures = [path for path in sorted(card.parent.glob("*")) if path.suffix in (".png", ".svg")]
     text = card.read_text(encoding="utf-8")

@@ -102,7 +102,7 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
 
     Raises:
         ConfigError: See `chosen_classes`.
-        DataError: A misaligned clip's base or donor is no aligned clip; names both.
+        DataError: A misaligned clip's base or donor is not an aligned clip; names both.
     """
     aligned = clips.filter(pl.col("condition") == Condition.ALIGNED)
     known = pl.concat([aligned["visual_class"], aligned["audio_class"]])
@@ -112,8 +112,9 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
         lost = clips.filter(~column.is_in(aligned["base_id"].implode())).with_columns(missing=column)
         if lost.height:
             raise DataError(
-                f"{lost['id'][0]} has the {role} of {lost['missing'][0]}, which is no aligned clip of the train split",
-                mend="run `dvc repro`, which packages the dataset anew",
+                f"{lost['id'][0]} has the {role} of {lost['missing'][0]}, "
+                "which is not an aligned clip of the train split",
+                hint="run `dvc repro`, which packages the dataset anew",
             )
     in_classes = pl.col("visual_class").is_in(classes) & pl.col("audio_class").is_in(classes)
     out = pl.lit(sorted(held_out(aligned.filter(in_classes), params.validation_share, params.seed)), _LABELS)
@@ -178,7 +179,7 @@ def examples(clips: pl.DataFrame, params: SftParams) -> tuple[pl.DataFrame, dict
             if answer not in clip["options"]:
                 raise DataError(
                     f"{clip['id']}: the {question} answer {answer!r} is not among its options",
-                    mend="run `dvc repro`, which packages the dataset anew",
+                    hint="run `dvc repro`, which packages the dataset anew",
                 )
             asked = {"question": question, "prompt": text_of(Protocol.FORCED_CHOICE, clip, question), "answer": answer}
             rows += [
@@ -196,7 +197,7 @@ def _refuse_an_empty_part(placed: pl.DataFrame, params: SftParams) -> None:
                 reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(Counter(rows["reason"]).items()))
                 raise DataError(
                     f"the {part} part has no {condition} clip (left out: {reasons or 'none'})",
-                    mend="use more clips or classes, or change sft.validation_share (0: no validation) or sft.seed",
+                    hint="use more clips or classes, or change sft.validation_share (0: no validation) or sft.seed",
                 )
 
 

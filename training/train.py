@@ -43,11 +43,11 @@ def read_sft(folder: Path, conditions: Iterable[str]) -> SftData:
     """
     path = folder / "examples.parquet"
     if not path.is_file():
-        raise DataError(f"{path} does not exist", mend="make the SFT data first, or name their folder with --data")
+        raise DataError(f"{path} does not exist", hint="make the SFT data first, or name their folder with --data")
     try:
         table = conform(pl.read_parquet(path), EXAMPLES, str(path))
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} is not a readable Parquet file ({error})", mend="make the SFT data anew") from None
+        raise DataError(f"{path} is not a readable Parquet file ({error})", hint="make the SFT data anew") from None
     kept = table.filter(pl.col("condition").is_in(list(conditions))).sort("example_id")
     parts = {}
     for part in ("train", "validation"):
@@ -55,7 +55,7 @@ def read_sft(folder: Path, conditions: Iterable[str]) -> SftData:
         if missing := {"visual", "audio"} - set(parts[part]["question"]):
             raise DataError(
                 f"{path} has no {sorted(missing)[-1]} question of {', '.join(conditions)} in its {part} part",
-                mend="make the SFT data with more clips, or a larger validation_share",
+                hint="make the SFT data with more clips, or a larger validation_share",
             )
     return SftData(parts["train"], parts["validation"], file_sha256(path), read_json(folder / "facts.json"))
 
@@ -119,11 +119,11 @@ def _train(run: Run, thinker: Any, processor: Any, out: Path, resumed: Path | No
 
     from mma_bench.training.collate import Collate
     from mma_bench.training.curve import Curve
-    from mma_bench.training.lora import put_lora
+    from mma_bench.training.lora import apply_lora
     from mma_bench.training.trainer import AnswerTrainer, metrics_of
 
     config = run.config
-    model = put_lora(thinker, config, revision=run.identity["base_revision"])
+    model = apply_lora(thinker, config, revision=run.identity["base_revision"])
     train, validation = _example_sets(run, thinker, processor)
     tail = max(train.longest_answer, validation.longest_answer) + 1
     trainer = AnswerTrainer(
@@ -148,7 +148,7 @@ def _train(run: Run, thinker: Any, processor: Any, out: Path, resumed: Path | No
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     except OSError as error:  # of a log; those of checkpoints are told by the trainer
         raise StageError(
-            f"{out} cannot be written: {error}", mend="make room on the disk; the same command goes on"
+            f"{out} cannot be written: {error}", hint="make room on the disk; the same command goes on"
         ) from error
     finally:
         if curve is not None:
@@ -172,7 +172,7 @@ def _finish(run: Run, trainer: Any, out: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
         raise StageError(
             f"{out} cannot be written: {error}; all checkpoints are kept",
-            mend="make room on the disk; the same command goes on",
+            hint="make room on the disk; the same command goes on",
         ) from error
 
 
@@ -250,7 +250,7 @@ def _share(accumulation: int, processes: int) -> int:
     if accumulation % processes:
         raise ConfigError(
             f"accumulation is {accumulation}, which {processes} processes cannot share evenly",
-            mend="launch a number of processes that divides accumulation, so that steps see the same examples",
+            hint="launch a number of processes that divides accumulation, so that steps see the same examples",
         )
     return accumulation // processes
 
@@ -261,7 +261,7 @@ def _precision(wanted: str, device: str) -> str:
     if wanted == "auto":
         return "fp32" if device == "cpu" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     if wanted == "fp16" and device == "cpu":
-        raise ConfigError("precision fp16 needs a GPU, and there is none in use", mend="give --set precision=auto")
+        raise ConfigError("precision fp16 needs a GPU, and there is none in use", hint="give --set precision=auto")
     return wanted
 
 
@@ -280,7 +280,7 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
     names = sorted({*flat, *flat_before} - {"config"})
     if differing := [name for name in names if flat.get(name) != flat_before.get(name)]:
         raise ConfigError(
-            f"{out} holds a run with another {', '.join(differing)}", mend="name another folder with --out"
+            f"{out} holds a run with another {', '.join(differing)}", hint="name another folder with --out"
         )
 
 

@@ -73,7 +73,7 @@ class AnswerTrainer(Trainer):
             name, fault = next(iter(faults.items()))
             raise UnreadableClip(
                 f"example {name}: {fault}",
-                mend="build the dataset again, or go on without it by --set unreadable=skip",
+                hint="build the dataset again, or go on without it by --set unreadable=skip",
             )
         self.skipped.update(faults)
         labels = inputs.pop("labels")[:, 1:]
@@ -91,7 +91,7 @@ class AnswerTrainer(Trainer):
             raise NonFiniteLoss(
                 f"the loss {when} step {step} is {float(loss.detach())}, with the examples {', '.join(names)}; "
                 "nothing was learnt from it and earlier checkpoints are kept",
-                mend="lower learning_rate, or set precision to bf16 or fp32, in a folder of its own",
+                hint="lower learning_rate, or set precision to bf16 or fp32, in a folder of its own",
             )
         if not return_outputs:
             return loss
@@ -136,7 +136,7 @@ class AnswerTrainer(Trainer):
             kept = [path.name for path in complete_checkpoints(folder.parent)]
             raise StageError(
                 f"{folder} cannot be written: {error}; kept: {', '.join(kept) or 'no checkpoint yet'}",
-                mend="make room on the disk; the same command goes on from the last checkpoint",
+                hint="make room on the disk; the same command goes on from the last checkpoint",
             ) from error
         if self.args.should_save:
             best = self.state.best_model_checkpoint

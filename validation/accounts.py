@@ -11,7 +11,7 @@ from mma_bench.progress import Progress
 from mma_bench.schema import FILE
 
 
-def roll_call(expected: pl.Series, present: pl.Series) -> pl.DataFrame:
+def outer_join_ids(expected: pl.Series, present: pl.Series) -> pl.DataFrame:
     """One row per id on either list: the id (under the name of `expected`), `expected` and `present`, booleans."""
     name = expected.name
     listed = pl.DataFrame({name: expected.unique(), "expected": True})

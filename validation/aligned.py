@@ -8,7 +8,7 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.schema import ALIGNED, FACTS, FILE, IDENTITY, NORMALISED, VERDICTS
-from mma_bench.validation.accounts import counts_beside, differs_in, roll_call
+from mma_bench.validation.accounts import counts_beside, differs_in, outer_join_ids
 from mma_bench.validation.expect import above, absent, at_least, equal, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
 from mma_bench.validation.leaks import HASH_BITS, nearest_pictures, shared_with
@@ -29,7 +29,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     kept = pl.col("present") | pl.lit(params.verify.required)  # reviewers may drop what the judge passed
     return {
         "rows": aligned_facts(aligned, normalised, passed),
-        "roll_call": roll_call(passed["clip_id"], aligned["clip_id"]).with_columns(kept=kept),
+        "ids": outer_join_ids(passed["clip_id"], aligned["clip_id"]).with_columns(kept=kept),
         "splits": pl.DataFrame(
             {
                 "split": list(params.acquire.splits),
@@ -76,8 +76,8 @@ def verify_counts(metric: Mapping[str, Mapping[str, int]], passed: pl.DataFrame,
     return counts_beside(said, counted)
 
 
-_rule = partial(Promise, mend="run `mma-bench build verify` again, then `dvc repro`")
-_leak = partial(Promise, mend="remove one of the two clips from its segment list or manifest, then run `dvc repro`")
+_rule = partial(Promise, hint="run `mma-bench build verify` again, then `dvc repro`")
+_leak = partial(Promise, hint="remove one of the two clips from its segment list or manifest, then run `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:
@@ -97,14 +97,14 @@ def promises(params: Params) -> list[Promise]:
             "Each aligned clip passed all checks of the judge.",
             "appendix B.1",
             holds("expected"),
-            frame="roll_call",
+            frame="ids",
         ),
         _rule(
             "passed_clip_is_kept",
             "Each clip that passed the judge is aligned, unless reviews decide on top of it.",
             "appendix B.2",
             holds("kept"),
-            frame="roll_call",
+            frame="ids",
         ),
         _rule(
             "counts_add_up",

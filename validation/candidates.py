@@ -123,8 +123,8 @@ def funnel_facts(
     return counts_beside(said, counted)
 
 
-_rule = partial(Promise, mend="run `mma-bench build candidates` again, then `dvc repro`")
-_segment = partial(Promise, mend="correct the segment in the list or manifest that holds it, then run `dvc repro`")
+_rule = partial(Promise, hint="run `mma-bench build candidates` again, then `dvc repro`")
+_segment = partial(Promise, hint="correct the segment in the list or manifest that holds it, then run `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:

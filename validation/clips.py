@@ -31,14 +31,14 @@ def clip_facts(table: pl.DataFrame, workers: int) -> pl.DataFrame:
     )
 
 
-def clip_promises(statuses: Sequence[str], mend: str) -> list[Promise]:
+def clip_promises(statuses: Sequence[str], hint: str) -> list[Promise]:
     """The promises about `clip_facts`.
 
     Args:
         statuses: How a clip may leave the stage.
-        mend: What to do if one is broken.
+        hint: What to do if one is broken.
     """
-    rule = partial(Promise, mend=mend)
+    rule = partial(Promise, hint=hint)
     return [
         rule(
             "status_is_known",

@@ -22,7 +22,7 @@ def main(table: str, params: Params) -> None:
     """Run the gate of `table`, one of `mma_bench.layout.TABLES`.
 
     Raises:
-        GateError: A promise is broken; names each, with offending rows and the mend.
+        GateError: A promise is broken; names each, with offending rows and what to do.
         DataError: A file that the gate needs is missing or is not what its schema says.
     """
     suite = cast(Suite, importlib.import_module(f"mma_bench.validation.{table}"))
@@ -46,12 +46,12 @@ def refuse_broken(table: str, outcomes: list[Outcome]) -> None:
     """Do nothing if all promises hold.
 
     Raises:
-        GateError: Names every broken promise, how many rows break it, some of them, and the mend.
+        GateError: Names every broken promise, how many rows break it, some of them, and what to do.
     """
     broken = [outcome for outcome in outcomes if not outcome.passed]
     if broken:
-        lines = [f"  {sentence(outcome)}\n    mend: {outcome.promise.mend}" for outcome in broken]
+        lines = [f"  {sentence(outcome)}\n    hint: {outcome.promise.hint}" for outcome in broken]
         raise GateError(
             f"gate {table}: {len(broken)} of {len(outcomes)} promises are broken:\n" + "\n".join(lines),
-            mend=f"do what stands below each promise ({PAGE} shows the same); if one stays broken, the stage errs",
+            hint=f"do what stands below each promise ({PAGE} shows the same); if one stays broken, the stage errs",
         )

@@ -49,7 +49,7 @@ class Inputs:
         """
         if not path.is_file():
             raise DataError(
-                f"{path} does not exist", mend="run `dvc repro`, or the stage that writes it (see dvc.yaml)"
+                f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)"
             )
         self.sha256[path.as_posix()] = file_sha256(path)
         return path

@@ -13,7 +13,7 @@ from mma_bench.config import Params
 from mma_bench.executor.task import SETTLED
 from mma_bench.frozen import read_manifest
 from mma_bench.schema import ACQUIRED, CANDIDATES, IDENTITY, NORMALISED, Split
-from mma_bench.validation.accounts import count_rows, counts_beside, differs_in, roll_call
+from mma_bench.validation.accounts import count_rows, counts_beside, differs_in, outer_join_ids
 from mma_bench.validation.clips import OK, clip_facts, clip_promises
 from mma_bench.validation.expect import Column, above, absent, at_least, at_most, between, equal, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
@@ -42,7 +42,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
         ),
         "acquired": acquired_facts(acquired, candidates, params),
         "due": clips_due(acquired, candidates, params),
-        "roll_call": roll_call(acquired.filter(pl.col("status") == "ok")["clip_id"], normalised["clip_id"]),
+        "ids": outer_join_ids(acquired.filter(pl.col("status") == "ok")["clip_id"], normalised["clip_id"]),
         "counts": pl.concat(
             count_rows(metrics[stage], table).with_columns(f"{stage}." + pl.col("count"))
             for stage, table in (("acquire", acquired), ("normalise", normalised))
@@ -77,11 +77,11 @@ def clips_due(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Params) 
 
 def promises(params: Params) -> list[Promise]:
     """All promises, in the order of the page."""
-    return [*_of_the_collection(), *clip_promises(["ok", "refused"], _rule.keywords["mend"]), *_of_the_form(params)]
+    return [*_of_the_collection(), *clip_promises(["ok", "refused"], _rule.keywords["hint"]), *_of_the_form(params)]
 
 
-_rule = partial(Promise, mend="run `mma-bench build normalise` again, then `dvc repro`")
-_acquire = partial(Promise, mend="run `mma-bench build acquire` again, then `dvc repro`")
+_rule = partial(Promise, hint="run `mma-bench build normalise` again, then `dvc repro`")
+_acquire = partial(Promise, hint="run `mma-bench build acquire` again, then `dvc repro`")
 
 
 def _of_the_collection() -> list[Promise]:
@@ -121,14 +121,14 @@ def _of_the_collection() -> list[Promise]:
             "Each clip that could be acquired has a row here, good or refused.",
             "the build",
             holds("present"),
-            frame="roll_call",
+            frame="ids",
         ),
         _rule(
             "no_clip_comes_from_nowhere",
             "Each row here is a clip that was acquired.",
             "the build",
             holds("expected"),
-            frame="roll_call",
+            frame="ids",
         ),
         Promise(
             "counts_add_up",

@@ -8,7 +8,7 @@ from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.hub.cards import card_head
 from mma_bench.schema import ALIGNED, VARIANTS
-from mma_bench.validation.accounts import roll_call
+from mma_bench.validation.accounts import outer_join_ids
 from mma_bench.validation.expect import Column, absent, at_least, equal, filled, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
 from mma_bench.validation.package_facts import config_facts, file_facts, packaged_facts, read_shards
@@ -31,13 +31,13 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     due = {str(split): [str(name) for name in names] for split, names in params.conflicts.conditions.items()}
     return {
         "rows": packaged_facts(packaged, variants, aligned),
-        "roll_call": roll_call(variants.filter(pl.col("status") == "ok")["id"], packaged["id"]),
+        "ids": outer_join_ids(variants.filter(pl.col("status") == "ok")["id"], packaged["id"]),
         "configs": config_facts(packaged, head, due),
         "files": file_facts(found, checksums, head),
     }
 
 
-_rule = partial(Promise, mend="run `mma-bench build package` again, then `dvc repro`")
+_rule = partial(Promise, hint="run `mma-bench build package` again, then `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite takes them)
@@ -76,14 +76,14 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite take
             "Each good variant is in the dataset.",
             "the build",
             holds("present"),
-            frame="roll_call",
+            frame="ids",
         ),
         _rule(
             "nothing_else_is_packaged",
             "Each row of the dataset is a good variant.",
             "the build",
             holds("expected"),
-            frame="roll_call",
+            frame="ids",
         ),
         _rule(
             "shard_has_every_column",

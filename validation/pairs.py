@@ -88,7 +88,7 @@ def pair_counts(metric: Mapping[str, Mapping[str, int]], pairs: pl.DataFrame) ->
     return counts_beside(said, counted)
 
 
-_rule = partial(Promise, mend="run `mma-bench build pair` again, then `dvc repro`")
+_rule = partial(Promise, hint="run `mma-bench build pair` again, then `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:

@@ -28,7 +28,7 @@ class Promise:
         says: The invariant, as one sentence.
         paper: The section or appendix of arXiv 2511.22826 that asks for it, or "the build" for a rule of its own.
         expectation: On columns of the frame. A null breaks it, unless it expects nulls.
-        mend: What to do if it is broken, as an imperative sentence.
+        hint: What to do if it is broken, as an imperative sentence.
         frame: Which frame of the suite.
         show: Further columns that a message prints with an offending row.
     """
@@ -37,7 +37,7 @@ class Promise:
     says: str
     paper: str
     expectation: Expectation
-    mend: str
+    hint: str
     frame: str = "rows"
     show: tuple[str, ...] = ()
 

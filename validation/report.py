@@ -56,7 +56,7 @@ def record(table: str, about: str, subject: Path, sha256: Mapping[str, str], out
                 "broken": outcome.broken,
                 "examples": outcome.examples,
                 "error": outcome.error,
-                "mend": outcome.promise.mend,
+                "hint": outcome.promise.hint,
             }
             for outcome in outcomes
         ],

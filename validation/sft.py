@@ -193,7 +193,7 @@ def example_counts(facts: Mapping[str, Any], examples: pl.DataFrame) -> pl.DataF
     return counts_beside(said, {f"{part}.{condition}.{question}": count for part, condition, question, count in groups})
 
 
-_rule = partial(Promise, mend="run `mma-bench sft` again, then `dvc repro`")
+_rule = partial(Promise, hint="run `mma-bench sft` again, then `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:
@@ -312,7 +312,7 @@ def promises(params: Params) -> list[Promise]:
                     f"No {kind} that the benchmark tests with is in the examples.",
                     "section 5.1",
                     one_of("in_test", [False], Column("kind") == kind),
-                    mend="remove the clip from one split (data/candidates.parquet names both), then `dvc repro`",
+                    hint="remove the clip from one split (data/candidates.parquet names both), then `dvc repro`",
                     frame="media",
                 ),
             )

@@ -5,7 +5,7 @@ from functools import partial
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.schema import ALIGNED, PAIRS, VARIANTS, Condition
-from mma_bench.validation.accounts import count_rows, roll_call
+from mma_bench.validation.accounts import count_rows, outer_join_ids
 from mma_bench.validation.clips import clip_promises
 from mma_bench.validation.expect import (
     Column,
@@ -44,13 +44,13 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     metric = inputs.json(layout.metrics("conflicts"))
     return {
         "rows": variant_facts(variants, aligned, params),
-        "roll_call": roll_call(ids_due(aligned, pairs, params), variants["id"]),
+        "ids": outer_join_ids(ids_due(aligned, pairs, params), variants["id"]),
         "clips": misaligned_per_clip(variants, aligned, params),
         "counts": count_rows(metric, variants),
     }
 
 
-_rule = partial(Promise, mend="run `mma-bench build conflicts` again, then `dvc repro`")
+_rule = partial(Promise, hint="run `mma-bench build conflicts` again, then `dvc repro`")
 
 
 def _under(*conditions: Condition) -> Where:
@@ -65,7 +65,7 @@ def promises(params: Params) -> list[Promise]:
     """All promises, in the order of the page."""
     return [
         *_of_the_collection(),
-        *clip_promises(["ok", "refused"], _rule.keywords["mend"]),
+        *clip_promises(["ok", "refused"], _rule.keywords["hint"]),
         *_of_the_classes(),
         *_of_the_packets(),
         *_of_the_media(params),
@@ -79,21 +79,21 @@ def _of_the_collection() -> list[Promise]:
             "Each aligned clip has a row under each condition of its split, misaligned one per donor.",
             "Table 2",
             holds("present"),
-            frame="roll_call",
+            frame="ids",
         ),
         _rule(
             "nothing_else_is_there",
             "Each row is a variant that the configured conditions ask for.",
             "Table 2",
             holds("expected"),
-            frame="roll_call",
+            frame="ids",
         ),
         Promise(
             "every_variant_was_made",
             "Each variant could be made: conditions are compared clip by clip, so none may lack a clip.",
             "section 3",
             one_of("status", ["ok"]),
-            "see the reason and mend it, then run `dvc repro`",
+            "see the reason and fix it, then run `dvc repro`",
             show=("reason", "detail"),
         ),
         _rule(

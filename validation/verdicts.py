@@ -8,7 +8,7 @@ from mma_bench import layout
 from mma_bench.config import JudgeParams, OmniJudgeParams, Params
 from mma_bench.prompts import SAYS_YES
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
-from mma_bench.validation.accounts import count_rows, differs_in, first_null, roll_call
+from mma_bench.validation.accounts import count_rows, differs_in, first_null, outer_join_ids
 from mma_bench.validation.expect import SHA256, Column, absent, between, equal, holds, matches, one_of, unique
 from mma_bench.validation.inputs import Inputs
 from mma_bench.validation.promises import Frames, Promise
@@ -28,7 +28,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     metric = inputs.json(layout.metrics("judge"))
     return {
         "rows": verdict_facts(verdicts, normalised, params.judge),
-        "roll_call": roll_call(normalised.filter(pl.col("status") == "ok")["clip_id"], verdicts["clip_id"]),
+        "ids": outer_join_ids(normalised.filter(pl.col("status") == "ok")["clip_id"], verdicts["clip_id"]),
         "counts": count_rows(metric, verdicts),
         "judges": judge_facts(verdicts),
     }
@@ -75,7 +75,7 @@ def judge_facts(verdicts: pl.DataFrame) -> pl.DataFrame:
     return judges.with_columns(is_the_only_one=pl.lit(judges.height == 1))
 
 
-_rule = partial(Promise, mend="run `mma-bench build judge` again, then `dvc repro`")
+_rule = partial(Promise, hint="run `mma-bench build judge` again, then `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes them)
@@ -86,14 +86,14 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes th
             "Each clip that could be normalised has a verdict.",
             "appendix B.1",
             holds("present"),
-            frame="roll_call",
+            frame="ids",
         ),
         _rule(
             "nothing_else_is_judged",
             "Each verdict is about a clip that could be normalised.",
             "appendix B.1",
             holds("expected"),
-            frame="roll_call",
+            frame="ids",
         ),
         _rule(
             "counts_add_up",

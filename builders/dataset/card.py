@@ -209,7 +209,7 @@ def _donors(packaged: pl.DataFrame) -> dict[str, tuple[int, int]]:
 
 
 def _cell(value: object) -> str:
-    """Text that stays inside its cell of a Markdown table and is no markup."""
+    """Text that stays inside its cell of a Markdown table and is not markup."""
     text = " ".join(str(value).split())
     for sign in ("\\", "|", "*", "_", "`", "[", "]", "<", ">"):
         text = text.replace(sign, f"\\{sign}")

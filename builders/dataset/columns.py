@@ -94,7 +94,7 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
         if made[answer] not in options:
             raise DataError(
                 f"{variant['id']}: {answer} {made[answer]!r} is not among the {len(options)} classes of its split",
-                mend="its donor is no aligned clip of the split; run `dvc repro`, which rebuilds the variants",
+                hint="its donor is not an aligned clip of the split; run `dvc repro`, which rebuilds the variants",
             )
     return {name: made[name] if name in made else variant[name] for name in COLUMNS}
 
@@ -104,7 +104,7 @@ def _question(question: Question, variant: Mapping[str, Any], options: Sequence[
     if variant["condition"] != Condition.MISLEADING_CAPTION:
         return forced_choice(question, options)
     if variant["caption"] is None:
-        raise DataError(f"{variant['id']}: no caption", mend="run `dvc repro` so that the variants are rebuilt")
+        raise DataError(f"{variant['id']}: no caption", hint="run `dvc repro` so that the variants are rebuilt")
     return misleading_caption(question, options, variant["caption"])
 
 

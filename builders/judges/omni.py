@@ -62,7 +62,7 @@ class OmniJudge:
 
         model, settings = engine_settings(params, "transformers", OmniSettings)
         if settings.adapter is not None:
-            raise ConfigError("judge.settings: a judge takes no adapter", mend="remove adapter from the settings")
+            raise ConfigError("judge.settings: a judge takes no adapter", hint="remove adapter from the settings")
         return cls(params, model, settings, locate(settings.checkpoint, settings.revision, "config.json"))
 
     @property

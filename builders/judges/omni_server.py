@@ -63,7 +63,7 @@ class OmniServerJudge:
         """
         model, settings = engine_settings(params, "openai", OpenaiSettings)
         if settings.sound == "none":
-            raise ConfigError("judge.settings.sound is none, but a judge must hear", mend="use a model that can hear")
+            raise ConfigError("judge.settings.sound is none, but a judge must hear", hint="use a model that can hear")
         key_of(settings)
         return cls(params, model, settings)
 
@@ -89,7 +89,7 @@ class OmniServerJudge:
         try:
             ((given,),) = self._engine.answer([replace(self._task(view), prompts=(prompt,))])
         except Stopped as stopped:
-            raise Blocked("server_refuses", f"{stopped.message}; {stopped.mend}") from None
+            raise Blocked("server_refuses", f"{stopped.message}; {stopped.hint}") from None
         if given.error is not None or given.text is None:
             raise Retryable("no_answer", given.error or "the server gave no text")
         if given.logprobs is None:

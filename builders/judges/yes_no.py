@@ -71,14 +71,14 @@ def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) 
     if config.engine != engine:
         raise ConfigError(
             f"judge.model: {params.model} is asked through the engine {config.engine}, but judge.name is {params.name}",
-            mend=f"name a model of the engine {engine} (`mma-bench models`), or another judge",
+            hint=f"name a model of the engine {engine} (`mma-bench models`), or another judge",
         )
     try:
         return config.name, kind.model_validate(config.settings)
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']}" for item in error.errors()]
         raise ConfigError(
-            f"judge.settings for {params.model} cannot be used:\n" + "\n".join(problems), mend="correct the keys named"
+            f"judge.settings for {params.model} cannot be used:\n" + "\n".join(problems), hint="correct the keys named"
         ) from None
 
 

@@ -47,30 +47,30 @@ def read_decisions(path: Path) -> list[Decision]:
             reader = csv.DictReader(stream, strict=True)
             missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
             if missing:
-                raise DataError(f"{path}, line 1: column {missing[0]!r} is missing", mend="restore the table's header")
+                raise DataError(f"{path}, line 1: column {missing[0]!r} is missing", hint="restore the table's header")
             decisions = [_decision(row, f"{path}, line {reader.line_num}") for row in reader]
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", mend="correct ontology.curation_table in params.yaml") from None
+        raise DataError(f"{path} does not exist", hint="correct ontology.curation_table in params.yaml") from None
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a CSV file in UTF-8 ({error})", mend="save the table as CSV in UTF-8") from None
+        raise DataError(f"{path} is not a CSV file in UTF-8 ({error})", hint="save the table as CSV in UTF-8") from None
     _check_whole(path, decisions)
     return decisions
 
 
 def _decision(row: dict[str | None, str | None], where: str) -> Decision:
     if None in row or None in row.values():
-        raise DataError(f"{where}: not as many columns as the header has", mend="correct the row")
+        raise DataError(f"{where}: not as many columns as the header has", hint="correct the row")
     node_id, name, action, class_name, reason = (row[column] or "" for column in _COLUMNS)
     if action not in ACTIONS:
-        raise DataError(f"{where}: unknown decision {action!r} for {node_id}", mend=f"use one of {', '.join(ACTIONS)}")
+        raise DataError(f"{where}: unknown decision {action!r} for {node_id}", hint=f"use one of {', '.join(ACTIONS)}")
     if action in ("keep", "absorb"):
         if not _CLASS_NAME.fullmatch(class_name):
             raise DataError(
-                f"{where}: {action} {node_id} into {class_name!r}, which is no class name",
-                mend="write letters and digits with single underscores, a capital first",
+                f"{where}: {action} {node_id} into {class_name!r}, which is not a class name",
+                hint="write letters and digits with single underscores, a capital first",
             )
     elif class_name:
-        raise DataError(f"{where}: {node_id} is dropped and has the class {class_name!r}", mend="empty one of the two")
+        raise DataError(f"{where}: {node_id} is dropped and has the class {class_name!r}", hint="empty one of the two")
     return Decision(where, node_id, name, action, class_name, reason)
 
 
@@ -81,21 +81,21 @@ def _check_whole(path: Path, decisions: list[Decision]) -> None:
         if item.node_id in nodes:
             raise DataError(
                 f"{item.where}: node {item.node_id} has a row already ({nodes[item.node_id]})",
-                mend="remove one of the two",
+                hint="remove one of the two",
             )
         nodes[item.node_id] = item.where
         if item.action == "keep":
             if item.class_name in kept:
                 raise DataError(
                     f"{item.where}: class {item.class_name} is kept twice (first {kept[item.class_name]})",
-                    mend="absorb one of the two nodes into the class instead",
+                    hint="absorb one of the two nodes into the class instead",
                 )
             kept[item.class_name] = item.where
     if not kept:
-        raise DataError(f"{path} keeps no class", mend="restore the table")
+        raise DataError(f"{path} keeps no class", hint="restore the table")
     for item in decisions:
         if item.action == "absorb" and item.class_name not in kept:
             raise DataError(
                 f"{item.where}: {item.node_id} is absorbed into {item.class_name}, which no row keeps",
-                mend="keep a node as that class, or correct the name",
+                hint="keep a node as that class, or correct the name",
             )

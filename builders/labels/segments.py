@@ -25,8 +25,8 @@ MANIFEST_CLIP_S: Final = 10.0  # clips of a manifest are composed to AudioSet's 
 _ID: Final = r"[A-Za-z0-9_-]{11}"
 _SECONDS: Final = r"[0-9]{1,7}(?:\.[0-9]{1,3})?"  # no finer than the ms in a clip id
 _LABELS: Final = r'"[^", ]+(?:,[^", ]+)*"'
-_ROW_MEND: Final = 'a row reads: YTID, start_seconds, end_seconds, "label,label"'
-_LABEL_MEND: Final = "correct the label, or take the ontology that it comes from"
+_ROW_HINT: Final = 'a row reads: YTID, start_seconds, end_seconds, "label,label"'
+_LABEL_HINT: Final = "correct the label, or take the ontology that it comes from"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentLis
             after its start, an unknown label, or the clip (video and start) of an earlier row; names file and line.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist", mend="run `mma-bench build metadata`")
+        raise DataError(f"{path} does not exist", hint="run `mma-bench build metadata`")
     # The blank is the separator: labels hold none, so a row has four fields whatever its labels are. Quotes are taken
     # as they stand, so that a row is a line whatever they enclose.
     fields = pl.scan_csv(
@@ -70,7 +70,7 @@ def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentLis
     try:
         raw = fields.collect()
     except pl.exceptions.PolarsError as error:
-        raise _first_problem(path, known) or DataError(f"{path}: {error}", mend=_ROW_MEND) from None
+        raise _first_problem(path, known) or DataError(f"{path}: {error}", hint=_ROW_HINT) from None
     segments = _segment_list(
         raw,
         subset,
@@ -83,7 +83,7 @@ def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentLis
     if _ends_in_blank(path) and (problem := _first_problem(path, known)):
         raise problem
     if not _is_sound(raw, segments.label_sets, known):
-        raise _first_problem(path, known) or DataError(f"{path}: the rows contradict each other", mend=_ROW_MEND)
+        raise _first_problem(path, known) or DataError(f"{path}: the rows contradict each other", hint=_ROW_HINT)
     return segments
 
 
@@ -149,30 +149,30 @@ def _check_lines(path: Path, known: Collection[str]) -> None:
             # As polars does, a carriage return before a separator counts as part of it.
             columns = re.sub(r"\r(?= |$)", "", line.removesuffix("\n")).split(", ")
             if len(columns) != 4:
-                raise DataError(f"{where}: {len(columns)} columns, expected 4", mend=_ROW_MEND)
+                raise DataError(f"{where}: {len(columns)} columns, expected 4", hint=_ROW_HINT)
             video_id, start, end, labels = columns
             if not re.fullmatch(_ID, video_id):
-                raise DataError(f"{where}: {video_id!r} is no YouTube id of 11 characters", mend=_ROW_MEND)
+                raise DataError(f"{where}: {video_id!r} is no YouTube id of 11 characters", hint=_ROW_HINT)
             for text in (start, end):
                 if not re.fullmatch(_SECONDS, text):
-                    raise DataError(f"{where}: {text!r} is no number of seconds", mend=_ROW_MEND)
+                    raise DataError(f"{where}: {text!r} is not a number of seconds", hint=_ROW_HINT)
             if float(end) <= float(start):
-                raise DataError(f"{where}: the end ({end}) is not after the start ({start})", mend=_ROW_MEND)
+                raise DataError(f"{where}: the end ({end}) is not after the start ({start})", hint=_ROW_HINT)
             if not re.fullmatch(_LABELS, labels):
-                raise DataError(f"{where}: {labels!r} is no list of label ids in quotes", mend=_ROW_MEND)
+                raise DataError(f"{where}: {labels!r} is not a list of label ids in quotes", hint=_ROW_HINT)
             _check_labels(labels.strip('"').split(","), known, where)
             first = seen.setdefault((video_id, float(start)), number)
             if first != number:
                 raise DataError(
                     f"{where}: segment {video_id} from {start} s is in line {first} already",
-                    mend="remove one of the two",
+                    hint="remove one of the two",
                 )
 
 
 def _check_labels(labels: list[str], known: Collection[str], where: str) -> None:
     unknown = [label for label in labels if label not in known]
     if unknown:
-        raise DataError(f"{where}: unknown label {unknown[0]!r}", mend=_LABEL_MEND)
+        raise DataError(f"{where}: unknown label {unknown[0]!r}", hint=_LABEL_HINT)
 
 
 def read_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, SegmentList]:
@@ -195,9 +195,9 @@ def read_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, Se
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(_manifest_rows(path, csv.DictReader(stream, strict=True), known))
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", mend="correct candidates.manifests in params.yaml") from None
+        raise DataError(f"{path} does not exist", hint="correct candidates.manifests in params.yaml") from None
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a CSV file in UTF-8 ({error})", mend="save it as CSV in UTF-8") from None
+        raise DataError(f"{path} is not a CSV file in UTF-8 ({error})", hint="save it as CSV in UTF-8") from None
     columns = dict.fromkeys(("split", "clip_id", "video_id", "labels"), pl.String())
     table = pl.DataFrame(rows, schema=columns, orient="row")
     return {
@@ -220,23 +220,23 @@ def _manifest_rows(
     """Split, clip id, video id and labels of each row."""
     for column in ("clip_id", "split", "label_ids"):
         if column not in (reader.fieldnames or ()):
-            raise DataError(f"{path}, line 1: column {column!r} is missing", mend="restore the manifest's header")
+            raise DataError(f"{path}, line 1: column {column!r} is missing", hint="restore the manifest's header")
     seen: dict[str, int] = {}
     for row in reader:
         where = f"{path}, line {reader.line_num}"
         if None in row or None in row.values():
-            raise DataError(f"{where}: not as many columns as the header has", mend="correct the row")
+            raise DataError(f"{where}: not as many columns as the header has", hint="correct the row")
         clip_id, split, label_ids = row["clip_id"], row["split"], row["label_ids"]
         try:
             clip_path(Path(), clip_id)
         except InvalidInput as error:
-            raise DataError(f"{where}: {error.detail}", mend="rename the clip") from None
+            raise DataError(f"{where}: {error.detail}", hint="rename the clip") from None
         if not re.fullmatch(r"[a-z0-9_]+", split):
-            raise DataError(f"{where}: {split!r} is no name of a split", mend="write lower-case letters, e.g. eval")
+            raise DataError(f"{where}: {split!r} is not a name of a split", hint="write lower-case letters, e.g. eval")
         if not re.fullmatch(r'[^",; ]+(;[^",; ]+)*', label_ids):
-            raise DataError(f"{where}: {label_ids!r} is no list of label ids", mend="separate label ids by ';'")
+            raise DataError(f"{where}: {label_ids!r} is not a list of label ids", hint="separate label ids by ';'")
         _check_labels(label_ids.split(";"), known, where)
         first = seen.setdefault(clip_id, reader.line_num)
         if first != reader.line_num:
-            raise DataError(f"{where}: clip {clip_id} is in line {first} already", mend="rename one of the two")
+            raise DataError(f"{where}: clip {clip_id} is in line {first} already", hint="rename one of the two")
         yield split, clip_id, Path(row.get("photo") or clip_id).stem, label_ids

@@ -69,13 +69,13 @@ def labelled(published: pl.DataFrame, classes: dict[str, str | None]) -> pl.Data
     """
     if strange := sorted(set(published["label"]) - classes.keys()):
         raise DataError(
-            f"VGGSounder's label {strange[0]!r} is not in the table", mend="add it to vggsounder_classes.csv"
+            f"VGGSounder's label {strange[0]!r} is not in the table", hint="add it to vggsounder_classes.csv"
         )
     if strange := sorted(set(published["modality"]) - {"A", "V", "AV"}):
-        raise DataError(f"VGGSounder's modality {strange[0]!r} is unknown", mend="use the published file")
+        raise DataError(f"VGGSounder's modality {strange[0]!r} is unknown", hint="use the published file")
     ids = published["video_id"].str.extract_groups(r"^(?<video_id>.{11})_(?<start_s>[0-9]{6})$").struct.unnest()
     if ids["start_s"].has_nulls():
-        raise DataError("a video_id of VGGSounder has no start in seconds", mend="use the published file")
+        raise DataError("a video_id of VGGSounder has no start in seconds", hint="use the published file")
 
     def classes_in(*modalities: str) -> pl.Expr:
         there = pl.col("class").filter(pl.col("modality").is_in(modalities))

@@ -1,6 +1,6 @@
 """The README's picture: one clip under every condition, with what is seen, heard and asked, and what is right.
 
-In: `variants.parquet` with its clips. Out: a PNG. It is no stage: the picture is kept in the repository and made anew
+In: `variants.parquet` with its clips. Out: a PNG. Not a stage: the picture is kept in the repository and made anew
 when its look should change, with
 
     python -m mma_bench.builders.pages.picture docs/images/overview.png
@@ -188,7 +188,7 @@ def _chosen(variants: pl.DataFrame, base_id: str | None) -> list[dict[str, Any]]
         base_id = next(iter(choose(variants, {path: Path(path).stat().st_size for path in good["path"].unique()})), "")
     rows = rows_of(good, base_id)
     if not rows:
-        raise DataError(f"no test clip {base_id!r} to show", mend="name a base_id of data/variants.parquet")
+        raise DataError(f"no test clip {base_id!r} to show", hint="name a base_id of data/variants.parquet")
     return rows
 
 

@@ -82,11 +82,11 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
 
     if Path(source).is_dir():
         if revision is not None:
-            raise ConfigError(f"{source} is a folder; a revision goes with a name on the Hub", mend="leave it out")
+            raise ConfigError(f"{source} is a folder; a revision goes with a name on the Hub", hint="leave it out")
         make(Path(source), clips, out, report)
         return
     if revision is None:
-        raise ConfigError(f"which version of {source}?", mend="name it: --revision 1.2.0")
+        raise ConfigError(f"which version of {source}?", hint="name it: --revision 1.2.0")
     from mma_bench.hub.client import repo_name
 
     hub = open_hub(needs_token=False)

@@ -31,7 +31,7 @@ from mma_bench.tables import write_table
 
 PUBLICATIONS: Final = layout.DATA / "publications"
 # Made for each publication; everything else of a version is a file of the build, byte for byte.
-PAPERS: Final = (CARD, CHECKSUMS, MANIFEST, CROISSANT, CHANGELOG, "DATASHEET.md", "CITATION.cff")
+METADATA_FILES: Final = (CARD, CHECKSUMS, MANIFEST, CROISSANT, CHANGELOG, "DATASHEET.md", "CITATION.cff")
 _RECORD: Final = "publication.json"
 _LOAD: Final = re.compile(r"^## Load it\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
 
@@ -43,13 +43,13 @@ def hashed(folder: Path) -> Contents:
         DataError: There is no such folder, or a link in it leads nowhere.
     """
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}", mend="run `dvc repro`, or name the dataset's folder with --folder")
+        raise DataError(f"no folder {folder}", hint="run `dvc repro`, or name the dataset's folder with --folder")
     paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
     sha256 = {}
     with Progress("publish: hashes", len(paths), "file") as progress:
         for path in paths:
             if not path.is_file():  # a link into DVC's cache that leads nowhere
-                raise DataError(f"{path} is no file", mend="run `dvc checkout`")
+                raise DataError(f"{path} is not a file", hint="run `dvc checkout`")
             sha256[path.relative_to(folder).as_posix()] = file_sha256(path)
             progress.advance()
     return Contents({name: folder / name for name in sha256}, sha256)
@@ -65,7 +65,7 @@ def refuse_other_version(folder: Path, version: str) -> None:
     if said != version:
         raise ConfigError(
             f"{folder} is version {said or '(none)'}, not {version}",
-            mend=f"set package.version to {version} in params.yaml and run `dvc repro`",
+            hint=f"set package.version to {version} in params.yaml and run `dvc repro`",
         )
 
 
@@ -117,9 +117,9 @@ def assemble(
     write_text(papers / CHANGELOG, extended(changelog, entry(version, released, release, found, last)))
     write_text(papers / "DATASHEET.md", datasheet(facts, version, index_only=index_only))
     write_text(papers / "CITATION.cff", citation(version, released, url))
-    files = dict(sorted({**dataset.files, **{name: papers / name for name in PAPERS}}.items()))
-    sha256 = {name: dataset.sha256[name] for name in dataset.sha256 if name not in PAPERS}
-    sha256 |= {name: file_sha256(papers / name) for name in PAPERS if name not in (CROISSANT, CHECKSUMS)}
+    files = dict(sorted({**dataset.files, **{name: papers / name for name in METADATA_FILES}}.items()))
+    sha256 = {name: dataset.sha256[name] for name in dataset.sha256 if name not in METADATA_FILES}
+    sha256 |= {name: file_sha256(papers / name) for name in METADATA_FILES if name not in (CROISSANT, CHECKSUMS)}
     described = {name: (sha256[name], files[name].stat().st_size) for name in sorted(sha256)}
     write_json(
         papers / CROISSANT,
@@ -144,7 +144,7 @@ def hub_card(card: str, repo: str, version: str, split: str, *, index_only: bool
     text = template.render(repo=repo, version=version, index_only=index_only, split=split)
     rewritten, times = _LOAD.subn(lambda _: text, card)
     if times != 1:
-        raise DataError("the card has no section 'Load it'", mend="run `mma-bench build package` again")
+        raise DataError("the card has no section 'Load it'", hint="run `mma-bench build package` again")
     return rewritten
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from mma_bench.builders.package import CHECKSUMS
 from mma_bench.builders.publish.changelog import CHANGELOG
 from mma_bench.builders.publish.contents import (
-    PAPERS,
+    METADATA_FILES,
     assemble,
     hashed,
     publication_folder,
@@ -123,7 +123,7 @@ def fetch_release(repository: Repository, version: str) -> Release:
         if card is None or manifest is None:
             raise DataError(
                 f"{repository.name}@{version} has no {MANIFEST if card else CARD} that can be read",
-                mend="check name and version; a dataset that this project did not publish cannot be compared",
+                hint="check name and version; a dataset that this project did not publish cannot be compared",
             )
         return read_published(f"{repository.name}@{version}", card, manifest)
 
@@ -138,12 +138,12 @@ def verify_published(repository: Repository, version: str, dataset: Contents) ->
         path = repository.fetch(version, CHECKSUMS, Path(folder))
         listed = {} if path is None else read_checksums(path.read_text(encoding="utf-8"))
         itself = {} if path is None else {CHECKSUMS: file_sha256(path)}
-    ours = {name: sha256 for name, sha256 in dataset.sha256.items() if name not in PAPERS}
-    theirs = {name: sha256 for name, sha256 in listed.items() if name not in PAPERS}
+    ours = {name: sha256 for name, sha256 in dataset.sha256.items() if name not in METADATA_FILES}
+    theirs = {name: sha256 for name, sha256 in listed.items() if name not in METADATA_FILES}
     if differing := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
         raise DataError(
             f"{repository.name} has a version {version}, and {differing[0]} in it is another file than here",
-            mend="a version never changes: raise package.version in params.yaml, run `dvc repro`, publish that",
+            hint="a version never changes: raise package.version in params.yaml, run `dvc repro`, publish that",
         )
     repository.verify(version, listed | itself)
     print(f"{repository.name} {version} is there already: all {len(listed) + 1} files fetched, each with its hash")

@@ -153,7 +153,7 @@ def _pairs(manifest: pl.DataFrame) -> set[tuple[str, str, str]]:
 
 
 def _unpaired(manifest: pl.DataFrame, clips: set[tuple[str, str]]) -> set[str]:
-    """Ids of the rows of these clips that are no pairs."""
+    """Ids of the rows of these clips that are not pairs."""
     rows = manifest.filter(pl.col("condition") != Condition.MISALIGNED).select("id", "split", "base_id")
     return {name for name, split, base in rows.iter_rows() if (split, base) in clips}
 

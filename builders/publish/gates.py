@@ -29,7 +29,7 @@ def refuse_unproven(folder: Path, sha256: Mapping[str, str]) -> None:
     records = {path.stem: read_json(path) for path in sorted(layout.VALIDATION.glob("*.json"))}
     for gate in GATES:
         if gate not in records:
-            raise GateError(f"gate {gate} has left no record in {layout.VALIDATION}", mend=_AGAIN)
+            raise GateError(f"gate {gate} has left no record in {layout.VALIDATION}", hint=_AGAIN)
     with Progress("publish: gates", len(records), "gate") as progress:
         for gate, record in records.items():
             _refuse_failed(gate, record)
@@ -43,7 +43,7 @@ def _refuse_failed(gate: str, record: Mapping[str, Any]) -> None:
     broken = [promise["name"] for promise in promises if promise.get("passed") is not True]
     if record.get("passed") is not True or broken or not promises:
         what = f"broken: {', '.join(broken)}" if broken else "no promise was checked" if not promises else "it failed"
-        raise GateError(f"gate {gate} did not pass ({what})", mend="mend what reports/validation.html names")
+        raise GateError(f"gate {gate} did not pass ({what})", hint="hint what reports/validation.html names")
 
 
 def _refuse_changed(gate: str, inputs: Mapping[str, str]) -> None:
@@ -52,9 +52,9 @@ def _refuse_changed(gate: str, inputs: Mapping[str, str]) -> None:
         if path.parts[0] == layout.PACKAGE.name:
             continue  # the folder that is published may lie elsewhere; it is compared by itself
         if not path.is_file():
-            raise GateError(f"gate {gate} read {name}, which is not here", mend=f"run `dvc pull`, or {_AGAIN}")
+            raise GateError(f"gate {gate} read {name}, which is not here", hint=f"run `dvc pull`, or {_AGAIN}")
         if file_sha256(path) != expected:
-            raise GateError(f"{name} is not the file that gate {gate} passed", mend=_AGAIN)
+            raise GateError(f"{name} is not the file that gate {gate} passed", hint=_AGAIN)
 
 
 def _refuse_other_files(folder: Path, sha256: Mapping[str, str], inputs: Mapping[str, str]) -> None:
@@ -62,8 +62,8 @@ def _refuse_other_files(folder: Path, sha256: Mapping[str, str], inputs: Mapping
     passed = {name.removeprefix(prefix): value for name, value in inputs.items() if name.startswith(prefix)}
     for name in sorted({*passed, *sha256}):
         if name not in sha256:
-            raise GateError(f"{folder / name}, which gate package passed, is gone", mend=_AGAIN)
+            raise GateError(f"{folder / name}, which gate package passed, is gone", hint=_AGAIN)
         if name not in passed:
-            raise GateError(f"{folder / name} was not there when gate package ran", mend=f"remove it, or {_AGAIN}")
+            raise GateError(f"{folder / name} was not there when gate package ran", hint=f"remove it, or {_AGAIN}")
         if sha256[name] != passed[name]:
-            raise GateError(f"{folder / name} is not the file that gate package passed", mend=_AGAIN)
+            raise GateError(f"{folder / name} is not the file that gate package passed", hint=_AGAIN)

@@ -78,7 +78,7 @@ def _without_media(shard: Path, out: Path) -> int:
 
     names = pq.read_schema(shard).names
     if _MEDIA not in names:
-        raise DataError(f"{shard} has no column {_MEDIA!r}: it is without media already", mend="name the full dataset")
+        raise DataError(f"{shard} has no column {_MEDIA!r}: it is without media already", hint="name the full dataset")
     table = pq.read_table(shard, columns=[name for name in names if name != _MEDIA])
     # `datasets` keeps the features in the schema's metadata, and would look for the column that is gone.
     table = table.replace_schema_metadata(None)

@@ -79,16 +79,16 @@ def read_manifest(folder: Path) -> pl.DataFrame:
 
     shards = sorted((folder / "data").glob("*/*.parquet"))
     if not shards:
-        raise DataError(f"{folder} has no shards data/<condition>/*.parquet", mend="name the folder of a dataset")
+        raise DataError(f"{folder} has no shards data/<condition>/*.parquet", hint="name the folder of a dataset")
     tables = []
     for shard in shards:
         try:
             rows = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=[*_COPIED, *_ASKED, "prompt_version"])))
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{shard}: {error}", mend="run `mma-bench build package` again") from None
+            raise DataError(f"{shard}: {error}", hint="run `mma-bench build package` again") from None
         missing = [name for name in (*_COPIED, *_ASKED, "prompt_version") if name not in rows.columns]
         if missing:
-            raise DataError(f"{shard}: no column {missing[0]!r}", mend="run `mma-bench build package` again")
+            raise DataError(f"{shard}: no column {missing[0]!r}", hint="run `mma-bench build package` again")
         asked = [fingerprint(*values) for values in rows.select(_ASKED).iter_rows()]
         tables.append(
             rows.with_columns(
@@ -127,7 +127,7 @@ def _print(name: str, path: Path) -> list[float]:
     try:
         return sound_print(path)
     except InvalidInput as error:
-        raise DataError(f"{name}: {error}", mend="run `dvc pull`, or `dvc repro`") from None
+        raise DataError(f"{name}: {error}", hint="run `dvc pull`, or `dvc repro`") from None
 
 
 def read_release(folder: Path) -> Release:
@@ -155,7 +155,7 @@ def card_columns(card: Path) -> dict[str, str]:
         for feature in config.get("features", []):
             columns[feature["name"]] = feature.get("dtype") or f"list of {feature.get('list')}"
     if not columns:
-        raise DataError(f"{card}: the metadata announce no columns", mend="run `mma-bench build package` again")
+        raise DataError(f"{card}: the metadata announce no columns", hint="run `mma-bench build package` again")
     return columns
 
 
@@ -168,4 +168,4 @@ def read_head(card: Path) -> dict[str, Any]:
     try:
         return card_head(card.read_text(encoding="utf-8"))
     except (FileNotFoundError, UnicodeDecodeError):
-        raise DataError(f"{card} is missing or not UTF-8", mend="name the folder of a dataset") from None
+        raise DataError(f"{card} is missing or not UTF-8", hint="name the folder of a dataset") from None

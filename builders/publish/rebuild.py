@@ -18,7 +18,7 @@ import polars as pl
 
 from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.builders.package import CHECKSUMS, swap_folder, write_shard
-from mma_bench.builders.publish.contents import PAPERS, checksum_lines, hashed, read_checksums
+from mma_bench.builders.publish.contents import METADATA_FILES, checksum_lines, hashed, read_checksums
 from mma_bench.builders.publish.index import FULL, with_head
 from mma_bench.builders.publish.manifest import CARD, MANIFEST, SCHEMA
 from mma_bench.builders.publish.matching import Match, match
@@ -49,12 +49,12 @@ def rebuild(index: Path, clips: Path, out: Path, report: Path) -> None:
 
     Raises:
         ConfigError: `out` exists, or `clips` does not.
-        DataError: `index` is no edition without media, or a file of it was changed; no row could be rebuilt.
+        DataError: `index` is not an edition without media, or a file of it was changed; no row could be rebuilt.
     """
     if out.exists():
-        raise ConfigError(f"{out} exists already", mend="name another folder with --out, or move it away")
+        raise ConfigError(f"{out} exists already", hint="name another folder with --out, or move it away")
     if not clips.is_dir():
-        raise ConfigError(f"no folder {clips}", mend="name the folder of the base clips with --clips")
+        raise ConfigError(f"no folder {clips}", hint="name the folder of the base clips with --clips")
     _refuse_changed(index)
     manifest = read_table(index / MANIFEST, SCHEMA)
     found = _match_clips(manifest, clips)
@@ -76,7 +76,7 @@ def rebuild(index: Path, clips: Path, out: Path, report: Path) -> None:
         write_json(report, _report(found, rows, None))
         raise DataError(
             f"none of the clips in {clips} is one of the manifest's ({report} says why)",
-            mend="name the folder that holds them with --clips",
+            hint="name the folder that holds them with --clips",
         )
     identical = _finish(index, beside, sizes, whole=all(_is_good(kind) for kind in rows.values()))
     swap_folder(beside, out)
@@ -89,11 +89,13 @@ def rebuild(index: Path, clips: Path, out: Path, report: Path) -> None:
 
 def _refuse_changed(index: Path) -> None:
     if not (index / FULL / CHECKSUMS).is_file() or not (index / CHECKSUMS).is_file():
-        raise DataError(f"{index} is no edition without media", mend="fetch one: `mma-bench publish rebuild ORG/NAME`")
+        raise DataError(
+            f"{index} is not an edition without media", hint="fetch one: `mma-bench publish rebuild ORG/NAME`"
+        )
     listed = read_checksums((index / CHECKSUMS).read_text(encoding="utf-8"))
     here = hashed(index).sha256
     if changed := [name for name, sha256 in listed.items() if here.get(name) != sha256]:
-        raise DataError(f"{index / changed[0]} is missing or not as {CHECKSUMS} lists it", mend="fetch it again")
+        raise DataError(f"{index / changed[0]} is missing or not as {CHECKSUMS} lists it", hint="fetch it again")
 
 
 def _match_clips(manifest: pl.DataFrame, clips: Path) -> dict[tuple[str, str], tuple[Path | None, Match]]:
@@ -184,7 +186,7 @@ def _finish(index: Path, folder: Path, sizes: Mapping[str, tuple[int, int]], *, 
     listed = read_checksums((index / FULL / CHECKSUMS).read_text(encoding="utf-8"))
     # A name of the list is looked up among the files that are there; it never becomes a path by itself.
     for name, path in hashed(index).files.items():
-        if name in listed and not name.startswith("data/") and name not in PAPERS:
+        if name in listed and not name.startswith("data/") and name not in METADATA_FILES:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
     card = (index / FULL / CARD).read_text(encoding="utf-8")

@@ -38,7 +38,7 @@ class Version:
             ConfigError: It has another form.
         """
         if (found := _FORM.fullmatch(text)) is None:
-            raise ConfigError(f"{text!r} is no version", mend="give three numbers, such as 1.2.0")
+            raise ConfigError(f"{text!r} is not a version", hint="give three numbers, such as 1.2.0")
         return cls(*map(int, found.groups()))
 
     def __str__(self) -> str:
@@ -75,5 +75,5 @@ def refuse_too_small(new: Version, last: Version | None, level: Level, why: list
     reasons = "".join(f"\n  {reason}" for reason in why)
     raise ConfigError(
         f"{new} cannot follow {last}: this is a {max(level, Level.PATCH)} change{reasons}",
-        mend=f"publish it as {' or '.join(map(str, allowed))} (package.version in params.yaml, then `dvc repro`)",
+        hint=f"publish it as {' or '.join(map(str, allowed))} (package.version in params.yaml, then `dvc repro`)",
     )

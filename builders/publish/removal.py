@@ -34,7 +34,7 @@ def refuse_removed(manifest: pl.DataFrame, aligned: pl.DataFrame, removed: Colle
     if found.height:
         raise DataError(
             f"{found.height} rows hold a clip that was to be removed, such as {found['id'][0]}",
-            mend="run `dvc repro`, which builds the dataset without it, then publish that",
+            hint="run `dvc repro`, which builds the dataset without it, then publish that",
         )
 
 

@@ -46,7 +46,7 @@ def listed(text: str, where: str) -> dict[str, str]:
         path = PurePosixPath(name)
         if not gap or len(sha256) != 64 or path.is_absolute() or ".." in path.parts or not path.parts:
             raise DataError(
-                f"{where}, line {number}: no checksum of a file of the dataset", mend="run `dvc repro package`"
+                f"{where}, line {number}: no checksum of a file of the dataset", hint="run `dvc repro package`"
             )
         hashes[name] = sha256
     return hashes
@@ -63,22 +63,22 @@ def copy(folder: Path, target: str) -> Copied:
     import fsspec
 
     if not (folder / CHECKSUMS).is_file():
-        raise DataError(f"{folder} holds no dataset: {CHECKSUMS} is missing", mend="run `dvc repro package`")
+        raise DataError(f"{folder} holds no dataset: {CHECKSUMS} is missing", hint="run `dvc repro package`")
     wanted = listed((folder / CHECKSUMS).read_text(encoding="utf-8"), str(folder / CHECKSUMS))
     for name, sha256 in wanted.items():
         if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
-            raise DataError(f"{folder / name} is missing or not what {CHECKSUMS} says", mend="run `dvc repro package`")
+            raise DataError(f"{folder / name} is missing or not what {CHECKSUMS} says", hint="run `dvc repro package`")
     try:
         system, root = fsspec.core.url_to_fs(target)
     except (ValueError, ImportError) as error:
         raise ConfigError(
-            f"{target}: {error}", mend="install the client of that protocol (s3: pip install s3fs; gs: gcsfs)"
+            f"{target}: {error}", hint="install the client of that protocol (s3: pip install s3fs; gs: gcsfs)"
         ) from None
     try:
         return _copy(folder, wanted, system, root.rstrip("/"))
     except OSError as error:
         raise StageError(
-            f"{target} does not take the dataset: {error}", mend="run it again: it goes on from here"
+            f"{target} does not take the dataset: {error}", hint="run it again: it goes on from here"
         ) from None
 
 

@@ -57,11 +57,11 @@ def add_annotator(store: Store, name: str, password: str, *, adjudicator: bool =
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{name[:80]!r} is no annotator's name", mend="use at most 64 letters, digits, '.', '_', '-' or '@'"
+            f"{name[:80]!r} is not an annotator's name", hint="use at most 64 letters, digits, '.', '_', '-' or '@'"
         )
     shortest, longest = PASSWORD_LENGTHS
     if not shortest <= len(password) <= longest:
-        raise ConfigError("the password cannot be used", mend=f"choose one of {shortest} to {longest} characters")
+        raise ConfigError("the password cannot be used", hint=f"choose one of {shortest} to {longest} characters")
     code = f"a-{secrets.token_hex(4)}"
     row = {"name": name.casefold(), "code": code, "password_hash": _hash(password), "adjudicator": adjudicator}
     try:
@@ -69,7 +69,7 @@ def add_annotator(store: Store, name: str, password: str, *, adjudicator: bool =
             number = connection.execute(insert(annotators).values(row).returning(annotators.c.id)).scalar_one()
     except IntegrityError:
         raise ConfigError(
-            f"there is an annotator {name!r} already", mend="choose another name, or --reset the password"
+            f"there is an annotator {name!r} already", hint="choose another name, or --reset the password"
         ) from None
     return Annotator(number, name.casefold(), code, adjudicator)
 
@@ -82,12 +82,12 @@ def reset_password(store: Store, name: str, password: str) -> None:
     """
     shortest, longest = PASSWORD_LENGTHS
     if not shortest <= len(password) <= longest:
-        raise ConfigError("the password cannot be used", mend=f"choose one of {shortest} to {longest} characters")
+        raise ConfigError("the password cannot be used", hint=f"choose one of {shortest} to {longest} characters")
     hashed = _hash(password)
     with store.writing() as connection:
         number = connection.execute(select(annotators.c.id).where(annotators.c.name == name.casefold())).scalar()
         if number is None:
-            raise ConfigError(f"there is no annotator {name!r}", mend="`mma-bench review status` lists them")
+            raise ConfigError(f"there is no annotator {name!r}", hint="`mma-bench review status` lists them")
         connection.execute(update(annotators).where(annotators.c.id == number).values(password_hash=hashed))
         connection.execute(delete(sessions).where(sessions.c.annotator == number))
 

@@ -67,7 +67,7 @@ def export(store: Store, folder: Path, needed: int, *, adjudicated: bool = False
     by_two = votes.filter(~pl.col("annotator").is_in(sorted(third)))
     exported, overruled = settle(votes, third) if adjudicated else (by_two, votes.clear())
     if exported.is_empty():
-        raise DataError(f"{store.where} holds no vote", mend="name the right one with --database, or have clips judged")
+        raise DataError(f"{store.where} holds no vote", hint="name the right one with --database, or have clips judged")
     path = folder / "reviews.parquet"
     write_table(exported, path, REVIEWS, ["clip_id", "annotator"])
     report = {

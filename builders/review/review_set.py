@@ -119,7 +119,7 @@ def make_controls(plans: Sequence[Plan], clips: pl.DataFrame, folder: Path) -> l
                     if not path.is_file():
                         misalign(Path(base["path"]), Path(donor["path"]), path, slack_s=_SLACK_S)
                 except InvalidInput as error:
-                    raise DataError(f"no control can be made of {plan.base}: {error}", mend="run `dvc repro`") from None
+                    raise DataError(f"no control can be made of {plan.base}: {error}", hint="run `dvc repro`") from None
             made.append(Item(number, plan.clip_id, plan.class_name, path.as_posix(), plan.failing))
             progress.advance()
     return made
@@ -155,10 +155,10 @@ def load(store: Store, share: float) -> list[Item]:
     """
     clips = clips_to_review(read_table(layout.NORMALISED, NORMALISED), read_table(layout.VERDICTS, VERDICTS))
     if clips.is_empty():
-        raise DataError("no clip passed the judge, so there is none to review", mend="see metrics/judge.json")
+        raise DataError("no clip passed the judge, so there is none to review", hint="see metrics/judge.json")
     for path in clips["path"]:
         if not Path(path).is_file():
-            raise DataError(f"{path} does not exist", mend="run `dvc repro`, or `dvc checkout` where a cache has it")
+            raise DataError(f"{path} does not exist", hint="run `dvc repro`, or `dvc checkout` where a cache has it")
     wanted = [*as_items(clips), *make_controls(plan_controls(clips, share), clips, CONTROLS)]
     put(store, wanted)
     return sorted(wanted, key=lambda item: item.id)

@@ -29,14 +29,14 @@ def bound(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         opened = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise ConfigError(f"{host} is no address: {error.strerror}", mend="name another --host") from None
+        raise ConfigError(f"{host} is not an address: {error.strerror}", hint="name another --host") from None
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
     except OSError as error:
         opened.close()
-        mend = "name another --port or --host"
-        raise ConfigError(f"{host} port {port} cannot be used: {error.strerror}", mend=mend) from None
+        hint = "name another --port or --host"
+        raise ConfigError(f"{host} port {port} cannot be used: {error.strerror}", hint=hint) from None
     return opened
 
 

@@ -108,7 +108,7 @@ class Store:
         except ArgumentError:
             raise ConfigError(
                 "the database's URL cannot be read",  # and may hold a password, so it is not repeated
-                mend="write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+                hint="write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
             ) from None
         self.where = parsed.render_as_string(hide_password=True)
         sqlite = parsed.get_backend_name() == "sqlite"
@@ -124,15 +124,15 @@ class Store:
                 metadata.create_all(self.engine)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigError(
-                f"{self.where}: {error}", mend="install the database's driver, e.g. `pip install 'psycopg[binary]'`"
+                f"{self.where}: {error}", hint="install the database's driver, e.g. `pip install 'psycopg[binary]'`"
             ) from None
         except SQLAlchemyError as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
             raise ConfigError(
-                f"{self.where} cannot be opened: {reason}", mend="see that the server runs and the file may be written"
+                f"{self.where} cannot be opened: {reason}", hint="see that the server runs and the file may be written"
             ) from None
         if wrong is not None:
-            raise DataError(f"{self.where} is another database: {wrong}", mend="name another one with --database")
+            raise DataError(f"{self.where} is another database: {wrong}", hint="name another one with --database")
         self._writer = self.engine.execution_options(writes=True)
 
     @contextmanager

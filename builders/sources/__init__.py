@@ -45,4 +45,4 @@ def _open(name: SourceName, acquire: AcquireParams) -> ClipSource:
         from mma_bench.builders.sources.youtube import YouTubeSource
 
         return YouTubeSource(acquire.youtube, max_bytes=acquire.max_bytes)
-    raise ConfigError(f"acquire.source names {name!r}, which is not described", mend="correct params.yaml")
+    raise ConfigError(f"acquire.source names {name!r}, which is not described", hint="correct params.yaml")

@@ -54,7 +54,7 @@ def read_photo(path: Path) -> Image.Image:
             upright = ImageOps.exif_transpose(image)
             return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput("unreadable_photo", f"{path} is no readable image ({error})") from None
+        raise InvalidInput("unreadable_photo", f"{path} is not a readable image ({error})") from None
 
 
 def scene(photo: Image.Image) -> Scene:

@@ -32,7 +32,7 @@ _TIME = r"\d{1,9}(?:\.\d{1,9})?"
 _NAME = re.compile(rf"Y?([A-Za-z0-9_-]{{11}})(?:_({_TIME})(?:[_-]({_TIME}))?)?", re.ASCII)
 _MILLISECONDS_FROM: Final = 1000
 _LONGEST_CUT_S: Final = 12.0  # AudioSet's segments last 10 s at most; cutting at keyframes adds up to 2
-_MEND: Final = "correct acquire.folder in params.yaml"
+_HINT: Final = "correct acquire.folder in params.yaml"
 _FICLONE: Final = 0x40049409  # Linux: let two files share their blocks until one is written to
 
 
@@ -132,7 +132,7 @@ class FolderCopy:
 
 
 def _shown(folder: Path, found: Found) -> str:
-    # Foreign names may hold control characters, text directions, or bytes that are no text: repr escapes them.
+    # Foreign names may hold control characters, text directions, or bytes that are not text: repr escapes them.
     return repr(str(folder / found.path))
 
 
@@ -175,12 +175,12 @@ class FolderSource:
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         if not folder.is_dir():
-            raise ConfigError(f"{str(folder)!r} is no folder", mend=_MEND)
+            raise ConfigError(f"{str(folder)!r} is not a directory", hint=_HINT)
         mirror, clips = folder.resolve(), layout.ACQUIRED_CLIPS.resolve()
         if mirror.is_relative_to(clips) or clips.is_relative_to(mirror):
             raise ConfigError(
                 f"{str(folder)!r} and {layout.ACQUIRED_CLIPS}, where this stage writes and removes files, overlap",
-                mend="move the clips to a folder of their own, and name it in acquire.folder of params.yaml",
+                hint="move the clips to a folder of their own, and name it in acquire.folder of params.yaml",
             )
         self._folder = folder
         self._max_bytes = max_bytes
@@ -191,7 +191,7 @@ class FolderSource:
             raise ConfigError(
                 f"{str(folder)!r} holds no clip with a usual name (Y<id>.mp4, <id>_<start>.mp4, "
                 "<id>_<start>_<end>.mp4; .m4v, .mkv and .webm too)",
-                mend=f"{_MEND}, or rename the files",
+                hint=f"{_HINT}, or rename the files",
             )
 
     def request(self, segment: Segment) -> Request:

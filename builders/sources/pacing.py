@@ -1,4 +1,4 @@
-"""The manners of all worker processes together: one pace, one budget of bytes, one circuit breaker.
+"""The limits of all worker processes together: one pace, one budget of bytes, one circuit breaker.
 
 What the workers share is a small file under a lock, so that it also outlasts a run: a site that asked us to stay away
 for an hour is left alone for an hour, whatever is started meanwhile.
@@ -22,7 +22,7 @@ _LONGEST_PAUSE_S: Final = 86_400.0
 
 
 @dataclass(frozen=True)
-class Manners:
+class RateLimits:
     """How a site is treated.
 
     Attributes:
@@ -68,7 +68,7 @@ class Pacer:
 
     Args:
         path: The state; a lock lies beside it.
-        manners: See `Manners`.
+        limits: See `RateLimits`.
         clock: Seconds since the epoch.
         sleep: Waits so many seconds.
     """
@@ -76,12 +76,12 @@ class Pacer:
     def __init__(
         self,
         path: Path,
-        manners: Manners,
+        limits: RateLimits,
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.path, self._manners, self._clock, self._sleep = path, manners, clock, sleep
+        self.path, self._manners, self._clock, self._sleep = path, limits, clock, sleep
 
     def begin_run(self) -> None:
         """Forget failures to reach the site, and refusals, of earlier runs; a pause stays."""
@@ -99,7 +99,7 @@ class Pacer:
         with self._state() as state:
             self._refuse_if_open(state)
             now = self._clock()
-            share = 1 + self._manners.jitter * random.uniform(-1, 1)  # noqa: S311 - manners, no secret
+            share = 1 + self._manners.jitter * random.uniform(-1, 1)  # noqa: S311 - limits, no secret
             begin = max(now, state.next_clip_at)
             state.next_clip_at = begin + self._manners.interval_s * share
         if begin > now:
@@ -197,4 +197,4 @@ class Pacer:
         except FileNotFoundError:
             return _State()
         except (ValueError, TypeError, KeyError):
-            raise DataError(f"{self.path} is damaged", mend="remove it; a pause that it holds is lost") from None
+            raise DataError(f"{self.path} is damaged", hint="remove it; a pause that it holds is lost") from None

@@ -89,7 +89,7 @@ def read_manifest(path: Path) -> dict[str, Pair]:
             rows = csv.DictReader(stream, strict=True)
             missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
             if missing:
-                raise ConfigError(f"{path}, line 1: column {missing[0]!r} is missing", mend="add the column")
+                raise ConfigError(f"{path}, line 1: column {missing[0]!r} is missing", hint="add the column")
             for row in rows:
                 pair = _pair(row, path, rows.line_num)
                 if pair.clip_id in pairs:
@@ -97,17 +97,17 @@ def read_manifest(path: Path) -> dict[str, Pair]:
                 pairs[pair.clip_id] = pair
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read ({error.strerror})", mend="run in the project's root, where sample/ lies"
+            f"{path} cannot be read ({error.strerror})", hint="run in the project's root, where sample/ lies"
         ) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 ({error})", mend="save it as UTF-8") from None
+        raise ConfigError(f"{path} is not UTF-8 ({error})", hint="save it as UTF-8") from None
     except csv.Error as error:
         raise _wrong(path, rows.reader.line_num, str(error)) from None
     return pairs
 
 
 def _wrong(path: Path, line: int, what: str) -> ConfigError:
-    return ConfigError(f"{path}, line {line}: {what}", mend="correct the row")
+    return ConfigError(f"{path}, line {line}: {what}", hint="correct the row")
 
 
 def _pair(row: dict[str, str], path: Path, line: int) -> Pair:

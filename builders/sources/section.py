@@ -107,7 +107,7 @@ def _open(source: Readable, name: str) -> InputContainer:
     try:
         return cast(InputContainer, av.open(source, options=options, metadata_errors="replace"))
     except FFmpegError as error:
-        raise InvalidInput("unreadable", f"{name} is no readable media file ({error.strerror})") from None
+        raise InvalidInput("unreadable", f"{name} is not a readable media file ({error.strerror})") from None
 
 
 def _section(container: InputContainer, stream: Stream, start: Fraction, end: Fraction) -> list[MediaPacket]:

@@ -10,7 +10,7 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.frozen import read_manifest, thaw
+from mma_bench.frozen import read_manifest, restrict_to_manifest
 
 
 def select(
@@ -35,16 +35,16 @@ def select(
             if subset not in present:
                 raise ConfigError(
                     f"acquire.splits.{split} names {subset!r}, which has no candidates",
-                    mend=f"name any of: {', '.join(present)}",
+                    hint=f"name any of: {', '.join(present)}",
                 )
             if subset in split_of:
                 raise ConfigError(
                     f"acquire.splits names {subset!r} for {split_of[subset]} and again for {split}",
-                    mend="a subset feeds one split, once",
+                    hint="a subset feeds one split, once",
                 )
             split_of[subset] = split
     if not split_of:
-        raise ConfigError("acquire.splits names no subset", mend=f"name any of: {', '.join(present)}")
+        raise ConfigError("acquire.splits names no subset", hint=f"name any of: {', '.join(present)}")
     chosen = candidates.filter(pl.col("subset").is_in(list(split_of))).with_columns(
         split=pl.col("subset").replace_strict(split_of, return_dtype=pl.String())
     )
@@ -65,4 +65,4 @@ def chosen(params: Params, candidates: pl.DataFrame) -> pl.DataFrame:
     if rule.manifest is None:
         return selected
     path = Path(rule.manifest)
-    return thaw(selected, read_manifest(path), path)
+    return restrict_to_manifest(selected, read_manifest(path), path)

@@ -37,7 +37,7 @@ def read_sound(path: Path, rate: int) -> Wave:
             for frame in chain(container.decode(container.streams.audio[0]), [None]):
                 parts += [block.to_ndarray().mean(axis=0, dtype=np.float32) for block in resampler.resample(frame)]
     except (FFmpegError, IndexError) as error:
-        raise InvalidInput("unreadable_sound", f"{path} is no readable sound ({error})") from None
+        raise InvalidInput("unreadable_sound", f"{path} is not a readable sound ({error})") from None
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 

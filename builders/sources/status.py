@@ -62,7 +62,7 @@ def read_attempts(path: Path) -> pl.DataFrame:
     try:
         return pl.read_ndjson(BytesIO(whole), schema=_COLUMNS)
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} is no ledger ({error})", mend="see `mma-bench build acquire`") from None
+        raise DataError(f"{path} is not a ledger ({error})", hint="see `mma-bench build acquire`") from None
 
 
 def status_of(attempts: pl.DataFrame, wanted: pl.Series) -> Status:
@@ -91,7 +91,7 @@ def status_of(attempts: pl.DataFrame, wanted: pl.Series) -> Status:
     )
 
 
-def told(status: Status, pause: str) -> str:
+def format_status(status: Status, pause: str) -> str:
     """The status as a person reads it."""
     rate = "" if status.per_hour is None else f", {status.per_hour:,.0f} clips per hour"
     left = status.remaining
@@ -118,7 +118,7 @@ def main(params: Params) -> None:
 
         if (found := pacer(params.acquire.youtube).pause()) is not None:
             pause = f"paused until {found.until:%Y-%m-%d %H:%M:%S} UTC, {found.reason}: {found.detail} ({PACE})"
-    click.echo(told(status, pause))
+    click.echo(format_status(status, pause))
 
 
 def reopen(reason: str) -> int:
@@ -134,7 +134,7 @@ def reopen(reason: str) -> int:
     keys = latest.filter((pl.col("reason") == reason) & (pl.col("status") != "ok"))["key"].to_list()
     if not keys:
         there = ", ".join(sorted(filter(None, set(latest["reason"].to_list())))) or "none"
-        raise ConfigError(f"no clip ended with {reason!r}", mend=f"name one of: {there}")
+        raise ConfigError(f"no clip ended with {reason!r}", hint=f"name one of: {there}")
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     with Ledger(path) as ledger:
         for key in keys:

@@ -19,9 +19,9 @@ from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
 from mma_bench.files import fingerprint
 from mma_bench.progress import Progress
 
-_LARGEST_HEADER: Final = 1 << 16  # bytes; a longer extended header is no name of a clip
+_LARGEST_HEADER: Final = 1 << 16  # bytes; a longer extended header is not a name of a clip
 _PIECE: Final = 1 << 20
-_MEND: Final = "remove the shard from the folder that acquire.shards in params.yaml names, or make it anew"
+_HINT: Final = "remove the shard from the folder that acquire.shards in params.yaml names, or make it anew"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class TarSource:
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         if not folder.is_dir():
-            raise ConfigError(f"{str(folder)!r} is no folder", mend="correct acquire.shards in params.yaml")
+            raise ConfigError(f"{str(folder)!r} is not a directory", hint="correct acquire.shards in params.yaml")
         self._folder, self._max_bytes = folder, max_bytes
         self._by_video: dict[str, list[Member]] = {}
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -112,7 +112,7 @@ class TarSource:
         if not self._by_video:
             raise ConfigError(
                 f"{str(folder)!r} holds no .tar file with a clip of a usual name (<id>_<start>.mp4 and others)",
-                mend="correct acquire.shards in params.yaml, or rename the members",
+                hint="correct acquire.shards in params.yaml, or rename the members",
             )
 
     def request(self, segment: Segment) -> Request:
@@ -148,7 +148,7 @@ def members(shard: Path) -> Iterator[Member]:
                         yield Member(shard, member.name, cut, member.offset_data, member.size)
                     archive.members.clear()  # type: ignore[attr-defined]  # or a million headers stay in memory
     except (tarfile.TarError, OSError, ValueError) as error:
-        raise _refused(shard, "", f"it is no whole tar file ({error})") from None
+        raise _refused(shard, "", f"it is not a whole tar file ({error})") from None
 
 
 def _refusal(member: tarfile.TarInfo, size: int) -> str:
@@ -168,7 +168,7 @@ def _refusal(member: tarfile.TarInfo, size: int) -> str:
 
 def _refused(shard: Path, member: str, why: str) -> ConfigError:
     named = f", member {member[:200]!r}" if member else ""
-    return ConfigError(f"{str(shard)!r}{named}: refused, {why}", mend=_MEND)
+    return ConfigError(f"{str(shard)!r}{named}: refused, {why}", hint=_HINT)
 
 
 def _shown(member: Member) -> str:

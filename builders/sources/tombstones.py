@@ -47,15 +47,15 @@ def read_tombstones(path: Path) -> dict[str, Tombstone]:
     except FileNotFoundError:
         raise ConfigError(
             f"acquire.tombstones names {str(path)!r}, which does not exist",
-            mend="restore it from version control, or correct the key; a new list is one line: id,reason,date",
+            hint="restore it from version control, or correct the key; a new list is one line: id,reason,date",
         ) from None
     rows = list(csv.reader(io.StringIO(text)))
     if not rows or tuple(rows[0]) != _COLUMNS:
-        raise DataError(f"{path}, line 1: the columns are not {','.join(_COLUMNS)}", mend="correct the line")
+        raise DataError(f"{path}, line 1: the columns are not {','.join(_COLUMNS)}", hint="correct the line")
     found = {}
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(_COLUMNS) or not row[0]:
-            raise DataError(f"{path}, line {number}: not id,reason,date", mend="correct the line")
+            raise DataError(f"{path}, line {number}: not id,reason,date", hint="correct the line")
         found[row[0]] = Tombstone(*row)
     return found
 
@@ -69,11 +69,11 @@ def add_tombstone(path: Path, stone: Tombstone) -> bool:
     try:
         clip_path(Path(), stone.id)
     except InvalidInput as error:
-        raise ConfigError(error.detail, mend="name a clip, e.g. aBcDeFgHiJk_30000, or a video") from None
+        raise ConfigError(error.detail, hint="name a clip, e.g. aBcDeFgHiJk_30000, or a video") from None
     reason = stone.reason.strip()
     if not reason or not reason.isprintable() or len(reason) > _LONGEST_REASON:
         raise ConfigError(
-            f"a reason is one line of 1 to {_LONGEST_REASON} printable characters", mend="say it shorter, or at all"
+            f"a reason is one line of 1 to {_LONGEST_REASON} printable characters", hint="say it shorter, or at all"
         )
     stones = read_tombstones(path)
     if stone.id in stones:

@@ -29,7 +29,7 @@ from typing import Any, Final
 from mma_bench import layout
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.builders.sources.folder import LICENCE
-from mma_bench.builders.sources.pacing import Manners, Pacer
+from mma_bench.builders.sources.pacing import Pacer, RateLimits
 from mma_bench.builders.sources.ranged import Limits, RangedFile
 from mma_bench.builders.sources.section import cut
 from mma_bench.builders.sources.youtube_errors import by_page, chain, classify, retry_after_s
@@ -73,7 +73,7 @@ def access() -> Access:
     """Read the environment.
 
     Raises:
-        ConfigError: The cookies file cannot be read or is none, or the proxy is no address; tells no secret.
+        ConfigError: The cookies file cannot be read or is none, or the proxy is not an address; tells no secret.
     """
     path, proxy = os.environ.get(COOKIES_VARIABLE, ""), os.environ.get(PROXY_VARIABLE, "")
     cookies = ""
@@ -83,18 +83,18 @@ def access() -> Access:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"{COOKIES_VARIABLE}: the cookies file cannot be read ({type(error).__name__})",
-                mend=f"correct {COOKIES_VARIABLE}, or unset it",
+                hint=f"correct {COOKIES_VARIABLE}, or unset it",
             ) from None
         if not re.match(r"# (?:Netscape )?HTTP Cookie File", cookies):
             raise ConfigError(
                 f"{COOKIES_VARIABLE}: not a cookies file in Netscape's format",
-                mend="export it from a browser; its first line reads `# Netscape HTTP Cookie File`",
+                hint="export it from a browser; its first line reads `# Netscape HTTP Cookie File`",
             )
     scheme = urllib.parse.urlsplit(proxy).scheme
     if proxy and scheme not in ("http", "https", "socks4", "socks4a", "socks5", "socks5h"):
         raise ConfigError(
-            f"{PROXY_VARIABLE} is no address of a proxy",
-            mend="write it as, e.g., http://host:8080 or socks5://host:1080",
+            f"{PROXY_VARIABLE} is not an address of a proxy",
+            hint="write it as, e.g., http://host:8080 or socks5://host:1080",
         )
     return Access(cookies, proxy)
 
@@ -110,7 +110,7 @@ class YouTubeSource:
 
     def __init__(self, settings: YouTubeParams, *, max_bytes: int) -> None:
         if find_spec("yt_dlp") is None:  # seen before the workers start, which import it
-            raise ConfigError("yt-dlp is not installed", mend="pip install 'mma-bench[youtube]'")
+            raise ConfigError("yt-dlp is not installed", hint="pip install 'mma-bench[youtube]'")
         access()
         self._settings, self._max_bytes = settings, max_bytes
         self._revision = fingerprint(NAME, _VERSION, settings.url, settings.extractors, settings.min_height)
@@ -125,10 +125,10 @@ class YouTubeSource:
 
 def pacer(settings: YouTubeParams) -> Pacer:
     """What all workers of the project share."""
-    manners = Manners(
+    limits = RateLimits(
         settings.interval_s, settings.jitter, settings.bytes_per_s, settings.block_after, settings.pause_s
     )
-    return Pacer(PACE, manners)
+    return Pacer(PACE, limits)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class YouTubeSection:
             error = state.outcome.exception() if state.outcome else None
             asked_s = retry_after_s(error) if error is not None else None
             usual_s = min(rule.backoff_s * 2.0 ** (state.attempt_number - 1), _LONGEST_WAIT_S)
-            jittered_s = random.uniform(0.5, 1.0) * usual_s  # noqa: S311 - manners, no secret
+            jittered_s = random.uniform(0.5, 1.0) * usual_s  # noqa: S311 - limits, no secret
             return min(max(asked_s or 0.0, jittered_s), rule.retry_budget_s)
 
         Retrying(

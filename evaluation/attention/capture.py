@@ -98,7 +98,7 @@ class Recorder:
         """Attend, then keep the last query's sums."""
         members = aligned(self._members_on(key.device), self._length, key.shape[2])
         if len(members) != len(query):
-            raise MmaBenchError(f"{len(query)} sequences, but groups of {len(members)}", mend="capture without beams")
+            raise MmaBenchError(f"{len(query)} sequences, but groups of {len(members)}", hint="capture without beams")
         row = last_row(query, key, mask, kwargs["scaling"])
         sums = torch.cat([row, row.square()], dim=1) @ members.transpose(1, 2)
         # Layers of one kind have one mask, which lives as long as the forward pass.
@@ -126,7 +126,7 @@ class Recorder:
             MmaBenchError: Nothing was, or the last forward pass was cut short.
         """
         if not self._steps or len({len(step) for step in self._steps}) != 1:
-            raise MmaBenchError("no whole forward pass was observed", mend="generate within the `capture` block")
+            raise MmaBenchError("no whole forward pass was observed", hint="generate within the `capture` block")
         sums, tokens = (
             torch.stack([torch.stack([layer[part].cpu() for layer in step]) for step in self._steps])
             for part in range(2)

@@ -50,7 +50,7 @@ class _SeveralConditions(click.Command):
 @click.option(
     "--shown", type=click.IntRange(min=0), default=1, show_default=True, help="Clips that get a heat map by token."
 )
-@click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is gone on with.")
+@click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed.")
 def attend(
     model: str,
     adapter: str | None,
@@ -76,12 +76,12 @@ def attend(
     if config.engine != "transformers":
         raise ConfigError(
             f"{config.name} is asked through the engine {config.engine}, which shows no attention",
-            mend="use a model of the engine transformers (`mma-bench models`)",
+            hint="use a model of the engine transformers (`mma-bench models`)",
         )
     benchmark = Benchmark(dataset, revision=revision, split=split)
     wanted = list(dict.fromkeys(listed(conditions)))
     if not wanted:
-        raise ConfigError("--conditions names no condition", mend=f"choose among {', '.join(benchmark.conditions())}")
+        raise ConfigError("--conditions names no condition", hint=f"choose among {', '.join(benchmark.conditions())}")
     chosen = chosen_conditions(benchmark, wanted)
 
     from mma_bench.evaluation.attention import page, run

@@ -1,6 +1,6 @@
 """How far two questions pull attention apart: Cohen's d (section 4.2, equations 1 and 2), with its doubt.
 
-A base clip is the unit: heads, steps and variants of one clip are no independent samples, and counting them as such
+A base clip is the unit: heads, steps and variants of one clip are not independent samples, and counting them as such
 would make any difference significant. The two questions are about the same clips, so clips are resampled in pairs, and
 under the null hypothesis the two questions of a clip may change places.
 """

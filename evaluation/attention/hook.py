@@ -91,7 +91,7 @@ def instead_of_attention(text_model: Any, attention: Attention) -> Iterator[None
         MmaBenchError: Another one stands in already.
     """
     if _standing_in.get() is not None:
-        raise MmaBenchError("two observers of one model's attention", mend="end the first before the second begins")
+        raise MmaBenchError("two observers of one model's attention", hint="end the first before the second begins")
     config = text_model.config
     before = config._attn_implementation
     token = _standing_in.set(attention)
@@ -114,7 +114,7 @@ def _length(arguments: tuple[Any, ...], named: dict[str, Any]) -> int:
     read = read if read is not None else named.get("input_ids", arguments[0] if arguments else None)
     cache = named.get("past_key_values")
     if read is None:
-        raise MmaBenchError("a forward pass without inputs", mend="give the language model input_ids or embeddings")
+        raise MmaBenchError("a forward pass without inputs", hint="give the language model input_ids or embeddings")
     return int(read.shape[1]) + (int(cache.get_seq_length()) if cache is not None else 0)
 
 
@@ -127,6 +127,6 @@ def aligned(per_token: torch.Tensor, length: int, keys: int) -> torch.Tensor:
     if keys > length:
         raise MmaBenchError(
             f"the cache holds {keys} keys for {length} tokens",
-            mend="generate with a cache that grows",
+            hint="generate with a cache that grows",
         )
     return per_token[..., length - keys : length]

@@ -85,7 +85,7 @@ class _Cut:
 
 
 def _without(hidden: torch.Tensor, queries: int, mask: torch.Tensor | None) -> torch.Tensor:
-    """A mask that also hides keys, bool [batch, keys]; those among the queries themselves are no keys of a clip."""
+    """A mask that also hides keys, bool [batch, keys]; those among the queries themselves are not keys of a clip."""
     if mask is None:  # causal: sdpa leaves the mask out where it hides nothing else
         keys = hidden.shape[1]
         mask = torch.ones(queries, keys, dtype=torch.bool, device=hidden.device).tril(keys - queries)[None, None]

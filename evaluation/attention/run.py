@@ -67,7 +67,7 @@ def drawn(bases: Mapping[str, set[str]], study: Study) -> list[str]:
     common = set.intersection(*bases.values())
     if not common:
         raise DataError(
-            f"no base clip is in all of: {', '.join(bases)}", mend="build the dataset, or choose other conditions"
+            f"no base clip is in all of: {', '.join(bases)}", hint="build the dataset, or choose other conditions"
         )
     order = sorted(common, key=lambda base: hashlib.sha256(f"{study.seed} {base}".encode()).digest())
     return order[: study.clips]
@@ -95,7 +95,7 @@ def attend(
     Raises:
         ConfigError: `out` holds another run.
         DataError: There is no clip, or none could be answered.
-        MmaBenchError: An id of the dataset is no file name; an engine cannot be had.
+        MmaBenchError: An id of the dataset is not a file name; an engine cannot be had.
     """
     rows = {condition: list(benchmark.rows(condition, columns=("id", "base_id"))) for condition in study.conditions}
     chosen = drawn({condition: {row["base_id"] for row in rows[condition]} for condition in rows}, study)
@@ -145,7 +145,9 @@ def _check_ids(parts: Path, clips: Sequence[str]) -> None:
         for clip in clips:
             part(parts, "before", clip)
     except InvalidInput as error:
-        raise MmaBenchError(f"the dataset has a row whose id is no file name: {error}", mend="build it again") from None
+        raise MmaBenchError(
+            f"the dataset has a row whose id is not a file name: {error}", hint="build it again"
+        ) from None
 
 
 def _is_done(ledger: Ledger, parts: Path, state: str, clip: str) -> bool:
@@ -157,7 +159,7 @@ def _gather(out: Path, entries: Sequence[Entry]) -> None:
     """Write the tables of all clips."""
     good = [entry for entry in entries if entry["status"] == "ok"]
     if not good:
-        raise DataError(f"no clip could be answered: {entries[0]['error']}", mend="mend what it says and run it again")
+        raise DataError(f"no clip could be answered: {entries[0]['error']}", hint="hint what it says and run it again")
     for name, suffix, schema, key in (
         ("attention.parquet", ".parquet", ATTENTION, ATTENTION_KEY),
         ("tokens.parquet", ".tokens.parquet", TOKENS, TOKENS_KEY),

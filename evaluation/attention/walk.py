@@ -91,7 +91,7 @@ class Walk:
         clip = prepared.clip
         if isinstance(clip, InvalidInput):
             return str(clip)
-        why = f"out of memory with {clip.video_tokens} video tokens; mend: lower max_pixels, max_frames or fps"
+        why = f"out of memory with {clip.video_tokens} video tokens; hint: lower max_pixels, max_frames or fps"
         head = or_none(lambda: self.observer.read_clip(clip))
         if head is None:
             return why

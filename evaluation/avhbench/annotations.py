@@ -90,12 +90,12 @@ def read_annotations(path: Path) -> list[Entry]:
         try:
             loaded = read_json(file)
         except DataError as error:
-            raise DataError(error.message, mend="name AVHBench's JSON file, or the folder of its files") from None
+            raise DataError(error.message, hint="name AVHBench's JSON file, or the folder of its files") from None
         if not isinstance(loaded, list):
-            raise DataError(f"{file} is not a list of entries", mend="use the layout that AVHBench publishes")
+            raise DataError(f"{file} is not a list of entries", hint="use the layout that AVHBench publishes")
         entries += [_entry(item, f"{file}, entry {number}", seen) for number, item in enumerate(loaded, start=1)]
     if not entries:
-        raise DataError(f"{path} holds no entry", mend="name AVHBench's JSON file, or the folder of its files")
+        raise DataError(f"{path} holds no entry", hint="name AVHBench's JSON file, or the folder of its files")
     return entries
 
 
@@ -112,24 +112,24 @@ def annotations_sha256(path: Path) -> str:
 def _entry(item: Any, where: str, seen: Counter[str]) -> Entry:
     """Check one entry; `seen` counts the questions so far, so that one asked twice has two keys."""
     if not isinstance(item, dict):
-        raise DataError(f"{where}: not an object", mend=f"write it with {', '.join(_FIELDS)}")
+        raise DataError(f"{where}: not an object", hint=f"write it with {', '.join(_FIELDS)}")
     for field in _FIELDS:
         if not isinstance(item.get(field), str) or not item[field].strip():
-            raise DataError(f"{where}: {field} is {item.get(field)!r}, not a text", mend=f"correct its {field}")
+            raise DataError(f"{where}: {field} is {item.get(field)!r}, not a text", hint=f"correct its {field}")
     video_id, label = item["video_id"], item["label"].strip()
     try:
         clip_path(Path(), video_id)
     except InvalidInput as error:
-        raise DataError(f"{where}: {error.detail}", mend="correct its video_id") from None
+        raise DataError(f"{where}: {error.detail}", hint="correct its video_id") from None
     try:
         task = Task(item["task"])
     except ValueError:
         raise DataError(
-            f"{where}: there is no task {item['task']!r}", mend=f"choose among {', '.join(map(str, Task))}"
+            f"{where}: there is no task {item['task']!r}", hint=f"choose among {', '.join(map(str, Task))}"
         ) from None
     if task is not Task.CAPTIONING:
         if label.lower() not in _YES_NO:
-            raise DataError(f"{where}: the label of {task} is {label!r}", mend="write Yes or No")
+            raise DataError(f"{where}: the label of {task} is {label!r}", hint="write Yes or No")
         label = _YES_NO[label.lower()]
     key = f"{task.slug}.{hashlib.sha256(item['text'].encode()).hexdigest()[:12]}"
     seen[f"{video_id}/{key}"] += 1

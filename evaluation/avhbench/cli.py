@@ -31,7 +31,7 @@ _NEED_CLASSES = ("oracle", "specialist")
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The run's folder; an unfinished run there is gone on with.",
+    help="The run's folder; an unfinished run there is resumed.",
 )
 def avhbench(
     annotations: Path,
@@ -59,7 +59,7 @@ def avhbench(
     if config.engine in _NEED_CLASSES:
         raise ConfigError(
             f"{config.name} answers from a clip's class, and AVHBench's clips have none",
-            mend="use random or majority as a baseline",
+            hint="use random or majority as a baseline",
         )
     entries = read_annotations(annotations)
     if limit is not None:

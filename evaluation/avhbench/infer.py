@@ -90,7 +90,7 @@ def ask(
         by_video.setdefault(entry.video_id, []).append(entry)
     if not any(clip_path(videos, video_id).is_file() for video_id in by_video):
         raise DataError(
-            f"{videos} holds none of the {len(by_video)} videos", mend="name the folder with <video_id>.mp4"
+            f"{videos} holds none of the {len(by_video)} videos", hint="name the folder with <video_id>.mp4"
         )
     model = {
         "model": engine.name,
@@ -134,7 +134,7 @@ def _claim(path: Path, run: dict[str, Any]) -> None:
         key = differing[0]
         raise ConfigError(
             f"{path.parent} holds another run: {key} is {there.get(key)!r} there and {run[key]!r} now",
-            mend="give this run an --out of its own",
+            hint="give this run an --out of its own",
         )
 
 
@@ -235,7 +235,7 @@ def read_avh_predictions(path: Path) -> list[AvhPrediction]:
     """
     latest: dict[str, AvhPrediction] = {}
     if not path.is_file():
-        raise DataError(f"{path} does not exist", mend="run `mma-bench avhbench` first")
+        raise DataError(f"{path} does not exist", hint="run `mma-bench avhbench` first")
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
@@ -245,9 +245,9 @@ def read_avh_predictions(path: Path) -> list[AvhPrediction]:
             except (TypeError, ValueError) as error:
                 raise DataError(
                     f"{path}, line {number}: not a prediction of AVHBench ({error})",
-                    mend="remove the line and run again",
+                    hint="remove the line and run again",
                 ) from None
             latest[prediction.key] = prediction
     if not latest:
-        raise DataError(f"{path} holds no prediction", mend="run `mma-bench avhbench` first")
+        raise DataError(f"{path} holds no prediction", hint="run `mma-bench avhbench` first")
     return [latest[key] for key in sorted(latest)]

@@ -4,7 +4,7 @@ METEOR matches equal words, then equal stems (Porter), then WordNet's synonyms. 
 for it in its data folders. Where it is not there, the third step cannot be done, and the score has a name of its own,
 `meteor_exact_stem`, since it is as a rule lower and must not be compared with it.
 
-Words are runs of letters and digits in lower case, with an apostrophe inside; punctuation is no word.
+Words are runs of letters and digits in lower case, with an apostrophe inside; punctuation is not a word.
 """
 
 import re
@@ -32,7 +32,7 @@ class Meteor:
             from nltk.translate.meteor_score import single_meteor_score
         except ImportError:
             raise MmaBenchError(
-                "captions are scored by METEOR, and nltk is not installed", mend="run `pip install nltk`"
+                "captions are scored by METEOR, and nltk is not installed", hint="run `pip install nltk`"
             ) from None
         self._score = single_meteor_score
         wordnet = _installed_wordnet() if wordnet is None else wordnet

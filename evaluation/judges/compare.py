@@ -116,12 +116,12 @@ def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataF
     if path.suffix == ".parquet":
         table = read_table(path, VERDICTS).join(normalised.select("clip_id", "split"), on=["clip_id", "split"])
         if table.is_empty():
-            raise DataError(f"{path} has no verdict on a clip of this build", mend="name verdicts on the same clips")
+            raise DataError(f"{path} has no verdict on a clip of this build", hint="name verdicts on the same clips")
         return Compared(_judge_of(path, table), None, table)
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(
-            f"{path} is no judge",
-            mend="name a params file (.yaml) whose `judge` is asked, or a table of verdicts (.parquet)",
+            f"{path} is not a judge",
+            hint="name a params file (.yaml) whose `judge` is asked, or a table of verdicts (.parquet)",
         )
     params = load_params(path)
     table = judged(clips, params.judge, workers=params.workers)
@@ -131,7 +131,7 @@ def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataF
 def _judge_of(path: Path, table: pl.DataFrame) -> str:
     names = table["judge"].drop_nulls().unique().sort().to_list()
     if len(names) != 1 or table["judge_revision"].n_unique() != 1:
-        raise DataError(f"{path} holds verdicts of {len(names)} judges", mend="name a table of one judge and revision")
+        raise DataError(f"{path} holds verdicts of {len(names)} judges", hint="name a table of one judge and revision")
     return str(names[0])
 
 
@@ -145,7 +145,7 @@ def named(judges: Sequence[Compared]) -> list[Compared]:
     full = [f"{judge.name} {judge.verdicts['judge_revision'][0][:8]}" for judge in judges]
     if len(set(full)) < len(full):
         twice = next(name for name in full if full.count(name) > 1)
-        raise ConfigError(f"the judge {twice} is named twice", mend="name judges that differ in weights or thresholds")
+        raise ConfigError(f"the judge {twice} is named twice", hint="name judges that differ in weights or thresholds")
     return [
         replace(judge, name=name if plain.count(name) == 1 else longer)
         for name, longer, judge in zip(plain, full, judges, strict=True)

@@ -45,11 +45,11 @@ def mma_bench(
     """
     asked = tuple(known for known in QUESTIONS if question in (known, "both"))
     if not asked:
-        raise ConfigError(f"no question is called {question!r}", mend="choose visual, audio or both")
+        raise ConfigError(f"no question is called {question!r}", hint="choose visual, audio or both")
     benchmark = Benchmark(dataset or dataset_name(), split=split)
     there = benchmark.conditions()
     if condition not in there:
-        raise ConfigError(f"{benchmark.name} has no condition {condition!r}", mend=f"choose among {', '.join(there)}")
+        raise ConfigError(f"{benchmark.name} has no condition {condition!r}", hint=f"choose among {', '.join(there)}")
     samples = [_sample(row, each) for row in benchmark.rows(condition) for each in asked]
     return Task(
         dataset=MemoryDataset(samples, name=f"mma-bench {condition}"),

@@ -37,7 +37,7 @@ def dataset_name() -> str:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ConfigError(
             f"no folder {name!r} in {Path.cwd()}",
-            mend=f"set {DATASET_VARIABLE} to the absolute path of the dataset's folder, or to ORG/NAME on the Hub",
+            hint=f"set {DATASET_VARIABLE} to the absolute path of the dataset's folder, or to ORG/NAME on the Hub",
         )
     return name
 

@@ -57,8 +57,8 @@ def run(
         else:
             from mma_bench.executor import ray as on_ray
 
-            sign = ledger_path.with_suffix(".running")
-            outcomes = on_ray.outcomes(waiting, work, workers, sign, ray, stateful=stateful)
+            stop_file = ledger_path.with_suffix(".running")
+            outcomes = on_ray.outcomes(waiting, work, workers, stop_file, ray, stateful=stateful)
         with Progress(title, len(due)) as progress:
             for entry in outcomes:
                 ledger.append(entry)
@@ -102,17 +102,17 @@ def _refuse_unsettled(entries: Sequence[Entry | None], tasks: Sequence[Task], ti
         raise StageError(
             f"{title}: stopped, {last['reason']}: {last['detail']}\n"
             f"  {len(tried) - len(open_entries)} of {len(tasks)} clips are settled, none of the others was given up",
-            mend="then run the same command again: finished clips are kept",
+            hint="then run the same command again: finished clips are kept",
         )
     if open_entries:
         first = open_entries[0]
         raise StageError(
             f"{title}: {len(tasks) - len(tried) + len(open_entries)} of {len(tasks)} clips are not settled; "
             f"first {first['key']}: {first['reason']} ({first['detail']})",
-            mend="run the same command again: finished clips are kept, only these are tried again",
+            hint="run the same command again: finished clips are kept, only these are tried again",
         )
     if len(tried) < len(tasks):
         raise StageError(
-            f"{title}: {len(tasks) - len(tried)} of {len(tasks)} clips were not tried", mend="run it again"
+            f"{title}: {len(tasks) - len(tried)} of {len(tasks)} clips were not tried", hint="run it again"
         )
     return tried

@@ -41,7 +41,7 @@ class Ledger:
         except BlockingIOError:
             self._file.close()
             raise StageError(
-                f"{self.path} is held by another process", mend="wait until the other build ends, or stop it"
+                f"{self.path} is held by another process", hint="wait until the other build ends, or stop it"
             ) from None
         self._read()
         return self
@@ -62,7 +62,7 @@ class Ledger:
                 self._file.close()
                 raise DataError(
                     f"{self.path}, line {number}: not a ledger entry",
-                    mend="remove the line, or the whole file to start the stage afresh",
+                    hint="remove the line, or the whole file to start the stage afresh",
                 ) from None
             whole += len(line)
         self._file.truncate(whole)

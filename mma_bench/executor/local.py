@@ -50,7 +50,7 @@ def _alone(task: Task, work: Work) -> Entry:
             pool.submit(_is_callable, work).result()
         except BrokenProcessPool:
             raise StageError(
-                "worker processes die before they do any work", mend="run `mma-bench doctor`; see the messages above"
+                "worker processes die before they do any work", hint="run `mma-bench doctor`; see the messages above"
             ) from None
         try:
             return pool.submit(attempt, work, task).result()

@@ -5,7 +5,7 @@ clip ends. Media run as tasks, a judge in a pool of actors, which load it once. 
 is done again; what kills its worker also with no other clip beside it is refused. Each stage is a pipeline of its own
 over the stage's table, so nothing of one stage is fused with another.
 
-All machines see the project's folder under one path. Beside the ledger lies the run's sign, a file that every worker
+All machines see the project's folder under one path. Beside the ledger lies the run's stop file, which every worker
 looks at before each clip: a machine that does not see it has another folder, and "stop" in it lets begun clips end
 and no other begin.
 """
@@ -42,32 +42,33 @@ RETRIES: Final = 2  # a clip whose worker died may only have been beside the one
 
 
 @dataclass(frozen=True)
-class Station:
+class WorkerContext:
     """What a worker has to know beside its clip.
 
     Attributes:
         work: The function per clip.
         root: The project's folder, absolute; paths in tasks and results are relative to it.
-        sign: The file that says whether the run goes on.
+        stop_file: The file that says whether the run goes on.
         run: What must be in it.
     """
 
     work: Work
     root: Path
-    sign: Path
+    stop_file: Path
     run: str
 
     def attempt(self, task: Task) -> Entry | None:
         """Runs in the worker. None: the run is over, the clip was not begun."""
         try:
-            said = self.sign.read_text(encoding="utf-8")
+            said = self.stop_file.read_text(encoding="utf-8")
         except OSError as error:
             said = f"nothing ({error.strerror})"
         if said == f"stop {self.run}":
             return None
         if said != self.run:
             detail = (
-                f"{socket.gethostname()} does not see the project's folder {self.root}: {self.sign} says {said[:80]} "
+                f"{socket.gethostname()} does not see the project's folder {self.root}: "
+                f"{self.stop_file} says {said[:80]} "
                 "there. Mount the folder under this path on all machines"
             )
             return entry_of(task, Blocked.status, "folder_not_shared", detail)
@@ -78,21 +79,21 @@ class Station:
 class Pooled:
     """An actor's state: what `work` caches in its process, such as a judge's networks, stays for the next clip."""
 
-    def __init__(self, station: Station) -> None:
-        self._station = station
+    def __init__(self, context: WorkerContext) -> None:
+        self._station = context
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """As `in_task`."""
         return in_task(row, self._station)
 
 
-def in_task(row: dict[str, Any], station: Station) -> dict[str, Any]:
+def in_task(row: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
     """One row of the pipeline: `task` (bytes) in, `entry` (bytes) out."""
-    return {"index": row["index"], "entry": pickle.dumps(station.attempt(pickle.loads(row["task"])))}  # noqa: S301
+    return {"index": row["index"], "entry": pickle.dumps(context.attempt(pickle.loads(row["task"])))}  # noqa: S301
 
 
 def outcomes(
-    waiting: deque[Task], work: Work, workers: int, sign: Path, params: RayParams, *, stateful: bool
+    waiting: deque[Task], work: Work, workers: int, stop_file: Path, params: RayParams, *, stateful: bool
 ) -> Iterator[Entry]:
     """Yield an entry per task as it finishes; empties `waiting`, which the caller may clear to end the run.
 
@@ -102,7 +103,7 @@ def outcomes(
         waiting: The tasks.
         work: Picklable, importable on all machines.
         workers: Clips at a time, on all machines together.
-        sign: The path of the run's sign, below the project's folder, which is the current one.
+        stop_file: The path of the run's stop file, below the project's folder, which is the current one.
         params: Where Ray is, and what a stateful worker needs.
         stateful: Whether workers keep what `work` caches in its process.
 
@@ -111,31 +112,31 @@ def outcomes(
         StageError: The workers cannot run the function at all.
     """
     root = Path.cwd()
-    station = Station(work, root, root / sign, uuid.uuid4().hex)
+    context = WorkerContext(work, root, root / stop_file, uuid.uuid4().hex)
     cpus, gpus = (params.judge_cpus, params.judge_gpus) if stateful else (1.0, 0.0)
-    sign.parent.mkdir(parents=True, exist_ok=True)
-    sign.write_text(station.run, encoding="utf-8")
+    stop_file.parent.mkdir(parents=True, exist_ok=True)
+    stop_file.write_text(context.run, encoding="utf-8")
     try:
-        with _session(params.address, workers * cpus, gpus), _polite_stop(station) as stopped:
+        with _session(params.address, workers * cpus, gpus), _polite_stop(context) as stopped:
             while waiting and not stopped.is_set():
                 wave = [waiting.popleft() for _ in range(min(WAVE, len(waiting)))]
                 received: set[int] = set()
-                for index, entry in _pipeline(wave, station, workers, stateful=stateful, cpus=cpus, gpus=gpus):
+                for index, entry in _pipeline(wave, context, workers, stateful=stateful, cpus=cpus, gpus=gpus):
                     received.add(index)
                     if entry is not None:
                         if entry["status"] == Blocked.status:
-                            _stop(station)
+                            _stop(context)
                         yield entry
                 lost = [task for index, task in enumerate(wave) if index not in received]
-                yield from _again(lost, station, workers, cpus=cpus, gpus=gpus)
+                yield from _again(lost, context, workers, cpus=cpus, gpus=gpus)
             if stopped.is_set():
                 raise KeyboardInterrupt
     finally:
-        sign.unlink(missing_ok=True)
+        stop_file.unlink(missing_ok=True)
 
 
 def _pipeline(
-    wave: Sequence[Task], station: Station, workers: int, *, stateful: bool, cpus: float, gpus: float
+    wave: Sequence[Task], context: WorkerContext, workers: int, *, stateful: bool, cpus: float, gpus: float
 ) -> Iterator[tuple[int, Entry | None]]:
     """The index and the entry of each task of the wave, but of those that were lost with their workers."""
     import ray.data
@@ -148,20 +149,20 @@ def _pipeline(
     with warnings.catch_warnings():
         # Ray Data repeats for ever what dies with its worker, unless told otherwise in a way that 2.64 will end.
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
-        done = _mapped(source, station, min(workers, len(wave)), stateful=stateful, cpus=cpus, gpus=gpus)
+        done = _mapped(source, context, min(workers, len(wave)), stateful=stateful, cpus=cpus, gpus=gpus)
     for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for row in batch.to_pylist():
             yield row["index"], pickle.loads(row["entry"])  # noqa: S301
 
 
-def _mapped(source: Any, station: Station, workers: int, *, stateful: bool, cpus: float, gpus: float) -> Any:
+def _mapped(source: Any, context: WorkerContext, workers: int, *, stateful: bool, cpus: float, gpus: float) -> Any:
     """The Dataset `source` with `in_task` upon each row."""
     import ray.data
 
     if stateful:
         return source.map(
             Pooled,
-            fn_constructor_args=[station],
+            fn_constructor_args=[context],
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=cpus,
             num_gpus=gpus or None,
@@ -169,23 +170,23 @@ def _mapped(source: Any, station: Station, workers: int, *, stateful: bool, cpus
             max_task_retries=RETRIES,
         )
     pool = ray.data.TaskPoolStrategy(size=workers)
-    return source.map(in_task, fn_args=[station], compute=pool, num_cpus=cpus, max_retries=RETRIES)
+    return source.map(in_task, fn_args=[context], compute=pool, num_cpus=cpus, max_retries=RETRIES)
 
 
-def _again(lost: Sequence[Task], station: Station, workers: int, *, cpus: float, gpus: float) -> Iterator[Entry]:
+def _again(lost: Sequence[Task], context: WorkerContext, workers: int, *, cpus: float, gpus: float) -> Iterator[Entry]:
     """A last attempt at tasks that were lost: each in a new process, so that a crash has one possible cause."""
     import ray
 
-    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(Station.attempt)
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(WorkerContext.attempt)
     for first in range(0, len(lost), workers):
         some = lost[first : first + workers]
-        for task, promise in [(task, remote.remote(station, task)) for task in some]:
-            entry = _kept(task, promise, station)
+        for task, promise in [(task, remote.remote(context, task)) for task in some]:
+            entry = _kept(task, promise, context)
             if entry is not None:
                 yield entry
 
 
-def _kept(task: Task, promise: Any, station: Station) -> Entry | None:
+def _kept(task: Task, promise: Any, context: WorkerContext) -> Entry | None:
     """The entry of a last attempt, also of one that ended with its process."""
     import ray
     from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
@@ -197,8 +198,8 @@ def _kept(task: Task, promise: Any, station: Station) -> Entry | None:
         return entry_of(task, "refused", "decoder_crashed", detail)
     except RayTaskError as error:
         raise StageError(
-            f"Ray's workers cannot run {station.work}: {error.cause!r}",
-            mend="install the same version of this package, and of Python, on all machines; see docs/cluster.md",
+            f"Ray's workers cannot run {context.work}: {error.cause!r}",
+            hint="install the same version of this package, and of Python, on all machines; see docs/cluster.md",
         ) from None
     except RayError as error:  # the machine went away, or ran out of memory: the clip is not to blame
         detail = f"{type(error).__name__} while {task.key} was worked on"
@@ -206,13 +207,13 @@ def _kept(task: Task, promise: Any, station: Station) -> Entry | None:
     return entry
 
 
-def _stop(station: Station) -> None:
+def _stop(context: WorkerContext) -> None:
     # Written in place, not renamed: a network file system shows it to whoever opens the file next.
-    station.sign.write_text(f"stop {station.run}", encoding="utf-8")
+    context.stop_file.write_text(f"stop {context.run}", encoding="utf-8")
 
 
 @contextmanager
-def _polite_stop(station: Station) -> Iterator[threading.Event]:
+def _polite_stop(context: WorkerContext) -> Iterator[threading.Event]:
     """Within, the first Ctrl-C sets the event and ends the run politely; the second is raised."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -223,7 +224,7 @@ def _polite_stop(station: Station) -> Iterator[threading.Event]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
         stopped.set()
-        _stop(station)
+        _stop(context)
 
     signal.signal(signal.SIGINT, stop)
     try:
@@ -236,7 +237,7 @@ def _polite_stop(station: Station) -> Iterator[threading.Event]:
 def _session(address: str | None, cpus: float, gpus: float) -> Iterator[None]:
     """Within, this process is connected to Ray; a connection that was there before is used and left as it is."""
     if find_spec("ray") is None:
-        raise ConfigError("executor is 'ray', and Ray is not installed", mend="run: pip install 'mma-bench[ray]'")
+        raise ConfigError("executor is 'ray', and Ray is not installed", hint="run: pip install 'mma-bench[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray
     import ray.data
@@ -250,7 +251,7 @@ def _session(address: str | None, cpus: float, gpus: float) -> Iterator[None]:
         if gpus > there.get("GPU", 0):
             message = f"executor: ray.judge_gpus is {gpus:g}, and Ray has {there.get('GPU', 0):g} GPUs"
             if address is None:
-                raise ConfigError(message, mend="set ray.judge_gpus to 0, or ray.address to a cluster that has them")
+                raise ConfigError(message, hint="set ray.judge_gpus to 0, or ray.address to a cluster that has them")
             print(f"{message} now; the judge waits for them", file=sys.stderr)
         yield
     finally:
@@ -268,12 +269,12 @@ def _connect(address: str | None, cpus: float) -> None:
     if address.startswith("ray://"):
         raise ConfigError(
             f"ray.address is {address}, Ray's client, which Ray Data does not serve well",
-            mend="run the build on a machine of the cluster, with `address: auto`",
+            hint="run the build on a machine of the cluster, with `address: auto`",
         )
     try:
         ray.init(address=address, **_QUIET)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"ray.address is {address!r}, and no Ray answers there: {error}",
-            mend="run `ray start` first, see docs/cluster.md; or set ray.address to null for a Ray on this machine",
+            hint="run `ray start` first, see docs/cluster.md; or set ray.address to null for a Ray on this machine",
         ) from None

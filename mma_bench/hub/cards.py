@@ -23,7 +23,7 @@ def refuse_bad_card(hub: Hub, card: Path, kind: Literal["dataset", "model"]) -> 
         hub.ask("validate the card", loaded.validate)
     except (ValueError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
-        raise DataError(f"{card}: the Hub refuses the metadata: {said}", mend="correct what it names") from None
+        raise DataError(f"{card}: the Hub refuses the metadata: {said}", hint="correct what it names") from None
 
 
 def card_head(card: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class HubError(MmaBenchError):
     """The Hub refused a request or cannot be reached; what was sent before stays, so the same command goes on."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message, mend=_MENDS.get(status or 0, _LATER))
+        super().__init__(message, hint=_MENDS.get(status or 0, _LATER))
         self.status = status
 
 
@@ -49,7 +49,7 @@ def repo_name(name: str) -> str:
         ConfigError: It has another form.
     """
     if not _REPO.fullmatch(name) or ".." in name or "--" in name:
-        raise ConfigError(f"{name!r} is no repository", mend="give the organisation or user and the name: ORG/NAME")
+        raise ConfigError(f"{name!r} is not a repository", hint="give the organisation or user and the name: ORG/NAME")
     return name
 
 
@@ -120,7 +120,7 @@ def token_or_refuse() -> str:
     from huggingface_hub import get_token
 
     if (token := get_token()) is None:
-        raise ConfigError("no token for the Hub", mend="run `hf auth login`, or set HF_TOKEN")
+        raise ConfigError("no token for the Hub", hint="run `hf auth login`, or set HF_TOKEN")
     return token
 
 

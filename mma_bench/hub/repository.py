@@ -175,16 +175,16 @@ class Repository:
             DataError: A file is missing, is too many, or has other bytes; names it.
         """
         delete = f"`hf repo tag delete {self.name} {revision} --type {self.kind}`"
-        mend = f"announce nothing: delete the tag, if it has one ({delete}), then run the same command again"
+        hint = f"announce nothing: delete the tag, if it has one ({delete}), then run the same command again"
         where, there = f"{self.name}@{revision}", set(self._files(revision))
         if odd := sorted(there ^ set(sha256)):
-            raise DataError(f"{where}: {odd[0]} is {'too many' if odd[0] in there else 'missing'}", mend=mend)
+            raise DataError(f"{where}: {odd[0]} is {'too many' if odd[0] in there else 'missing'}", hint=hint)
         with Progress("publish: verify", len(sha256), "file") as progress:
             for name, expected in sha256.items():
                 with tempfile.TemporaryDirectory() as folder:
                     path = self.fetch(revision, name, Path(folder))
                     if path is None or file_sha256(path) != expected:
-                        raise DataError(f"{where}: {name} is not the file that was sent", mend=mend)
+                        raise DataError(f"{where}: {name} is not the file that was sent", hint=hint)
                 progress.advance()
 
 

@@ -52,7 +52,7 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
         # The prefix keeps a name such as "concat:a|b" or "http:" from being read as a protocol.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except FFmpegError as error:
-        raise InvalidInput("unreadable", f"{path} is no readable media file ({error.strerror})") from None
+        raise InvalidInput("unreadable", f"{path} is not a readable media file ({error.strerror})") from None
     with container:
         try:
             yield container

@@ -144,7 +144,7 @@ class _Sound:
         if not self._values:
             raise InvalidInput("no_audio_samples", f"{self.path} decodes to 0 audio samples")
         if not math.isfinite(self._energy):
-            raise InvalidInput("corrupt_stream", f"{self.path}: the sound holds values that are no numbers")
+            raise InvalidInput("corrupt_stream", f"{self.path}: the sound holds values that are not numbers")
         power = self._energy / self._values
         return {
             "audio_duration_s": float(self._seconds),

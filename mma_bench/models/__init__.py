@@ -66,7 +66,7 @@ def load_config(name_or_path: str, *, overrides: Mapping[str, Any] | None = None
     changed = config.model_copy(update={"settings": {**config.settings, **(overrides or {})}})
     unknown = [condition for condition in changed.without if condition not in list(Condition)]
     if unknown:
-        raise ConfigError(f"{name_or_path}: without: no condition is called {unknown[0]!r}", mend="correct the name")
+        raise ConfigError(f"{name_or_path}: without: no condition is called {unknown[0]!r}", hint="correct the name")
     return changed
 
 
@@ -88,7 +88,7 @@ def open_engine(
     if adapter is not None and config.engine != "transformers":
         raise ConfigError(
             f"{config.name} is asked through the engine {config.engine}, which takes no adapter",
-            mend="name the adapter in the server's own settings, or use a model of the engine transformers",
+            hint="name the adapter in the server's own settings, or use a model of the engine transformers",
         )
     settings = {**config.settings, **({"adapter": adapter} if adapter is not None else {})}
     return _open(config, partial(_checked, settings=settings, source=name_or_config_path))

@@ -121,8 +121,8 @@ class Majority:
             return {prompt.options[0]: 1.0}
         if self._class not in prompt.options:
             raise ConfigError(
-                f"majority_class {self._class!r} is no option of clip {task.id}",
-                mend=f"choose among {', '.join(prompt.options)}",
+                f"majority_class {self._class!r} is not an option of clip {task.id}",
+                hint=f"choose among {', '.join(prompt.options)}",
             )
         return {self._class: 1.0}
 

@@ -76,7 +76,7 @@ class Answer:
         key: The prompt's key.
         text: The raw answer; None for `score` and for failures.
         logprobs: Log-likelihood (natural, summed over the option's tokens) by option; None for `generate`.
-        error: What failed, with the mend where there is one; None if nothing did.
+        error: What failed, with what to do where there is one; None if nothing did.
         usage: Counts and the like: `prompt_tokens`, `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`.
     """
 
@@ -93,11 +93,11 @@ class Stopped(MmaBenchError):
     Args:
         message: Why.
         answers: What there is, in the order of the tasks; prompts without an answer are left out.
-        mend: As in every `MmaBenchError`.
+        hint: As in every `MmaBenchError`.
     """
 
-    def __init__(self, message: str, answers: list[list[Answer]], *, mend: str | None = None) -> None:
-        super().__init__(message, mend=mend)
+    def __init__(self, message: str, answers: list[list[Answer]], *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.answers = answers
 
 

@@ -61,7 +61,7 @@ class GeminiEngine:
             from google.genai import errors, types
         except ModuleNotFoundError:
             raise MmaBenchError(
-                "the gemini engine needs the client `google-genai`", mend="pip install 'mma-bench[evaluation]'"
+                "the gemini engine needs the client `google-genai`", hint="pip install 'mma-bench[evaluation]'"
             ) from None
 
         self.name, self.revision = name or settings.model, settings.revision or settings.model
@@ -135,7 +135,7 @@ class GeminiEngine:
 
     def _backoff(self, attempt: int) -> float:
         longest: float = min(self._settings.backoff_s * 2**attempt, _LONGEST_WAIT_S)
-        return longest * random.uniform(0.5, 1)  # noqa: S311 jitter is no secret
+        return longest * random.uniform(0.5, 1)  # noqa: S311 jitter is not a secret
 
 
 def _wait_asked(error: Any) -> float | None:

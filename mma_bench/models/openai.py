@@ -4,7 +4,7 @@ In: clips with their prompts. Out: answers, or per prompt why there is none. The
 text. What a server does with a video's own audio track differs, so a setting says how sound travels; where a condition
 has none, nothing audible is sent at all.
 
-Log-likelihoods of given options are no part of the protocol (`prompt_logprobs` is one server's own), so the engine
+Log-likelihoods of given options are not part of the protocol (`prompt_logprobs` is one server's own), so the engine
 answers `generate` alone.
 """
 
@@ -60,7 +60,7 @@ class OpenaiEngine:
             import openai
         except ModuleNotFoundError:
             raise MmaBenchError(
-                "the openai engine needs the client `openai`", mend="pip install 'mma-bench[evaluation]'"
+                "the openai engine needs the client `openai`", hint="pip install 'mma-bench[evaluation]'"
             ) from None
 
         self.name, self.revision = name or settings.model, settings.revision or settings.model
@@ -150,7 +150,7 @@ class OpenaiEngine:
 def _read(completion: Any, prompt: Prompt, kind: type) -> Answer:
     """An answer out of a completion; servers that are not quite OpenAI leave parts out."""
     if not isinstance(completion, kind) or not getattr(completion, "choices", None):
-        raise Unanswered(f"the reply is no chat completion: {said(completion, None)[:200]}")
+        raise Unanswered(f"the reply is not a chat completion: {said(completion, None)[:200]}")
     completion_: Any = completion
     choice = completion_.choices[0]
     text = getattr(choice.message, "content", None)

@@ -82,7 +82,7 @@ class ProcessEngine:
             hello = self._started()
         except _Fault as fault:
             self._clips.cleanup()
-            raise MmaBenchError(str(fault), mend="see that the program runs by itself in its environment") from None
+            raise MmaBenchError(str(fault), hint="see that the program runs by itself in its environment") from None
         self.name, self.revision = name or hello["name"], hello["revision"]
         self.modes: frozenset[Mode] = hello["modes"]
         self.adapter = self.adapter_revision = None
@@ -107,7 +107,7 @@ class ProcessEngine:
                 raise Stopped(
                     f"{self._failed} clips in a row failed; {given[-1].error if given else ''}",
                     answers + rest,
-                    mend="mend the program and run the same command again; it goes on where it stopped",
+                    hint="hint the program and run the same command again; it goes on where it stopped",
                 )
         return answers
 
@@ -273,7 +273,7 @@ def _answers(reply: Any, prompts: Sequence[Prompt]) -> list[Answer]:
 def _answer(item: dict[str, Any], prompt: Prompt) -> Answer:
     usage = item.get("usage", {})
     if not isinstance(usage, dict):
-        raise _Fault(f"gave a usage for {prompt.key} that is no object: {usage!r:.200}")
+        raise _Fault(f"gave a usage for {prompt.key} that is not an object: {usage!r:.200}")
     if item.get("error") is not None:
         return Answer(prompt.key, error=str(item["error"]), usage=usage)
     if prompt.mode == "generate":
@@ -298,6 +298,6 @@ def _expanded(part: str) -> str:
     if "$" in expanded:
         raise ConfigError(
             f"{part!r} names an environment variable that is not set",
-            mend="set it; `mma-bench models` says what each model needs",
+            hint="set it; `mma-bench models` says what each model needs",
         )
     return expanded

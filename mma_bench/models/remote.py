@@ -21,7 +21,7 @@ Media = TypeVar("Media")
 
 
 class RemoteSettings(Namespace):
-    """Settings of every engine that asks a server. The key itself is no setting: only its variable's name is."""
+    """Settings of every engine that asks a server. The key itself is not a setting: only its variable's name is."""
 
     model: str  # as the server calls it
     revision: str | None = None  # for the record; None takes the model's name, all that a server promises
@@ -51,12 +51,12 @@ class Refused(Exception):
 
     Args:
         message: What the server said.
-        mend: What to do.
+        hint: What to do.
     """
 
-    def __init__(self, message: str, mend: str) -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
-        self.mend = mend
+        self.hint = hint
 
 
 class Remote(Generic[Media]):
@@ -93,7 +93,7 @@ class Remote(Generic[Media]):
         answers = [[future.result() for future in row] for row in waiting]
         got = [[answer for answer in row if answer is not None] for row in answers]
         if self._stop is not None:
-            raise Stopped(self._stop.message, got, mend=self._stop.mend)
+            raise Stopped(self._stop.message, got, hint=self._stop.hint)
         return got
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class Remote(Generic[Media]):
         except Unanswered as error:
             answer = Answer(prompt.key, error=f"clip {task.id}: {error}")
         except Refused as error:
-            self._give_up(MmaBenchError(str(error), mend=error.mend))
+            self._give_up(MmaBenchError(str(error), hint=error.hint))
             return None
         self._count(answer)
         return answer
@@ -141,7 +141,7 @@ class Remote(Generic[Media]):
                 if budget is not None and spent >= budget:
                     self._stop = self._stop or MmaBenchError(
                         f"{settings.model}: the budget of {budget} {unit} is spent ({spent})",
-                        mend=f"raise max_{unit} and run the same command again; it goes on where it stopped",
+                        hint=f"raise max_{unit} and run the same command again; it goes on where it stopped",
                     )
             if self._stop is None:
                 self._requests += 1
@@ -156,7 +156,7 @@ class Remote(Generic[Media]):
             self._give_up(
                 MmaBenchError(
                     f"{self._settings.model}: {in_a_row} questions in a row failed, the last one with: {answer.error}",
-                    mend="see that the server runs and takes such media, and run the same command again",
+                    hint="see that the server runs and takes such media, and run the same command again",
                 )
             )
 
@@ -177,7 +177,7 @@ def key_of(settings: RemoteSettings) -> str | None:
     if not key:
         raise ConfigError(
             f"{settings.model} needs an API key and {settings.api_key_env} is not set",
-            mend=f"export {settings.api_key_env}=…",
+            hint=f"export {settings.api_key_env}=…",
         )
     return key
 

@@ -64,7 +64,7 @@ def test_a_limit_takes_from_all_parts_of_the_list() -> None:
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        ({"test": ["evil"]}, r"splits\.test names 'evil', which has no candidates\n  mend: name any of: eval, train$"),
+        ({"test": ["evil"]}, r"splits\.test names 'evil', which has no candidates\n  hint: name any of: eval, train$"),
         ({"test": ["eval"], "train": ["eval"]}, r"names 'eval' for test and again for train"),
         ({"train": ["train", "train"]}, r"names 'train' for train and again for train"),
         ({}, r"splits names no subset"),
@@ -161,7 +161,7 @@ def test_every_candidate_gets_a_row_and_bad_clips_stop_nothing(project: Path) ->
         assert ".tmp-" not in row["detail"], "a name for the moment would differ from run to run"
         assert row["detail"].isprintable()
     text = table.filter(pl.col("clip_id") == TEXT)["detail"][0]
-    assert text.startswith(f"'mirror/{TEXT[:11]}_30_40.mp4' is no readable media file")
+    assert text.startswith(f"'mirror/{TEXT[:11]}_30_40.mp4' is not a readable media file")
 
     clips = {path.as_posix(): file_sha256(path) for path in layout.ACQUIRED_CLIPS.rglob("*") if path.is_file()}
     assert clips == dict(table.filter(pl.col("status") == "ok").select("path", "sha256").iter_rows())
@@ -198,7 +198,7 @@ def test_no_clip_at_all_is_an_error_that_names_the_reason(project: Path) -> None
 
 
 def test_a_bad_source_stops_before_any_work(project: Path) -> None:
-    with pytest.raises(ConfigError, match="'elsewhere' is no folder"):
+    with pytest.raises(ConfigError, match="'elsewhere' is not a directory"):
         main(params(folder="elsewhere"))
     with pytest.raises(ConfigError, match=r"sample/manifest\.csv cannot be read"):
         main(params(source="sample", folder=None))

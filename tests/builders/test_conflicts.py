@@ -134,7 +134,7 @@ def test_a_misaligned_row_tells_of_both_clips() -> None:
 
 def test_a_pair_with_an_unknown_clip_stops_the_stage() -> None:
     clips = [clip_row("a", "test", "Cat"), clip_row("b", "train", "Dog")]
-    with pytest.raises(DataError, match=r"pairs\.parquet: b is no aligned clip of split 'test'"):
+    with pytest.raises(DataError, match=r"pairs\.parquet: b is not an aligned clip of split 'test'"):
         plan(*tables(clips, [pair_row("test", "a", "b")]), {"test": [Condition.MISALIGNED]}, 1)
 
 

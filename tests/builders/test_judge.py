@@ -155,7 +155,7 @@ def test_every_clip_has_a_row_and_the_counts_add_up(reasons: list[tuple[str, str
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project up to the stage: both planted mismatches, a good pair, one of an unseen class, one that is no clip."""
+    """A project up to the stage: both planted mismatches, a good pair, one of an unseen class, one broken file."""
     root = tmp_path_factory.mktemp("planted")
     shutil.copy(ROOT / "params.yaml", root)
     params = load_params(root / "params.yaml")

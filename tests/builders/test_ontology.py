@@ -138,7 +138,7 @@ def add_child(items: Items, node_id: str, child: Any) -> None:
         (lambda items: remove(items, "cat", "name"), r"entry 5 \(cat\): field 'name' is missing"),
         (lambda items: remove(items, "cat", "id"), r"entry 5 \(no id\): field 'id' is missing"),
         (lambda items: remove(items, "cat", "restrictions"), r"field 'restrictions' is missing"),
-        (lambda items: items.append("cow"), r"entry 14 is no object"),
+        (lambda items: items.append("cow"), r"entry 14 is not an object"),
         (lambda items: items.clear(), r"a list of entries is expected"),
     ],
 )
@@ -174,8 +174,8 @@ def table_with(folder: Path, rows: list[list[str]], header: list[str] = HEADER) 
     ("extra", "message"),
     [
         (["cat", "Cat", "maybe", "", "r"], "line 5: unknown decision 'maybe' for cat"),
-        (["cat", "Cat", "keep", "", "r"], "line 5: keep cat into '', which is no class name"),
-        (["cat", "Cat", "keep", "my cat", "r"], "line 5: keep cat into 'my cat', which is no class name"),
+        (["cat", "Cat", "keep", "", "r"], "line 5: keep cat into '', which is not a class name"),
+        (["cat", "Cat", "keep", "my cat", "r"], "line 5: keep cat into 'my cat', which is not a class name"),
         (["cat", "Cat", "keep", "Canidae", "r"], r"line 5: class Canidae is kept twice \(first .*line 3\)"),
         (["cat", "Cat", "absorb", "Felidae", "r"], "line 5: cat is absorbed into Felidae, which no row keeps"),
         (["cat", "Cat", "drop:ambiguous", "Cat", "r"], "line 5: cat is dropped and has the class 'Cat'"),

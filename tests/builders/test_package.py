@@ -315,7 +315,7 @@ def test_a_clip_that_is_not_the_tables_stops_the_build_and_names_it(build: Path,
         .item(0, "path")
     )
     clip.write_bytes(b"?") if fault == "other bytes" else clip.unlink()
-    with pytest.raises(DataError, match=rf"^cat-test0.misaligned.cattle-test0: {clip} .*\n  mend: run `dvc repro`"):
+    with pytest.raises(DataError, match=rf"^cat-test0.misaligned.cattle-test0: {clip} .*\n  hint: run `dvc repro`"):
         package.main(params)
     assert (build / "mma-bench/checksums.sha256").read_bytes() == before
 

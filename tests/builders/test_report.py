@@ -256,5 +256,5 @@ def test_the_picture_shows_one_clip_under_every_condition(build: Path) -> None:
 def test_a_picture_of_an_unknown_clip_is_refused(build: Path) -> None:
     run = CliRunner().invoke(picture.main, ["x.png", "--clip", "nobody"])
     assert run.exit_code == 1
-    assert run.output.startswith("Error: no test clip 'nobody' to show\n  mend: ")
+    assert run.output.startswith("Error: no test clip 'nobody' to show\n  hint: ")
     assert not Path("x.png").exists()

@@ -1,4 +1,4 @@
-"""A dataset of three clips in a folder, as `datasets` loads it; the clips are no videos."""
+"""A dataset of three clips in a folder, as `datasets` loads it; the clips are not videos."""
 
 import hashlib
 import json

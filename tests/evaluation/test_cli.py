@@ -91,7 +91,7 @@ def test_a_mistake_is_named_before_anything_is_asked(bench: Path, arguments: lis
 def test_an_empty_folder_is_named(tmp_path: Path, command: str) -> None:
     result = run(command, str(tmp_path))
     assert result.exit_code in (1, 2)
-    assert "mend:" in result.output
+    assert "hint:" in result.output
 
 
 def test_models_lists_the_papers_eight() -> None:

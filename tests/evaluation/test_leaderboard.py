@@ -39,7 +39,7 @@ def test_the_best_listener_comes_first_and_one_without_a_number_last() -> None:
 def test_a_run_on_other_data_or_prompts_is_not_comparable() -> None:
     runs = [
         Run.of("a", _hears(0.5)),
-        Run.of("b", [*_hears(0.7), prediction()]),  # one condition more is no obstacle
+        Run.of("b", [*_hears(0.7), prediction()]),  # one condition more is not an obstacle
         Run.of("data", _hears(0.9, dataset_fingerprint=OTHER)),
         Run.of("prompts", _hears(0.9, prompt_version="2")),
     ]

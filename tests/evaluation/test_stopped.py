@@ -62,7 +62,7 @@ class Budget:
                     self.asked.append(f"{task.id}/{prompt.key}")
                     rows[-1].append(Answer(prompt.key, text="Bird"))
         if not self.left:
-            raise Stopped("spent", rows, mend="raise it")
+            raise Stopped("spent", rows, hint="raise it")
         return rows
 
     def close(self) -> None:

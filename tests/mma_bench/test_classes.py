@@ -55,7 +55,7 @@ def test_only_a_class_and_itself_have_no_distance() -> None:
 
 @pytest.mark.parametrize(("a", "b"), [("Dog", "Cow"), ("Cow", "Dog")])
 def test_an_unknown_class_is_named(a: str, b: str) -> None:
-    with pytest.raises(DataError, match="'Cow' is no class"):
+    with pytest.raises(DataError, match="'Cow' is not a class"):
         class_distance(table(), a, b)
 
 

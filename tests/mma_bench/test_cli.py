@@ -36,7 +36,7 @@ def test_a_mistake_ends_without_a_traceback(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--root", str(tmp_path), "build", "pair"])
     assert result.exit_code == 2
     assert "params.yaml does not exist" in result.output
-    assert "mend:" in result.output
+    assert "hint:" in result.output
     assert "Traceback" not in result.output
 
 

@@ -1,4 +1,4 @@
-"""The doctor finds what is missing and names the mend."""
+"""The doctor finds what is missing and says what to do."""
 
 import os
 from pathlib import Path

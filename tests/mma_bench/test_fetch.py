@@ -103,13 +103,13 @@ def test_a_wheel_with_another_hash_is_named_and_nothing_of_it_kept(wheel: str) -
     wrong = "0" * 64
     with pytest.raises(FetchError) as caught:
         wheel_members("demo==1.0", wrong, list(MEMBERS))
-    for part in ("demo-1.0-py3-none-any.whl", f"expected sha256 {wrong}", f"found {wheel}", "mend:"):
+    for part in ("demo-1.0-py3-none-any.whl", f"expected sha256 {wrong}", f"found {wheel}", "hint:"):
         assert part in str(caught.value)
     assert files_in(cache_folder()) == set()
 
 
 def test_no_such_version_says_what_pip_said(wheel: str) -> None:
-    with pytest.raises(FetchError, match=r"demo==2\.0: pip cannot download .*No matching distribution(.|\n)*mend:"):
+    with pytest.raises(FetchError, match=r"demo==2\.0: pip cannot download .*No matching distribution(.|\n)*hint:"):
         wheel_members("demo==2.0", wheel, list(MEMBERS))
 
 
@@ -199,7 +199,7 @@ def test_wrong_bytes_in_a_folder_of_the_user_stop_before_anything_is_fetched(
     (tmp_path / "a.csv").write_bytes(b"wrong")
     with pytest.raises(DataError) as caught:
         file_by_hash("a.csv", sha(b"right"), [Folder(tmp_path), Url(f"{address}/a.csv")])
-    for part in (str(tmp_path / "a.csv"), f"expected sha256 {sha(b'right')}", f"found {sha(b'wrong')}", "mend:"):
+    for part in (str(tmp_path / "a.csv"), f"expected sha256 {sha(b'right')}", f"found {sha(b'wrong')}", "hint:"):
         assert part in str(caught.value)
     assert not cache_folder().exists()
 
@@ -209,7 +209,7 @@ def test_if_no_place_has_it_each_is_named(served: tuple[Path, str], wheel: str, 
     tried = Wheel("absent==1.0", wheel, ("x/a.csv",))
     with pytest.raises(FetchError) as caught:
         file_by_hash("a.csv", sha(b"right"), [Folder(tmp_path), tried, Url(f"{address}/a.csv")])
-    for part in (f"{tmp_path} has no a.csv", "absent==1.0: pip", f"{address}/a.csv: 404", "mend:"):
+    for part in (f"{tmp_path} has no a.csv", "absent==1.0: pip", f"{address}/a.csv: 404", "hint:"):
         assert part in str(caught.value)
 
 

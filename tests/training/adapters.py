@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from mma_bench.models.omni.load import load_thinker, locate
 from mma_bench.training.config import TrainConfig
-from mma_bench.training.lora import put_lora
+from mma_bench.training.lora import apply_lora
 from mma_bench.training.miniature.tokenizer import Family
 from tests.mma_bench.models.omni.omni_plain import checkpoint
 
@@ -17,7 +17,7 @@ def save(folder: Path, family: Family = "qwen2_5_omni", scale: float = 0.3, **se
     """An adapter as training makes it, with weights of some size."""
     base = locate(str(checkpoint(family)), None, "config.json")
     thinker, _ = load_thinker(base, dtype="float32", device_map="cpu", attention="sdpa")
-    model = put_lora(thinker, TrainConfig(checkpoint=str(checkpoint(family)), **settings), revision=base.revision)
+    model = apply_lora(thinker, TrainConfig(checkpoint=str(checkpoint(family)), **settings), revision=base.revision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for name, parameter in model.named_parameters():

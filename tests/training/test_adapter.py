@@ -87,7 +87,7 @@ def refused(folder: Path, name: str, match: str) -> None:
     with pytest.raises(AdapterError, match=match) as caught:
         list(check(str(folder), str(checkpoint()), dtype="float32", device_map="cpu"))
     assert caught.value.check == name
-    assert caught.value.mend
+    assert caught.value.hint
     if name != "merge":
         with pytest.raises(AdapterError, match=match):
             scores(folder, checkpoint())
@@ -159,7 +159,7 @@ def test_files_that_are_no_adapter_are_said(name: str, content: bytes, message: 
     (copied / name).write_bytes(content)
     with pytest.raises(MmaBenchError, match=message) as caught:
         scores(copied, checkpoint())
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_an_adapter_without_weights_or_with_a_pickle_is_said(copied: Path) -> None:
@@ -171,7 +171,7 @@ def test_an_adapter_without_weights_or_with_a_pickle_is_said(copied: Path) -> No
 def test_weights_that_are_no_numbers_are_refused(copied: Path) -> None:
     path = copied / "adapter_model.safetensors"
     save_file({name: tensor * float("nan") for name, tensor in load_file(path).items()}, path)
-    refused(copied, "effect", "answers are no numbers with it")
+    refused(copied, "effect", "answers are not numbers with it")
 
 
 def test_loading_tells_what_was_loaded(sound: Path) -> None:

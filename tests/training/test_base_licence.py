@@ -30,6 +30,6 @@ def test_the_hub_is_asked_for_the_licence_at_the_commit(tmp_path: Path, monkeypa
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
     with pytest.raises(MmaBenchError, match="cannot be had: no network") as caught:
         base_licence("org/name", "a" * 40, None)
-    assert "--base-card" in (caught.value.mend or "")
+    assert "--base-card" in (caught.value.hint or "")
     with pytest.raises(ConfigError, match="is not there to read its licence from"):
         base_licence("gone/folder", BASE, None)

@@ -308,7 +308,7 @@ def test_what_cannot_be_compared_is_refused(change: Callable[[Path], Any], messa
     change(folder)
     with pytest.raises(ConfigError, match=message) as caught:
         make(folder)
-    assert caught.value.mend
+    assert caught.value.hint
     assert not (folder / "run/README.md").exists()
 
 
@@ -342,7 +342,7 @@ def test_a_licence_is_read_and_never_guessed(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [(["--base-name", "no name"], "is no name on the Hub"), (["--base-card", "none.md"], r"none.md does not exist")],
+    [(["--base-name", "no name"], "is not a name on the Hub"), (["--base-card", "none.md"], r"none.md does not exist")],
 )
 def test_the_command_says_a_mistake_in_one_message(given: list[str], message: str, folder: Path) -> None:
     sides = ["--before", str(folder / "before"), "--after", str(folder / "after")]

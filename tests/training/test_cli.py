@@ -64,7 +64,7 @@ def test_a_mistake_is_one_message_and_its_exit_code(
     done = run(*arguments(small, tmp_path / "run", *settings))
     assert done.exit_code == code
     assert message in done.stderr
-    assert "mend:" in done.stderr
+    assert "hint:" in done.stderr
     assert "Traceback" not in done.output
 
 
@@ -87,7 +87,7 @@ def test_a_place_that_is_not_there_is_said(change: dict[str, str], message: str,
     done = run(*given)
     assert done.exit_code in (1, 2)
     assert message in done.stderr
-    assert "mend:" in done.stderr
+    assert "hint:" in done.stderr
 
 
 def test_a_folder_that_is_no_adapter_is_said(tmp_path: Path) -> None:

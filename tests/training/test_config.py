@@ -59,7 +59,7 @@ def test_a_rate_may_be_written_as_everybody_writes_it() -> None:
 def test_a_value_that_cannot_be_used_is_named(overrides: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match=key) as caught:
         load_config("paper", overrides)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_file_that_is_no_config_is_named(tmp_path: Path) -> None:

@@ -167,9 +167,9 @@ def test_a_text_with_a_mark_of_theirs_is_refused(text: str, mark: str) -> None:
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "a/b", ".hidden"])
 def test_an_unsafe_id_never_becomes_a_path(tmp_path: Path, media: bytes, name: str) -> None:
-    with pytest.raises(DataError, match="is no clip id"):
+    with pytest.raises(DataError, match="is not a clip id"):
         llama_factory.entries(pl.DataFrame([EXAMPLE | {"id": name}]))
-    with pytest.raises(DataError, match="is no clip id"):
+    with pytest.raises(DataError, match="is not a clip id"):
         llama_factory.write_media(tmp_path / "out", name, media)
     assert not list(tmp_path.rglob("*"))
 
@@ -208,6 +208,6 @@ def test_a_mistake_is_told_with_its_mend(project: pl.DataFrame, arguments: list[
     error = CliRunner().invoke(sft_export, arguments).exception
     assert isinstance(error, MmaBenchError)
     assert says in error.message
-    assert error.mend
+    assert error.hint
     if arguments == ["params.txt"]:
         assert isinstance(error, ConfigError)

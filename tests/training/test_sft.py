@@ -249,7 +249,7 @@ def test_a_mistake_is_told_with_its_mend(bench: Path, arguments: list[str], says
     error = CliRunner().invoke(command, arguments).exception
     assert isinstance(error, MmaBenchError)
     assert says in error.message
-    assert error.mend
+    assert error.hint
 
 
 def test_a_dataset_without_misaligned_clips_is_refused(

@@ -143,15 +143,15 @@ def test_a_step_moves_the_adapter_and_nothing_else(
 def test_something_else_that_learns_stops_the_run(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mma_bench.training import lora
 
-    put = lora.put_lora
+    put = lora.apply_lora
 
     def thawed(*arguments: Any, **settings: Any) -> Any:
         model = put(*arguments, **settings)
         next(p for name, p in model.named_parameters() if ".visual." in name).requires_grad_(True)
         return model
 
-    monkeypatch.setattr(lora, "put_lora", thawed)
-    with pytest.raises(Exception, match=r"visual\..* would learn, which is no part of the adapter"):
+    monkeypatch.setattr(lora, "apply_lora", thawed)
+    with pytest.raises(Exception, match=r"visual\..* would learn, which is not a part of the adapter"):
         making.run(small, tmp_path / "run")
     assert not (tmp_path / "run" / "adapter").exists()
 
@@ -214,7 +214,7 @@ def test_a_finished_run_is_left_alone_and_its_folder_is_no_other_runs(
     assert "holds a finished run" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="holds a run with another learning_rate, seed") as caught:
         making.run(small, whole, max_steps=6, dropout=DROPOUT, seed=1, learning_rate=1e-3)
-    assert "--out" in (caught.value.mend or "")
+    assert "--out" in (caught.value.hint or "")
     rows = making.clip_rows()
     rows[0]["video_sha256"] = "0" * 64
     making.write_dataset(tmp_path / "dataset", rows)
@@ -242,7 +242,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_keeps_the_last_check
         NonFiniteLoss, match=r"the loss at step 3 is nan, with the examples \w\.\w+\.\w+\.0, \w\."
     ) as caught:
         making.run(small, tmp_path / "run")
-    assert caught.value.mend
+    assert caught.value.hint
     kept = complete_checkpoints(tmp_path / "run" / "checkpoints")
     assert [path.name for path in kept] == ["checkpoint-2"]
     assert torch.isfinite(
@@ -258,7 +258,7 @@ def test_a_rate_that_breaks_the_model_is_seen_at_the_latest_by_the_validation(sm
 
 
 def broken(small: Path, folder: Path) -> Path:
-    """The dataset with one clip that is no video."""
+    """The dataset with one clip that is not a video."""
     rows = making.clip_rows()
     rows[2] |= {"video": {"bytes": b"no media", "path": "b.mp4"}, "video_sha256": "0" * 64}
     making.write_dataset(folder / "dataset", rows)
@@ -272,7 +272,7 @@ def test_an_unreadable_clip_stops_by_name(workers: int, small: Path, tmp_path: P
         making.run(broken(small, tmp_path), tmp_path / "run", decode_workers=workers)
     assert re.match(r"example b\.aligned\.\w+\.0: clip b\.aligned cannot be read: \S", caught.value.message)
     assert "Traceback" not in str(caught.value)
-    assert str(caught.value).count("mend:") == 1
+    assert str(caught.value).count("hint:") == 1
 
 
 def test_an_unreadable_clip_may_be_skipped_and_is_recorded(small: Path, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_from_what_was_saved(
         patch.setattr(AnswerTrainer, "_save_optimizer_and_scheduler", limited)
         with pytest.raises(StageError, match=r"checkpoint-4 cannot be written: .*; kept: checkpoint-2") as caught:
             making.run(small, tmp_path / "run", max_steps=6, dropout=DROPOUT)
-    assert "make room" in (caught.value.mend or "")
+    assert "make room" in (caught.value.hint or "")
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-2"]
     out = making.run(small, tmp_path / "run", max_steps=6, dropout=DROPOUT)
     assert curve(out) == curve(whole)

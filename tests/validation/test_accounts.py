@@ -5,11 +5,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mma_bench.validation.accounts import count_rows, differs_in, file_states, first_given, first_null, roll_call
+from mma_bench.validation.accounts import count_rows, differs_in, file_states, first_given, first_null, outer_join_ids
 
 
 def test_roll_call_finds_who_is_missing_and_who_was_not_called() -> None:
-    found = roll_call(pl.Series("clip_id", ["a", "b", "b"]), pl.Series("x", ["b", "c", "c"]))
+    found = outer_join_ids(pl.Series("clip_id", ["a", "b", "b"]), pl.Series("x", ["b", "c", "c"]))
     assert found.rows() == [("a", True, False), ("b", True, True), ("c", False, True)]
 
 

@@ -177,7 +177,7 @@ def test_names_are_stable_words_and_every_promise_says_why_and_what_to_do(world:
         assert re.fullmatch(r"[a-z][a-z0-9_]+", promise.name)
         assert promise.says.endswith(".")
         assert promise.paper
-        assert re.search(r"mma-bench build|dvc repro|validate\.|acquire\.|curation table", promise.mend), promise.mend
+        assert re.search(r"mma-bench build|dvc repro|validate\.|acquire\.|curation table", promise.hint), promise.hint
 
 
 def test_a_gate_sends_nothing_and_writes_nothing_of_great_expectations(world: World, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def main(params: BaseParams, seed: int, out: Path, source: str = BASE.name) -> N
         if {key: facts.get(key) for key in asked} != asked:
             raise ConfigError(
                 f"{out} holds something else than the base model of {source} with seed {seed}",
-                mend="remove it, or give another --out",
+                hint="remove it, or give another --out",
             )
         print(f"{out} is there; nothing to do", file=sys.stderr)
         return
@@ -211,7 +211,7 @@ def pretrain(
                 losses.append(float(loss.detach()))
                 if not math.isfinite(losses[-1]):
                     raise MmaBenchError(
-                        f"the loss at step {len(losses)} is {losses[-1]}", mend="lower the phase's learning_rate"
+                        f"the loss at step {len(losses)} is {losses[-1]}", hint="lower the phase's learning_rate"
                     )
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -78,7 +78,7 @@ def project_params(project: Mapping[str, Any], changes: Mapping[str, Any]) -> di
     """The project's params.yaml with the miniature's changes: whole namespaces stay, single keys are replaced.
 
     Raises:
-        ConfigError: The result is no usable params.yaml; names the key.
+        ConfigError: The result is not an usable params.yaml; names the key.
     """
     merged = {
         name: {**value, **changes.get(name, {})} if isinstance(value, dict) else changes.get(name, value)
@@ -106,7 +106,7 @@ def clip_tasks(world: WorldParams, classes: Sequence[str] = CLASSES) -> list[Tas
     if abs(world.train_seed - world.test_seed) < reach or max(world.train_per_class, world.test_per_class) > _PER_CLASS:
         raise ConfigError(
             "world: seeds of train and test clips overlap, so the same clip could be in both",
-            mend=f"set train_seed and test_seed at least {reach:,} apart",
+            hint=f"set train_seed and test_seed at least {reach:,} apart",
         )
     tasks = []
     for split, start, count in (
@@ -162,7 +162,7 @@ def make_clips(root_params: Path, miniature: MiniatureParams) -> None:
     entries = run(tasks, make_clip, layout.ledger("clips"), workers=merged["workers"], title="render")
     if refused := [entry for entry in entries if entry["status"] != "ok"]:
         first = refused[0]
-        raise DataError(f"{first['key']} was rendered and is no sound clip: {first['reason']} ({first['detail']})")
+        raise DataError(f"{first['key']} was rendered and is not a sound clip: {first['reason']} ({first['detail']})")
     rows = [aligned_row(task.payload, entry["result"]) for task, entry in zip(tasks, entries, strict=True)]
     write_table(from_rows(rows, ALIGNED), layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
 

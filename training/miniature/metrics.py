@@ -122,7 +122,7 @@ def answers_of(
         if {asked: sorted(clips) for asked, clips in other.items()} != asked_of_all:
             raise DataError(
                 f"run {seed + 1} was asked other clips or conditions than run 1",
-                mend="remove the miniature's seed folders and run `make miniature` again",
+                hint="remove the miniature's seed folders and run `make miniature` again",
             )
     return {
         asked: np.array([[np.mean(seed[asked][clip]) for clip in clips] for seed in by_seed])
@@ -136,7 +136,7 @@ def _of_one(
     cells: dict[tuple[str, str], list[Prediction]] = {}
     for row in run:
         if row.status == "failed":
-            raise DataError(f"{row.key}: {row.error}", mend="run `make miniature` again: failed prompts are asked anew")
+            raise DataError(f"{row.key}: {row.error}", hint="run `make miniature` again: failed prompts are asked anew")
         cells.setdefault((row.condition, row.question), []).append(row)
     return {asked: outcomes(rows, counts, strict=True) for asked, rows in cells.items()}
 

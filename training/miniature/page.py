@@ -196,9 +196,9 @@ def read_tried(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", mend="restore it: the page has to show what was tried") from None
+        raise DataError(f"{path} does not exist", hint="restore it: the page has to show what was tried") from None
     if not rows or any(None in row or None in row.values() for row in rows):
-        raise DataError(f"{path} has no rows, or one that is longer or shorter than its head", mend="correct it")
+        raise DataError(f"{path} has no rows, or one that is longer or shorter than its head", hint="correct it")
     return rows
 
 
@@ -253,7 +253,7 @@ def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, out: Path
 def _half(root: Path) -> frozenset[str]:
     path = root / layout.DATA / "sft-half" / layout.SFT_CLASSES
     if not path.is_file():
-        raise DataError(f"{path} does not exist", mend="run `make miniature`")
+        raise DataError(f"{path} does not exist", hint="run `make miniature`")
     return frozenset(path.read_text(encoding="utf-8").split("\n")) - {""}
 
 

@@ -110,7 +110,7 @@ def run_jobs(jobs: Sequence[Job], folder: Path, *, title: str, cores: int, input
                 if code:
                     raise StageError(
                         f"{title}: {job.name} failed (exit code {code}):\n{_tail(runner.log(job))}",
-                        mend=f"see {runner.log(job)}; run the same command again: finished jobs are kept",
+                        hint=f"see {runner.log(job)}; run the same command again: finished jobs are kept",
                     )
                 seconds[job.name] = round(took, 1)
                 record["elapsed"] = round(before + time.monotonic() - begin, 1)

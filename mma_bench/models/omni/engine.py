@@ -122,12 +122,12 @@ class OmniEngine:
             without = self.probe()
         adapted = self.probe()
         if adapted == without or not np.isfinite(adapted).all():
-            why = "answers are the same without it" if adapted == without else "answers are no numbers with it"
+            why = "answers are the same without it" if adapted == without else "answers are not numbers with it"
             raise AdapterError(
                 "effect",
                 self.adapter,
                 f"it has no effect that is of use: {why}",
-                mend="use the adapter of a finished training run, and the base model that it was trained on",
+                hint="use the adapter of a finished training run, and the base model that it was trained on",
             )
 
     def prepare(self, task: ClipTask) -> PreparedClip:
@@ -156,7 +156,7 @@ class OmniEngine:
             return [_failed(task, prompt, clip) for prompt in task.prompts]
         head = or_none(lambda: self._reader.read_clip(clip))
         if head is None:
-            why = f"out of memory with {clip.video_tokens} video tokens; mend: lower max_pixels, max_frames or fps"
+            why = f"out of memory with {clip.video_tokens} video tokens; hint: lower max_pixels, max_frames or fps"
             return [_failed(task, prompt, why) for prompt in task.prompts]
         # Prompts with the same text, such as one that is generated and scored, are read once.
         answers: dict[int, Answer] = {}
@@ -174,7 +174,7 @@ class OmniEngine:
             for index, inputs in members.items():
                 prompt = task.prompts[index]
                 answer = None if read is None else or_none(partial(self._answer, clip, read, prompt, inputs))
-                why = f"out of memory with {len(head.ids) + len(ids)} prompt tokens; mend: lower max_pixels or fps"
+                why = f"out of memory with {len(head.ids) + len(ids)} prompt tokens; hint: lower max_pixels or fps"
                 answers[index] = answer or _failed(task, prompt, why)
         return [answers[index] for index in range(len(task.prompts))]
 

@@ -86,7 +86,7 @@ class InputMaker:
         if not (found and head.endswith(self._processor.vision_eos_token) and ids and ids[0] in self._special):
             raise MmaBenchError(
                 f"the chat template does not put the video right before the text: {whole!r}",
-                mend="use a checkpoint of Qwen2.5-Omni or Qwen3-Omni with its own chat template",
+                hint="use a checkpoint of Qwen2.5-Omni or Qwen3-Omni with its own chat template",
             )
         return head, ids
 

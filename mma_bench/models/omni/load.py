@@ -53,7 +53,7 @@ def locate(name: str, revision: str | None, must_have: str) -> Located:
     if not folder.is_dir():
         folder = _fetched(name, revision)
     if not (folder / must_have).is_file():
-        raise MmaBenchError(f"{name} has no {must_have}", mend="name the folder or hub id that holds it")
+        raise MmaBenchError(f"{name} has no {must_have}", hint="name the folder or hub id that holds it")
     # A folder of the hub's cache is called after its commit.
     if _COMMIT.fullmatch(folder.name) and folder.parent.name == "snapshots":
         return Located(folder, folder.name)
@@ -68,12 +68,12 @@ def _fetched(name: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
     except HFValidationError:
-        raise MmaBenchError(f"{name!r} is neither a folder here nor a hub id", mend="correct the name") from None
+        raise MmaBenchError(f"{name!r} is neither a folder here nor a hub id", hint="correct the name") from None
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         first = str(error).strip().splitlines()[0]
         raise MmaBenchError(
             f"{name} cannot be had from the hub: {first}",
-            mend="check the name, the network and `hf auth login`, or name a folder that holds the files",
+            hint="check the name, the network and `hf auth login`, or name a folder that holds the files",
         ) from None
 
 
@@ -97,7 +97,7 @@ def load_thinker(located: Located, *, dtype: str, device_map: str | None, attent
     if family not in _CLASSES:
         raise MmaBenchError(
             f"{located.folder} is a {model_type or 'model without model_type'}, not Qwen2.5-Omni or Qwen3-Omni",
-            mend="use the openai or the process engine for other models",
+            hint="use the openai or the process engine for other models",
         )
     model_class, processor_class = (getattr(transformers, name) for name in _CLASSES[family])
     thinker, info = model_class.from_pretrained(
@@ -112,7 +112,7 @@ def load_thinker(located: Located, *, dtype: str, device_map: str | None, attent
     if gaps := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):
         raise MmaBenchError(
             f"{located.folder}: {len(gaps)} weights are missing or of another shape, {gaps[0]} first",
-            mend="get the checkpoint again, or a matching config.json",
+            hint="get the checkpoint again, or a matching config.json",
         )
     processor = processor_class.from_pretrained(located.folder)
     # A clip's frames share a budget of pixels, as in the model's own reference code; unset, a warning is printed.
@@ -127,11 +127,11 @@ class AdapterError(MmaBenchError):
         check: Which of `keys`, `targets`, `effect`, `merge` it fails.
         adapter: Its folder or hub id.
         why: What was found.
-        mend: As in every `MmaBenchError`.
+        hint: As in every `MmaBenchError`.
     """
 
-    def __init__(self, check: str, adapter: object, why: str, *, mend: str) -> None:
-        super().__init__(f"the adapter {adapter} fails the check {check!r}: {why}", mend=mend)
+    def __init__(self, check: str, adapter: object, why: str, *, hint: str) -> None:
+        super().__init__(f"the adapter {adapter} fails the check {check!r}: {why}", hint=hint)
         self.check = check
 
 
@@ -166,19 +166,19 @@ def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
     try:
         from peft import PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
     except ModuleNotFoundError:
-        raise MmaBenchError("an adapter needs peft", mend="pip install 'mma-bench[evaluation]'") from None
+        raise MmaBenchError("an adapter needs peft", hint="pip install 'mma-bench[evaluation]'") from None
 
     if not (located.folder / "adapter_model.safetensors").is_file():
         raise MmaBenchError(
             f"{located.folder} has no adapter_model.safetensors",
-            mend="save it anew by peft's save_pretrained",
+            hint="save it anew by peft's save_pretrained",
         )
     try:
         config = PeftConfig.from_pretrained(str(located.folder))
         given = load_peft_weights(str(located.folder), device="cpu")
     except (ValueError, TypeError, KeyError, OSError, SafetensorError) as error:
         raise MmaBenchError(
-            f"{located.folder} holds no adapter that can be read: {_first_line(error)}", mend="get its files again"
+            f"{located.folder} holds no adapter that can be read: {_first_line(error)}", hint="get its files again"
         ) from None
     config.inference_mode = True
     given = {_OUTSIDE.sub(_INSIDE, name): tensor for name, tensor in given.items()}
@@ -195,7 +195,7 @@ def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
             "targets",
             located.folder,
             f"it changes {len(outside)} modules outside the text model, {outside[0]} first",
-            mend="train one with `mma-bench train`, or restrict target_modules to the language model's layers",
+            hint="train one with `mma-bench train`, or restrict target_modules to the language model's layers",
         )
     return LoadedAdapter(model.eval(), len(wanted), tuple(modules), str(thinker.dtype).removeprefix("torch."))
 
@@ -217,5 +217,5 @@ def _misfit(located: Located, why: str) -> AdapterError:
         "keys",
         located.folder,
         f"it does not fit the model: {why}",
-        mend="use the base model that it was trained on; `target_modules` must name modules of the language model",
+        hint="use the base model that it was trained on; `target_modules` must name modules of the language model",
     )

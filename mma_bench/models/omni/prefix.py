@@ -74,7 +74,7 @@ class Reader:
         if asked := [name for name in _NOT_DONE if getattr(config, name, None) not in _NEUTRAL]:
             raise MmaBenchError(
                 f"the checkpoint's generation_config.json sets {asked[0]}, which this engine does not do",
-                mend=f"remove {', '.join(asked)} from a copy of the checkpoint, or serve it with vLLM",
+                hint=f"remove {', '.join(asked)} from a copy of the checkpoint, or serve it with vLLM",
             )
         own = config.eos_token_id
         self._end = frozenset(end) | frozenset(own if isinstance(own, list) else [] if own is None else [own])

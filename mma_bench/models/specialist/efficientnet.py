@@ -26,7 +26,7 @@ class EfficientNetLite2:
         weights: The checkpoint, a pickle; loaded with `weights_only=True`, so that it cannot run code.
 
     Raises:
-        DataError: It is no checkpoint of this network.
+        DataError: It is not a checkpoint of this network.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -41,7 +41,7 @@ class EfficientNetLite2:
             self._network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise DataError(
-                f"{weights} is no checkpoint of EfficientNet-Lite2 ({error})", mend="remove it; it is fetched again"
+                f"{weights} is not a checkpoint of EfficientNet-Lite2 ({error})", hint="remove it; it is fetched again"
             ) from None
 
     def probabilities(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ def read_float_variables(prefix: Path) -> dict[str, FloatArray]:
     try:
         index, data = index_path.read_bytes(), data_path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{error.filename} does not exist", mend="remove its folder; it is fetched again") from None
+        raise DataError(f"{error.filename} does not exist", hint="remove its folder; it is fetched again") from None
     variables = {}
     try:
         for key, entry in _table(index):
@@ -47,7 +47,7 @@ def read_float_variables(prefix: Path) -> dict[str, FloatArray]:
             variables[key.decode()] = np.frombuffer(data[start : start + size], dtype="<f4").reshape(shape)
     except (ValueError, IndexError, struct.error) as error:
         raise DataError(
-            f"{index_path}: no readable checkpoint ({error})", mend="remove it; it is fetched again"
+            f"{index_path}: no readable checkpoint ({error})", hint="remove it; it is fetched again"
         ) from None
     return variables
 
@@ -120,14 +120,14 @@ def _messages(message: bytes) -> Iterator[bytes]:
 def _integer(fields: dict[int, int | bytes], number: int) -> int:
     value = fields.get(number, 0)
     if not isinstance(value, int):
-        raise ValueError(f"field {number} is no integer")
+        raise ValueError(f"field {number} is not an integer")
     return value
 
 
 def _message(fields: dict[int, int | bytes], number: int) -> bytes:
     value = fields.get(number, b"")
     if not isinstance(value, bytes):
-        raise ValueError(f"field {number} is no message")
+        raise ValueError(f"field {number} is not a message")
     return value
 
 

@@ -54,7 +54,7 @@ class Yamnet:
         def variable(layer: int, name: str) -> "torch.Tensor":
             key = _KEY.format(layer, name)
             if key not in variables:
-                raise DataError(f"YAMNet's weights have no variable {key}", mend="remove them; they are fetched again")
+                raise DataError(f"YAMNet's weights have no variable {key}", hint="remove them; they are fetched again")
             return torch.from_numpy(variables[key].copy())
 
         def convolution(layer: int, name: str, stride: int) -> _Convolution:

@@ -66,17 +66,17 @@ def test_two_segments_of_one_video_in_any_order_are_two_clips(tmp_path: Path) ->
         ("", "1 columns, expected 4"),
         ('ABCDEFGHIJ, 0.000, 10.000, "/m/01yrx"', "'ABCDEFGHIJ' is no YouTube id"),
         ('../ABCDEFGH, 0.000, 10.000, "/m/01yrx"', "'../ABCDEFGH' is no YouTube id"),
-        ('ABCDEFGHIJK, zero, 10.000, "/m/01yrx"', "'zero' is no number of seconds"),
-        ('ABCDEFGHIJK, 0.000, nan, "/m/01yrx"', "'nan' is no number of seconds"),
-        ('ABCDEFGHIJK, -1.000, 10.000, "/m/01yrx"', "'-1.000' is no number of seconds"),
-        ('ABCDEFGHIJK, 0.0001, 10.000, "/m/01yrx"', "'0.0001' is no number of seconds"),
+        ('ABCDEFGHIJK, zero, 10.000, "/m/01yrx"', "'zero' is not a number of seconds"),
+        ('ABCDEFGHIJK, 0.000, nan, "/m/01yrx"', "'nan' is not a number of seconds"),
+        ('ABCDEFGHIJK, -1.000, 10.000, "/m/01yrx"', "'-1.000' is not a number of seconds"),
+        ('ABCDEFGHIJK, 0.0001, 10.000, "/m/01yrx"', "'0.0001' is not a number of seconds"),
         ('ABCDEFGHIJK, 10.000, 10.000, "/m/01yrx"', r"the end \(10.000\) is not after the start \(10.000\)"),
         ('ABCDEFGHIJK, 10.000, 9.000, "/m/01yrx"', r"the end \(9.000\) is not after"),
         ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx,/m/0cow"', "unknown label '/m/0cow'"),
-        ('ABCDEFGHIJK, 0.000, 10.000, ""', "is no list of label ids"),
-        ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx,"', "is no list of label ids"),
-        ("ABCDEFGHIJK, 0.000, 10.000, /m/01yrx", "is no list of label ids"),
-        ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx', "is no list of label ids"),
+        ('ABCDEFGHIJK, 0.000, 10.000, ""', "is not a list of label ids"),
+        ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx,"', "is not a list of label ids"),
+        ("ABCDEFGHIJK, 0.000, 10.000, /m/01yrx", "is not a list of label ids"),
+        ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx', "is not a list of label ids"),
         ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx\udcff"', "unknown label"),
         ('--4gqARaEJE, 0.000, 5.000, "/m/01yrx"', "segment --4gqARaEJE from 0.000 s is in line 4 already"),
         ('--4gqARaEJE, 0, 5, "/m/01yrx"', "segment --4gqARaEJE from 0 s is in line 4 already"),
@@ -90,13 +90,13 @@ def test_a_malformed_row_is_named_by_file_and_line(tmp_path: Path, row: str, mes
     with pytest.raises(DataError, match=message) as caught:
         read_audioset(path, "eval", KNOWN)
     assert f"{path}, line {3 + place + 1}: " in str(caught.value)
-    assert "mend:" in str(caught.value)
+    assert "hint:" in str(caught.value)
 
 
 def test_a_blank_at_the_very_end_is_named(tmp_path: Path) -> None:
     path = tmp_path / "eval_segments.csv"
     path.write_text(HEADER + "\n".join(ROWS) + " ")
-    with pytest.raises(DataError, match=r"line 6: .* is no list of label ids"):
+    with pytest.raises(DataError, match=r"line 6: .* is not a list of label ids"):
         read_audioset(path, "eval", KNOWN)
 
 
@@ -166,12 +166,12 @@ def test_a_manifest_gives_a_subset_for_each_split(tmp_path: Path) -> None:
     [
         ("owl-1,eval,/m/01yrx", "not as many columns"),
         ("owl-1,eval,/m/01yrx,,", "not as many columns"),
-        ("../owl,eval,/m/01yrx,", "is no clip id"),
-        (",eval,/m/01yrx,", "is no clip id"),
-        ("owl-1,,/m/01yrx,", "'' is no name of a split"),
-        ("owl-1,Eval/..,/m/01yrx,", "is no name of a split"),
-        ("owl-1,eval,,", "'' is no list of label ids"),
-        ("owl-1,eval,/m/01yrx;,", "is no list of label ids"),
+        ("../owl,eval,/m/01yrx,", "is not a clip id"),
+        (",eval,/m/01yrx,", "is not a clip id"),
+        ("owl-1,,/m/01yrx,", "'' is not a name of a split"),
+        ("owl-1,Eval/..,/m/01yrx,", "is not a name of a split"),
+        ("owl-1,eval,,", "'' is not a list of label ids"),
+        ("owl-1,eval,/m/01yrx;,", "is not a list of label ids"),
         ("owl-1,eval,/m/0owl,", "unknown label '/m/0owl'"),
         ("cat-1,train,/m/01yrx,", "clip cat-1 is in line 2 already"),
     ],

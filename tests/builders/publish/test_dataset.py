@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from mma_bench import layout
-from mma_bench.builders.publish.contents import PAPERS
+from mma_bench.builders.publish.contents import METADATA_FILES
 from mma_bench.errors import ConfigError, DataError, GateError
 from mma_bench.hub.client import TRIES, Hub, HubError
 from mma_bench.schema import VARIANTS
@@ -29,9 +29,9 @@ def test_a_version_is_one_commit_its_tag_and_exactly_the_gated_bytes(
     publish()
     assert len(hub.sent(COMMITS)) == 1
     files = hub.files("org/mma", "1.0.0")
-    gated = {name: value for name, value in project.checksums(root).items() if name not in PAPERS}
+    gated = {name: value for name, value in project.checksums(root).items() if name not in METADATA_FILES}
     assert {name: hashlib.sha256(files[name]).hexdigest() for name in gated} == gated
-    assert set(files) == {*gated, *PAPERS, ".gitattributes"}
+    assert set(files) == {*gated, *METADATA_FILES, ".gitattributes"}
     listed = dict(reversed(line.split("  ")) for line in files["checksums.sha256"].decode().splitlines())
     own = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     assert listed == {name: value for name, value in own.items() if name not in (".gitattributes", "checksums.sha256")}

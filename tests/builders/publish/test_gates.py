@@ -63,7 +63,7 @@ def test_a_table_that_changed_after_its_gate_stops_it(root: Path) -> None:
 
 def test_a_table_that_is_gone_stops_it(root: Path) -> None:
     layout.PAIRS.unlink()
-    with pytest.raises(GateError, match=r"read data/pairs\.parquet, which is not here\n  mend: run `dvc pull`"):
+    with pytest.raises(GateError, match=r"read data/pairs\.parquet, which is not here\n  hint: run `dvc pull`"):
         proven()
 
 
@@ -89,5 +89,5 @@ def test_a_copy_of_the_folder_elsewhere_is_the_same_dataset(root: Path) -> None:
 def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
     (FOLDER / "LICENSE.md").unlink()
     (FOLDER / "LICENSE.md").symlink_to("gone")
-    with pytest.raises(DataError, match=r"mma-bench/LICENSE\.md is no file"):
+    with pytest.raises(DataError, match=r"mma-bench/LICENSE\.md is not a file"):
         proven()

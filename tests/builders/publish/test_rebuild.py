@@ -135,7 +135,7 @@ def test_a_changed_edition_is_refused(index: Path, root: Path) -> None:
 
 
 def test_what_cannot_be_rebuilt_says_why(index: Path, root: Path) -> None:
-    with pytest.raises(DataError, match="mma-bench is no edition without media"):
+    with pytest.raises(DataError, match="mma-bench is not an edition without media"):
         rebuilt("mma-bench")
     with pytest.raises(ConfigError, match="no folder nowhere"):
         rebuilt("index", "--clips", "nowhere")

@@ -41,7 +41,7 @@ def test_a_version_is_read_as_it_is_written(version: Version) -> None:
 
 @pytest.mark.parametrize("text", ["1.0", "v1.0.0", "1.0.0-rc1", "01.0.0", "1.0.0\n", "", "1.0.x", "-1.0.0"])
 def test_other_forms_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no version"):
+    with pytest.raises(ConfigError, match="is not a version"):
         Version.parse(text)
 
 

@@ -135,16 +135,16 @@ def test_the_commands_say_what_they_did(project: Path, store: Store, judged: lis
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("add-annotator", "../dora", "--password-stdin"), "is no annotator's name"),
+        (("add-annotator", "../dora", "--password-stdin"), "is not an annotator's name"),
         (("add-annotator", "dora", "--password-stdin"), "the password cannot be used"),
         (("export",), "holds no vote"),
         (("status", "--params", "nowhere.yaml"), "nowhere.yaml does not exist"),
         (("serve", "--host", "203.0.113.7", "--port", "0"), "cannot be used"),
-        (("serve", "--host", "no such host"), "is no address"),
+        (("serve", "--host", "no such host"), "is not an address"),
     ],
 )
 def test_a_users_mistake_is_named(project: Path, store: Store, arguments: Sequence[str], complaint: str) -> None:
     result = run(store, *arguments)
     assert isinstance(result.exception, (ConfigError, DataError)), result.output
     assert complaint in str(result.exception)
-    assert result.exception.mend is not None
+    assert result.exception.hint is not None

@@ -204,7 +204,7 @@ FAULTS: dict[str, Callable[[_Handler, str], None]] = {
     "loo": _always(lambda handler: handler.refuse(302, Location=handler.path)),
     "med": _always(lambda handler: handler.refuse(404), media=True),  # a media address that has run out
     "big": _always(_announce_10_gb, media=True),
-    "txt": _always(lambda handler: handler.serve(body=b"this is no video " * 99), media=True),
+    "txt": _always(lambda handler: handler.serve(body=b"this is not a video " * 99), media=True),
     "emp": _always(
         lambda handler: handler.begin(200, {"Content-Length": "0", "Content-Type": "video/mp4"}), media=True
     ),

@@ -28,7 +28,7 @@ def small_video(path: Path) -> bytes:
 
 
 def site_settings(address: str, **changes: Any) -> dict[str, Any]:
-    """Quick manners for a site on the loopback."""
+    """Quick limits for a site on the loopback."""
     return {
         **{"url": address, "extractors": ["generic"], "min_height": 48, "interval_s": 0.0, "jitter": 0.5},
         **{"bytes_per_s": None, "block_after": 1000, "pause_s": 600.0, "attempts": 2, "backoff_s": 0.01},

@@ -135,7 +135,7 @@ def test_a_manifest_of_another_build_is_refused(project: Path) -> None:
     with pytest.raises(DataError, match="is a candidate for train"):
         build(manifest=str(path))
     path.write_text("split,clip_id,video_id\ntest,zzz,zzz\n")
-    with pytest.raises(DataError, match="is no candidate"):
+    with pytest.raises(DataError, match="is not a candidate"):
         build(manifest=str(path))
 
 

@@ -174,7 +174,7 @@ def test_a_file_that_is_no_media_is_refused_under_its_own_name(mirror: Path) -> 
     fill(mirror, f"Y{ID}.mp4", content=b"no clip")
     request = ask(mirror)
     assert reason(request) == "unreadable"
-    with pytest.raises(ClipError, match=f"'mirror/Y{ID}.mp4' is no readable media file"):
+    with pytest.raises(ClipError, match=f"'mirror/Y{ID}.mp4' is not a readable media file"):
         request.fetch(Path("into.mp4"))
 
 
@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_used_stops_at_once(mirror: Path) -> None:
             )
         )
 
-    with pytest.raises(ConfigError, match="'nowhere' is no folder"):
+    with pytest.raises(ConfigError, match="'nowhere' is not a directory"):
         opened("nowhere")
     fill(mirror, "notes.txt")
     with pytest.raises(ConfigError, match="'mirror' holds no clip with a usual name"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mma_bench.builders.sources.pacing import Manners, Pacer
+from mma_bench.builders.sources.pacing import Pacer, RateLimits
 from mma_bench.errors import Blocked, DataError, InvalidInput, Permanent, Retryable
 
 
@@ -27,8 +27,8 @@ class Clock:
 
 
 def pacer(path: Path, clock: Clock, **changes: float | None) -> Pacer:
-    manners = {"interval_s": 2.0, "jitter": 0.5, "bytes_per_s": None, "block_after": 3, "pause_s": 100.0} | changes
-    return Pacer(path / "pace.json", Manners(**manners), clock=clock, sleep=clock.sleep)  # type: ignore[arg-type]
+    limits = {"interval_s": 2.0, "jitter": 0.5, "bytes_per_s": None, "block_after": 3, "pause_s": 100.0} | changes
+    return Pacer(path / "pace.json", RateLimits(**limits), clock=clock, sleep=clock.sleep)  # type: ignore[arg-type]
 
 
 def test_turns_are_apart_on_average_and_vary(tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_bytes_are_limited_over_all(tmp_path: Path) -> None:
 
 
 def _turns(path: Path, count: int) -> None:
-    manners = Manners(interval_s=0.02, jitter=0.0, bytes_per_s=None, block_after=3, pause_s=1)
+    limits = RateLimits(interval_s=0.02, jitter=0.0, bytes_per_s=None, block_after=3, pause_s=1)
     for _ in range(count):
-        Pacer(path / "pace.json", manners).wait_for_turn()
+        Pacer(path / "pace.json", limits).wait_for_turn()
         with (path / "turns").open("a") as log:
             log.write(f"{time.time()}\n")
 

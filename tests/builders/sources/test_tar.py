@@ -104,7 +104,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "more than the rest of the file": _bomb,
     "a header of 1048576 bytes": _header_bomb,
     "a sparse member": _sparse,
-    "it is no whole tar file": lambda path: path.write_bytes(b"not a tar " * 200),
+    "it is not a whole tar file": lambda path: path.write_bytes(b"not a tar " * 200),
 }
 
 
@@ -127,7 +127,7 @@ def test_compressed_shards_are_left_out_with_a_word(tmp_path: Path, capsys: pyte
 
 
 def test_no_folder_and_no_clip(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a directory"):
         TarSource(tmp_path / "none", max_bytes=1)
     with pytest.raises(ConfigError, match=r"holds no \.tar file"):
         TarSource(tmp_path, max_bytes=1)

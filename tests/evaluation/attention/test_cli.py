@@ -232,7 +232,7 @@ def test_an_empty_dataset_and_ids_that_are_no_names_are_refused(project: Path) -
     write(project / "mma-bench", aligned=[wicked], misaligned=[row(0, "misaligned")])
     result = ask("out")
     assert result.exit_code == 1
-    assert "id is no file name" in result.output
+    assert "id is not a file name" in result.output
 
 
 def test_a_folder_of_another_run_is_refused(project: Path) -> None:

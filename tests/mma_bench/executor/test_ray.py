@@ -21,7 +21,7 @@ from mma_bench.builders import acquire, conflicts, judge, normalise
 from mma_bench.config import Params, RayParams, load_params
 from mma_bench.errors import ConfigError, StageError
 from mma_bench.executor import run
-from mma_bench.executor.ray import Station, outcomes
+from mma_bench.executor.ray import WorkerContext, outcomes
 from mma_bench.executor.task import Task
 from mma_bench.schema import ALIGNED, CANDIDATES, NORMALISED, PAIRS
 from mma_bench.tables import from_rows, read_table, write_table
@@ -175,11 +175,11 @@ def test_workers_that_lack_the_package_blame_no_clip(cluster: Any, tmp_path: Pat
 
 @pytest.mark.parametrize("said", [None, "another run"])
 def test_a_machine_without_the_projects_folder_blocks(tmp_path: Path, said: str | None) -> None:
-    sign = tmp_path / "test.running"
+    stop_file = tmp_path / "test.running"
     if said is not None:
-        sign.write_text(said)
-    station = Station(work, tmp_path, sign, "this run")
-    entry = station.attempt(tasks_for(tmp_path, ["ok"])[0])
+        stop_file.write_text(said)
+    context = WorkerContext(work, tmp_path, stop_file, "this run")
+    entry = context.attempt(tasks_for(tmp_path, ["ok"])[0])
     assert entry is not None
     assert (entry["status"], entry["reason"]) == ("blocked", "folder_not_shared")
     assert str(tmp_path) in entry["detail"]
@@ -187,9 +187,9 @@ def test_a_machine_without_the_projects_folder_blocks(tmp_path: Path, said: str 
 
 
 def test_a_run_that_was_stopped_begins_nothing(tmp_path: Path) -> None:
-    sign = tmp_path / "test.running"
-    sign.write_text("stop this run")
-    assert Station(work, tmp_path, sign, "this run").attempt(tasks_for(tmp_path, ["ok"])[0]) is None
+    stop_file = tmp_path / "test.running"
+    stop_file.write_text("stop this run")
+    assert WorkerContext(work, tmp_path, stop_file, "this run").attempt(tasks_for(tmp_path, ["ok"])[0]) is None
     assert calls(tmp_path) == []
 
 

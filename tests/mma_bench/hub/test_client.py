@@ -19,7 +19,7 @@ Publish = Callable[..., None]
 
 
 @pytest.mark.parametrize(
-    ("status", "where", "mend"),
+    ("status", "where", "hint"),
     [
         (401, "^POST /api/repos/create", "log in anew"),
         (403, "/preupload/", "a token with write access"),
@@ -30,13 +30,13 @@ Publish = Callable[..., None]
     ],
 )
 def test_a_refusal_says_what_to_do_and_is_not_repeated(
-    publish: Publish, hub: StandIn, waits: list[float], status: int, where: str, mend: str
+    publish: Publish, hub: StandIn, waits: list[float], status: int, where: str, hint: str
 ) -> None:
     fault = hub.fail(where, status, times=100)
     with pytest.raises(HubError) as refused:
         publish()
     assert refused.value.status == status
-    assert mend in str(refused.value)
+    assert hint in str(refused.value)
     assert fault.times == 99
     assert waits == []
     assert not hub.repos.get(("dataset", "org/mma")) or not hub.repos["dataset", "org/mma"].tags
@@ -103,7 +103,7 @@ def test_a_token_in_what_the_server_says_is_not_shown(client: Hub, hub: StandIn)
 
 @pytest.mark.parametrize("name", ["mma", "a/b/c", "../x", "a/..", "org/-x", "org/na me", "https://h/x", "org/x@1", ""])
 def test_a_name_that_is_no_repository_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="is no repository"):
+    with pytest.raises(ConfigError, match="is not a repository"):
         repo_name(name)
 
 
@@ -126,6 +126,6 @@ def test_the_command_tells_its_errors_without_traceback_and_without_token(
     assert "log in anew" in refused.output
     assert TOKEN not in "".join(output.output for output in [*outputs, refused])
     bad = run.invoke(main, ["publish", "dataset", "--repo", "org/mma", "--version", "1.0"])
-    assert (bad.exit_code, "'1.0' is no version" in bad.output) == (2, True)
+    assert (bad.exit_code, "'1.0' is not a version" in bad.output) == (2, True)
     lost = run.invoke(main, [*command, "--folder", "nowhere"])
     assert (lost.exit_code, "nowhere" in lost.output) == (1, True)

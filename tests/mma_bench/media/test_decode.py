@@ -43,7 +43,7 @@ def test_more_frames_than_there_are(numbered: Path) -> None:
 
 
 def test_hidden_frames_do_not_count(numbered: Path, tmp_path: Path) -> None:
-    """A cut without re-encoding keeps the frames since the key frame, hidden: packets are no measure then."""
+    """A cut without re-encoding keeps the frames since the key frame, hidden: packets are not measure then."""
     cut = make(tmp_path / "cut.mp4", "-ss", "1", "-i", str(numbered), "-c", "copy")
     assert numbers(frames(cut, count=5)) == [27, 32, 37, 42, 47]
 

@@ -118,7 +118,7 @@ def test_broken_streams(good: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_frame_is_refused_although_it_decodes(good: Path, tmp_path: Path) -> None:
-    """The decoder hides damage inside a frame; what it made up is no evidence of what was filmed."""
+    """The decoder hides damage inside a frame; what it made up is not an evidence of what was filmed."""
     with av.open(good) as container:
         key_frame = next(container.demux(video=0))
         begin, length = key_frame.pos + key_frame.size // 3, key_frame.size // 3

@@ -32,7 +32,7 @@ def test_frame_rate_of_ntsc_is_exact_and_constant(tmp_path: Path) -> None:
     assert times.fps == Fraction(30_000, 1001)
     assert times.constant_rate
     rounded = make(tmp_path / "ntsc.mkv", "-i", str(tmp_path / "ntsc.mp4"), "-c", "copy")
-    assert timeline(rounded, 10).constant_rate, "times rounded to 1 ms are no variable rate"
+    assert timeline(rounded, 10).constant_rate, "times rounded to 1 ms are not variable rate"
 
 
 def test_variable_rate(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_majority_says_one_class() -> None:
     assert texts(FIRST, task(SEE, HEAR)) == ["Bird", "Bird"]
     rain = open_baseline("majority", MajoritySettings(majority_class="Rain"))
     assert texts(rain, task(SEE, HEAR)) == ["Rain", "Rain"]
-    with pytest.raises(ConfigError, match="'Snow' is no option"):
+    with pytest.raises(ConfigError, match="'Snow' is not an option"):
         open_baseline("majority", MajoritySettings(majority_class="Snow")).answer([task(SEE)])
 
 

@@ -114,7 +114,7 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
         open_engine(str(path))
     with pytest.raises(ConfigError, match="no model 'gpt'") as caught:
         open_engine("gpt")
-    assert "specialist" in str(caught.value.mend)
+    assert "specialist" in str(caught.value.hint)
 
 
 def test_an_adapter_is_for_transformers_alone() -> None:

@@ -194,7 +194,7 @@ def test_an_answer_that_reached_its_bound_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "mend"),
+    ("refusal", "hint"),
     [
         (Reply(fault(401, f"bad {KEY}"), 401), "api_key_env"),
         (Reply(fault(403, f"bad {KEY}"), 403), "key"),
@@ -202,12 +202,12 @@ def test_an_answer_that_reached_its_bound_is_an_answer() -> None:
         (Reply(fault(400, f"bad {KEY}", {"reason": "API_KEY_INVALID"}), 400), "api_key_env"),
     ],
 )
-def test_a_refusal_stops_the_run_and_keeps_what_is_there(refusal: Reply, mend: str) -> None:
+def test_a_refusal_stops_the_run_and_keeps_what_is_there(refusal: Reply, hint: str) -> None:
     with serving(OK, refusal) as server, asked(server) as engine:
         with pytest.raises(Stopped, match=r"bad \*\*\*") as stop:
             engine.answer([task(SEE, HEAR), task(SEE, id="b.aligned")])
         assert [[answer.text for answer in row] for row in stop.value.answers] == [["Bird"], []]
-        assert mend in str(stop.value.mend)
+        assert hint in str(stop.value.hint)
     assert len(server.requests) == 2
 
 

@@ -168,13 +168,13 @@ def test_an_answer_that_reached_its_bound_is_an_answer() -> None:
     assert (answer.text, answer.usage["finish_reason"], answer.error) == ("Bird and", "length", None)
 
 
-@pytest.mark.parametrize(("status", "mend"), [(401, "api_key_env"), (403, "key"), (404, "base_url")])
-def test_a_refusal_stops_the_run_and_keeps_what_is_there(status: int, mend: str) -> None:
+@pytest.mark.parametrize(("status", "hint"), [(401, "api_key_env"), (403, "key"), (404, "base_url")])
+def test_a_refusal_stops_the_run_and_keeps_what_is_there(status: int, hint: str) -> None:
     with serving(OK, Reply({"error": {"message": f"Incorrect key {KEY}"}}, status)) as server, asked(server) as engine:
         with pytest.raises(Stopped) as stop:
             engine.answer([task(SEE, HEAR), task(SEE, id="b.aligned")])
         assert [[answer.text for answer in row] for row in stop.value.answers] == [["Bird"], []]
-        assert mend in str(stop.value.mend)
+        assert hint in str(stop.value.hint)
         assert len(server.requests) == 2
         with pytest.raises(Stopped):
             engine.answer([task(SEE)])

@@ -45,7 +45,7 @@ def test_a_name_that_leads_nowhere_is_said(name: str, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MmaBenchError, match=name) as caught:
         locate(name, None, "config.json")
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_folder_without_a_model_is_said(tmp_path: Path) -> None:

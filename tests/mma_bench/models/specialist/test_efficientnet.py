@@ -75,7 +75,7 @@ class Attack:
 def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     weights, proof = tmp_path / "weights.pth", tmp_path / "proof"
     weights.write_bytes(pickle.dumps(Attack(proof), protocol=2))
-    with pytest.raises(DataError, match=r"weights\.pth is no checkpoint of EfficientNet-Lite2"):
+    with pytest.raises(DataError, match=r"weights\.pth is not a checkpoint of EfficientNet-Lite2"):
         EfficientNetLite2(weights)
     assert not proof.exists()
 
@@ -88,5 +88,5 @@ def test_a_cut_checkpoint_and_one_of_another_network_are_named(specialist: Speci
     cut.write_bytes(specialist.lite2_weights.read_bytes()[:100_000])
     torch.save({"weight": torch.zeros(2)}, other)
     for path in (cut, other, empty):
-        with pytest.raises(DataError, match=rf"{path.name} is no checkpoint"):
+        with pytest.raises(DataError, match=rf"{path.name} is not a checkpoint"):
             EfficientNetLite2(path)
