@@ -139,11 +139,7 @@ def promises(params: Params) -> list[Promise]:
             "name the manifest's subset in acquire.splits, or correct the manifest",
         ),
         _segment(
-            "clip_is_unique",
-            "No segment is a candidate twice.",
-            "appendix A.2",
-            unique("clip_id"),
-            show=("subset",),
+            "clip_is_unique", "No segment is a candidate twice.", "appendix A.2", unique("clip_id"), show=("subset",)
         ),
         _segment(
             "id_is_safe_as_a_file_name",
@@ -151,12 +147,7 @@ def promises(params: Params) -> list[Promise]:
             "the build",
             matches("clip_id", _SAFE_ID),
         ),
-        _segment(
-            "segment_ends_after_it_starts",
-            "A segment has a length.",
-            "section 3",
-            above("length_s", 0),
-        ),
+        _segment("segment_ends_after_it_starts", "A segment has a length.", "section 3", above("length_s", 0)),
         _segment(
             "segment_is_not_too_long",
             f"A segment lasts at most {_MAX_S:g} s, as AudioSet's do.",

@@ -95,11 +95,7 @@ def _of_the_collection() -> list[Promise]:
             frame="due",
         ),
         _acquire(
-            "acquired_clip_is_unique",
-            "No clip was acquired twice.",
-            "the build",
-            unique("clip_id"),
-            frame="acquired",
+            "acquired_clip_is_unique", "No clip was acquired twice.", "the build", unique("clip_id"), frame="acquired"
         ),
         _acquire(
             "acquired_clip_is_a_candidate",
@@ -138,12 +134,7 @@ def _of_the_collection() -> list[Promise]:
             "run `mma-bench build acquire` and `mma-bench build normalise` again, then `dvc repro`",
             frame="counts",
         ),
-        _rule(
-            "clip_is_unique",
-            "No clip has two rows.",
-            "the build",
-            unique("clip_id"),
-        ),
+        _rule("clip_is_unique", "No clip has two rows.", "the build", unique("clip_id")),
         _rule(
             "clip_is_what_was_acquired",
             "Class, labels, split, source video, times, source and licence are those of the acquired clip.",

@@ -92,13 +92,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite take
             absent("lacks"),
             show=("config",),
         ),
-        _rule(
-            "id_is_unique",
-            "No two rows have the same id.",
-            "the build",
-            unique("id"),
-            show=("config",),
-        ),
+        _rule("id_is_unique", "No two rows have the same id.", "the build", unique("id"), show=("config",)),
         _rule(
             "row_lies_under_its_condition",
             "A row lies in the config of its condition and in the split of its clip.",

@@ -135,12 +135,7 @@ def promises(params: Params) -> list[Promise]:
             "section 3",
             equal("audio_class", "donor_class"),
         ),
-        _rule(
-            "donor_is_another_clip",
-            "No clip is its own donor.",
-            "section 3",
-            holds("donor_is_another_clip"),
-        ),
+        _rule("donor_is_another_clip", "No clip is its own donor.", "section 3", holds("donor_is_another_clip")),
         _rule(
             "donor_is_of_another_video",
             "Base and donor are cut from different source videos.",

@@ -107,9 +107,7 @@ def medium_facts(examples: pl.DataFrame, train: pl.DataFrame, test: pl.DataFrame
     and those of the aligned clips that they are made from.
     """
     shown = _media(
-        examples.select("id", "part").unique().join(train.unique("id"), on="id", how="inner"),
-        train,
-        ["part"],
+        examples.select("id", "part").unique().join(train.unique("id"), on="id", how="inner"), train, ["part"]
     )
     tested = _media(test, test, []).unique().with_columns(in_test=pl.lit(True))
     return (

@@ -117,12 +117,7 @@ def _of_the_collection() -> list[Promise]:
             equal("reported", "counted"),
             frame="counts",
         ),
-        _rule(
-            "id_is_unique",
-            "No two rows have the same id.",
-            "the build",
-            unique("id"),
-        ),
+        _rule("id_is_unique", "No two rows have the same id.", "the build", unique("id")),
         _rule(
             "id_says_what_it_is",
             "An id is made of the base, the condition and, in misaligned, the donor.",

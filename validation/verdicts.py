@@ -102,12 +102,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes th
             equal("reported", "counted"),
             frame="counts",
         ),
-        _rule(
-            "verdict_is_unique",
-            "No clip has two verdicts.",
-            "appendix B.1",
-            unique("clip_id"),
-        ),
+        _rule("verdict_is_unique", "No clip has two verdicts.", "appendix B.1", unique("clip_id")),
         _rule(
             "clip_was_judged_for_its_class",
             "Split and class, which the judge was asked about, are those of the clip.",
