@@ -143,7 +143,7 @@ def compare(name: str, ours: Callable[[], Any], theirs: Callable[[], Any], round
 def main() -> None:
     """Compare answers, then times."""
     torch.set_num_threads(1)
-    decisions = read_decisions(PROJECT / "builders/labels/class_decisions.csv")
+    decisions = read_decisions(PROJECT / "builders/curation/class_decisions.csv")
     options = sorted({item.class_name for item in decisions if item.action == "keep"})[:OPTIONS]
     row = {"condition": "aligned", "options": options, "caption": None, "context_seed": None}
     asked = tuple(prompts_of(row, tuple(Protocol), Sampling()))

@@ -161,7 +161,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         metadata.obtain(folder / "data/metadata", None)
-        decisions = read_decisions(PROJECT / "builders/labels/class_decisions.csv")
+        decisions = read_decisions(PROJECT / "builders/curation/class_decisions.csv")
         entries = ontology.load_ontology(folder / "data/metadata/ontology.json")
         save_classes(ontology.class_map(entries, decisions, 3), folder / "data/classes.json")
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in WORK}

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import click
 
+from mma_bench.commands import listed, read_overrides
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.avhbench.cli import avhbench
 from mma_bench.evaluation.tasks.cli import tasks_path
-from mma_bench.settings import listed, read_overrides
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

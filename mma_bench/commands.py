@@ -1,11 +1,11 @@
-"""What the command line shares with programs of the project's own: how a user's mistake is printed."""
+"""What commands share: how a user's mistake is printed, and options that hold several values."""
 
 import sys
 from typing import Any
 
 import click
 
-from mma_bench.errors import MmaBenchError
+from mma_bench.errors import ConfigError, MmaBenchError
 
 
 class ReportingGroup(click.Group):
@@ -26,3 +26,21 @@ class ReportingGroup(click.Group):
             click.echo(f"error: {error.filename}: {error.strerror}", err=True)
             click.echo("  hint: see that the path is right, may be written to, and that the disk has room", err=True)
             sys.exit(1)
+
+
+def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
+    """`KEY=VALUE` pairs; values are read as YAML, so that numbers are numbers."""
+    import yaml
+
+    pairs = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r} is not KEY=VALUE", hint="write it as, e.g., --set fps=1.0")
+        pairs[key.strip()] = yaml.safe_load(value)
+    return pairs
+
+
+def listed(text: str) -> list[str]:
+    """The names in a comma-separated option."""
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -84,19 +84,3 @@ def checked(kind: type[Model], values: Any, source: object, within: Iterable[str
         raise ConfigError(
             f"{source} has values that cannot be used:\n" + "\n".join(problems), hint="correct the keys named"
         ) from None
-
-
-def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
-    """`KEY=VALUE` pairs; values are read as YAML, so that numbers are numbers."""
-    pairs = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting!r} is not KEY=VALUE", hint="write it as, e.g., --set fps=1.0")
-        pairs[key.strip()] = yaml.safe_load(value)
-    return pairs
-
-
-def listed(text: str) -> list[str]:
-    """The names in a comma-separated option."""
-    return [name.strip() for name in text.split(",") if name.strip()]

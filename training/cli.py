@@ -24,7 +24,7 @@ def train(
 
     On several GPUs: `accelerate launch -m mma_bench.cli train …`.
     """
-    from mma_bench.settings import read_overrides
+    from mma_bench.commands import read_overrides
     from mma_bench.training import train as training
     from mma_bench.training.config import load_config
 

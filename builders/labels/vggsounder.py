@@ -1,6 +1,6 @@
 """VGGSounder: for each label of 12,014 clips, whether people saw it, heard it or both (Apache-2.0).
 
-In: the labels, by content hash, and `builders/labels/vggsounder_classes.csv`, which says of each of the 309 labels
+In: the labels, by content hash, and `builders/curation/vggsounder_classes.csv`, which says of each of the 309 labels
 which of the benchmark's classes it is, if any. Out: what is known of a segment, and VGGSounder's vote on a clip.
 
 A clip gets a vote only where one of its labels is the candidate's class. The vote is a pass if people saw and heard
@@ -53,7 +53,7 @@ def locate() -> Path:
 
 def class_map() -> dict[str, str | None]:
     """VGGSounder's label → the benchmark's class, or None."""
-    text = (files("mma_bench.builders.labels") / "vggsounder_classes.csv").read_text(encoding="utf-8")
+    text = (files("mma_bench.builders") / "curation" / "vggsounder_classes.csv").read_text(encoding="utf-8")
     return {row["label"]: row["class"] or None for row in csv.DictReader(text.splitlines())}
 
 

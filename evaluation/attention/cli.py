@@ -66,10 +66,10 @@ def attend(
     out: Path,
 ) -> None:
     """See where a model's attention goes while it answers, and what its answers lose without it."""
+    from mma_bench.commands import listed, read_overrides
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import chosen_conditions
     from mma_bench.models import load_config, open_engine
-    from mma_bench.settings import listed, read_overrides
 
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)

@@ -47,12 +47,12 @@ def avhbench(
     Writes avhbench_predictions.jsonl, avhbench_scores.json and avhbench.md; started again, it repeats no finished
     question.
     """
+    from mma_bench.commands import read_overrides
     from mma_bench.evaluation.avhbench import score as avhbench_score
     from mma_bench.evaluation.avhbench.annotations import Task, annotations_sha256, read_annotations
     from mma_bench.evaluation.avhbench.infer import ask
     from mma_bench.evaluation.avhbench.meteor import Meteor
     from mma_bench.models import load_config, open_engine
-    from mma_bench.settings import read_overrides
 
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)

@@ -134,7 +134,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         layout.METADATA.mkdir(parents=True)
         for name, source in metadata.locate().items():
             (layout.METADATA / name).symlink_to(source)
-        table = read_decisions(ROOT / "builders/labels/class_decisions.csv")
+        table = read_decisions(ROOT / "builders/curation/class_decisions.csv")
         save_classes(ontology.class_map(ontology.load_ontology(layout.ONTOLOGY), table, 3), layout.CLASSES)
         stage.main(params())
     return folder
@@ -163,7 +163,7 @@ def test_the_funnel_ends_in_the_papers_counts(project: Path) -> None:
 def test_each_class_has_the_count_of_the_curation_table(project: Path) -> None:
     table = read_table(project / layout.CANDIDATES, CANDIDATES)
     found = Counter(table.select("subset", "class_name").rows())
-    with (ROOT / "builders/labels/class_decisions.csv").open(encoding="utf-8", newline="") as stream:
+    with (ROOT / "builders/curation/class_decisions.csv").open(encoding="utf-8", newline="") as stream:
         kept = [row for row in csv.DictReader(stream) if row["decision"] == "keep"]
     for subset in stage.AUDIOSET:
         expected = {(subset, row["class"]): int(row[subset]) for row in kept}

@@ -19,7 +19,7 @@ from mma_bench.classes import ClassTable, class_distance, save_classes
 from mma_bench.errors import DataError
 
 ROOT = Path(__file__).parents[2]
-TABLE = ROOT / "builders/labels/class_decisions.csv"
+TABLE = ROOT / "builders/curation/class_decisions.csv"
 
 Items = list[dict[str, Any]]
 

@@ -95,7 +95,7 @@ def evaluation_segments() -> tuple[pl.DataFrame, pl.DataFrame]:
     """All evaluation segments of AudioSet and the candidates among them, from the official files."""
     files = metadata.locate()
     ontology = load_ontology(files["ontology.json"])
-    classes = class_map(ontology, read_decisions(Path("builders/labels/class_decisions.csv")), 3)
+    classes = class_map(ontology, read_decisions(Path("builders/curation/class_decisions.csv")), 3)
     segments = read_audioset(files["eval_segments.csv"], "eval", classes.nodes.keys())
     kept = candidates(segments, decide(segments.label_sets, rule_of(classes)))
     return segments.rows.select("clip_id", "video_id", "start_s").collect(), kept
@@ -144,14 +144,14 @@ def test_the_yardstick_of_a_judge() -> None:
 
 
 def test_each_label_of_vggsounder_has_a_row_that_says_why() -> None:
-    path = Path("builders/labels/vggsounder_classes.csv")
+    path = Path("builders/curation/vggsounder_classes.csv")
     rows = pl.read_csv(path).with_columns(pl.col("class").fill_null(""))
     assert set(rows["label"]) == set(pl.read_csv(vggsounder.locate())["label"])
     assert rows["label"].is_unique().all()
     assert rows.height == 309
     assert (rows["reason"].str.len_chars() > 0).all()
     mapped = set(rows["class"]) - {""}
-    with_decision = pl.read_csv("builders/labels/class_decisions.csv").filter(pl.col("decision") == "keep")
+    with_decision = pl.read_csv("builders/curation/class_decisions.csv").filter(pl.col("decision") == "keep")
     assert mapped < set(with_decision["class"])
     assert rows.filter(pl.col("class") != "").height == 141
     # Names that lead astray: a computer's mouse, a bell on a cow, an engine of anything.

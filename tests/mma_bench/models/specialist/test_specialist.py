@@ -89,7 +89,7 @@ def test_the_revision_changes_with_all_that_a_score_depends_on(
 def classes() -> ClassTable:
     """The class table, from AudioSet's ontology and the curation table."""
     ontology = load_ontology(wheel_members(*WHEEL, ["src/ontology.json"]) / "src/ontology.json")
-    return class_map(ontology, read_decisions(ROOT / "builders" / "labels" / "class_decisions.csv"), 3)
+    return class_map(ontology, read_decisions(ROOT / "builders" / "curation" / "class_decisions.csv"), 3)
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
