@@ -212,7 +212,7 @@ def _responsible(facts: BuildFacts) -> dict[str, Any]:
             "The class list is a reconstruction.",
         ],
         "rai:dataSocialImpact": (
-            "Shows when a model hears what it only sees, or the reverse; a high score does not clear a model where that "
+            "Shows when a model hears what it only sees, or the reverse; a high score clears no model where that "
             "matters."
         ),
         "rai:personalSensitiveInformation": [

@@ -7,13 +7,16 @@ is not to be had there: a mirror first, YouTube for the rest.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mma_bench.builders.sources.contracts import ClipSource
-from mma_bench.config import AcquireParams, SourceName
 from mma_bench.errors import ConfigError
 
+if TYPE_CHECKING:  # the command line imports this package, and `--help` should not wait for pydantic
+    from mma_bench.config import AcquireParams, SourceName
 
-def open_source(acquire: AcquireParams) -> ClipSource:
+
+def open_source(acquire: "AcquireParams") -> ClipSource:
     """The source that params.yaml names.
 
     Raises:
@@ -27,7 +30,7 @@ def open_source(acquire: AcquireParams) -> ClipSource:
     return ComposedSource(sources)
 
 
-def _open(name: SourceName, acquire: AcquireParams) -> ClipSource:
+def _open(name: "SourceName", acquire: "AcquireParams") -> ClipSource:
     # Imported here because each brings libraries that the others do without.
     if name == "sample":
         from mma_bench.builders.sources.sample import SAMPLE, SampleSource
