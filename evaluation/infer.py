@@ -33,7 +33,8 @@ from mma_bench.models.contracts import (
     modes_of,
 )
 from mma_bench.progress import Progress
-from mma_bench.prompts import PROMPT_VERSION, Question
+from mma_bench.prompts import PROMPT_VERSION
+from mma_bench.schema import Modality
 from mma_bench.tables import read_json
 
 
@@ -250,7 +251,7 @@ def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
     return replace(prediction, status="ok" if answer is not None else "unparseable", answer=answer)
 
 
-def _question(name: str) -> Question:
+def _question(name: str) -> Modality:
     return "visual" if name == "visual" else "audio"
 
 

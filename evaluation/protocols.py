@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from mma_bench import prompts
 from mma_bench.models.contracts import Prompt
-from mma_bench.schema import Condition
+from mma_bench.schema import MODALITIES, Condition, Modality
 
-QUESTIONS: Final[tuple[prompts.Question, ...]] = ("visual", "audio")
+QUESTIONS: Final = MODALITIES  # one about each
 
 
 class Protocol(StrEnum):
@@ -62,13 +62,13 @@ def options_for(protocol: Protocol, options: Sequence[str]) -> list[str]:
     return [*options, prompts.NONE_OF_THE_ABOVE] if protocol is Protocol.ABSTENTION else list(options)
 
 
-def expected(protocol: Protocol, row: Mapping[str, Any], question: prompts.Question) -> str:
+def expected(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
     """The right answer: the class, or under abstention "None of the above" where the modality is gone."""
     column = "abstention_answer" if protocol is Protocol.ABSTENTION else "answer"
     return str(row[f"{question}_{column}"])
 
 
-def text_of(protocol: Protocol, row: Mapping[str, Any], question: prompts.Question) -> str:
+def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
     """The prompt's text for a row of the dataset."""
     options = options_for(protocol, row["options"])
     if protocol is Protocol.CHAIN_OF_THOUGHT:

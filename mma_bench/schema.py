@@ -5,11 +5,14 @@ Units: times and durations in seconds; `rms_dbfs` in dB relative to full scale, 
 """
 
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
 Schema: TypeAlias = dict[str, pl.DataType]
+
+Modality: TypeAlias = Literal["visual", "audio"]  # what a question or a check is about
+MODALITIES: Final[tuple[Modality, ...]] = ("visual", "audio")
 
 
 class Split(StrEnum):
