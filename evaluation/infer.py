@@ -17,7 +17,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
-from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of
+from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of, version_of
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Ledger
 from mma_bench.files import write_json
@@ -225,7 +225,7 @@ class _Writer:
             logprobs=answer.logprobs,
             error=answer.error,
             usage=answer.usage,
-            prompt_version=PROMPT_VERSION,
+            prompt_version=version_of(protocol, row),
             prompt_sha256=_sha256(prompt.text),
             model=self._run["model"],
             model_revision=self._run["model_revision"],

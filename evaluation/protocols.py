@@ -2,6 +2,9 @@
 
 A protocol asks both questions about a clip. Which conditions it makes sense for is part of it: abstention is about a
 missing modality, chain of thought was measured on aligned and misaligned clips (Table 11).
+
+Forced choice and log-likelihood ask the dataset's own questions, word by word, so that a dataset of an older wording is
+asked as it was made. The dataset has no questions for the other two; they are worded by `mma_bench.prompts`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mma_bench import prompts
+from mma_bench.errors import DataError
 from mma_bench.models.contracts import Prompt
 from mma_bench.schema import MODALITIES, Condition, Modality
 
@@ -69,13 +73,25 @@ def expected(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> 
 
 
 def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
-    """The prompt's text for a row of the dataset."""
-    options = options_for(protocol, row["options"])
+    """The prompt's text for a row of the dataset; a misleading caption is part of the dataset's own question.
+
+    Raises:
+        DataError: The dataset has no question there; names the row.
+    """
+    if protocol is Protocol.ABSTENTION:
+        return prompts.forced_choice(question, options_for(protocol, row["options"]))
     if protocol is Protocol.CHAIN_OF_THOUGHT:
-        return prompts.chain_of_thought(question, options)
-    if row["condition"] == Condition.MISLEADING_CAPTION:
-        return prompts.misleading_caption(question, options, row["caption"])
-    return prompts.forced_choice(question, options)
+        return prompts.chain_of_thought(question, row["options"])
+    text = row[f"{question}_question"]
+    if not text:
+        raise DataError(f"{row['id']}: no {question}_question", hint="use a dataset that `mma-bench build` packaged")
+    return str(text)
+
+
+def version_of(protocol: Protocol, row: Mapping[str, Any]) -> str:
+    """The version of that text: the dataset's, or that of `mma_bench.prompts`."""
+    worded_here = protocol in (Protocol.ABSTENTION, Protocol.CHAIN_OF_THOUGHT)
+    return prompts.PROMPT_VERSION if worded_here else str(row["prompt_version"])
 
 
 def prompts_of(row: Mapping[str, Any], protocols: Sequence[Protocol], sampling: Sampling) -> Iterator[Prompt]:

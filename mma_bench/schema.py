@@ -200,6 +200,7 @@ EXAMPLES: Final[Schema] = {
 # What is read of the dataset to make them.
 SFT_CLIPS: Final[Schema] = {
     **dict.fromkeys(("id", "condition", "base_id", "donor_id", "visual_class", "audio_class"), _STR),
-    **dict.fromkeys(("visual_answer", "audio_answer", "video_sha256", "audio_sha256"), _STR),
+    **dict.fromkeys(("visual_question", "audio_question", "visual_answer", "audio_answer"), _STR),
+    **dict.fromkeys(("video_sha256", "audio_sha256"), _STR),
     "options": _LABELS,
 }
