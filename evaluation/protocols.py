@@ -115,4 +115,6 @@ def prompts_of(row: Mapping[str, Any], protocols: Sequence[Protocol], sampling: 
                     seed=seed,
                     context_tokens=sampling.context_tokens if long_context else 0,
                     context_seed=row["context_seed"] if long_context else 0,
+                    question=question,
+                    protocol=protocol,
                 )

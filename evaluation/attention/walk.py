@@ -1,4 +1,8 @@
-"""Goes through the clips of a condition: a clip's tables are renamed into place, then its line is written."""
+"""Goes through the clips of a condition: a clip's tables are renamed into place, then its line is written.
+
+This is not the loop of `evaluation.asking`, which asks engines for answers and writes a line for each. Here a clip is
+one line with all its questions, since its tables hold them all, and the model is looked into rather than asked.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

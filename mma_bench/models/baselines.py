@@ -188,17 +188,14 @@ class SpecialistBaseline:
 
 
 def question_of(prompt: Prompt) -> Modality:
-    """Which sense a prompt asks about: the first part of its key.
+    """The modality that a prompt asks about.
 
     Raises:
-        ValueError: The key is not `visual.…` or `audio.…`.
+        ValueError: The prompt does not say.
     """
-    question = prompt.key.partition(".")[0]
-    if question == "visual":
-        return "visual"
-    if question == "audio":
-        return "audio"
-    raise ValueError(f"the prompt's key {prompt.key!r} begins neither with visual nor with audio")
+    if prompt.question is None:
+        raise ValueError(f"the prompt {prompt.key!r} does not say which modality it asks about")
+    return prompt.question
 
 
 def _drawn(options: Sequence[str], *key: object) -> str:

@@ -30,6 +30,14 @@ def test_a_dataset_without_a_question_is_refused_by_the_clip_s_name() -> None:
         list(prompts_of(empty, [Protocol.FORCED_CHOICE], Sampling()))
 
 
+def test_the_parts_of_a_key_are_fields() -> None:
+    sampled = Sampling(temperature=1.0, seeds=(0, 1))
+    made = list(prompts_of(row("a", "aligned"), list(Protocol), sampled))
+    assert {prompt.question for prompt in made} == set(QUESTIONS)
+    assert {prompt.protocol for prompt in made} == set(Protocol)
+    assert [prompt.key for prompt in made] == [f"{prompt.question}.{prompt.protocol}.{prompt.seed}" for prompt in made]
+
+
 def test_long_context_is_counted_in_the_models_tokens_and_seeded() -> None:
     made = list(prompts_of(row("a", "long_context"), [Protocol.FORCED_CHOICE], Sampling(context_tokens=10_000)))
     assert {(prompt.context_tokens, prompt.context_seed) for prompt in made} == {(10_000, 7)}
