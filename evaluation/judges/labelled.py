@@ -69,7 +69,7 @@ def _score_in_worker(params: str, classes: Sequence[str], payload: Mapping[str, 
 
 def score_view(judge: Judge, whole: View, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """{modality: {class: score}} of the unimodal checks, for the classes that the judge knows by each sense."""
-    scores = {}
+    scores: dict[str, dict[str, float]] = {}
     for modality in MODALITIES:
         view = whole.only(modality)
         known = [name for name in classes if judge.knows(modality, name)]
