@@ -30,6 +30,7 @@ from mma_bench.builders.labels.decisions import read_decisions
 from mma_bench.evaluation.protocols import Protocol, Sampling, prompts_of
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.omni.engine import OmniEngine, OmniSettings, PreparedClip
+from mma_bench.schema import MODALITIES
 from mma_bench.training.miniature.checkpoint import make_checkpoint
 
 ROUNDS = 3
@@ -145,7 +146,8 @@ def main() -> None:
     torch.set_num_threads(1)
     decisions = read_decisions(PROJECT / "builders/curation/class_decisions.csv")
     options = sorted({item.class_name for item in decisions if item.action == "keep"})[:OPTIONS]
-    row = {"condition": "aligned", "options": options, "caption": None, "context_seed": None}
+    asking = {f"{question}_question": prompts.forced_choice(question, options) for question in MODALITIES}
+    row = {"id": "clip", "condition": "aligned", "options": options, "context_seed": None, **asking}
     asked = tuple(prompts_of(row, tuple(Protocol), Sampling()))
     video = make_clip()
     task = ClipTask("clip", video, "aligned", options[0], options[0], asked)

@@ -29,7 +29,7 @@ from pydantic import TypeAdapter
 
 from mma_bench import layout
 from mma_bench.builders.judges import open_judge
-from mma_bench.builders.judges.contracts import SAMPLE_RATE, Judge, Modality, View
+from mma_bench.builders.judges.contracts import SAMPLE_RATE, Judge, View
 from mma_bench.config import JudgeParams, OmniJudgeParams, Params, RayParams
 from mma_bench.errors import ClipError, InvalidInput
 from mma_bench.executor import run
@@ -38,14 +38,12 @@ from mma_bench.executor.task import Task
 from mma_bench.files import fingerprint, write_json
 from mma_bench.media.decode import audio, frames
 from mma_bench.prompts import judge_question
-from mma_bench.schema import CHECKS, NORMALISED, OUTCOME, VERDICTS
+from mma_bench.schema import CHECKS, MODALITIES, NORMALISED, OUTCOME, VERDICTS, Modality
 from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 
 VERSION: Final = 2  # of this stage's rules: a new one judges every clip again
 
 JUDGE: Final[TypeAdapter[JudgeParams | OmniJudgeParams]] = TypeAdapter(JudgeParams | OmniJudgeParams)
-
-_QUESTIONS: Final[tuple[Modality, ...]] = ("visual", "audio")
 
 
 def main(params: Params) -> None:
@@ -123,7 +121,7 @@ def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> di
         Retryable, Blocked: The judge cannot answer now; names the clip.
     """
     class_name, path = payload["class_name"], Path(payload["path"])
-    for question in _QUESTIONS:
+    for question in MODALITIES:
         if not judge.knows(question, class_name):
             raise InvalidInput(
                 "class_unknown_to_judge", f"{path}: {judge.name} has no {question} counterpart of {class_name}"
@@ -156,7 +154,7 @@ def four_checks(judge: Judge, whole: View, class_name: str) -> dict[str, Any]:
 
 def prompt_sha256(class_name: str) -> str:
     """SHA-256 of the two questions, each with a newline."""
-    questions = "".join(f"{judge_question(question, class_name)}\n" for question in _QUESTIONS)
+    questions = "".join(f"{judge_question(question, class_name)}\n" for question in MODALITIES)
     return hashlib.sha256(questions.encode()).hexdigest()
 
 

@@ -6,35 +6,24 @@ fsynced. Killed anywhere and started again, it repeats no finished prompt; faile
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
-from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of
+from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of, version_of
 from mma_bench.evaluation.synonyms import SYNONYMS
-from mma_bench.executor.ledger import Ledger
-from mma_bench.files import write_json
-from mma_bench.models.ahead import ahead
-from mma_bench.models.contracts import (
-    Answer,
-    ClipTask,
-    Engine,
-    Mode,
-    PreparesAhead,
-    Prompt,
-    Stopped,
-    modes_of,
-)
+from mma_bench.executor.ledger import Entry, Ledger
+from mma_bench.models.contracts import Answer, ClipTask, Engine, Mode, Prompt, modes_of
 from mma_bench.progress import Progress
-from mma_bench.prompts import PROMPT_VERSION, Question
-from mma_bench.tables import read_json
+from mma_bench.prompts import PROMPT_VERSION
+from mma_bench.schema import Modality
 
 
 @dataclass(frozen=True)
@@ -69,10 +58,7 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
     fingerprints = {condition: benchmark.fingerprint(condition) for condition in plan.conditions}
     settings = {**settings, **asdict(plan.sampling)}
     run = {
-        "model": engine.name,
-        "model_revision": engine.revision,
-        "adapter": engine.adapter,
-        "adapter_revision": engine.adapter_revision,
+        **identity(engine),
         "dataset": benchmark.name,
         "dataset_revision": benchmark.revision,
         "split": benchmark.split,
@@ -80,161 +66,79 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
         "settings": settings,
         "data": fingerprints,
     }
-    _claim(out / "run.json", run)
+    claim(out / "run.json", run)
     path = out / "predictions.jsonl"
     with Ledger(path) as ledger:
         for condition in plan.conditions:
-            writer = _Writer(ledger, run, fingerprints[condition])
             total = sum(1 for _ in benchmark.rows(condition, columns=("id", "base_id")))
             with Progress(f"{engine.name}, {condition}", total) as progress:
-                due = _batches(benchmark, condition, plan, writer, progress, modes_of(engine))
-                for batch in ahead(partial(_prepared, engine), due, depth=1):
-                    try:
-                        answers = engine.answer([task for _, _, task in batch])
-                    except Stopped as stop:
-                        _keep(writer, batch, stop.answers)
-                        raise
-                    for (row, prompts, _), given in zip(batch, answers, strict=True):
-                        for prompt, answer in zip(prompts, given, strict=True):
-                            writer.append(row, prompt, answer)
-                        progress.advance()
+                ask_all(
+                    engine,
+                    _clips(benchmark, condition, plan, modes_of(engine)),
+                    ledger,
+                    progress,
+                    holds=lambda _, prompt, entry: bool(entry["prompt_sha256"] == _sha256(prompt.text)),
+                    entry_of=partial(_entry, run, fingerprints[condition]),
+                    batch=plan.batch,
+                )
     return path
 
 
-def _keep(writer: "_Writer", batch: list[tuple[Row, tuple[Prompt, ...], Any]], answers: list[list[Answer]]) -> None:
-    """Append what an engine had answered before it stopped."""
-    for (row, prompts, _), given in zip(batch, answers, strict=True):
-        asked = {prompt.key: prompt for prompt in prompts}
-        for answer in given:
-            writer.append(row, asked[answer.key], answer)
-
-
-def _claim(path: Path, run: dict[str, Any]) -> None:
-    """Write run.json, or see that the one there is of the same run; conditions may be added to a run."""
-    run = {**run, "settings": _plain(run["settings"])}
-    there = read_json(path) if path.exists() else {}
-    data = {**there.get("data", {}), **run["data"]}
-    if there:
-        differing = [key for key in run if key != "data" and there.get(key) != run[key]]
-        if differing:
-            key = differing[0]
-            raise ConfigError(
-                f"{path.parent} holds another run: {key} is {there.get(key)!r} there and {run[key]!r} now",
-                hint="give this run an --out of its own",
-            )
-        changed = [condition for condition, seen in there["data"].items() if data[condition] != seen]
-        if changed:
-            raise ConfigError(
-                f"{path.parent} holds a run on other data: {changed[0]} has changed since",
-                hint="give this run an --out of its own",
-            )
-    write_json(path, {**run, "data": data})
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
-
-
-def _batches(
-    benchmark: Benchmark,
-    condition: str,
-    plan: Plan,
-    writer: "_Writer",
-    progress: Progress,
-    modes: frozenset[Mode],
-) -> Iterator[list[tuple[Row, ClipTask]]]:
-    """Clips that have unanswered prompts, `plan.batch` at a time."""
-
-    def due() -> Iterator[tuple[Row, ClipTask]]:
-        for row in benchmark.rows(condition):
-            asked = tuple(
-                prompt
-                for prompt in prompts_of(row, plan.protocols, plan.sampling)
-                if prompt.mode in modes and writer.lacks(row, prompt)
-            )
-            if not asked:
-                progress.advance()
-                continue
-            yield (
-                row,
-                ClipTask(
-                    id=row["id"],
-                    video=row["video"]["bytes"],
-                    condition=condition,
-                    visual_class=row["visual_class"],
-                    audio_class=row["audio_class"],
-                    prompts=asked,
-                ),
-            )
-
-    clips = due()
-    while batch := list(islice(clips, plan.batch)):
-        yield batch
-
-
-def _prepared(engine: Engine, batch: list[tuple[Row, ClipTask]]) -> list[tuple[Row, tuple[Prompt, ...], Any]]:
-    """Runs one batch ahead of the model: the engine decodes, if it is one that does."""
-    prepare = engine.prepare if isinstance(engine, PreparesAhead) else _as_it_is
-    return [(row, task.prompts, prepare(task)) for row, task in batch]
-
-
-def _as_it_is(task: ClipTask) -> ClipTask:
-    return task
-
-
-class _Writer:
-    """Turns answers into predictions and appends them."""
-
-    def __init__(self, ledger: Ledger, run: dict[str, Any], fingerprint: str) -> None:
-        self._ledger, self._run, self._fingerprint = ledger, run, fingerprint
-
-    def lacks(self, row: Row, prompt: Prompt) -> bool:
-        entry = self._ledger.latest(f"{row['id']}/{prompt.key}")
-        if entry is None or entry["status"] == "failed":
-            return True
-        return bool(entry["prompt_sha256"] != _sha256(prompt.text))
-
-    def append(self, row: Row, prompt: Prompt, answer: Answer) -> None:
-        self._ledger.append(to_entry(self._prediction(row, prompt, answer)))
-
-    def _prediction(self, row: Row, prompt: Prompt, answer: Answer) -> Prediction:
-        question, protocol_name, seed = prompt.key.split(".")
-        protocol = Protocol(protocol_name)
-        options = options_for(protocol, row["options"])
-        right = expected(protocol, row, _question(question))
-        prediction = Prediction(
-            key=f"{row['id']}/{prompt.key}",
-            id=row["id"],
-            base_id=row["base_id"],
-            donor_id=row["donor_id"],
-            condition=row["condition"],
-            question=question,
-            protocol=protocol,
-            seed=int(seed),
-            visual_class=row["visual_class"],
-            audio_class=row["audio_class"],
-            class_distance=row["class_distance"],
-            caption=row["caption"],
-            options=options,
-            expected=right,
-            other=_other(row, question, right),
-            status="failed",
-            answer=None,
-            raw=answer.text,
-            logprobs=answer.logprobs,
-            error=answer.error,
-            usage=answer.usage,
-            prompt_version=PROMPT_VERSION,
-            prompt_sha256=_sha256(prompt.text),
-            model=self._run["model"],
-            model_revision=self._run["model_revision"],
-            adapter=self._run["adapter"],
-            adapter_revision=self._run["adapter_revision"],
-            settings=self._run["settings"],
-            dataset=self._run["dataset"],
-            dataset_fingerprint=self._fingerprint,
+def _clips(benchmark: Benchmark, condition: str, plan: Plan, modes: frozenset[Mode]) -> Iterator[tuple[Row, ClipTask]]:
+    for row in benchmark.rows(condition):
+        asked = prompts_of(row, plan.protocols, plan.sampling)
+        yield (
+            row,
+            ClipTask(
+                id=row["id"],
+                video=row["video"]["bytes"],
+                condition=condition,
+                visual_class=row["visual_class"],
+                audio_class=row["audio_class"],
+                prompts=tuple(prompt for prompt in asked if prompt.mode in modes),
+            ),
         )
-        return _read(prediction, protocol)
+
+
+def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, answer: Answer) -> Entry:
+    """The prediction as a line of the ledger."""
+    assert prompt.question is not None
+    assert prompt.protocol is not None
+    question, protocol = prompt.question, Protocol(prompt.protocol)
+    right = expected(protocol, row, question)
+    prediction = Prediction(
+        key=f"{row['id']}/{prompt.key}",
+        id=row["id"],
+        base_id=row["base_id"],
+        donor_id=row["donor_id"],
+        condition=row["condition"],
+        question=question,
+        protocol=protocol,
+        seed=prompt.seed,
+        visual_class=row["visual_class"],
+        audio_class=row["audio_class"],
+        class_distance=row["class_distance"],
+        caption=row["caption"],
+        options=options_for(protocol, row["options"]),
+        expected=right,
+        other=_other(row, question, right),
+        status="failed",
+        answer=None,
+        raw=answer.text,
+        logprobs=answer.logprobs,
+        error=answer.error,
+        usage=answer.usage,
+        prompt_version=version_of(protocol, row),
+        prompt_sha256=_sha256(prompt.text),
+        model=run["model"],
+        model_revision=run["model_revision"],
+        adapter=run["adapter"],
+        adapter_revision=run["adapter_revision"],
+        settings=run["settings"],
+        dataset=run["dataset"],
+        dataset_fingerprint=fingerprint,
+    )
+    return to_entry(_read(prediction, protocol))
 
 
 def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
@@ -250,11 +154,7 @@ def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
     return replace(prediction, status="ok" if answer is not None else "unparseable", answer=answer)
 
 
-def _question(name: str) -> Question:
-    return "visual" if name == "visual" else "audio"
-
-
-def _other(row: Row, question: str, right: str) -> str | None:
+def _other(row: Row, question: Modality, right: str) -> str | None:
     """What the other modality suggests, if that is not the right answer."""
     other = str(row["audio_class" if question == "visual" else "visual_class"])
     return None if other == right else other

@@ -23,6 +23,7 @@ class Prediction:
         raw: The answer as the model gave it; None for scored options and failures.
         logprobs: Log-likelihood by option; None for generated answers.
         error: Why the prompt failed; None unless `status` is failed.
+        prompt_version: Of the words that were asked: the dataset's if they are its own, else this release's.
         settings: Generation and engine settings.
     """
 

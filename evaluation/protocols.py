@@ -2,6 +2,9 @@
 
 A protocol asks both questions about a clip. Which conditions it makes sense for is part of it: abstention is about a
 missing modality, chain of thought was measured on aligned and misaligned clips (Table 11).
+
+Forced choice and log-likelihood ask the dataset's own questions, word by word, so that a dataset of an older wording is
+asked as it was made. The dataset has no questions for the other two; they are worded by `mma_bench.prompts`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,10 +13,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mma_bench import prompts
+from mma_bench.errors import DataError
 from mma_bench.models.contracts import Prompt
-from mma_bench.schema import Condition
+from mma_bench.schema import MODALITIES, Condition, Modality
 
-QUESTIONS: Final[tuple[prompts.Question, ...]] = ("visual", "audio")
+QUESTIONS: Final = MODALITIES  # one about each
 
 
 class Protocol(StrEnum):
@@ -62,20 +66,32 @@ def options_for(protocol: Protocol, options: Sequence[str]) -> list[str]:
     return [*options, prompts.NONE_OF_THE_ABOVE] if protocol is Protocol.ABSTENTION else list(options)
 
 
-def expected(protocol: Protocol, row: Mapping[str, Any], question: prompts.Question) -> str:
+def expected(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
     """The right answer: the class, or under abstention "None of the above" where the modality is gone."""
     column = "abstention_answer" if protocol is Protocol.ABSTENTION else "answer"
     return str(row[f"{question}_{column}"])
 
 
-def text_of(protocol: Protocol, row: Mapping[str, Any], question: prompts.Question) -> str:
-    """The prompt's text for a row of the dataset."""
-    options = options_for(protocol, row["options"])
+def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
+    """The prompt's text for a row of the dataset; a misleading caption is part of the dataset's own question.
+
+    Raises:
+        DataError: The dataset has no question there; names the row.
+    """
+    if protocol is Protocol.ABSTENTION:
+        return prompts.forced_choice(question, options_for(protocol, row["options"]))
     if protocol is Protocol.CHAIN_OF_THOUGHT:
-        return prompts.chain_of_thought(question, options)
-    if row["condition"] == Condition.MISLEADING_CAPTION:
-        return prompts.misleading_caption(question, options, row["caption"])
-    return prompts.forced_choice(question, options)
+        return prompts.chain_of_thought(question, row["options"])
+    text = row[f"{question}_question"]
+    if not text:
+        raise DataError(f"{row['id']}: no {question}_question", hint="use a dataset that `mma-bench build` packaged")
+    return str(text)
+
+
+def version_of(protocol: Protocol, row: Mapping[str, Any]) -> str:
+    """The version of that text: the dataset's, or that of `mma_bench.prompts`."""
+    worded_here = protocol in (Protocol.ABSTENTION, Protocol.CHAIN_OF_THOUGHT)
+    return prompts.PROMPT_VERSION if worded_here else str(row["prompt_version"])
 
 
 def prompts_of(row: Mapping[str, Any], protocols: Sequence[Protocol], sampling: Sampling) -> Iterator[Prompt]:
@@ -99,4 +115,6 @@ def prompts_of(row: Mapping[str, Any], protocols: Sequence[Protocol], sampling: 
                     seed=seed,
                     context_tokens=sampling.context_tokens if long_context else 0,
                     context_seed=row["context_seed"] if long_context else 0,
+                    question=question,
+                    protocol=protocol,
                 )

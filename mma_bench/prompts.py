@@ -5,13 +5,13 @@ stand there without braces, separated by a comma and a space.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final
+
+from mma_bench.schema import Modality
 
 YES: Final = ("Yes", "yes", "YES")
 NO: Final = ("No", "no", "NO")
 SAYS_YES: Final = r"(?i)^\W*yes\b"  # for `re` and for polars
-
-Question: TypeAlias = Literal["visual", "audio"]
 
 PROMPT_VERSION: Final = "2511.22826-1"  # raised with any change to what this module returns
 NONE_OF_THE_ABOVE: Final = "None of the above"
@@ -33,22 +33,22 @@ _CHECK: Final = {
 }
 
 
-def forced_choice(question: Question, options: Sequence[str]) -> str:
+def forced_choice(question: Modality, options: Sequence[str]) -> str:
     """Figure 5: one question about one modality, the classes as options."""
     return f"{_QUESTION.format(modality=question, options=', '.join(options))} {_SHORT_ANSWER}"
 
 
-def misleading_caption(question: Question, options: Sequence[str], caption: str) -> str:
+def misleading_caption(question: Modality, options: Sequence[str], caption: str) -> str:
     """Figure 20: a false caption before the question, which has no short-answer sentence there."""
     return f"{_CAPTION.format(caption=caption)} {_QUESTION.format(modality=question, options=', '.join(options))}"
 
 
-def chain_of_thought(question: Question, options: Sequence[str]) -> str:
+def chain_of_thought(question: Modality, options: Sequence[str]) -> str:
     """Figure 25: think first, then `Final Answer: <class>`."""
     asked = _QUESTION.format(modality=question, options=", ".join(options))
     return f"{asked} {_CHAIN_OF_THOUGHT.format(modality=question)}"
 
 
-def judge_question(question: Question, class_name: str) -> str:
+def judge_question(question: Modality, class_name: str) -> str:
     """Appendix B.1, with the class as people write it (`Bowed string instrument`, not `Bowed_string_instrument`)."""
     return _CHECK[question].format(class_name=class_name.replace("_", " "))

@@ -5,11 +5,14 @@ Units: times and durations in seconds; `rms_dbfs` in dB relative to full scale, 
 """
 
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
 Schema: TypeAlias = dict[str, pl.DataType]
+
+Modality: TypeAlias = Literal["visual", "audio"]  # what a question or a check is about
+MODALITIES: Final[tuple[Modality, ...]] = ("visual", "audio")
 
 
 class Split(StrEnum):
@@ -197,6 +200,7 @@ EXAMPLES: Final[Schema] = {
 # What is read of the dataset to make them.
 SFT_CLIPS: Final[Schema] = {
     **dict.fromkeys(("id", "condition", "base_id", "donor_id", "visual_class", "audio_class"), _STR),
-    **dict.fromkeys(("visual_answer", "audio_answer", "video_sha256", "audio_sha256"), _STR),
+    **dict.fromkeys(("visual_question", "audio_question", "visual_answer", "audio_answer"), _STR),
+    **dict.fromkeys(("video_sha256", "audio_sha256"), _STR),
     "options": _LABELS,
 }

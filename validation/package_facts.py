@@ -10,8 +10,8 @@ import polars as pl
 
 from mma_bench.errors import InvalidInput
 from mma_bench.progress import Progress
-from mma_bench.prompts import NONE_OF_THE_ABOVE, Question, forced_choice, misleading_caption
-from mma_bench.schema import VARIANTS, Condition
+from mma_bench.prompts import NONE_OF_THE_ABOVE, forced_choice, misleading_caption
+from mma_bench.schema import MODALITIES, VARIANTS, Condition
 from mma_bench.validation.accounts import differs_in
 
 LIST = pl.List(pl.String())
@@ -124,8 +124,7 @@ def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
     """The texts of one row, by the paper: what is asked, and what is right with and without "None of the above"."""
     gone = {"visual": Condition.FRAMES_ZEROED, "audio": Condition.AUDIO_REMOVED}
     texts: dict[str, str | None] = {"due_options": ", ".join(options)}
-    senses: tuple[Question, ...] = ("visual", "audio")
-    for sense in senses:
+    for sense in MODALITIES:
         answer = row[f"{sense}_class"]
         misled = row["condition"] == Condition.MISLEADING_CAPTION
         texts |= {

@@ -9,8 +9,8 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.classes import chosen_classes
 from mma_bench.config import Params
-from mma_bench.prompts import Question, forced_choice
-from mma_bench.schema import EXAMPLES, Schema, Split
+from mma_bench.prompts import forced_choice
+from mma_bench.schema import EXAMPLES, Modality, Schema, Split
 from mma_bench.validation.accounts import counts_beside, differs_in
 from mma_bench.validation.expect import Column, absent, at_least, at_most, equal, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
@@ -79,7 +79,7 @@ def example_facts(examples: pl.DataFrame, train: pl.DataFrame, classes: list[str
     )
 
 
-def _prompt(question: Question, options: list[str] | None) -> str | None:
+def _prompt(question: Modality, options: list[str] | None) -> str | None:
     return forced_choice(question, options) if options is not None and question in ("visual", "audio") else None
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mma_bench.errors import DataError
-from mma_bench.prompts import NONE_OF_THE_ABOVE, PROMPT_VERSION, Question, forced_choice, misleading_caption
-from mma_bench.schema import Condition
+from mma_bench.prompts import NONE_OF_THE_ABOVE, PROMPT_VERSION, forced_choice, misleading_caption
+from mma_bench.schema import Condition, Modality
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -99,7 +99,7 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
     return {name: made[name] if name in made else variant[name] for name in COLUMNS}
 
 
-def _question(question: Question, variant: Mapping[str, Any], options: Sequence[str]) -> str:
+def _question(question: Modality, variant: Mapping[str, Any], options: Sequence[str]) -> str:
     """The plain question, also under long context: the evaluator appends tokens of its model's own vocabulary."""
     if variant["condition"] != Condition.MISLEADING_CAPTION:
         return forced_choice(question, options)

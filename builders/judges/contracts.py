@@ -5,12 +5,13 @@ cannot be reached in any way: that is what makes the unimodal checks unimodal.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Modality: TypeAlias = Literal["visual", "audio"]
+from mma_bench.schema import Modality
+
 SAMPLE_RATE = 16_000  # of every view's sound, in Hz
 
 
@@ -36,7 +37,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Verdict:
     """A judge's answer to one check.
 
     Attributes:
@@ -67,7 +68,7 @@ class Judge(Protocol):
     def knows(self, modality: Modality, class_name: str) -> bool:
         """Whether the judge could answer yes at all for this class; if not, it must not be asked."""
 
-    def ask(self, view: View, modality: Modality, class_name: str) -> Answer:
+    def ask(self, view: View, modality: Modality, class_name: str) -> Verdict:
         """Answer the check of `modality` for `class_name` from what is open in `view`.
 
         Raises:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from mma_bench.builders.judges.contracts import Answer, Modality, View, require_modality
+from mma_bench.builders.judges.contracts import Verdict, View, require_modality
 from mma_bench.builders.judges.yes_no import (
     MAX_NEW_TOKENS,
     answer,
@@ -23,6 +23,7 @@ from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import InvalidInput, Retryable
 from mma_bench.files import fingerprint
 from mma_bench.prompts import NO, YES, judge_question
+from mma_bench.schema import Modality
 
 if TYPE_CHECKING:
     from mma_bench.models.omni.engine import OmniSettings
@@ -78,7 +79,7 @@ class OmniJudge:
         """A language model can be asked about any class."""
         return True
 
-    def ask(self, view: View, modality: Modality, class_name: str) -> Answer:
+    def ask(self, view: View, modality: Modality, class_name: str) -> Verdict:
         require_modality(view, modality)
         asked = self._asked(judge_question(modality, class_name))
         head = self._model.head(view)

@@ -17,8 +17,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mma_bench.builders.judges.contracts import SAMPLE_RATE, Modality, View, require_modality
-from mma_bench.builders.judges.contracts import Answer as Verdict
+from mma_bench.builders.judges.contracts import SAMPLE_RATE, Verdict, View, require_modality
 from mma_bench.builders.judges.yes_no import (
     MAX_NEW_TOKENS,
     answer,
@@ -34,7 +33,7 @@ from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
 from mma_bench.models.openai import OpenaiEngine, OpenaiSettings, Part
 from mma_bench.models.remote import key_of
 from mma_bench.prompts import NO, YES, judge_question
-from mma_bench.schema import Condition
+from mma_bench.schema import Condition, Modality
 
 _LIKELIEST: Final = 20  # first tokens that the server is asked for: the most that the protocol allows
 

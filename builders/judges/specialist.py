@@ -6,9 +6,10 @@ the unimodal ones by design, and each network runs once per clip.
 
 from dataclasses import dataclass
 
-from mma_bench.builders.judges.contracts import Answer, Modality, View, require_modality
+from mma_bench.builders.judges.contracts import Verdict, View, require_modality
 from mma_bench.config import JudgeParams
 from mma_bench.models.specialist.specialist import Specialist
+from mma_bench.schema import Modality
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class SpecialistJudge:
     def knows(self, modality: Modality, class_name: str) -> bool:
         return class_name in (self.specialist.seen if modality == "visual" else self.specialist.heard)
 
-    def ask(self, view: View, modality: Modality, class_name: str) -> Answer:
+    def ask(self, view: View, modality: Modality, class_name: str) -> Verdict:
         if not self.knows(modality, class_name):
             raise ValueError(f"{self.name} does not know {class_name} ({modality})")
         score = self.scores(view, modality)[class_name]
         threshold = self.params.visual_threshold if modality == "visual" else self.params.audio_threshold
-        return Answer(yes=score >= threshold, score=score)
+        return Verdict(yes=score >= threshold, score=score)
 
     def scores(self, view: View, modality: Modality) -> dict[str, float]:
         """The score of every class that the judge knows by this sense."""

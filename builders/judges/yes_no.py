@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mma_bench.builders.judges.contracts import Answer, Modality, View
+from mma_bench.builders.judges.contracts import Verdict, View
 from mma_bench.config import Namespace, OmniJudgeParams
 from mma_bench.errors import ConfigError
 from mma_bench.prompts import SAYS_YES
+from mma_bench.schema import Modality
 
 Settings = TypeVar("Settings", bound=Namespace)
 
@@ -52,11 +53,11 @@ def probability_of_yes(yes: Iterable[float], no: Iterable[float]) -> float:
     return round(for_yes / (for_yes + for_no), _DIGITS)
 
 
-def answer(params: OmniJudgeParams, modality: Modality, words: str, score: float) -> Answer:
+def answer(params: OmniJudgeParams, modality: Modality, words: str, score: float) -> Verdict:
     """The check's answer by the rule that params.yaml names, with both kinds of evidence."""
     threshold = params.visual_threshold if modality == "visual" else params.audio_threshold
     yes = says_yes(words) if params.decide_by == "answer" else score >= threshold
-    return Answer(yes=yes, score=score, words=words)
+    return Verdict(yes=yes, score=score, words=words)
 
 
 def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) -> tuple[str, Settings]:

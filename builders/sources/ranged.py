@@ -22,8 +22,8 @@ _MOST_BLOCKS: Final = 8  # of one request: enough to be fast, little enough to w
 _GRACE_S: Final = 2.0  # a connection may start slowly
 
 
-class Answer(Protocol):
-    """An answer to a request for bytes; its body is read by `read`, which gives b"" at the end."""
+class Response(Protocol):
+    """The response to a request for bytes; its body is read by `read`, which gives b"" at the end."""
 
     status: int
 
@@ -66,7 +66,7 @@ class RangedFile:
         Retryable: `too_slow`, `short_answer`, `unexpected_status`, `changed_file`.
     """
 
-    def __init__(self, ask: Callable[[int, int], Answer], store: Path, name: str, limits: Limits) -> None:
+    def __init__(self, ask: Callable[[int, int], Response], store: Path, name: str, limits: Limits) -> None:
         self._ask, self._name, self._limits = ask, name, limits
         self._bin, self._map = store.with_name(f"{store.name}.bin"), store.with_name(f"{store.name}.json")
         self._blocks: dict[int, int] = {}  # number → CRC-32
@@ -145,19 +145,19 @@ class RangedFile:
         first, last = number * BLOCK, (number + count) * BLOCK - 1
         if self._size is not None:
             last = min(last, self._size - 1)
-        answer = self._ask(first, last)
+        response = self._ask(first, last)
         try:
-            if answer.status == 206:
-                self._take(answer, first, last)
-            elif answer.status == 200:  # no ranges: the file from its start, all of it
-                self._take(answer, 0, None)
+            if response.status == 206:
+                self._take(response, first, last)
+            elif response.status == 200:  # no ranges: the file from its start, all of it
+                self._take(response, 0, None)
             else:
-                raise Retryable("unexpected_status", f"{self._name}: status {answer.status} to a request for bytes")
+                raise Retryable("unexpected_status", f"{self._name}: status {response.status} to a request for bytes")
         finally:
-            answer.close()
+            response.close()
 
-    def _take(self, answer: Answer, first: int, last: int | None) -> None:
-        size = _announced_size(answer, whole=last is None)
+    def _take(self, response: Response, first: int, last: int | None) -> None:
+        size = _announced_size(response, whole=last is None)
         if last is None and size is not None and size > self._limits.max_bytes:
             raise InvalidInput(
                 "too_many_bytes", f"{self._name}: {size} bytes announced, allowed are {self._limits.max_bytes}"
@@ -166,12 +166,12 @@ class RangedFile:
             raise Retryable("unexpected_status", f"{self._name}: an answer that does not say the file's size")
         if size == 0:
             raise InvalidInput("empty_file", f"{self._name} has 0 bytes")
-        self._identify(size, answer.header("ETag") or answer.header("Last-Modified") or "")
+        self._identify(size, response.header("ETag") or response.header("Last-Modified") or "")
         position, pending = first, b""
         begin, end = time.monotonic(), size if last is None else min(last + 1, size)
         got = 0
         while position + len(pending) < end:
-            piece = answer.read(min(BLOCK, end - position - len(pending)))
+            piece = response.read(min(BLOCK, end - position - len(pending)))
             if not piece:
                 break
             got += len(piece)
@@ -226,6 +226,6 @@ class RangedFile:
             self._size, self._blocks = None, {}
 
 
-def _announced_size(answer: Answer, *, whole: bool) -> int | None:
-    text = answer.header("Content-Length") if whole else (answer.header("Content-Range") or "").rpartition("/")[2]
+def _announced_size(response: Response, *, whole: bool) -> int | None:
+    text = response.header("Content-Length") if whole else (response.header("Content-Range") or "").rpartition("/")[2]
     return int(text) if text and text.isascii() and text.isdigit() else None

@@ -288,7 +288,7 @@ class _Silence:
     info = warning = error = debug
 
 
-def _asker(ydl: Any, rendition: dict[str, Any]) -> Callable[[int, int], "_Answer"]:
+def _asker(ydl: Any, rendition: dict[str, Any]) -> Callable[[int, int], "_Response"]:
     """Asks for ranges of one rendition's file."""
     from yt_dlp.networking import Request as HttpRequest
 
@@ -296,15 +296,15 @@ def _asker(ydl: Any, rendition: dict[str, Any]) -> Callable[[int, int], "_Answer
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise InvalidInput("unsafe_address", "the site gives an address that is neither http nor https")
 
-    def ask(first: int, last: int) -> _Answer:
+    def ask(first: int, last: int) -> _Response:
         asked = headers | {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
-        return _Answer(ydl.urlopen(HttpRequest(url, headers=asked)), url.partition("?")[0])
+        return _Response(ydl.urlopen(HttpRequest(url, headers=asked)), url.partition("?")[0])
 
     return ask
 
 
-class _Answer:
-    """`ranged.Answer` over yt-dlp's: gives what has come instead of waiting until a piece is full.
+class _Response:
+    """`ranged.Response` over yt-dlp's: gives what has come instead of waiting until a piece is full.
 
     Raises:
         ClipError: A page of text came instead of a video.

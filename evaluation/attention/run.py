@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from mma_bench.errors import DataError, InvalidInput, MmaBenchError
+from mma_bench.evaluation.asking import claim, identity
 from mma_bench.evaluation.attention.schema import (
     ANSWERS,
     ASKED,
@@ -26,7 +27,6 @@ from mma_bench.evaluation.attention.schema import (
 )
 from mma_bench.evaluation.attention.walk import Walk, part
 from mma_bench.evaluation.dataset import Benchmark
-from mma_bench.evaluation.infer import _claim as claim
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.omni.engine import OmniEngine
 from mma_bench.models.omni.load import Located
@@ -117,8 +117,7 @@ def attend(
                 walk = Walk(state, engine, benchmark, parts, ranges=study.ranges, shown=shown)
                 if state == "before":
                     run = {
-                        "model": engine.name,
-                        "model_revision": engine.revision,
+                        **identity(engine),
                         "adapter": adapter and adapter[0],
                         "adapter_revision": adapter and adapter[1].revision,
                         "dataset": benchmark.name,

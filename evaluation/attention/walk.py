@@ -1,4 +1,8 @@
-"""Goes through the clips of a condition: a clip's tables are renamed into place, then its line is written."""
+"""Goes through the clips of a condition: a clip's tables are renamed into place, then its line is written.
+
+This is not the loop of `evaluation.asking`, which asks engines for answers and writes a line for each. Here a clip is
+one line with all its questions, since its tables hold them all, and the model is looked into rather than asked.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,8 +27,7 @@ from mma_bench.models.omni.inputs import PromptInputs
 from mma_bench.models.omni.memory import or_none
 from mma_bench.models.omni.prefix import Prefix
 from mma_bench.progress import Progress
-from mma_bench.prompts import Question
-from mma_bench.schema import Schema
+from mma_bench.schema import Modality, Schema
 from mma_bench.tables import write_table
 
 
@@ -86,7 +89,7 @@ class Walk:
         knockout = [_line(question, effect) for question in seen for effect in seen[question].effects]
         return {**entry, "status": "ok", "error": "", "answers": _answers(row, seen), "knockout": knockout}
 
-    def _observations(self, row: Row, prepared: PreparedClip) -> dict[Question, Observation] | str:
+    def _observations(self, row: Row, prepared: PreparedClip) -> dict[Modality, Observation] | str:
         """Both questions' observations, or why there are none."""
         clip = prepared.clip
         if isinstance(clip, InvalidInput):
@@ -95,7 +98,7 @@ class Walk:
         head = or_none(lambda: self.observer.read_clip(clip))
         if head is None:
             return why
-        seen: dict[Question, Observation] = {}
+        seen: dict[Modality, Observation] = {}
         for question, prompt, inputs in zip(QUESTIONS, prepared.task.prompts, prepared.prompts, strict=True):
             if isinstance(inputs, InvalidInput):
                 return str(inputs)
@@ -111,7 +114,7 @@ class Walk:
         return seen
 
     def _observation(
-        self, row: Row, question: Question, head: Prefix, prompt: Prompt, inputs: PromptInputs
+        self, row: Row, question: Modality, head: Prefix, prompt: Prompt, inputs: PromptInputs
     ) -> Observation | None:
         right = expected(Protocol.FORCED_CHOICE, row, question)
         other = str(row["audio_class" if question == "visual" else "visual_class"])
@@ -149,7 +152,7 @@ def _with(table: pl.DataFrame, asked: Mapping[str, str], schema: Schema) -> pl.D
     )
 
 
-def _line(question: Question, effect: Effect) -> dict[str, Any]:
+def _line(question: Modality, effect: Effect) -> dict[str, Any]:
     return {
         "question": question,
         "modality": effect.modality,
@@ -161,7 +164,7 @@ def _line(question: Question, effect: Effect) -> dict[str, Any]:
     }
 
 
-def _answers(row: Row, seen: Mapping[Question, Observation]) -> list[dict[str, Any]]:
+def _answers(row: Row, seen: Mapping[Modality, Observation]) -> list[dict[str, Any]]:
     """One line per question: what was answered and what was right."""
     answers = []
     for question in QUESTIONS:

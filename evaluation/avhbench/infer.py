@@ -6,25 +6,31 @@ those whose video has changed are tried again.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from mma_bench.errors import ConfigError, DataError
+from mma_bench.errors import DataError
+from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.avhbench.annotations import Entry, Task, yes_or_no
 from mma_bench.executor.ledger import Ledger
-from mma_bench.files import clip_path, write_json
-from mma_bench.models.ahead import ahead
-from mma_bench.models.contracts import Answer, ClipTask, Engine, PreparesAhead, Stopped
+from mma_bench.files import clip_path
+from mma_bench.models.contracts import Answer, ClipTask, Engine, Prompt
 from mma_bench.progress import Progress
 from mma_bench.schema import Condition
-from mma_bench.tables import read_json
 
 PREDICTIONS: Final = "avhbench_predictions.jsonl"
 Status: TypeAlias = Literal["ok", "unparseable", "failed", "missing"]
-Asked: TypeAlias = tuple[list[Entry], str, Any]  # questions, SHA-256 of the video, what the engine takes
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A video and what is asked about it."""
+
+    entries: dict[str, Entry]  # by key
+    sha256: str  # of the video's bytes
 
 
 @dataclass(frozen=True)
@@ -92,135 +98,85 @@ def ask(
         raise DataError(
             f"{videos} holds none of the {len(by_video)} videos", hint="name the folder with <video_id>.mp4"
         )
-    model = {
-        "model": engine.name,
-        "model_revision": engine.revision,
-        "adapter": engine.adapter,
-        "adapter_revision": engine.adapter_revision,
-    }
-    _claim(out / "avhbench_run.json", {**model, "annotations_sha256": annotations, "settings": settings})
+    model = identity(engine)
+    claim(out / "avhbench_run.json", {**model, "annotations_sha256": annotations, "settings": settings})
     path = out / PREDICTIONS
     with Ledger(path) as ledger, Progress(f"{engine.name}, AVHBench", len(by_video)) as progress:
-        writer = _Writer(ledger, model)
-
-        def prepared(clips: list[Asked]) -> list[Asked]:
-            if not isinstance(engine, PreparesAhead):
-                return clips
-            return [(asked, sha256, engine.prepare(task)) for asked, sha256, task in clips]
-
-        due = _due(by_video, videos, writer, progress)
-        batches = iter(lambda: list(islice(due, batch)), [])
-        for clips in ahead(prepared, batches, depth=1):
-            try:
-                answers = engine.answer([task for _, _, task in clips])
-            except Stopped as stop:
-                writer.keep(clips, stop.answers)
-                raise
-            writer.keep(clips, answers)
-            for _ in clips:
-                progress.advance()
+        ask_all(
+            engine,
+            _clips(by_video, videos, model, ledger, progress),
+            ledger,
+            progress,
+            # `missing` has no hash, so that it holds for no video.
+            holds=lambda clip, _, entry: bool(entry["video_sha256"] == clip.sha256),
+            entry_of=partial(_answered, model),
+            batch=batch,
+        )
     return path
 
 
-def _claim(path: Path, run: dict[str, Any]) -> None:
-    """Write down what is run, or see that what is written there is the same run."""
-    run = json.loads(json.dumps(run))  # as it will be read: tuples are lists
-    if not path.exists():
-        write_json(path, run)
-        return
-    there = read_json(path)
-    differing = [key for key in run if there.get(key) != run[key]]
-    if differing:
-        key = differing[0]
-        raise ConfigError(
-            f"{path.parent} holds another run: {key} is {there.get(key)!r} there and {run[key]!r} now",
-            hint="give this run an --out of its own",
-        )
-
-
-def _due(
-    by_video: dict[str, list[Entry]], videos: Path, writer: "_Writer", progress: Progress
-) -> Iterator[tuple[list[Entry], str, ClipTask]]:
-    """Clips with unanswered questions; a video that cannot be read is written down as missing."""
+def _clips(
+    by_video: Mapping[str, Sequence[Entry]],
+    videos: Path,
+    model: Mapping[str, Any],
+    ledger: Ledger,
+    progress: Progress,
+) -> Iterator[tuple[_Clip, ClipTask]]:
+    """The videos; one that cannot be read is written down as missing, once, where no answer is there."""
     for video_id, entries in by_video.items():
         path = clip_path(videos, video_id)
         try:
             video = path.read_bytes()
         except OSError as error:
-            writer.missing(entries, f"{path}: {error.strerror}")
+            for entry in entries:
+                latest = ledger.latest(_key(entry))
+                if latest is None or latest["status"] == "failed":
+                    ledger.append(_line(model, entry, "missing", error=f"{path}: {error.strerror}"))
             progress.advance()
             continue
-        sha256 = hashlib.sha256(video).hexdigest()
-        asked = [entry for entry in entries if writer.lacks(entry, sha256)]
-        if not asked:
-            progress.advance()
-            continue
-        prompts = tuple(entry.prompt() for entry in asked)
+        clip = _Clip({entry.key: entry for entry in entries}, hashlib.sha256(video).hexdigest())
+        prompts = tuple(entry.prompt() for entry in entries)
         # Swapped clips are asked as they are; both tracks are there, which is all that the condition tells an engine.
-        yield asked, sha256, ClipTask(video_id, video, str(Condition.ALIGNED), "", "", prompts)
+        yield clip, ClipTask(video_id, video, str(Condition.ALIGNED), "", "", prompts)
 
 
-class _Writer:
-    """Turns answers into predictions and appends them."""
+def _answered(model: Mapping[str, Any], clip: _Clip, prompt: Prompt, answer: Answer) -> dict[str, Any]:
+    """The line of an answer."""
+    entry = clip.entries[prompt.key]
+    line = partial(_line, model, entry, usage=answer.usage, video_sha256=clip.sha256)
+    if answer.error is not None or answer.text is None:
+        return line("failed", error=answer.error or "the engine gave neither an answer nor an error")
+    read = answer.text.strip() or None if entry.task is Task.CAPTIONING else yes_or_no(answer.text)
+    return line("unparseable" if read is None else "ok", answer=read, raw=answer.text)
 
-    def __init__(self, ledger: Ledger, model: dict[str, Any]) -> None:
-        self._ledger, self._model = ledger, model
 
-    def lacks(self, entry: Entry, sha256: str) -> bool:
-        latest = self._ledger.latest(_key(entry))
-        return latest is None or latest["status"] == "failed" or latest["video_sha256"] != sha256
-
-    def missing(self, entries: Sequence[Entry], error: str) -> None:
-        """Write down once that there was nothing to ask about; an answer that there is stays."""
-        for entry in entries:
-            latest = self._ledger.latest(_key(entry))
-            if latest is None or latest["status"] == "failed":
-                self._append(entry, "missing", error=error)
-
-    def keep(self, clips: Sequence[Asked], answers: Sequence[Sequence[Answer]]) -> None:
-        for (entries, sha256, _), given in zip(clips, answers, strict=True):
-            asked = {entry.key: entry for entry in entries}
-            for answer in given:
-                self._read(asked[answer.key], answer, sha256)
-
-    def _read(self, entry: Entry, answer: Answer, sha256: str) -> None:
-        error = answer.error
-        if error is None and answer.text is None:
-            error = "the engine gave neither an answer nor an error"
-        if error is not None or answer.text is None:
-            self._append(entry, "failed", error=error, usage=answer.usage, video_sha256=sha256)
-            return
-        read = answer.text.strip() or None if entry.task is Task.CAPTIONING else yes_or_no(answer.text)
-        status: Status = "unparseable" if read is None else "ok"
-        self._append(entry, status, answer=read, raw=answer.text, usage=answer.usage, video_sha256=sha256)
-
-    def _append(
-        self,
-        entry: Entry,
-        status: Status,
-        *,
-        answer: str | None = None,
-        raw: str | None = None,
-        error: str | None = None,
-        usage: dict[str, Any] | None = None,
-        video_sha256: str | None = None,
-    ) -> None:
-        prediction = AvhPrediction(
-            key=_key(entry),
-            video_id=entry.video_id,
-            source=entry.source,
-            task=str(entry.task),
-            text=entry.text,
-            label=entry.label,
-            status=status,
-            answer=answer,
-            raw=raw,
-            error=error,
-            usage=usage or {},
-            video_sha256=video_sha256,
-            **self._model,
-        )
-        self._ledger.append(asdict(prediction))
+def _line(
+    model: Mapping[str, Any],
+    entry: Entry,
+    status: Status,
+    *,
+    answer: str | None = None,
+    raw: str | None = None,
+    error: str | None = None,
+    usage: dict[str, Any] | None = None,
+    video_sha256: str | None = None,
+) -> dict[str, Any]:
+    prediction = AvhPrediction(
+        key=_key(entry),
+        video_id=entry.video_id,
+        source=entry.source,
+        task=str(entry.task),
+        text=entry.text,
+        label=entry.label,
+        status=status,
+        answer=answer,
+        raw=raw,
+        error=error,
+        usage=usage or {},
+        video_sha256=video_sha256,
+        **model,
+    )
+    return asdict(prediction)
 
 
 def _key(entry: Entry) -> str:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from mma_bench import layout
-from mma_bench.builders.judges.contracts import SAMPLE_RATE, Modality, View
+from mma_bench.builders.judges.contracts import SAMPLE_RATE, View
 from mma_bench.builders.judges.specialist import SpecialistJudge
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
@@ -32,7 +32,7 @@ from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path
 from mma_bench.media.decode import audio, frames
 from mma_bench.models.specialist.specialist import Specialist
-from mma_bench.schema import Split
+from mma_bench.schema import MODALITIES, Modality, Split
 
 LISTED_FROM: Final = 0.01
 _MEDIUM: Final = {"visual": "photo", "audio": "sound"}  # column of the manifest
@@ -90,7 +90,7 @@ def pairs_of(
         scores: {modality: {class: score}} of each clip.
     """
     pairs, media = [], set()
-    for modality in get_args(Modality):
+    for modality in MODALITIES:
         there = "visible" if modality == "visual" else "audible"
         for clip, scored in zip(clips, scores, strict=True):
             if clip[_MEDIUM[modality]] in media:
@@ -126,7 +126,7 @@ def score_clip(params: Params, clip: Mapping[str, str]) -> dict[str, Any]:
     written = Path(normalise_clip(params.normalise, payload)["path"])
     judge = _judge(params.judge)
     view = View(10.0, frames(written, params.judge.frames), audio(written, SAMPLE_RATE))
-    return {modality: judge.scores(view, modality) for modality in get_args(Modality)}
+    return {modality: judge.scores(view, modality) for modality in MODALITIES}
 
 
 @cache
@@ -165,7 +165,7 @@ def _write(pairs: Sequence[Pair], path: Path) -> None:
 
 
 def _report(pairs: Sequence[Pair]) -> None:
-    for modality in get_args(Modality):
+    for modality in MODALITIES:
         print(f"{modality}: {sum(pair.modality == modality for pair in pairs)} pairs")
         for percent in (1, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80):
             point = operating_point(pairs, modality, percent / 100)

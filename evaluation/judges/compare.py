@@ -18,7 +18,6 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.builders.judge import judged
-from mma_bench.builders.judges.contracts import Modality
 from mma_bench.builders.labels import vggsounder
 from mma_bench.builders.labels.segments import read_audioset
 from mma_bench.classes import load_classes
@@ -41,7 +40,7 @@ from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.score import accuracy
 from mma_bench.files import write_json, write_text
 from mma_bench.progress import Progress
-from mma_bench.schema import CANDIDATES, NORMALISED, VERDICTS, Schema
+from mma_bench.schema import CANDIDATES, MODALITIES, NORMALISED, VERDICTS, Schema
 from mma_bench.tables import from_rows, read_table, write_table
 
 AGREEMENT: Final[Schema] = {
@@ -49,7 +48,6 @@ AGREEMENT: Final[Schema] = {
     **{name: pl.Int64() for name in ("clips", "same", "only_first", "only_second")},
     **{name: pl.Float64() for name in ("kappa", "low", "high")},
 }
-_MODALITIES: Final[tuple[Modality, ...]] = ("visual", "audio")
 
 
 @dataclass(frozen=True)
@@ -192,7 +190,7 @@ def thresholds(
     sets["vggsounder"] = pairs_of_evidence(verdicts, labelled.rows(named=True))
     rows = []
     for labels, pairs in sets.items():
-        for modality in _MODALITIES:
+        for modality in MODALITIES:
             drawn = curve(pairs, modality, wanted)
             if drawn is None:
                 continue

@@ -8,18 +8,19 @@ by that sense. Answers are kept in a ledger of their own.
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from mma_bench import layout
 from mma_bench.builders.judge import JUDGE
 from mma_bench.builders.judges import open_judge
-from mma_bench.builders.judges.contracts import SAMPLE_RATE, Judge, Modality, View
+from mma_bench.builders.judges.contracts import SAMPLE_RATE, Judge, View
 from mma_bench.config import JudgeParams, OmniJudgeParams
 from mma_bench.evaluation.judges.calibrate import Pair, pairs_of, read_labels, read_manifest
 from mma_bench.executor import run
 from mma_bench.executor.task import Task
 from mma_bench.files import fingerprint
 from mma_bench.media.decode import audio, frames
+from mma_bench.schema import MODALITIES
 
 SAMPLE = Path("sample")
 
@@ -68,8 +69,8 @@ def _score_in_worker(params: str, classes: Sequence[str], payload: Mapping[str, 
 
 def score_view(judge: Judge, whole: View, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """{modality: {class: score}} of the unimodal checks, for the classes that the judge knows by each sense."""
-    scores = {}
-    for modality in get_args(Modality):
+    scores: dict[str, dict[str, float]] = {}
+    for modality in MODALITIES:
         view = whole.only(modality)
         known = [name for name in classes if judge.knows(modality, name)]
         scores[modality] = {name: judge.ask(view, modality, name).score for name in known}

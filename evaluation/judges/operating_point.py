@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mma_bench.builders.judges.contracts import Modality
 from mma_bench.evaluation.judges.calibrate import Pair
+from mma_bench.schema import Modality
 from mma_bench.stats import Estimate, estimate
 
 

@@ -20,7 +20,7 @@ from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.tasks.clips import clip_file
 from mma_bench.evaluation.tasks.questions import MAX_NEW_TOKENS, answer_of, dataset_name, marks, target_of, text_of
-from mma_bench.prompts import Question
+from mma_bench.schema import Modality
 
 _MARKS = ("accuracy", "strict", "unparseable")
 # What is kept of a row beside each sample: what scoring reads, and what a reader of the log may group by.
@@ -59,7 +59,7 @@ def mma_bench(
     )
 
 
-def forced_choice(asked: tuple[Question, ...]) -> Scorer:
+def forced_choice(asked: tuple[Modality, ...]) -> Scorer:
     """Marks under the names of `questions.marks`; the standard error is clustered by base clip.
 
     An answer that cannot be parsed is not scored in `<question>_accuracy`; its reason is invalid_response_format.
@@ -90,7 +90,7 @@ def forced_choice(asked: tuple[Question, ...]) -> Scorer:
     return marked()
 
 
-def _sample(row: dict[str, Any], question: Question) -> Sample:
+def _sample(row: dict[str, Any], question: Modality) -> Sample:
     content = [
         ContentVideo(video=str(clip_file(row, row["video"]["bytes"])), format="mp4"),
         ContentText(text=text_of(row, question)),

@@ -14,7 +14,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.models.random_text import random_text
-from mma_bench.prompts import Question
+from mma_bench.schema import Modality
 
 DATASET_VARIABLE: Final = "MMA_BENCH_DATASET"
 MAX_NEW_TOKENS: Final = 32  # as in `mma-bench evaluate`
@@ -42,13 +42,13 @@ def dataset_name() -> str:
     return name
 
 
-def text_of(row: Mapping[str, Any], question: Question) -> str:
+def text_of(row: Mapping[str, Any], question: Modality) -> str:
     """The prompt, without the video, which comes before it; under `long_context`, random words follow."""
     text = str(row[f"{question}_question"])
     return text if row["context_seed"] is None else text + _context(row["context_seed"])
 
 
-def target_of(row: Mapping[str, Any], question: Question) -> str:
+def target_of(row: Mapping[str, Any], question: Modality) -> str:
     """The right class."""
     return str(row[f"{question}_answer"])
 
@@ -58,7 +58,7 @@ def answer_of(text: str, row: Mapping[str, Any]) -> str | None:
     return parse(text, row["options"], SYNONYMS)
 
 
-def marks(text: str, row: Mapping[str, Any], question: Question) -> dict[str, float]:
+def marks(text: str, row: Mapping[str, Any], question: Modality) -> dict[str, float]:
     """Marks of one answer, 0.0 or 1.0, to be averaged by name over all answers that have them.
 
     `<question>_accuracy` is over the answers that could be parsed, and is missing for the others;

@@ -21,8 +21,8 @@ from mma_bench.config import Count, Namespace
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.models.clip_bytes import SAMPLE_RATE, on_disk
 from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt
-from mma_bench.prompts import NONE_OF_THE_ABOVE, Question
-from mma_bench.schema import Condition
+from mma_bench.prompts import NONE_OF_THE_ABOVE
+from mma_bench.schema import Condition, Modality
 
 if TYPE_CHECKING:
     from mma_bench.models.specialist.specialist import Specialist
@@ -150,7 +150,7 @@ class SpecialistBaseline:
         self._specialist = specialist or Specialist.fetched()
         self._frames = settings.frames
         self._task: ClipTask | None = None
-        self._perceived: dict[Question, dict[str, float]] = {}
+        self._perceived: dict[Modality, dict[str, float]] = {}
 
     @property
     def revision(self) -> str:
@@ -168,7 +168,7 @@ class SpecialistBaseline:
             return {NONE_OF_THE_ABOVE: 1.0}
         return {_drawn(prompt.options, 0, task.id, prompt.key): _FLOOR}
 
-    def _scores(self, task: ClipTask, question: Question) -> dict[str, float]:
+    def _scores(self, task: ClipTask, question: Modality) -> dict[str, float]:
         """A clip's scores by one sense; those of the latest clip are kept for its other prompts."""
         if task is not self._task:
             self._task, self._perceived = task, {}
@@ -176,7 +176,7 @@ class SpecialistBaseline:
             self._perceived[question] = self._perceive(task, question)
         return self._perceived[question]
 
-    def _perceive(self, task: ClipTask, question: Question) -> dict[str, float]:
+    def _perceive(self, task: ClipTask, question: Modality) -> dict[str, float]:
         from mma_bench.media.decode import audio, frames
 
         if question == "audio" and not task.hears:
@@ -187,18 +187,15 @@ class SpecialistBaseline:
             return self._specialist.hears(audio(path, SAMPLE_RATE))
 
 
-def question_of(prompt: Prompt) -> Question:
-    """Which sense a prompt asks about: the first part of its key.
+def question_of(prompt: Prompt) -> Modality:
+    """The modality that a prompt asks about.
 
     Raises:
-        ValueError: The key is not `visual.…` or `audio.…`.
+        ValueError: The prompt does not say.
     """
-    question = prompt.key.partition(".")[0]
-    if question == "visual":
-        return "visual"
-    if question == "audio":
-        return "audio"
-    raise ValueError(f"the prompt's key {prompt.key!r} begins neither with visual nor with audio")
+    if prompt.question is None:
+        raise ValueError(f"the prompt {prompt.key!r} does not say which modality it asks about")
+    return prompt.question
 
 
 def _drawn(options: Sequence[str], *key: object) -> str:

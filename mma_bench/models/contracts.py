@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from mma_bench.errors import MmaBenchError
+from mma_bench.schema import Modality
 
 Mode: TypeAlias = Literal["generate", "score"]
 MODES: Final[frozenset[Mode]] = frozenset({"generate", "score"})
@@ -19,7 +20,7 @@ class Prompt:
     """One question about one clip.
 
     Attributes:
-        key: Unique among the prompts of the clip, e.g. `audio.forced_choice.0`.
+        key: Unique among the prompts of the clip, e.g. `audio.forced_choice.0`; its parts are fields of their own.
         text: The prompt, without the media, which always come before it.
         mode: `generate` asks for text; `score` asks for the log-likelihood of each option as the whole answer.
         options: The classes that the question offers, in order; what `score` scores.
@@ -28,6 +29,8 @@ class Prompt:
         seed: For sampling.
         context_tokens: So many random tokens of the model's own vocabulary follow the text (section 4.1.4).
         context_seed: Seed of those tokens.
+        question: The modality that is asked about; None where a prompt is not about one. For baselines alone.
+        protocol: How it is asked (`evaluation.protocols.Protocol`); None outside the benchmark. No engine reads it.
     """
 
     key: str
@@ -39,6 +42,8 @@ class Prompt:
     seed: int = 0
     context_tokens: int = 0
     context_seed: int = 0
+    question: Modality | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -38,6 +37,10 @@ from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt, St
 
 RUNNERS: Final = Path(__file__).with_name("runners")
 _PROTOCOL: Final = 1
+# What a program is told of a prompt; it gets the question as text and must not need to know which modality it is about.
+_SENT: Final = (
+    *("key", "text", "mode", "options", "max_new_tokens", "temperature", "seed", "context_tokens", "context_seed"),
+)
 _LAST_LINES: Final = 10
 _GRACE_S: Final = 5.0
 
@@ -122,7 +125,7 @@ class ProcessEngine:
         """The answers about a clip; a program that fails gets a second chance."""
         video = Path(self._clips.name) / "clip.mp4"
         video.write_bytes(seen(task, with_sound=True))
-        prompts = [asdict(prompt) for prompt in task.prompts]
+        prompts = [{name: getattr(prompt, name) for name in _SENT} for prompt in task.prompts]
         request = {"id": task.id, "video": str(video), "hears": task.hears, "prompts": prompts}
         try:
             try:

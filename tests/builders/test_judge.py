@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders import judge as stage
-from mma_bench.builders.judges.contracts import Answer, Modality, View
+from mma_bench.builders.judges.contracts import Verdict, View
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
 from mma_bench.config import load_params
 from mma_bench.errors import InvalidInput
 from mma_bench.evaluation.judges.calibrate import read_calibration, read_manifest
 from mma_bench.files import file_sha256
-from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
+from mma_bench.schema import CHECKS, NORMALISED, VERDICTS, Modality
 from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 from tests.clips import clip as make_clip
 
@@ -40,10 +40,10 @@ class Spy:
     def knows(self, modality: Modality, class_name: str) -> bool:
         return (modality, class_name) != ("visual", "Rain")
 
-    def ask(self, view: View, modality: Modality, class_name: str) -> Answer:
+    def ask(self, view: View, modality: Modality, class_name: str) -> Verdict:
         self.asked.append((modality, class_name, view))
         score = self.scores[len(self.asked) - 1]
-        return Answer(score >= 0.5, score)
+        return Verdict(score >= 0.5, score)
 
 
 def whole_view() -> View:

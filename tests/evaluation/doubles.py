@@ -7,7 +7,7 @@ from typing import Any
 
 from mma_bench import prompts
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
-from mma_bench.schema import Condition
+from mma_bench.schema import MODALITIES, Condition
 
 OPTIONS = ["Bird", "Cat", "Rain"]
 
@@ -16,6 +16,7 @@ def row(base: str, condition: str, visual: str = "Cat", audio: str = "Cat") -> d
     """A row of the dataset, as `builders/dataset/columns.py` makes it."""
     abstains = {"visual": condition == "frames_zeroed", "audio": condition == "audio_removed"}
     answers = {"visual": visual, "audio": audio}
+    caption = "Rain" if condition == "misleading_caption" else None
     return {
         "id": f"{base}.{condition}",
         "base_id": base,
@@ -24,15 +25,22 @@ def row(base: str, condition: str, visual: str = "Cat", audio: str = "Cat") -> d
         "visual_class": visual,
         "audio_class": audio,
         "class_distance": 4 if condition == "misaligned" else None,
-        "caption": "Rain" if condition == "misleading_caption" else None,
+        "caption": caption,
         "context_seed": 7 if condition == "long_context" else None,
         "options": OPTIONS,
         "video": {"bytes": b"not a real clip", "path": None},
+        **{
+            f"{question}_question": prompts.forced_choice(question, OPTIONS)
+            if caption is None
+            else prompts.misleading_caption(question, OPTIONS, caption)
+            for question in MODALITIES
+        },
         **{f"{question}_answer": answers[question] for question in answers},
         **{
             f"{question}_abstention_answer": prompts.NONE_OF_THE_ABOVE if abstains[question] else answers[question]
             for question in answers
         },
+        "prompt_version": prompts.PROMPT_VERSION,
     }
 
 

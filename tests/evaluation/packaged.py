@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mma_bench.builders.dataset.columns import features
+from mma_bench.prompts import PROMPT_VERSION, forced_choice
 
 BASES = ("a", "b", "c")
+OPTIONS = ["Bird", "Cat"]
 
 
 def packaged_row(base: str, condition: str) -> dict[str, Any]:
@@ -22,7 +24,10 @@ def packaged_row(base: str, condition: str) -> dict[str, Any]:
         "video": {"bytes": f"clip {base}".encode(), "path": f"{base}.mp4"},
         **dict.fromkeys(("visual_class", "audio_class", "visual_answer", "audio_answer"), "Cat"),
         **dict.fromkeys(("visual_abstention_answer", "audio_abstention_answer"), "Cat"),
-        "options": ["Bird", "Cat"],
+        "options": OPTIONS,
+        "visual_question": forced_choice("visual", OPTIONS),
+        "audio_question": forced_choice("audio", OPTIONS),
+        "prompt_version": PROMPT_VERSION,
         "video_sha256": hashlib.sha256(base.encode()).hexdigest(),
     }
 

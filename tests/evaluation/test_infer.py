@@ -1,5 +1,6 @@
 """The loop between dataset and model: complete, resumable, and honest about what failed."""
 
+import hashlib
 import json
 import os
 import signal
@@ -12,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from mma_bench import prompts
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import Protocol, Sampling
 from mma_bench.models.contracts import Answer
+from mma_bench.schema import MODALITIES
+from tests.evaluation import packaged
 from tests.evaluation.doubles import Rows, Scripted, row, says
 
 ROWS = [
@@ -111,6 +116,41 @@ def test_another_models_run_is_not_mixed_in(tmp_path: Path) -> None:
     start(tmp_path, Scripted(says("Cat")))
     with pytest.raises(ConfigError, match="holds another run: model is 'scripted' there and 'other' now"):
         start(tmp_path, Scripted(says("Cat"), name="other"))
+
+
+def test_a_dataset_is_asked_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    own = {
+        f"{question}_question": f"What is {sense} here? {{Bird, Cat}}"
+        for question, sense in (("visual", "seen"), ("audio", "heard"))
+    }
+    older = {
+        condition: [packaged.packaged_row(base, condition) | own | {"prompt_version": "0"} for base in packaged.BASES]
+        for condition in ("aligned", "misleading_caption")
+    }
+    asked: set[tuple[str, str]] = set()
+
+    def reply(task: Any, prompt: Any) -> Answer:
+        asked.add((prompt.key, prompt.text))
+        return says("Cat")(task, prompt)
+
+    bench = Benchmark(str(packaged.write(tmp_path / "bench", **older)))
+    predictions = start(tmp_path / "run", Scripted(reply), bench, conditions=("aligned", "misleading_caption"))
+    for question in MODALITIES:
+        thinking = prompts.chain_of_thought(question, packaged.OPTIONS)
+        declining = prompts.forced_choice(question, [*packaged.OPTIONS, prompts.NONE_OF_THE_ABOVE])
+        wanted = {
+            "forced_choice": (own[f"{question}_question"], "0"),
+            "loglikelihood": (own[f"{question}_question"], "0"),
+            # The dataset has no words for these two.
+            "abstention": (declining, prompts.PROMPT_VERSION),
+            "chain_of_thought": (thinking, prompts.PROMPT_VERSION),
+        }
+        for protocol, (text, version) in wanted.items():
+            assert {said for key, said in asked if key == f"{question}.{protocol}.0"} == {text}
+            prediction = predictions[f"a.aligned/{question}.{protocol}.0"]
+            assert prediction.prompt_sha256 == hashlib.sha256(text.encode()).hexdigest()
+            assert prediction.prompt_version == version
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])

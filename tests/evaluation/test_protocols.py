@@ -3,6 +3,7 @@
 import pytest
 
 from mma_bench import prompts
+from mma_bench.errors import DataError
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, Sampling, applies, expected, prompts_of
 from mma_bench.schema import Condition
 from tests.evaluation.doubles import OPTIONS, row
@@ -21,6 +22,20 @@ def test_a_misleading_caption_comes_first() -> None:
         text.startswith("Video_caption: Rain. Which class")
         for text in asked("misleading_caption", Protocol.FORCED_CHOICE)
     )
+
+
+def test_a_dataset_without_a_question_is_refused_by_the_clip_s_name() -> None:
+    empty = {**row("a", "aligned"), "audio_question": None}
+    with pytest.raises(DataError, match=r"a\.aligned: no audio_question"):
+        list(prompts_of(empty, [Protocol.FORCED_CHOICE], Sampling()))
+
+
+def test_the_parts_of_a_key_are_fields() -> None:
+    sampled = Sampling(temperature=1.0, seeds=(0, 1))
+    made = list(prompts_of(row("a", "aligned"), list(Protocol), sampled))
+    assert {prompt.question for prompt in made} == set(QUESTIONS)
+    assert {prompt.protocol for prompt in made} == set(Protocol)
+    assert [prompt.key for prompt in made] == [f"{prompt.question}.{prompt.protocol}.{prompt.seed}" for prompt in made]
 
 
 def test_long_context_is_counted_in_the_models_tokens_and_seeded() -> None:

@@ -33,6 +33,9 @@ class Two(Benchmark):
                 "class_distance": None,
                 "caption": None,
                 "context_seed": None,
+                "visual_question": "What is seen?",
+                "audio_question": "What is heard?",
+                "prompt_version": "1",
                 "visual_answer": "Bird",
                 "audio_answer": "Bird",
             }

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import torch
 
-from mma_bench.prompts import Question
+from mma_bench.schema import Modality
 from mma_bench.training.collate import Batch, Collate
 from mma_bench.training.examples import IGNORED, Example
 from mma_bench.training.miniature.lessons import Kind
@@ -35,7 +35,7 @@ def answer_logits(thinker: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tenso
     return thinker.lm_head(hidden), labels[:, 1:]
 
 
-def lean(thinker: Any, asked: Mapping[Question, Sequence[Example]], collate: Collate) -> tuple[float, float]:
+def lean(thinker: Any, asked: Mapping[Modality, Sequence[Example]], collate: Collate) -> tuple[float, float]:
     """Accuracy about conflicts, on the visual and on the audio question, 0 to 1.
 
     Args:

@@ -25,7 +25,7 @@ from mma_bench.config import Count, Fraction, Namespace, Positive
 from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.files import write_json
 from mma_bench.progress import Progress
-from mma_bench.prompts import Question
+from mma_bench.schema import Modality
 from mma_bench.settings import checked, read_yaml
 from mma_bench.tables import read_json
 from mma_bench.training.miniature.checkpoint import Sizes, make_checkpoint
@@ -185,7 +185,7 @@ def pretrain(
     examples = _examples(lessons, [row for kind in KINDS for row in rows[kind]], thinker, processor, params.pixels)
     collate = Collate(examples.longest_answer + 1, int(processor.tokenizer.pad_token_id))
     conflicts = _examples(lessons, lessons.rows("conflict"), thinker, processor, params.pixels)
-    asked: dict[Question, list[Any]] = {
+    asked: dict[Modality, list[Any]] = {
         question: [conflicts[index] for index, row in enumerate(conflicts.rows) if row["prompt"] == prompt]
         for question, prompt in CLASS_ASKED.items()
     }

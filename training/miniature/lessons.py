@@ -19,8 +19,8 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from mma_bench.models.contracts import ClipTask
-from mma_bench.prompts import Question, forced_choice
-from mma_bench.schema import Condition
+from mma_bench.prompts import forced_choice
+from mma_bench.schema import MODALITIES, Condition, Modality
 from mma_bench.training.miniature.film import write_clip
 from mma_bench.training.miniature.world import CLASSES, LEVELS, Clip, levels, render
 
@@ -30,24 +30,23 @@ Kind: TypeAlias = Literal["aligned", "levels", "silent", "soundless", "black"]
 Probe: TypeAlias = Literal["conflict"]
 
 KINDS: Final[tuple[Kind, ...]] = ("aligned", "levels", "silent", "soundless", "black")
-CLASS_ASKED: Final[dict[Question, str]] = {
+CLASS_ASKED: Final[dict[Modality, str]] = {
     "visual": forced_choice("visual", CLASSES),
     "audio": forced_choice("audio", CLASSES),
 }
 _LEVEL: Final = "{} Options: " + ", ".join(LEVELS) + ". Answer using a single word or phrase."
-LEVEL_ASKED: Final[dict[Question, str]] = {
+LEVEL_ASKED: Final[dict[Modality, str]] = {
     "visual": _LEVEL.format("How bright is the picture?"),
     "audio": _LEVEL.format("How loud is the sound?"),
 }
-_QUESTIONS: Final[tuple[Question, ...]] = ("visual", "audio")
 # Which questions a clip without one sense can answer, and about which state of a clip each kind asks.
-_STATES: Final[dict[Kind | Probe, tuple[State, tuple[Question, ...]]]] = {
-    "aligned": ("whole", _QUESTIONS),
-    "levels": ("whole", _QUESTIONS),
+_STATES: Final[dict[Kind | Probe, tuple[State, tuple[Modality, ...]]]] = {
+    "aligned": ("whole", MODALITIES),
+    "levels": ("whole", MODALITIES),
     "silent": ("silent", ("visual",)),
     "soundless": ("soundless", ("visual",)),
     "black": ("black", ("audio",)),
-    "conflict": ("conflict", _QUESTIONS),
+    "conflict": ("conflict", MODALITIES),
 }
 # Clips of the benchmark have smaller seeds, so that the base model has seen and heard none of them.
 _FIRST_SEED: Final = 10_000_000

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mma_bench.builders.judges.contracts import Answer, Modality, View
+from mma_bench.builders.judges.contracts import Verdict, View
 from mma_bench.builders.judges.specialist import SpecialistJudge
 from mma_bench.config import JudgeParams
 from mma_bench.models.specialist.specialist import Specialist
+from mma_bench.schema import Modality
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def test_each_network_runs_once_for_the_four_checks(counted: tuple[SpecialistJud
     whole = view()
     asked = [judge.ask(whole.only("visual"), "visual", "Cat"), judge.ask(whole.only("audio"), "audio", "Canidae")]
     asked += [judge.ask(whole, "visual", "Cat"), judge.ask(whole, "audio", "Canidae")]
-    assert asked == [Answer(yes=True, score=1.0)] * 4
-    assert judge.ask(whole, "visual", "Canidae") == judge.ask(whole, "audio", "Cat") == Answer(yes=False, score=0.0)
+    assert asked == [Verdict(yes=True, score=1.0)] * 4
+    assert judge.ask(whole, "visual", "Canidae") == judge.ask(whole, "audio", "Cat") == Verdict(yes=False, score=0.0)
     assert runs == ["sight", "hearing"]
     judge.ask(view(), "visual", "Cat")
     assert runs == ["sight", "hearing", "sight"], "another clip is looked at, even if its frames are equal"

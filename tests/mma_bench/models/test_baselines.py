@@ -26,13 +26,13 @@ from mma_bench.schema import Condition
 from tests.mma_bench.models.servers import clip, task
 
 OPTIONS = ("Bird", "Cat", "Dog", "Rain")
-SEE = Prompt("visual.forced_choice.0", forced_choice("visual", OPTIONS), options=OPTIONS)
-HEAR = Prompt("audio.forced_choice.0", forced_choice("audio", OPTIONS), options=OPTIONS)
+SEE = Prompt("visual.forced_choice.0", forced_choice("visual", OPTIONS), options=OPTIONS, question="visual")
+HEAR = Prompt("audio.forced_choice.0", forced_choice("audio", OPTIONS), options=OPTIONS, question="audio")
 ABSTAIN = (*OPTIONS, NONE_OF_THE_ABOVE)
-SEE_OR_NOT = Prompt("visual.abstention.0", forced_choice("visual", ABSTAIN), options=ABSTAIN)
-HEAR_OR_NOT = Prompt("audio.abstention.0", forced_choice("audio", ABSTAIN), options=ABSTAIN)
+SEE_OR_NOT = replace(SEE, key="visual.abstention.0", text=forced_choice("visual", ABSTAIN), options=ABSTAIN)
+HEAR_OR_NOT = replace(HEAR, key="audio.abstention.0", text=forced_choice("audio", ABSTAIN), options=ABSTAIN)
 SCORE = replace(SEE, key="visual.loglikelihood.0", mode="score")
-THINK = Prompt("visual.chain_of_thought.0", chain_of_thought("visual", OPTIONS), options=OPTIONS)
+THINK = replace(SEE, key="visual.chain_of_thought.0", text=chain_of_thought("visual", OPTIONS))
 
 
 def texts(engine: Engine, on: ClipTask) -> list[str | None]:
@@ -101,9 +101,10 @@ def test_without_options_there_is_nothing_to_choose() -> None:
     assert "no options" in (answer.error or "")
 
 
-def test_a_key_without_a_sense_is_refused() -> None:
-    with pytest.raises(ValueError, match="neither with visual nor with audio"):
-        question_of(Prompt("taste.forced_choice.0", "?"))
+def test_the_modality_is_a_field_of_the_prompt_and_not_read_out_of_its_key() -> None:
+    assert question_of(replace(SEE, key="audio.forced_choice.0")) == "visual"
+    with pytest.raises(ValueError, match="does not say which modality it asks about"):
+        question_of(Prompt("visual.forced_choice.0", "?"))
 
 
 class Toy:

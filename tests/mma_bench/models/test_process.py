@@ -95,7 +95,8 @@ def one(engine: ProcessEngine, on: ClipTask) -> list[Answer]:
 
 
 def test_questions_and_answers(tmp_path: Path) -> None:
-    long = Prompt("audio.forced_choice.1", "É?", ("generate"), ("Bird",), 5, 0.5, 1, 10_000, 7)
+    asked = ("É?", "generate", ("Bird",), 5, 0.5, 1, 10_000, 7)
+    long = Prompt("audio.forced_choice.1", *asked, question="audio", protocol="forced_choice")
     with running(tmp_path) as engine:
         assert (engine.name, engine.revision, engine.modes) == ("mine", "r1", {"generate"})
         answers = engine.answer([task(SEE, HEAR), task(long, id="b.aligned")])
