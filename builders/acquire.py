@@ -57,8 +57,8 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
         try:
             probe(beside, max_bytes=max_bytes)
         except InvalidInput as error:
-            # The file is about to go, and its name is another in each run: name where it came from.
-            raise InvalidInput(error.reason, error.detail.replace(str(beside), fetched.origin)) from None
+            error.subject = fetched.origin  # the file is removed, and its name is another in each run
+            raise
         size, sha256 = beside.stat().st_size, file_sha256(beside)
     return {"path": str(path), "sha256": sha256, "bytes": size, **vars(fetched)}
 

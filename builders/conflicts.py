@@ -215,12 +215,15 @@ def _source(clip: Row, found: Mapping[str, str | None]) -> Row:
 def _checked(source: Mapping[str, Any]) -> Path:
     """The source's path, if its file is the one that the table of aligned clips speaks of."""
     if source["found"] is None:
-        raise InvalidInput("source_missing", f"{source['path']}, the file of clip {source['clip_id']}, does not exist")
+        raise InvalidInput(
+            "source_missing", f"the file of clip {source['clip_id']} does not exist", subject=source["path"]
+        )
     if source["found"] != source["sha256"]:
         raise InvalidInput(
             "source_changed",
-            f"{source['path']}, the file of clip {source['clip_id']}, has SHA-256 {source['found'][:12]}…, "
+            f"the file of clip {source['clip_id']} has SHA-256 {source['found'][:12]}…, "
             f"{layout.ALIGNED} says {source['sha256'][:12]}…",
+            subject=source["path"],
         )
     return Path(source["path"])
 

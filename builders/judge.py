@@ -126,13 +126,14 @@ def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> di
     for question in _QUESTIONS:
         if not judge.knows(question, class_name):
             raise InvalidInput(
-                "class_unknown_to_judge", f"{path}: {judge.name} has no {question} counterpart of {class_name}"
+                "class_unknown_to_judge", f"{judge.name} has no {question} counterpart of {class_name}", subject=path
             )
     whole = View(payload["duration_s"], frames(path, frame_count), audio(path, SAMPLE_RATE))
     try:
         return four_checks(judge, whole, class_name)
-    except ClipError as error:  # a judge knows no path
-        raise type(error)(error.reason, f"{path}: {error.detail}") from None
+    except ClipError as error:
+        error.subject = path  # a judge knows none
+        raise
 
 
 def four_checks(judge: Judge, whole: View, class_name: str) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dic
             encode(source, beside, shape)
             facts = facts_of(beside, target)
             if split is Split.TRAIN and facts["frames"] < shape.frames:
-                raise InvalidInput("too_short", f"{source} gives {facts['frames']} frames, needed are {shape.frames}")
+                raise InvalidInput("too_short", f"{facts['frames']} frames, {shape.frames} are needed", subject=source)
         check_written(source, split, facts, times, settings)
         sha256 = file_sha256(beside)
     return {"path": target.as_posix(), "sha256": sha256, **facts}
@@ -146,13 +146,19 @@ def check_source(source: Path, times: Timeline, header: Probe, clip_s: float) ->
     """
     promised_s, found_s = header.duration_s or 0.0, float(max(times.video_end_s, times.audio_end_s))
     if found_s < min(promised_s, clip_s) - HEADER_TOLERANCE_S:
-        raise InvalidInput("truncated", f"{source}: the header promises {promised_s:.2f} s, it has {found_s:.2f} s")
+        raise InvalidInput(
+            "truncated", f"the header promises {promised_s:.2f} s, it has {found_s:.2f} s", subject=source
+        )
     late_s = float(max(times.video_start_s, times.audio_start_s))
     if late_s > MAX_LATE_START_S:
-        raise InvalidInput("late_start", f"{source}: one stream begins {late_s:.2f} s after the other")
+        raise InvalidInput("late_start", f"one stream begins {late_s:.2f} s after the other", subject=source)
     sound_s, picture_s = times.audio_end_s - times.audio_start_s, min(times.video_end_s, Fraction(clip_s))
     if sound_s < MIN_AUDIO_SHARE * picture_s:
-        raise InvalidInput("audio_too_short", f"{source}: {float(sound_s):.2f} s of sound for {float(picture_s):.2f} s")
+        raise InvalidInput(
+            "audio_too_short",
+            f"{float(sound_s):.2f} s of sound for {float(picture_s):.2f} s of picture",
+            subject=source,
+        )
 
 
 def copyable(header: Probe, times: Timeline) -> bool:
@@ -199,7 +205,8 @@ def facts_of(beside: Path, target: Path) -> dict[str, Any]:
     try:
         return media_facts(beside)
     except InvalidInput as error:
-        raise InvalidInput(error.reason, error.detail.replace(str(beside), str(target))) from None
+        error.subject = target
+        raise
 
 
 def check_copied(source: Path, facts: Mapping[str, Any], audio_packets: int) -> None:
@@ -214,7 +221,9 @@ def check_copied(source: Path, facts: Mapping[str, Any], audio_packets: int) -> 
     }
     for name, sha256 in read.items():
         if facts[name] != sha256:
-            raise InvalidInput("remux_differs", f"{source}: copied packets have {name} {facts[name]}, read {sha256}")
+            raise InvalidInput(
+                "remux_differs", f"copied packets have {name} {facts[name]}, read {sha256}", subject=source
+            )
 
 
 def check_written(
@@ -227,14 +236,16 @@ def check_written(
     """
     seen_s, announced_s = facts["video_duration_s"], min(float(times.video_end_s), settings.clip_s)
     if seen_s < announced_s - HEADER_TOLERANCE_S:
-        raise InvalidInput("truncated", f"{source} announces {announced_s:.2f} s of picture, {seen_s:.2f} s decode")
+        raise InvalidInput(
+            "truncated", f"the header announces {announced_s:.2f} s of picture, {seen_s:.2f} s decode", subject=source
+        )
     if split is Split.TEST and seen_s < settings.min_test_s:
         raise InvalidInput(
-            "too_short", f"{source} decodes to {seen_s:.3f} s, test clips need {settings.min_test_s:g} s"
+            "too_short", f"decodes to {seen_s:.3f} s, test clips need {settings.min_test_s:g} s", subject=source
         )
     if facts["rms_dbfs"] < settings.min_rms_dbfs:
         raise InvalidInput(
-            "silent", f"{source} has {facts['rms_dbfs']:.1f} dBFS, the least allowed is {settings.min_rms_dbfs:g}"
+            "silent", f"{facts['rms_dbfs']:.1f} dBFS, at least {settings.min_rms_dbfs:g} are needed", subject=source
         )
 
 

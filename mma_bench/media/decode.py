@@ -36,7 +36,7 @@ def decoded_frames(path: Path) -> Iterator[VideoFrame]:
                 continue
             for frame in stream.decode(packet):
                 if frame.is_corrupt:
-                    raise InvalidInput("corrupt_stream", f"{path}: frame {index} is damaged")
+                    raise InvalidInput("corrupt_stream", f"frame {index} is damaged", subject=path)
                 yield frame
                 index += 1
 
@@ -98,14 +98,15 @@ def _take(path: Path, wanted: list[int], size: tuple[int, int] | None) -> tuple[
         if len(wanted) * width * height * 3 > MAX_ARRAY_BYTES:
             raise InvalidInput(
                 "too_large_to_hold",
-                f"{path}: {len(wanted)} frames of {width}×{height} are over {MAX_ARRAY_BYTES} bytes",
+                f"{len(wanted)} frames of {width}×{height} are over {MAX_ARRAY_BYTES} bytes",
+                subject=path,
             )
         picture = (
             frame.reformat(width, height, "rgb24", interpolation="BICUBIC").to_ndarray().astype(np.uint8, copy=False)
         )
         taken.extend([picture] * copies[index])
     if not decoded:
-        raise InvalidInput("no_frames", f"{path} decodes to 0 frames")
+        raise InvalidInput("no_frames", "decodes to 0 frames", subject=path)
     return np.stack(taken) if taken else np.empty((0, 0, 0, 3), np.uint8), decoded
 
 
@@ -131,7 +132,7 @@ def audio(path: Path, sample_rate: int = 16_000) -> Sound:
             parts.append(block.to_ndarray().mean(axis=0, dtype=np.float32))
             held += parts[-1].nbytes
         if held > MAX_ARRAY_BYTES:
-            raise InvalidInput("too_large_to_hold", f"{path}: the sound is over {MAX_ARRAY_BYTES} bytes")
+            raise InvalidInput("too_large_to_hold", f"the sound is over {MAX_ARRAY_BYTES} bytes", subject=path)
     if not held:
-        raise InvalidInput("no_audio_samples", f"{path} decodes to 0 audio samples")
+        raise InvalidInput("no_audio_samples", "decodes to 0 audio samples", subject=path)
     return np.clip(np.concatenate(parts), -1.0, 1.0)

@@ -57,7 +57,7 @@ def packet_sha256(path: Path, kind: Kind, *, first: int | None = None) -> str:
             break
         digest.add(packet)
     if first is not None and digest.packets < first:
-        raise InvalidInput("too_few_packets", f"{path} has {digest.packets} {kind} packets, {first} are needed")
+        raise InvalidInput("too_few_packets", f"{digest.packets} {kind} packets, {first} are needed", subject=path)
     return digest.hexdigest()
 
 
@@ -73,7 +73,7 @@ def audio_packets_within(path: Path, seconds: float) -> int:
     count = 0
     for packet in packets(path, "audio"):
         if packet.pts is None or packet.time_base is None:
-            raise InvalidInput("corrupt_stream", f"{path}: audio packet {count} has no time")
+            raise InvalidInput("corrupt_stream", f"audio packet {count} has no time", subject=path)
         if packet.pts * packet.time_base >= end:
             break
         count += 1

@@ -67,4 +67,5 @@ def on_disk(task: ClipTask) -> Iterator[Path]:
         try:
             yield path
         except InvalidInput as error:
-            raise InvalidInput(error.reason, error.detail.replace(str(path), f"clip {task.id}")) from None
+            error.subject = f"clip {task.id}"
+            raise

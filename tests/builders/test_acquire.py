@@ -161,7 +161,7 @@ def test_every_candidate_gets_a_row_and_bad_clips_stop_nothing(project: Path) ->
         assert ".tmp-" not in row["detail"], "a name for the moment would differ from run to run"
         assert row["detail"].isprintable()
     text = table.filter(pl.col("clip_id") == TEXT)["detail"][0]
-    assert text.startswith(f"'mirror/{TEXT[:11]}_30_40.mp4' is not a readable media file")
+    assert text.startswith(f"'mirror/{TEXT[:11]}_30_40.mp4': not a readable media file")
 
     clips = {path.as_posix(): file_sha256(path) for path in layout.ACQUIRED_CLIPS.rglob("*") if path.is_file()}
     assert clips == dict(table.filter(pl.col("status") == "ok").select("path", "sha256").iter_rows())
