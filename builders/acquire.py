@@ -31,8 +31,8 @@ from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import SETTLED, Payload, Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
 from mma_bench.media.probe import probe
-from mma_bench.schema import ACQUIRED, CANDIDATES, OUTCOME
-from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
+from mma_bench.schema import ACQUIRED, CANDIDATES
+from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
 _VERSION = 1  # raise it when this stage takes or refuses a clip that it did not before
 
@@ -95,22 +95,6 @@ def tasks(
     return near + far
 
 
-def acquired(selected: pl.DataFrame, entries: Sequence[Entry], source: str) -> pl.DataFrame:
-    """The stage's table (schema ACQUIRED): the rows of `selected` with what came of each.
-
-    Args:
-        selected: From `sources.selection.select`.
-        entries: What the executor says of each row, in any order.
-        source: For the rows of clips that could not be had.
-    """
-    by_clip = {entry["key"]: entry for entry in entries}
-    rows = []
-    for clip in selected.iter_rows(named=True):
-        entry = by_clip[clip["clip_id"]]
-        rows.append({**clip, "source": source, **{name: entry[name] for name in OUTCOME}, **entry["result"]})
-    return from_rows(rows, ACQUIRED)
-
-
 def remove_partial(entries: Sequence[Entry]) -> None:
     """Remove the working state of the clips that are settled."""
     settled = {entry["key"] for entry in entries if entry["status"] in SETTLED}
@@ -134,7 +118,9 @@ def main(params: Params) -> None:
         title="acquire",
         ray=params.on_ray(),
     )
-    table = acquired(selected, entries, source.name)
+    by_clip = {entry["key"]: entry for entry in entries}
+    rows = selected.with_columns(source=pl.lit(source.name)).rows(named=True)
+    table = outcome_table(rows, [by_clip[row["clip_id"]] for row in rows], ACQUIRED)
     clips = table.filter(pl.col("status") == "ok")
     remove_partial(entries)
     remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))

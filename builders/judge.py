@@ -19,7 +19,7 @@ nothing again.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -38,8 +38,8 @@ from mma_bench.executor.task import Task
 from mma_bench.files import fingerprint, write_json
 from mma_bench.media.decode import audio, frames
 from mma_bench.prompts import judge_question
-from mma_bench.schema import CHECKS, NORMALISED, OUTCOME, VERDICTS
-from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
+from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
+from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
 VERSION: Final = 2  # of this stage's rules: a new one judges every clip again
 
@@ -161,17 +161,11 @@ def prompt_sha256(class_name: str) -> str:
     return hashlib.sha256(questions.encode()).hexdigest()
 
 
-def table_of(clips: Sequence[Mapping[str, Any]], entries: Sequence[Entry], judge: Judge) -> pl.DataFrame:
+def table_of(clips: Iterable[Mapping[str, Any]], entries: Iterable[Entry], judge: Judge) -> pl.DataFrame:
     """One row of `mma_bench.schema.VERDICTS` per clip; `entries` in the order of `clips`."""
     rows = [
         {name: clip[name] for name in ("clip_id", "split", "class_name")}
-        | {name: entry[name] for name in OUTCOME}
-        | entry["result"]
-        | {
-            "judge": judge.name,
-            "judge_revision": judge.revision,
-            "prompt_sha256": prompt_sha256(clip["class_name"]),
-        }
-        for clip, entry in zip(clips, entries, strict=True)
+        | {"judge": judge.name, "judge_revision": judge.revision, "prompt_sha256": prompt_sha256(clip["class_name"])}
+        for clip in clips
     ]
-    return from_rows(rows, VERDICTS).sort("split", "clip_id")
+    return outcome_table(rows, entries, VERDICTS)

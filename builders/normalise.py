@@ -31,7 +31,7 @@ Why a clip may be refused, beside the reasons in `mma_bench.media`:
 import math
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,6 @@ from mma_bench import layout
 from mma_bench.config import NormaliseParams, Params
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.executor import run
-from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
 from mma_bench.media.encode import Shape, encode
@@ -52,8 +51,8 @@ from mma_bench.media.packets import packet_sha256
 from mma_bench.media.probe import Probe, probe
 from mma_bench.media.remux import remux
 from mma_bench.media.timeline import Timeline, timeline
-from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, OUTCOME, Split
-from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
+from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, Split
+from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
 VERSION = 1  # of this stage's rules and of mma_bench.media: a new one makes every clip again
 MAX_FPS = 60  # more frames add bytes, not evidence
@@ -79,7 +78,7 @@ def main(params: Params) -> None:
         title="normalise",
         ray=params.on_ray(),
     )
-    table = table_of(clips, entries)
+    table = outcome_table(acquired.select(list(IDENTITY)).rows(named=True), entries, NORMALISED)
     kept = [Path(path) for path in table["path"].drop_nulls()]
     remove_strays(layout.NORMALISED_CLIPS, kept)
     write_table(table, layout.NORMALISED, NORMALISED, ["split", "clip_id"])
@@ -247,14 +246,3 @@ def check_written(
         raise InvalidInput(
             "silent", f"{facts['rms_dbfs']:.1f} dBFS, at least {settings.min_rms_dbfs:g} are needed", subject=source
         )
-
-
-def table_of(clips: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> pl.DataFrame:
-    """One row of `mma_bench.schema.NORMALISED` per clip; `entries` in the order of `clips`."""
-    rows = [
-        {name: clip[name] for name in IDENTITY}
-        | {name: entry[name] for name in OUTCOME}
-        | (entry["result"] if entry["status"] == "ok" else {})
-        for clip, entry in zip(clips, entries, strict=True)
-    ]
-    return from_rows(rows, NORMALISED).sort("split", "clip_id")

@@ -14,7 +14,6 @@ import hashlib
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,7 +32,7 @@ from mma_bench.errors import DataError
 from mma_bench.files import file_sha256, write_json, write_text
 from mma_bench.progress import Progress
 from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
-from mma_bench.tables import read_json, read_table
+from mma_bench.tables import counts_of_splits, read_json, read_table
 
 ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
 LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be passed on only with these
@@ -85,22 +84,6 @@ def plan(variants: pl.DataFrame, sizes: Mapping[str, int], max_bytes: int) -> li
                 name = f"{split}-{number:05}-of-{len(cuts):05}.parquet"
                 shards.append(Shard(condition, split, Path("data") / condition / name, rows[start:end]))
     return shards
-
-
-def counts(variants: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Split → {"in": rows, reason: rows that the stage before refused, "ok": rows that are packaged}."""
-    result = {}
-    for split in Split:
-        rows = variants.filter(pl.col("split") == split)
-        if rows.height:
-            refused = rows.filter(pl.col("status") != "ok")
-            reasons = Counter(reason or status for reason, status in refused.select("reason", "status").iter_rows())
-            result[str(split)] = {
-                "in": rows.height,
-                **dict(sorted(reasons.items())),
-                "ok": rows.height - refused.height,
-            }
-    return result
 
 
 def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
@@ -167,7 +150,7 @@ def main(params: Params) -> None:
             f"{layout.VARIANTS} has no row with status ok, so there is nothing to package",
             hint=f"read the reasons in {layout.metrics('conflicts')}",
         )
-    counted = counts(variants)
+    counted = counts_of_splits(variants)
     stages = {stage: read_json(layout.metrics(stage)) for stage in STAGES} | {"package": counted}
     funnel, classes = read_json(layout.FUNNEL), load_classes(layout.CLASSES)
     beside = layout.PACKAGE.with_name(_BESIDE)
