@@ -1,11 +1,11 @@
-"""Stage `acquire`: gets the clip of every candidate from the source that params.yaml names.
+"""Stage `acquire`: fetches the clip of every candidate from the source that params.yaml names.
 
 In: `candidates.parquet`, and perhaps a frozen manifest and a list of tombstones. Out: `data/acquired/<split>/<clip
-id>.<suffix>`, `acquired.parquet` with one row for every candidate of the chosen subsets (also for those that could not
-be had, with the reason), `metrics/acquire.json`, and what `availability` publishes.
+id>.<suffix>`, `acquired.parquet` with one row for every candidate of the chosen subsets (also for those that are not
+available, with the reason), `metrics/acquire.json`, and what `availability` publishes.
 
-Only what is cheap is looked at here, the size and the header, so that a download that cannot be used is not kept; what
-decoding shows (silence, no frames, too short) is for the stage `normalise`. How one clip is got is in `sources`.
+Only the size and the header are checked here, which is cheap, so that a download that cannot be used is not kept; what
+decoding shows (silence, no frames, too short) is for the stage `normalise`. `sources` fetches a single clip.
 """
 
 import shutil
@@ -38,7 +38,7 @@ _VERSION = 1  # raise it when this stage takes or refuses a clip that it did not
 
 
 def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
-    """Fetch one clip and look at its header; runs in a worker.
+    """Fetch one clip and check its header; runs in a worker.
 
     Args:
         payload: `request` (a `Request`), `split`, `clip_id`.
@@ -66,7 +66,7 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
 def tasks(
     selected: pl.DataFrame, source: ClipSource, max_bytes: int, tombstones: Mapping[str, Tombstone] | None = None
 ) -> list[Task]:
-    """One task per row of `selected`, those last that ask a site that may block us.
+    """One task per row of `selected`; requests to a site that may block us come last.
 
     Args:
         selected: From `sources.selection.select`.
@@ -74,25 +74,25 @@ def tasks(
         max_bytes: Larger files are refused.
         tombstones: By the id of the clip or the video.
     """
-    stones = tombstones or {}
-    near: list[Task] = []
-    far: list[Task] = []
+    tombstones = tombstones or {}
+    local: list[Task] = []
+    remote: list[Task] = []
     columns = ("clip_id", "video_id", "start_s", "end_s", "split")
     for clip_id, video_id, start_s, end_s, split in selected.select(columns).iter_rows():
-        stone = stones.get(clip_id) or stones.get(video_id)
+        removed = tombstones.get(clip_id) or tombstones.get(video_id)
         request: Request = (
             source.request(Segment(clip_id, video_id, start_s, end_s))
-            if stone is None
-            else Refusal(Permanent("tombstoned", f"removed on {stone.date}: {stone.reason}"))
+            if removed is None
+            else Refusal(Permanent("tombstoned", f"removed on {removed.date}: {removed.reason}"))
         )
-        (far if request.remote else near).append(
+        (remote if request.remote else local).append(
             Task(
                 key=clip_id,
                 fingerprint=fingerprint(_VERSION, split, request.revision, request.suffix, max_bytes),
                 payload={"request": request, "split": split, "clip_id": clip_id},
             )
         )
-    return near + far
+    return local + remote
 
 
 def remove_partial(entries: Sequence[Entry]) -> None:
@@ -107,11 +107,11 @@ def remove_partial(entries: Sequence[Entry]) -> None:
 def main(params: Params) -> None:
     """Run the stage."""
     rule = params.acquire
-    stones = read_tombstones(Path(rule.tombstones))
+    tombstones = read_tombstones(Path(rule.tombstones))
     selected = chosen(params, read_table(layout.CANDIDATES, CANDIDATES))
     source = open_source(rule)
     entries = run(
-        tasks(selected, source, rule.max_bytes, stones),
+        tasks(selected, source, rule.max_bytes, tombstones),
         partial(acquire_clip, max_bytes=rule.max_bytes),
         layout.ledger("acquire"),
         workers=params.workers,
@@ -127,17 +127,17 @@ def main(params: Params) -> None:
     write_json(layout.metrics("acquire"), outcome_counts(table))
     write_table(table, layout.ACQUIRED, ACQUIRED, sort_by=["split", "clip_id"])
     print(f"acquire: {publish(table, entries, rule.manifest)}", file=sys.stderr)
-    _tell_notes(entries)
+    _print_notes(entries)
     if clips.is_empty():
         reason, count = Counter(table["reason"].to_list()).most_common(1)[0]
         example = table.filter(pl.col("reason") == reason)["detail"][0]
         raise DataError(
-            f"acquire: none of {table.height} clips could be had, {count} for {reason}, e.g. {example}",
+            f"acquire: none of {table.height} clips could be acquired, {count} for {reason}, e.g. {example}",
             hint="correct acquire.source or acquire.folder in params.yaml, or acquire.splits if it names other clips",
         )
 
 
-def _tell_notes(entries: Sequence[Entry]) -> None:
+def _print_notes(entries: Sequence[Entry]) -> None:
     notes = [f"{entry['key']}: {entry['result']['note']}" for entry in entries if entry["result"].get("note")]
     if notes:
         print(

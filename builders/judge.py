@@ -29,7 +29,7 @@ from pydantic import TypeAdapter
 
 from mma_bench import layout
 from mma_bench.builders.judges import open_judge
-from mma_bench.builders.judges.contracts import SAMPLE_RATE, Judge, Modality, View
+from mma_bench.builders.judges.contracts import Judge, Modality, View
 from mma_bench.config import JudgeParams, OmniJudgeParams, Params, RayParams
 from mma_bench.errors import ClipError, InvalidInput
 from mma_bench.executor import run
@@ -71,7 +71,7 @@ def judged(
         workers: Processes for a judge that does not say how many hold its model.
         ray: Where Ray is; None: processes of this machine.
     """
-    # Here before the workers start: weights that cannot be had stop the stage at once, with one message.
+    # Here before the workers start: missing weights stop the stage at once, with one message.
     judge = open_judge(params)
     by_clip = [task_of(clip, judge) for clip in clips]
     tasks = list({task.key: task for task in by_clip}.values())  # the same bytes and class are asked about once
@@ -128,7 +128,7 @@ def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> di
             raise InvalidInput(
                 "class_unknown_to_judge", f"{judge.name} has no {question} counterpart of {class_name}", subject=path
             )
-    whole = View(payload["duration_s"], frames(path, frame_count), audio(path, SAMPLE_RATE))
+    whole = View(payload["duration_s"], frames(path, frame_count), audio(path))
     try:
         return four_checks(judge, whole, class_name)
     except ClipError as error:

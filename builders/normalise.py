@@ -21,7 +21,7 @@ Why a clip may be refused, beside the reasons in `mma_bench.media`:
 | `no_frames`, `no_audio_samples` | the file is well formed, but nothing is shown or heard within `clip_s` |
 | `single_frame` | a still picture |
 | `too_short` | test: under `min_test_s`; train: under `clip_s` |
-| `late_start` | sight begins more than 0.5 s after sound, or the other way round |
+| `late_start` | the picture begins more than 0.5 s after the sound, or the other way round |
 | `audio_too_short` | under 90 % of the picture has sound: of the rest neither sound nor silence can be asked |
 | `silent` | quieter than `min_rms_dbfs` |
 | `remux_differs` | the copied packets, read back, are not the source's |
@@ -59,7 +59,7 @@ MAX_FPS = 60  # more frames add bytes, not evidence
 MIN_AUDIO_SHARE = Fraction(9, 10)
 MAX_LATE_START_S = 0.5
 HEADER_TOLERANCE_S = 0.5  # the headers of cut files are wrong by some frames
-_SAME_START_S = 0.1  # sight and sound that begin further apart are brought together by re-encoding
+_SAME_START_S = 0.1  # picture and sound that begin further apart are aligned by re-encoding
 _MAX_PRIMING_S = 0.2  # sound hidden before the start: two packets of AAC at 11,025 Hz
 
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.dataset.card import STAGES, CardFacts, Size, composed, dataset_card, licence_notice
+from mma_bench.builders.dataset.card import COUNTED_STAGES, CardFacts, Size, composed, dataset_card, licence_notice
 from mma_bench.builders.dataset.columns import features, packaged_row
 from mma_bench.builders.sources.sample import SAMPLE
 from mma_bench.classes import load_classes
@@ -151,7 +151,7 @@ def main(params: Params) -> None:
             hint=f"read the reasons in {layout.metrics('conflicts')}",
         )
     counted = counts_of_splits(variants)
-    stages = {stage: read_json(layout.metrics(stage)) for stage in STAGES} | {"package": counted}
+    stages = {stage: read_json(layout.metrics(stage)) for stage in COUNTED_STAGES} | {"package": counted}
     funnel, classes = read_json(layout.FUNNEL), load_classes(layout.CLASSES)
     beside = layout.PACKAGE.with_name(_BESIDE)
     shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed

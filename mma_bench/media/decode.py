@@ -13,6 +13,7 @@ from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
 
 from mma_bench.errors import InvalidInput
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
 from mma_bench.media.packets import packets
 
@@ -110,7 +111,7 @@ def _take(path: Path, wanted: list[int], size: tuple[int, int] | None) -> tuple[
     return np.stack(taken) if taken else np.empty((0, 0, 0, 3), np.uint8), decoded
 
 
-def audio(path: Path, sample_rate: int = 16_000) -> Sound:
+def audio(path: Path, sample_rate: int = SAMPLE_RATE) -> Sound:
     """The clip's sound as one channel: the mean of the channels.
 
     Args:

@@ -22,7 +22,6 @@ from mma_bench.models.contracts import ClipTask
 Frames: TypeAlias = npt.NDArray[np.uint8]
 Sound: TypeAlias = npt.NDArray[np.float32]
 
-SAMPLE_RATE = 16_000
 # Two frames make one grid of video tokens.
 _FEWEST_FRAMES = 2
 
@@ -62,7 +61,7 @@ def decode(task: ClipTask, video_processor: Any, *, fps: float, max_frames: int 
         path = Path(file.name)
         try:
             frames, rate = _sampled(path, video_processor, fps, max_frames)
-            return Media(frames, rate, audio(path, SAMPLE_RATE) if task.hears else None)
+            return Media(frames, rate, audio(path) if task.hears else None)
         except InvalidInput as error:
             error.subject = task.id
             raise
