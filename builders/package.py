@@ -29,7 +29,7 @@ from mma_bench.builders.sources.sample import SAMPLE
 from mma_bench.classes import load_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError
-from mma_bench.files import file_sha256, write_json, write_text
+from mma_bench.files import file_sha256, fsync, write_json, write_text
 from mma_bench.progress import Progress
 from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
 from mma_bench.tables import counts_of_splits, read_json, read_table
@@ -116,7 +116,7 @@ def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
             table = pa.Table.from_pylist(group, schema=schema)
             writer.write_table(table)
             size += table.nbytes
-    _fsync(path)
+    fsync(path)
     return size
 
 
@@ -136,7 +136,7 @@ def swap_folder(new: Path, old: Path) -> None:
         old.rename(retired)
         new.rename(old)
         shutil.rmtree(retired)
-    _fsync(old.parent)
+    fsync(old.parent)
 
 
 def main(params: Params) -> None:
@@ -181,7 +181,7 @@ def main(params: Params) -> None:
     sums = [f"{file_sha256(path)}  {path.relative_to(beside).as_posix()}\n" for path in files]
     write_text(beside / CHECKSUMS, "".join(sums))
     for folder in {path.parent for path in files}:
-        _fsync(folder)
+        fsync(folder)
     swap_folder(beside, layout.PACKAGE)
     write_json(layout.metrics("package"), counted)
 
@@ -222,11 +222,3 @@ def _exchange(one: Path, other: Path) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV):
         return False
     raise OSError(code, os.strerror(code), str(other))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
