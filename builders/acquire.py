@@ -1,11 +1,11 @@
-"""Stage `acquire`: gets the clip of every candidate from the source that params.yaml names.
+"""Stage `acquire`: fetches the clip of every candidate from the source that params.yaml names.
 
 In: `candidates.parquet`, and perhaps a frozen manifest and a list of tombstones. Out: `data/acquired/<split>/<clip
-id>.<suffix>`, `acquired.parquet` with one row for every candidate of the chosen subsets (also for those that could not
-be had, with the reason), `metrics/acquire.json`, and what `availability` publishes.
+id>.<suffix>`, `acquired.parquet` with one row for every candidate of the chosen subsets (also for those that are not
+available, with the reason), `metrics/acquire.json`, and what `availability` publishes.
 
-Only what is cheap is looked at here, the size and the header, so that a download that cannot be used is not kept; what
-decoding shows (silence, no frames, too short) is for the stage `normalise`. How one clip is got is in `sources`.
+Only the size and the header are checked here, which is cheap, so that a download that cannot be used is not kept; what
+decoding shows (silence, no frames, too short) is for the stage `normalise`. `sources` fetches a single clip.
 """
 
 import shutil
@@ -31,14 +31,14 @@ from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import SETTLED, Payload, Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
 from mma_bench.media.probe import probe
-from mma_bench.schema import ACQUIRED, CANDIDATES, OUTCOME
-from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
+from mma_bench.schema import ACQUIRED, CANDIDATES
+from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
 _VERSION = 1  # raise it when this stage takes or refuses a clip that it did not before
 
 
 def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
-    """Fetch one clip and look at its header; runs in a worker.
+    """Fetch one clip and check its header; runs in a worker.
 
     Args:
         payload: `request` (a `Request`), `split`, `clip_id`.
@@ -57,8 +57,8 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
         try:
             probe(beside, max_bytes=max_bytes)
         except InvalidInput as error:
-            # The file is about to go, and its name is another in each run: name where it came from.
-            raise InvalidInput(error.reason, error.detail.replace(str(beside), fetched.origin)) from None
+            error.subject = fetched.origin  # the file is removed, and its name is another in each run
+            raise
         size, sha256 = beside.stat().st_size, file_sha256(beside)
     return {"path": str(path), "sha256": sha256, "bytes": size, **vars(fetched)}
 
@@ -66,7 +66,7 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
 def tasks(
     selected: pl.DataFrame, source: ClipSource, max_bytes: int, tombstones: Mapping[str, Tombstone] | None = None
 ) -> list[Task]:
-    """One task per row of `selected`, those last that ask a site that may block us.
+    """One task per row of `selected`; requests to a site that may block us come last.
 
     Args:
         selected: From `sources.selection.select`.
@@ -74,41 +74,25 @@ def tasks(
         max_bytes: Larger files are refused.
         tombstones: By the id of the clip or the video.
     """
-    stones = tombstones or {}
-    near: list[Task] = []
-    far: list[Task] = []
+    tombstones = tombstones or {}
+    local: list[Task] = []
+    remote: list[Task] = []
     columns = ("clip_id", "video_id", "start_s", "end_s", "split")
     for clip_id, video_id, start_s, end_s, split in selected.select(columns).iter_rows():
-        stone = stones.get(clip_id) or stones.get(video_id)
+        removed = tombstones.get(clip_id) or tombstones.get(video_id)
         request: Request = (
             source.request(Segment(clip_id, video_id, start_s, end_s))
-            if stone is None
-            else Refusal(Permanent("tombstoned", f"removed on {stone.date}: {stone.reason}"))
+            if removed is None
+            else Refusal(Permanent("tombstoned", f"removed on {removed.date}: {removed.reason}"))
         )
-        (far if request.remote else near).append(
+        (remote if request.remote else local).append(
             Task(
                 key=clip_id,
                 fingerprint=fingerprint(_VERSION, split, request.revision, request.suffix, max_bytes),
                 payload={"request": request, "split": split, "clip_id": clip_id},
             )
         )
-    return near + far
-
-
-def acquired(selected: pl.DataFrame, entries: Sequence[Entry], source: str) -> pl.DataFrame:
-    """The stage's table (schema ACQUIRED): the rows of `selected` with what came of each.
-
-    Args:
-        selected: From `sources.selection.select`.
-        entries: What the executor says of each row, in any order.
-        source: For the rows of clips that could not be had.
-    """
-    by_clip = {entry["key"]: entry for entry in entries}
-    rows = []
-    for clip in selected.iter_rows(named=True):
-        entry = by_clip[clip["clip_id"]]
-        rows.append({**clip, "source": source, **{name: entry[name] for name in OUTCOME}, **entry["result"]})
-    return from_rows(rows, ACQUIRED)
+    return local + remote
 
 
 def remove_partial(entries: Sequence[Entry]) -> None:
@@ -123,35 +107,37 @@ def remove_partial(entries: Sequence[Entry]) -> None:
 def main(params: Params) -> None:
     """Run the stage."""
     rule = params.acquire
-    stones = read_tombstones(Path(rule.tombstones))
+    tombstones = read_tombstones(Path(rule.tombstones))
     selected = chosen(params, read_table(layout.CANDIDATES, CANDIDATES))
     source = open_source(rule)
     entries = run(
-        tasks(selected, source, rule.max_bytes, stones),
+        tasks(selected, source, rule.max_bytes, tombstones),
         partial(acquire_clip, max_bytes=rule.max_bytes),
         layout.ledger("acquire"),
         workers=params.workers,
         title="acquire",
         ray=params.on_ray(),
     )
-    table = acquired(selected, entries, source.name)
+    by_clip = {entry["key"]: entry for entry in entries}
+    rows = selected.with_columns(source=pl.lit(source.name)).rows(named=True)
+    table = outcome_table(rows, [by_clip[row["clip_id"]] for row in rows], ACQUIRED)
     clips = table.filter(pl.col("status") == "ok")
     remove_partial(entries)
     remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))
     write_json(layout.metrics("acquire"), outcome_counts(table))
     write_table(table, layout.ACQUIRED, ACQUIRED, sort_by=["split", "clip_id"])
     print(f"acquire: {publish(table, entries, rule.manifest)}", file=sys.stderr)
-    _tell_notes(entries)
+    _print_notes(entries)
     if clips.is_empty():
         reason, count = Counter(table["reason"].to_list()).most_common(1)[0]
         example = table.filter(pl.col("reason") == reason)["detail"][0]
         raise DataError(
-            f"acquire: none of {table.height} clips could be had, {count} for {reason}, e.g. {example}",
+            f"acquire: none of {table.height} clips could be acquired, {count} for {reason}, e.g. {example}",
             hint="correct acquire.source or acquire.folder in params.yaml, or acquire.splits if it names other clips",
         )
 
 
-def _tell_notes(entries: Sequence[Entry]) -> None:
+def _print_notes(entries: Sequence[Entry]) -> None:
     notes = [f"{entry['key']}: {entry['result']['note']}" for entry in entries if entry["result"].get("note")]
     if notes:
         print(

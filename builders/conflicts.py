@@ -9,7 +9,6 @@ from the written file: the gate compares the two.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,14 +20,15 @@ from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.executor import run
+from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task
 from mma_bench.files import clip_path, file_sha256, fingerprint, remove_strays, write_json
 from mma_bench.media import edit as variants
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
 from mma_bench.progress import Progress
-from mma_bench.schema import ALIGNED, FACTS, PAIRS, VARIANTS, Condition
-from mma_bench.tables import from_rows, read_table, write_table
+from mma_bench.schema import ALIGNED, FACTS, FILE, PAIRS, VARIANTS, Condition
+from mma_bench.tables import counts_of_splits, outcome_table, read_table, write_table
 
 Row: TypeAlias = dict[str, Any]
 
@@ -141,16 +141,15 @@ def main(params: Params) -> None:
         title="conflicts",
         ray=params.on_ray(),
     )
-    for row, entry in zip(made, entries, strict=True):
-        row.update({key: entry[key] for key in ("status", "reason", "detail")}, **entry["result"])
-    for row in rows:
-        if row["condition"] not in MEDIA_CONDITIONS:
-            row.update(_pointed(clips[row["split"], row["base_id"]], found))
+    by_key = {entry["key"]: entry for entry in entries}
+    outcomes = [by_key.get(_key(row)) or _pointed(clips[row["split"], row["base_id"]], found) for row in rows]
+    table = outcome_table(rows, outcomes, VARIANTS)
 
-    remove_strays(layout.VARIANT_CLIPS, [Path(row["path"]) for row in made if row["status"] == "ok"])
+    written = table.filter(pl.col("condition").is_in(MEDIA_CONDITIONS), status="ok")
+    remove_strays(layout.VARIANT_CLIPS, map(Path, written["path"]))
     layout.VARIANT_CLIPS.mkdir(parents=True, exist_ok=True)
-    write_table(from_rows(rows, VARIANTS), layout.VARIANTS, VARIANTS, sort_by=["split", "condition", "id"])
-    write_json(layout.metrics("conflicts"), _metrics(rows))
+    write_table(table, layout.VARIANTS, VARIANTS, sort_by=["split", "condition", "id"])
+    write_json(layout.metrics("conflicts"), counts_of_splits(table))
 
 
 def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int) -> Row:
@@ -215,12 +214,15 @@ def _source(clip: Row, found: Mapping[str, str | None]) -> Row:
 def _checked(source: Mapping[str, Any]) -> Path:
     """The source's path, if its file is the one that the table of aligned clips speaks of."""
     if source["found"] is None:
-        raise InvalidInput("source_missing", f"{source['path']}, the file of clip {source['clip_id']}, does not exist")
+        raise InvalidInput(
+            "source_missing", f"the file of clip {source['clip_id']} does not exist", subject=source["path"]
+        )
     if source["found"] != source["sha256"]:
         raise InvalidInput(
             "source_changed",
-            f"{source['path']}, the file of clip {source['clip_id']}, has SHA-256 {source['found'][:12]}…, "
+            f"the file of clip {source['clip_id']} has SHA-256 {source['found'][:12]}…, "
             f"{layout.ALIGNED} says {source['sha256'][:12]}…",
+            subject=source["path"],
         )
     return Path(source["path"])
 
@@ -242,30 +244,15 @@ def _key(row: Row) -> str:
     return f"{row['split']}/{row['id']}"
 
 
-def _pointed(clip: Row, found: Mapping[str, str | None]) -> Row:
-    """Outcome, file and facts of a row that points at the aligned clip itself."""
+def _pointed(clip: Row, found: Mapping[str, str | None]) -> Entry:
+    """The entry, as an executor's, of a row that points at the aligned clip itself."""
     try:
         _checked(_source(clip, found))
     except InvalidInput as error:
-        return {"status": error.status, "reason": error.reason, "detail": error.detail}
-    return {
-        "status": "ok",
-        "reason": "",
-        "detail": "",
-        **{key: clip[key] for key in ("path", "sha256", *FACTS)},
-        "base_video_sha256": clip["video_sha256"],
-        "source_audio_sha256": clip["audio_sha256"],
-    }
-
-
-def _metrics(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """Variants by split: how many were planned, refused by which reason, and made."""
-    metrics = {}
-    for split in sorted({row["split"] for row in rows}):
-        reasons = Counter(row["reason"] or row["status"] for row in rows if row["split"] == split)
-        made = reasons.pop("ok", 0)
-        metrics[split] = {"in": made + reasons.total(), **dict(sorted(reasons.items())), "ok": made}
-    return metrics
+        return {"status": error.status, "reason": error.reason, "detail": error.detail, "result": {}}
+    result = {key: clip[key] for key in (*FILE, *FACTS)}
+    result |= {"base_video_sha256": clip["video_sha256"], "source_audio_sha256": clip["audio_sha256"]}
+    return {"status": "ok", "reason": "", "detail": "", "result": result}
 
 
 def _hash(*parts: object) -> int:

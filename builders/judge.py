@@ -19,7 +19,7 @@ nothing again.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from pydantic import TypeAdapter
 
 from mma_bench import layout
 from mma_bench.builders.judges import open_judge
-from mma_bench.builders.judges.contracts import SAMPLE_RATE, Judge, View
+from mma_bench.builders.judges.contracts import Judge, View
 from mma_bench.config import JudgeParams, OmniJudgeParams, Params, RayParams
 from mma_bench.errors import ClipError, InvalidInput
 from mma_bench.executor import run
@@ -38,8 +38,8 @@ from mma_bench.executor.task import Task
 from mma_bench.files import fingerprint, write_json
 from mma_bench.media.decode import audio, frames
 from mma_bench.prompts import judge_question
-from mma_bench.schema import CHECKS, MODALITIES, NORMALISED, OUTCOME, VERDICTS, Modality
-from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
+from mma_bench.schema import CHECKS, MODALITIES, NORMALISED, VERDICTS, Modality
+from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
 VERSION: Final = 2  # of this stage's rules: a new one judges every clip again
 
@@ -69,7 +69,7 @@ def judged(
         workers: Processes for a judge that does not say how many hold its model.
         ray: Where Ray is; None: processes of this machine.
     """
-    # Here before the workers start: weights that cannot be had stop the stage at once, with one message.
+    # Here before the workers start: missing weights stop the stage at once, with one message.
     judge = open_judge(params)
     by_clip = [task_of(clip, judge) for clip in clips]
     tasks = list({task.key: task for task in by_clip}.values())  # the same bytes and class are asked about once
@@ -124,13 +124,14 @@ def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> di
     for question in MODALITIES:
         if not judge.knows(question, class_name):
             raise InvalidInput(
-                "class_unknown_to_judge", f"{path}: {judge.name} has no {question} counterpart of {class_name}"
+                "class_unknown_to_judge", f"{judge.name} has no {question} counterpart of {class_name}", subject=path
             )
-    whole = View(payload["duration_s"], frames(path, frame_count), audio(path, SAMPLE_RATE))
+    whole = View(payload["duration_s"], frames(path, frame_count), audio(path))
     try:
         return four_checks(judge, whole, class_name)
-    except ClipError as error:  # a judge knows no path
-        raise type(error)(error.reason, f"{path}: {error.detail}") from None
+    except ClipError as error:
+        error.subject = path  # a judge knows none
+        raise
 
 
 def four_checks(judge: Judge, whole: View, class_name: str) -> dict[str, Any]:
@@ -158,17 +159,11 @@ def prompt_sha256(class_name: str) -> str:
     return hashlib.sha256(questions.encode()).hexdigest()
 
 
-def table_of(clips: Sequence[Mapping[str, Any]], entries: Sequence[Entry], judge: Judge) -> pl.DataFrame:
+def table_of(clips: Iterable[Mapping[str, Any]], entries: Iterable[Entry], judge: Judge) -> pl.DataFrame:
     """One row of `mma_bench.schema.VERDICTS` per clip; `entries` in the order of `clips`."""
     rows = [
         {name: clip[name] for name in ("clip_id", "split", "class_name")}
-        | {name: entry[name] for name in OUTCOME}
-        | entry["result"]
-        | {
-            "judge": judge.name,
-            "judge_revision": judge.revision,
-            "prompt_sha256": prompt_sha256(clip["class_name"]),
-        }
-        for clip, entry in zip(clips, entries, strict=True)
+        | {"judge": judge.name, "judge_revision": judge.revision, "prompt_sha256": prompt_sha256(clip["class_name"])}
+        for clip in clips
     ]
-    return from_rows(rows, VERDICTS).sort("split", "clip_id")
+    return outcome_table(rows, entries, VERDICTS)

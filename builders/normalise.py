@@ -21,7 +21,7 @@ Why a clip may be refused, beside the reasons in `mma_bench.media`:
 | `no_frames`, `no_audio_samples` | the file is well formed, but nothing is shown or heard within `clip_s` |
 | `single_frame` | a still picture |
 | `too_short` | test: under `min_test_s`; train: under `clip_s` |
-| `late_start` | sight begins more than 0.5 s after sound, or the other way round |
+| `late_start` | the picture begins more than 0.5 s after the sound, or the other way round |
 | `audio_too_short` | under 90 % of the picture has sound: of the rest neither sound nor silence can be asked |
 | `silent` | quieter than `min_rms_dbfs` |
 | `remux_differs` | the copied packets, read back, are not the source's |
@@ -31,7 +31,7 @@ Why a clip may be refused, beside the reasons in `mma_bench.media`:
 import math
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,6 @@ from mma_bench import layout
 from mma_bench.config import NormaliseParams, Params
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.executor import run
-from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
 from mma_bench.media.encode import Shape, encode
@@ -52,15 +51,15 @@ from mma_bench.media.packets import packet_sha256
 from mma_bench.media.probe import Probe, probe
 from mma_bench.media.remux import remux
 from mma_bench.media.timeline import Timeline, timeline
-from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, OUTCOME, Split
-from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
+from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, Split
+from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
 VERSION = 1  # of this stage's rules and of mma_bench.media: a new one makes every clip again
 MAX_FPS = 60  # more frames add bytes, not evidence
 MIN_AUDIO_SHARE = Fraction(9, 10)
 MAX_LATE_START_S = 0.5
 HEADER_TOLERANCE_S = 0.5  # the headers of cut files are wrong by some frames
-_SAME_START_S = 0.1  # sight and sound that begin further apart are brought together by re-encoding
+_SAME_START_S = 0.1  # picture and sound that begin further apart are aligned by re-encoding
 _MAX_PRIMING_S = 0.2  # sound hidden before the start: two packets of AAC at 11,025 Hz
 
 
@@ -79,7 +78,7 @@ def main(params: Params) -> None:
         title="normalise",
         ray=params.on_ray(),
     )
-    table = table_of(clips, entries)
+    table = outcome_table(acquired.select(list(IDENTITY)).rows(named=True), entries, NORMALISED)
     kept = [Path(path) for path in table["path"].drop_nulls()]
     remove_strays(layout.NORMALISED_CLIPS, kept)
     write_table(table, layout.NORMALISED, NORMALISED, ["split", "clip_id"])
@@ -132,7 +131,7 @@ def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dic
             encode(source, beside, shape)
             facts = facts_of(beside, target)
             if split is Split.TRAIN and facts["frames"] < shape.frames:
-                raise InvalidInput("too_short", f"{source} gives {facts['frames']} frames, needed are {shape.frames}")
+                raise InvalidInput("too_short", f"{facts['frames']} frames, {shape.frames} are needed", subject=source)
         check_written(source, split, facts, times, settings)
         sha256 = file_sha256(beside)
     return {"path": target.as_posix(), "sha256": sha256, **facts}
@@ -146,13 +145,19 @@ def check_source(source: Path, times: Timeline, header: Probe, clip_s: float) ->
     """
     promised_s, found_s = header.duration_s or 0.0, float(max(times.video_end_s, times.audio_end_s))
     if found_s < min(promised_s, clip_s) - HEADER_TOLERANCE_S:
-        raise InvalidInput("truncated", f"{source}: the header promises {promised_s:.2f} s, it has {found_s:.2f} s")
+        raise InvalidInput(
+            "truncated", f"the header promises {promised_s:.2f} s, it has {found_s:.2f} s", subject=source
+        )
     late_s = float(max(times.video_start_s, times.audio_start_s))
     if late_s > MAX_LATE_START_S:
-        raise InvalidInput("late_start", f"{source}: one stream begins {late_s:.2f} s after the other")
+        raise InvalidInput("late_start", f"one stream begins {late_s:.2f} s after the other", subject=source)
     sound_s, picture_s = times.audio_end_s - times.audio_start_s, min(times.video_end_s, Fraction(clip_s))
     if sound_s < MIN_AUDIO_SHARE * picture_s:
-        raise InvalidInput("audio_too_short", f"{source}: {float(sound_s):.2f} s of sound for {float(picture_s):.2f} s")
+        raise InvalidInput(
+            "audio_too_short",
+            f"{float(sound_s):.2f} s of sound for {float(picture_s):.2f} s of picture",
+            subject=source,
+        )
 
 
 def copyable(header: Probe, times: Timeline) -> bool:
@@ -199,7 +204,8 @@ def facts_of(beside: Path, target: Path) -> dict[str, Any]:
     try:
         return media_facts(beside)
     except InvalidInput as error:
-        raise InvalidInput(error.reason, error.detail.replace(str(beside), str(target))) from None
+        error.subject = target
+        raise
 
 
 def check_copied(source: Path, facts: Mapping[str, Any], audio_packets: int) -> None:
@@ -214,7 +220,9 @@ def check_copied(source: Path, facts: Mapping[str, Any], audio_packets: int) -> 
     }
     for name, sha256 in read.items():
         if facts[name] != sha256:
-            raise InvalidInput("remux_differs", f"{source}: copied packets have {name} {facts[name]}, read {sha256}")
+            raise InvalidInput(
+                "remux_differs", f"copied packets have {name} {facts[name]}, read {sha256}", subject=source
+            )
 
 
 def check_written(
@@ -227,23 +235,14 @@ def check_written(
     """
     seen_s, announced_s = facts["video_duration_s"], min(float(times.video_end_s), settings.clip_s)
     if seen_s < announced_s - HEADER_TOLERANCE_S:
-        raise InvalidInput("truncated", f"{source} announces {announced_s:.2f} s of picture, {seen_s:.2f} s decode")
+        raise InvalidInput(
+            "truncated", f"the header announces {announced_s:.2f} s of picture, {seen_s:.2f} s decode", subject=source
+        )
     if split is Split.TEST and seen_s < settings.min_test_s:
         raise InvalidInput(
-            "too_short", f"{source} decodes to {seen_s:.3f} s, test clips need {settings.min_test_s:g} s"
+            "too_short", f"decodes to {seen_s:.3f} s, test clips need {settings.min_test_s:g} s", subject=source
         )
     if facts["rms_dbfs"] < settings.min_rms_dbfs:
         raise InvalidInput(
-            "silent", f"{source} has {facts['rms_dbfs']:.1f} dBFS, the least allowed is {settings.min_rms_dbfs:g}"
+            "silent", f"{facts['rms_dbfs']:.1f} dBFS, at least {settings.min_rms_dbfs:g} are needed", subject=source
         )
-
-
-def table_of(clips: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> pl.DataFrame:
-    """One row of `mma_bench.schema.NORMALISED` per clip; `entries` in the order of `clips`."""
-    rows = [
-        {name: clip[name] for name in IDENTITY}
-        | {name: entry[name] for name in OUTCOME}
-        | (entry["result"] if entry["status"] == "ok" else {})
-        for clip, entry in zip(clips, entries, strict=True)
-    ]
-    return from_rows(rows, NORMALISED).sort("split", "clip_id")

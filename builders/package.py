@@ -14,7 +14,6 @@ import hashlib
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -24,16 +23,16 @@ from typing import Any, Final
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.dataset.card import STAGES, CardFacts, Size, composed, dataset_card, licence_notice
+from mma_bench.builders.dataset.card import COUNTED_STAGES, CardFacts, Size, composed, dataset_card, licence_notice
 from mma_bench.builders.dataset.columns import features, packaged_row
 from mma_bench.builders.sources.sample import SAMPLE
 from mma_bench.classes import load_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError
-from mma_bench.files import file_sha256, write_json, write_text
+from mma_bench.files import file_sha256, fsync, write_json, write_text
 from mma_bench.progress import Progress
 from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
-from mma_bench.tables import read_json, read_table
+from mma_bench.tables import counts_of_splits, read_json, read_table
 
 ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
 LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be passed on only with these
@@ -87,22 +86,6 @@ def plan(variants: pl.DataFrame, sizes: Mapping[str, int], max_bytes: int) -> li
     return shards
 
 
-def counts(variants: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Split → {"in": rows, reason: rows that the stage before refused, "ok": rows that are packaged}."""
-    result = {}
-    for split in Split:
-        rows = variants.filter(pl.col("split") == split)
-        if rows.height:
-            refused = rows.filter(pl.col("status") != "ok")
-            reasons = Counter(reason or status for reason, status in refused.select("reason", "status").iter_rows())
-            result[str(split)] = {
-                "in": rows.height,
-                **dict(sorted(reasons.items())),
-                "ok": rows.height - refused.height,
-            }
-    return result
-
-
 def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
     """Write rows of COLUMNS as Parquet, a few in memory at a time, and return how many bytes they take in memory.
 
@@ -133,7 +116,7 @@ def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
             table = pa.Table.from_pylist(group, schema=schema)
             writer.write_table(table)
             size += table.nbytes
-    _fsync(path)
+    fsync(path)
     return size
 
 
@@ -153,7 +136,7 @@ def swap_folder(new: Path, old: Path) -> None:
         old.rename(retired)
         new.rename(old)
         shutil.rmtree(retired)
-    _fsync(old.parent)
+    fsync(old.parent)
 
 
 def main(params: Params) -> None:
@@ -167,8 +150,8 @@ def main(params: Params) -> None:
             f"{layout.VARIANTS} has no row with status ok, so there is nothing to package",
             hint=f"read the reasons in {layout.metrics('conflicts')}",
         )
-    counted = counts(variants)
-    stages = {stage: read_json(layout.metrics(stage)) for stage in STAGES} | {"package": counted}
+    counted = counts_of_splits(variants)
+    stages = {stage: read_json(layout.metrics(stage)) for stage in COUNTED_STAGES} | {"package": counted}
     funnel, classes = read_json(layout.FUNNEL), load_classes(layout.CLASSES)
     beside = layout.PACKAGE.with_name(_BESIDE)
     shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
@@ -198,7 +181,7 @@ def main(params: Params) -> None:
     sums = [f"{file_sha256(path)}  {path.relative_to(beside).as_posix()}\n" for path in files]
     write_text(beside / CHECKSUMS, "".join(sums))
     for folder in {path.parent for path in files}:
-        _fsync(folder)
+        fsync(folder)
     swap_folder(beside, layout.PACKAGE)
     write_json(layout.metrics("package"), counted)
 
@@ -239,11 +222,3 @@ def _exchange(one: Path, other: Path) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV):
         return False
     raise OSError(code, os.strerror(code), str(other))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

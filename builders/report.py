@@ -13,7 +13,7 @@ import polars as pl
 from markupsafe import Markup
 
 from mma_bench import layout
-from mma_bench.builders.dataset.card import PAPER_CANDIDATES, STAGES, composed
+from mma_bench.builders.dataset.card import COUNTED_STAGES, PAPER_CANDIDATES, composed
 from mma_bench.builders.package import class_lists
 from mma_bench.builders.pages import charts
 from mma_bench.builders.pages.gallery import Exhibit, choose, exhibits
@@ -203,7 +203,7 @@ def main(params: Params) -> None:
     html = page(
         params=params,
         funnel=read_json(layout.FUNNEL),
-        stages={stage: read_json(layout.metrics(stage)) for stage in STAGES},
+        stages={stage: read_json(layout.metrics(stage)) for stage in COUNTED_STAGES},
         classes=load_classes(layout.CLASSES),
         candidates=read_table(layout.CANDIDATES, CANDIDATES),
         verdicts=read_table(layout.VERDICTS, VERDICTS),

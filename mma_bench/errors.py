@@ -5,6 +5,8 @@ never stops the other clips. Every other `MmaBenchError` (bad configuration, a t
 failed gate) stops the command, which prints the message without a traceback and exits with `exit_code`.
 """
 
+from pathlib import Path
+
 
 class MmaBenchError(Exception):
     """An error that a user can act on.
@@ -52,15 +54,26 @@ class ClipError(Exception):
 
     Args:
         reason: A short snake_case code that is counted in the funnel, e.g. `no_audio_stream`.
-        detail: One sentence for a person, naming the file and the measured value.
+        problem: What is wrong, for a person, with the measured value.
+        subject: The file or clip that has the problem.
+
+    Attributes:
+        subject: May be set to a better name by whoever catches the error and raises it again: code that reads a
+            temporary file does not know which clip it is.
     """
 
     status = "failed"
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
+    def __init__(self, reason: str, problem: str = "", *, subject: Path | str | None = None) -> None:
+        super().__init__(reason, problem)
         self.reason = reason
-        self.detail = detail
+        self.problem = problem
+        self.subject = subject
+
+    @property
+    def detail(self) -> str:
+        """The subject and the problem, as tables and ledgers have them."""
+        return self.problem if self.subject is None else f"{self.subject}: {self.problem}"
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else self.reason

@@ -27,16 +27,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
     try:
         yield beside
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
+        fsync(beside)
         beside.replace(path)
-        _fsync_folder(path.parent)
+        fsync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Bring a file, or the names in a directory, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from mma_bench.errors import DataError
 from mma_bench.files import atomic_path
-from mma_bench.schema import Schema, Split
+from mma_bench.schema import OUTCOME, Schema, Split
 
 
 def conform(table: pl.DataFrame, schema: Schema, where: str) -> pl.DataFrame:
@@ -65,6 +65,23 @@ def from_rows(rows: Sequence[dict[str, Any]], schema: Schema) -> pl.DataFrame:
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema, orient="row")
 
 
+def outcome_table(
+    clips: Iterable[Mapping[str, Any]], entries: Iterable[Mapping[str, Any]], schema: Schema
+) -> pl.DataFrame:
+    """The table of a clip-by-clip stage: of each clip its own columns, how it left the stage, and its result.
+
+    Args:
+        clips: What a row keeps of its clip; a column that the result has as well is the result's.
+        entries: The executor's entries of the same clips, in the same order.
+        schema: Columns that are not in it are left out.
+    """
+    rows = [
+        {**clip, **{name: entry[name] for name in OUTCOME}, **entry["result"]}
+        for clip, entry in zip(clips, entries, strict=True)
+    ]
+    return from_rows(rows, schema)
+
+
 def outcome_counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
     """Per split of a stage's table: rows `in`, each reason not to be ok, `ok`. The parts add up to `in`."""
     counts = {}
@@ -73,6 +90,11 @@ def outcome_counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
         reasons = Counter(rows.filter(pl.col("status") != "ok")["reason"])
         counts[str(split)] = {"in": rows.height, **dict(sorted(reasons.items())), "ok": rows.height - reasons.total()}
     return counts
+
+
+def counts_of_splits(table: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """As `outcome_counts`, without the splits that the table has no row of."""
+    return {split: counts for split, counts in outcome_counts(table).items() if counts["in"]}
 
 
 def read_json(path: Path) -> Any:

@@ -19,12 +19,12 @@ from mma_bench import layout
 from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.files import atomic_path, clip_path, write_json, write_text
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.progress import Progress
 from mma_bench.schema import EXAMPLES, Split
 from mma_bench.tables import read_table
 from mma_bench.training.sft import PARTS
 
-SAMPLE_RATE: Final = 16_000
 CONFIG: Final = "qwen2.5-omni-7b.yaml"
 _MARKS: Final = ("<image>", "<video>", "<audio>")  # what LLaMA-Factory replaces by media
 
@@ -162,7 +162,7 @@ def write_media(folder: Path, clip_id: str, video: bytes) -> None:
     with atomic_path(film) as beside:
         beside.write_bytes(video)
     try:
-        samples = audio(film, SAMPLE_RATE)
+        samples = audio(film)
     except InvalidInput as error:
         raise DataError(f"clip {clip_id} has no sound: {error}", hint="build the dataset again") from None
     with atomic_path(sound) as beside:

@@ -1,6 +1,5 @@
 """transformers' `Trainer`, where it must know of answers: the loss, what counts as right, and safe checkpoints."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
 from mma_bench.errors import DataError, MmaBenchError, StageError
-from mma_bench.files import write_json
+from mma_bench.files import fsync, write_json
 from mma_bench.tables import read_json
 from mma_bench.training.examples import IGNORED, Row
 from mma_bench.training.lora import check_gradients
@@ -128,7 +127,7 @@ class AnswerTrainer(Trainer):
             self.skipped = dict(sorted(gather_object(list(self.skipped.items()))))
             if self.args.should_save:
                 for path in folder.iterdir():
-                    _sync(path)
+                    fsync(path)
                 write_json(folder / COMPLETE, {"step": self.state.global_step, "skipped": self.skipped})
         # torch and safetensors turn the operating system's error into one of their own.
         except (OSError, RuntimeError, SafetensorError) as error:
@@ -143,14 +142,6 @@ class AnswerTrainer(Trainer):
             last = complete_checkpoints(folder.parent)[-self._keep_last :]
             room = len(last) + (best is not None and Path(best) not in last)
             rotate_checkpoints(str(folder.parent), save_total_limit=room, best_model_checkpoint=best)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def complete_checkpoints(folder: Path) -> list[Path]:

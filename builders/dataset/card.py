@@ -17,7 +17,7 @@ from mma_bench.prompts import LONG_CONTEXT_TOKENS, PROMPT_VERSION
 from mma_bench.schema import Condition, Split
 
 # The stages whose counts the card shows, in the order of dvc.yaml.
-STAGES: Final = ("acquire", "normalise", "judge", "verify", "conflicts")
+COUNTED_STAGES: Final = ("acquire", "normalise", "judge", "verify", "conflicts")
 # What the paper reports, to say how this build compares: Table 7, section 3 and section 5.1.
 PAPER_CANDIDATES: Final = {"eval": 3518, "balanced_train": 3892, "unbalanced_train": 182970}
 PAPER_TEST_CLIPS: Final = 658

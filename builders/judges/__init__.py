@@ -13,7 +13,7 @@ def open_judge(params: JudgeParams | OmniJudgeParams) -> Judge:
 
     Raises:
         ConfigError: A setting of its model cannot be used, or a key is missing.
-        MmaBenchError: Its weights or its client cannot be had.
+        MmaBenchError: Its weights or its client are not available.
     """
     if isinstance(params, JudgeParams):
         from mma_bench.builders.judges.specialist import SpecialistJudge

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from mma_bench.schema import Modality
 
-SAMPLE_RATE = 16_000  # of every view's sound, in Hz
-
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -22,7 +20,7 @@ class View:
     Attributes:
         duration_s: Of the clip, in seconds.
         frames: uint8 [T, height, width, 3] RGB, evenly spread over the clip, in native geometry; None: not open.
-        audio: float32 [samples] mono, -1 to 1, 16 kHz; None: not open.
+        audio: float32 [samples] mono, -1 to 1, at `mma_bench.media.SAMPLE_RATE`; None: not open.
     """
 
     duration_s: float

@@ -55,7 +55,7 @@ class OmniJudge:
         """With the checkpoint on disk, fetched from the hub if it is not there.
 
         Raises:
-            MmaBenchError: The checkpoint cannot be had, or a setting cannot be used.
+            MmaBenchError: The checkpoint is not available, or a setting cannot be used.
         """
         from mma_bench.errors import ConfigError
         from mma_bench.models.omni.engine import OmniSettings

@@ -17,7 +17,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mma_bench.builders.judges.contracts import SAMPLE_RATE, Verdict, View, require_modality
+from mma_bench.builders.judges.contracts import Verdict, View, require_modality
 from mma_bench.builders.judges.yes_no import (
     MAX_NEW_TOKENS,
     answer,
@@ -29,6 +29,7 @@ from mma_bench.builders.judges.yes_no import (
 from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import Blocked, ConfigError, Retryable
 from mma_bench.files import fingerprint
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
 from mma_bench.models.openai import OpenaiEngine, OpenaiSettings, Part
 from mma_bench.models.remote import key_of

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.dataset.card import STAGES
+from mma_bench.builders.dataset.card import COUNTED_STAGES
 from mma_bench.classes import load_classes
 from mma_bench.schema import ALIGNED, VARIANTS
 from mma_bench.tables import read_json, read_table
@@ -47,7 +47,7 @@ def build_facts() -> BuildFacts:
     Raises:
         DataError: A table or count is missing; names it.
     """
-    stages: dict[str, Any] = {stage: read_json(layout.metrics(stage)) for stage in (*STAGES, "package")}
+    stages: dict[str, Any] = {stage: read_json(layout.metrics(stage)) for stage in (*COUNTED_STAGES, "package")}
     return BuildFacts(
         variants=read_table(layout.VARIANTS, VARIANTS),
         aligned=read_table(layout.ALIGNED, ALIGNED),

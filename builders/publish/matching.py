@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from mma_bench.errors import InvalidInput
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.decode import audio
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
@@ -25,8 +26,7 @@ DURATION_S: Final = 0.15
 PHASH_BITS: Final = 10  # of 64
 SOUND_DB: Final = 3.0
 
-_RATE: Final = 16_000
-_STEP: Final = _RATE // 2  # half a second
+_STEP: Final = SAMPLE_RATE // 2  # half a second
 _BANDS: Final = (60, 150, 300, 600, 1200, 2400, 4800, 7800)  # edges in Hz
 _RANGE_DB: Final = 50.0  # what is so much quieter than the loudest cell is as good as silent: encoders differ there
 
@@ -77,11 +77,11 @@ def sound_print(path: Path) -> list[float]:
     Raises:
         InvalidInput: It has no sound that can be decoded.
     """
-    samples = audio(path, _RATE)
+    samples = audio(path)
     frames = np.zeros((-(-samples.size // _STEP), _STEP))
     frames.flat[: samples.size] = samples
     power = np.abs(np.fft.rfft(frames * np.hanning(_STEP))) ** 2
-    edges = [round(edge * _STEP / _RATE) for edge in _BANDS]
+    edges = [round(edge * _STEP / SAMPLE_RATE) for edge in _BANDS]
     bands = np.stack([power[:, low:high].sum(axis=1) for low, high in pairwise(edges)], axis=1)
     if not bands.size or bands.max() <= 0:
         return [0.0] * bands.size

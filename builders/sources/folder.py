@@ -145,7 +145,8 @@ def refuse_whole_video(clip: Path, shown: str) -> None:
     try:
         seconds = probe(clip).duration_s
     except InvalidInput as error:
-        raise InvalidInput(error.reason, error.detail.replace(str(clip), shown)) from None
+        error.subject = shown
+        raise
     if seconds is None or seconds > _LONGEST_CUT_S:
         lasts = "does not say how long it is" if seconds is None else f"lasts {seconds:.1f} s"
         raise InvalidInput("not_a_cut", f"{shown} {lasts} and its name has no start, so where to cut is not known")

@@ -75,12 +75,12 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
             packets = _section(inputs[0], video, start, end)
             sound = _section(inputs[-1], audio, start, end)
         except FFmpegError as error:
-            raise InvalidInput("corrupt_stream", f"{name}: {error.strerror}") from None
+            raise InvalidInput("corrupt_stream", f"{error.strerror}", subject=name) from None
         packets = packets[_last_key(packets, start) : _last_shown(packets, end) + 1]
         shown = sorted(begin for packet in packets if start <= (begin := _begin(packet)) < end)
         heard = [packet for packet in sound if start - _PRIMING_S <= _begin(packet)]
         if len(shown) < 2 or not heard:
-            raise InvalidInput("section_past_end", f"{name} shows or sounds nothing from {start_s:g} s on")
+            raise InvalidInput("section_past_end", f"no picture or no sound from {start_s:g} s on", subject=name)
         frame = (shown[-1] - shown[0]) / (len(shown) - 1)
         expected = Expected(
             frames=len(shown),
@@ -94,8 +94,8 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
         except FFmpegError as error:
             raise InvalidInput(
                 "unsupported_codec",
-                f"{name}: {video.codec_context.name} and {audio.codec_context.name} do not go into MP4 "
-                f"({error.strerror})",
+                f"MP4 cannot carry {video.codec_context.name} and {audio.codec_context.name} ({error.strerror})",
+                subject=name,
             ) from None
     _end_edits(target, [expected.video_end_s, expected.audio_end_s])
     verify(target, expected, name)
@@ -107,7 +107,7 @@ def _open(source: Readable, name: str) -> InputContainer:
     try:
         return cast(InputContainer, av.open(source, options=options, metadata_errors="replace"))
     except FFmpegError as error:
-        raise InvalidInput("unreadable", f"{name} is not a readable media file ({error.strerror})") from None
+        raise InvalidInput("unreadable", f"not a readable media file ({error.strerror})", subject=name) from None
 
 
 def _section(container: InputContainer, stream: Stream, start: Fraction, end: Fraction) -> list[MediaPacket]:
@@ -239,9 +239,12 @@ def verify(path: Path, expected: Expected, name: str) -> None:
                         sound_start = begin if sound_start is None else sound_start
                         sound_end = begin + Fraction(block.samples, block.sample_rate)
     except InvalidInput as error:
-        raise InvalidInput(error.reason, error.detail.replace(str(path), name)) from None
+        error.subject = name
+        raise
     if len(shown) != expected.frames:
-        raise InvalidInput("inexact_cut", f"{name}: {len(shown)} frames decode, the section has {expected.frames}")
+        raise InvalidInput(
+            "inexact_cut", f"{len(shown)} frames decode, the section has {expected.frames}", subject=name
+        )
     late_sound = Fraction(TOLERANCE_S) if sound_start is None else abs(sound_start)
     off: dict[str, Fraction] = {
         "the first frame": min(shown),
@@ -251,4 +254,4 @@ def verify(path: Path, expected: Expected, name: str) -> None:
     }
     for what, seconds in off.items():
         if seconds > expected.frame_s + Fraction(TOLERANCE_S):
-            raise InvalidInput("inexact_cut", f"{name}: {what} is off by {float(seconds):.3f} s")
+            raise InvalidInput("inexact_cut", f"{what} is off by {float(seconds):.3f} s", subject=name)

@@ -5,7 +5,6 @@ judges give one and the same answer throughout have no kappa and are left out.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from itertools import combinations
 from typing import Any, Final
 
@@ -90,8 +89,3 @@ def distribution_shift(counts: list[dict[str, Any]], judge: str) -> float | None
     if not kept:
         return None
     return 0.5 * float(sum(abs(row["kept"][judge] / kept - row["clips"] / shown) for row in counts))
-
-
-def as_rows(found: list[Agreement]) -> list[dict[str, Any]]:
-    """As rows of a table."""
-    return [asdict(row) for row in found]

@@ -1,8 +1,11 @@
-"""Scores every photo and every sound of the sample against every class: what the thresholds were chosen on.
+"""Scores of labelled clips for every class that could be there: what a judge's thresholds can be chosen on.
+
+`sample_pairs` asks any judge about the sample's clips as the build normalised them. The specialist's own thresholds
+were chosen on every photo and every sound of the sample against every class:
 
     python -m mma_bench.evaluation.judges.calibrate
 
-Run in the project's root. In: sample/manifest.csv, and `calibration_labels.csv` beside this file, which says of each
+Run it in the project's root. In: sample/manifest.csv, and `calibration_labels.csv` beside this file, which says of each
 clip what a person sees and hears in it. Out: `calibration.csv`, and the operating points on the screen. Each clip is
 composed, normalised and decoded as in the build; nothing of the build is read or changed. Takes about two minutes.
 
@@ -15,66 +18,30 @@ import csv
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from mma_bench import layout
-from mma_bench.builders.judges.contracts import SAMPLE_RATE, View
-from mma_bench.builders.judges.specialist import SpecialistJudge
+from mma_bench.builders.judge import JUDGE
+from mma_bench.builders.judges import open_judge
+from mma_bench.builders.judges.contracts import Judge, View
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
-from mma_bench.config import JudgeParams, Params, load_params
+from mma_bench.builders.sources.sample import SAMPLE
+from mma_bench.config import JudgeParams, OmniJudgeParams, Params, load_params
+from mma_bench.evaluation.judges.operating_point import Pair, operating_point
 from mma_bench.executor import run
 from mma_bench.executor.task import Task
-from mma_bench.files import atomic_path
+from mma_bench.files import atomic_path, fingerprint
 from mma_bench.media.decode import audio, frames
 from mma_bench.models.specialist.specialist import Specialist
-from mma_bench.schema import MODALITIES, Modality, Split
+from mma_bench.schema import MODALITIES, Split
 
 LISTED_FROM: Final = 0.01
 _MEDIUM: Final = {"visual": "photo", "audio": "sound"}  # column of the manifest
 _SPLITS: Final = {"eval": Split.TEST, "train": Split.TRAIN}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A clip, a class, whether the class is really there, and the score the judge gives it."""
-
-    clip_id: str
-    modality: Modality
-    class_name: str
-    label: bool
-    score: float
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """What a threshold does: pairs found, wrongly found, and missed."""
-
-    found: int
-    wrong: int
-    missed: int
-
-    @property
-    def precision(self) -> float:
-        return self.found / (self.found + self.wrong)
-
-    @property
-    def recall(self) -> float:
-        return self.found / (self.found + self.missed)
-
-
-def operating_point(pairs: Sequence[Pair], modality: Modality, threshold: float) -> OperatingPoint:
-    """Count the pairs of one modality at a threshold (which must be at least `LISTED_FROM`)."""
-    asked = [pair for pair in pairs if pair.modality == modality]
-    return OperatingPoint(
-        found=sum(pair.label and pair.score >= threshold for pair in asked),
-        wrong=sum(not pair.label and pair.score >= threshold for pair in asked),
-        missed=sum(pair.label and pair.score < threshold for pair in asked),
-    )
 
 
 def pairs_of(
@@ -109,31 +76,6 @@ def read_labels() -> dict[str, dict[str, str]]:
     return {row["clip_id"]: row for row in csv.DictReader(text.splitlines())}
 
 
-def read_calibration() -> list[Pair]:
-    """The listed pairs."""
-    text = (files(__package__) / "calibration.csv").read_text(encoding="utf-8")
-    return [
-        Pair(row["clip_id"], row["modality"], row["class"], row["label"] == "1", float(row["score"]))  # type: ignore[arg-type]
-        for row in csv.DictReader(text.splitlines())
-    ]
-
-
-def score_clip(params: Params, clip: Mapping[str, str]) -> dict[str, Any]:
-    """Compose, normalise and score one row of the manifest in the current folder: {modality: {class: score}}."""
-    source = Path(f"{clip['clip_id']}.mp4")
-    compose(Path(clip["photo"]), Path(clip["sound"]), clip["clip_id"], source)
-    payload = {"clip_id": clip["clip_id"], "split": _SPLITS[clip["split"]], "path": str(source)}
-    written = Path(normalise_clip(params.normalise, payload)["path"])
-    judge = _judge(params.judge)
-    view = View(10.0, frames(written, params.judge.frames), audio(written, SAMPLE_RATE))
-    return {modality: judge.scores(view, modality) for modality in MODALITIES}
-
-
-@cache
-def _judge(params: JudgeParams) -> SpecialistJudge:
-    return SpecialistJudge(params, Specialist.fetched())
-
-
 def read_manifest(sample: Path) -> list[dict[str, str]]:
     """Rows of the sample's manifest with absolute paths of photo and sound."""
     with (sample / "manifest.csv").open(encoding="utf-8", newline="") as stream:
@@ -141,15 +83,91 @@ def read_manifest(sample: Path) -> list[dict[str, str]]:
     return [row | {medium: str((sample / row[medium]).absolute()) for medium in _MEDIUM.values()} for row in rows]
 
 
+def sample_pairs(
+    clips: Sequence[Mapping[str, Any]], params: JudgeParams | OmniJudgeParams, *, workers: int
+) -> list[Pair]:
+    """The pairs of the sample's clips as the build normalised them, for every class of the sample.
+
+    Answers are kept in a ledger of their own.
+
+    Args:
+        clips: Good rows of NORMALISED; those of other sources are left out, so there may be no pair.
+        params: Which judge.
+        workers: Processes for a judge that does not say how many hold its model.
+    """
+    labels = read_labels()
+    there = {clip["clip_id"]: clip for clip in clips if clip["clip_id"] in labels}
+    if not there:
+        return []
+    classes = sorted({labels[clip_id][sense] for clip_id in there for sense in ("visible", "audible")})
+    judge, asked = open_judge(params), fingerprint(classes)[:16]
+    tasks = [
+        Task(
+            key=f"{clip['sha256']}/{asked}/{judge.revision}",
+            fingerprint=fingerprint(judge.name, judge.revision, classes, clip["sha256"]),
+            payload={name: clip[name] for name in ("path", "duration_s")},
+        )
+        for clip in there.values()
+    ]
+    entries = run(
+        tasks,
+        partial(score_file, params.model_dump_json(), tuple(classes)),
+        layout.ledger("judge_calibration"),
+        workers=workers if isinstance(params, JudgeParams) else params.processes,
+        title="calibration",
+    )
+    scores = dict(zip(there, (entry["result"] for entry in entries), strict=True))
+    manifest = [row for row in read_manifest(SAMPLE) if scores.get(row["clip_id"])]
+    return pairs_of(manifest, labels, [scores[row["clip_id"]] for row in manifest])
+
+
+def score_row(params: Params, classes: Sequence[str], row: Mapping[str, str]) -> dict[str, Any]:
+    """Compose, normalise and score one row of the manifest in the current folder; as `score_view`."""
+    source = Path(f"{row['clip_id']}.mp4")
+    compose(Path(row["photo"]), Path(row["sound"]), row["clip_id"], source)
+    payload = {"clip_id": row["clip_id"], "split": _SPLITS[row["split"]], "path": str(source)}
+    return score_file(params.judge.model_dump_json(), classes, normalise_clip(params.normalise, payload))
+
+
+def score_file(params: str, classes: Sequence[str], clip: Mapping[str, Any]) -> dict[str, Any]:
+    """Decode and score one normalised clip; as `score_view`.
+
+    Args:
+        params: The judge's part of params.yaml, as JSON.
+        classes: What it is asked about.
+        clip: `path` and `duration_s`.
+    """
+    judge, frame_count = _worker_judge(params)
+    path = Path(clip["path"])
+    return score_view(judge, View(clip["duration_s"], frames(path, frame_count), audio(path)), classes)
+
+
+def score_view(judge: Judge, whole: View, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    """{modality: {class: score}} of the unimodal checks, for the classes that the judge knows by each sense."""
+    scores = {}
+    for modality in MODALITIES:
+        view = whole.only(modality)
+        known = [name for name in classes if judge.knows(modality, name)]
+        scores[modality] = {name: judge.ask(view, modality, name).score for name in known}
+    return scores
+
+
+@cache
+def _worker_judge(params: str) -> tuple[Judge, int]:
+    chosen = JUDGE.validate_json(params)
+    return open_judge(chosen), chosen.frames
+
+
 def main() -> None:
     """Write calibration.csv and print what each threshold would do."""
-    params, clips, labels = load_params(layout.PARAMS), read_manifest(Path("sample")), read_labels()
-    _judge(params.judge)  # weights that cannot be had stop here, with one message
+    params, clips = load_params(layout.PARAMS), read_manifest(SAMPLE)
+    specialist = Specialist.fetched()  # stops here, with one message, if the weights are missing
+    score = partial(score_row, params, sorted({*specialist.seen, *specialist.heard}))
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         Path(layout.NORMALISED_CLIPS).mkdir(parents=True)
         tasks = [Task(clip["clip_id"], "", clip) for clip in clips]
-        entries = run(tasks, partial(score_clip, params), Path("ledger"), workers=params.workers, title="calibrate")
-    pairs = pairs_of(clips, labels, [entry["result"] for entry in entries])
+        entries = run(tasks, score, Path("ledger"), workers=params.workers, title="calibrate")
+    pairs = pairs_of(clips, read_labels(), [entry["result"] for entry in entries])
     _write(pairs, Path(str(files(__package__))) / "calibration.csv")
     _report(pairs)
 
@@ -169,7 +187,8 @@ def _report(pairs: Sequence[Pair]) -> None:
         print(f"{modality}: {sum(pair.modality == modality for pair in pairs)} pairs")
         for percent in (1, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80):
             point = operating_point(pairs, modality, percent / 100)
-            figures = f"{point.found} | {point.wrong} | {point.missed} | {point.precision:.3f} | {point.recall:.3f}"
+            counts = f"{point.found} | {point.wrong} | {point.missed}"
+            figures = f"{counts} | {point.precision.mean:.3f} | {point.recall.mean:.3f}"
             print(f"| {modality} | {percent / 100:.2f} | {figures} |")
 
 

@@ -9,7 +9,7 @@ of verdicts; predictions of earlier evaluations. Out, in one folder: `agreement.
 `compare.html`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,16 +25,14 @@ from mma_bench.config import JudgeParams, OmniJudgeParams, load_params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation.judges.agreement import (
     agreements,
-    as_rows,
     class_counts,
     distribution_shift,
     judged_by_all,
     kept_by,
     rejected_alone,
 )
-from mma_bench.evaluation.judges.calibrate import Pair
-from mma_bench.evaluation.judges.labelled import sample_pairs
-from mma_bench.evaluation.judges.operating_point import curve, pairs_of_evidence, point
+from mma_bench.evaluation.judges.calibrate import sample_pairs
+from mma_bench.evaluation.judges.operating_point import Pair, curve, operating_point, pairs_of_evidence
 from mma_bench.evaluation.judges.yardstick import FilterAudit, audit_filter, audit_judge
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.score import accuracy
@@ -90,7 +88,7 @@ def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: flo
     report: dict[str, Any] = {
         "judges": [_about(judge, counts) for judge in compared],
         "clips": len(judged_by_all(verdicts)),
-        "agreement": as_rows(found),
+        "agreement": [asdict(row) for row in found],
         "rejected_alone": rejected_alone(verdicts),
         "classes": counts,
         "accuracies": accuracies(_runs(results), {judge.name: kept_by(judge.verdicts) for judge in compared}),
@@ -197,7 +195,7 @@ def thresholds(
             stands = None
             if judge.params is not None:
                 at = judge.params.visual_threshold if modality == "visual" else judge.params.audio_threshold
-                stands = asdict(point(pairs, modality, at))
+                stands = asdict(operating_point(pairs, modality, at))
             rows.append({"judge": judge.name, "labels": labels, **asdict(drawn), "stands": stands})
     return rows
 
@@ -207,8 +205,3 @@ def _label_filter(people: pl.DataFrame) -> FilterAudit:
     segments = read_audioset(layout.METADATA / "eval_segments.csv", "eval", known.keys()).rows
     candidates = read_table(layout.CANDIDATES, CANDIDATES).filter(pl.col("subset") == "eval")
     return audit_filter(segments.select("clip_id", "video_id", "start_s").collect(), candidates, people)
-
-
-def overall(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows that are about all classes together."""
-    return [row for row in rows if row["class_name"] is None]

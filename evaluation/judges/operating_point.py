@@ -8,20 +8,52 @@ intervals over clips.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from mma_bench.evaluation.judges.calibrate import Pair
 from mma_bench.schema import Modality
 from mma_bench.stats import Estimate, estimate
 
+_COLUMNS: Final[tuple[tuple[Modality, str], ...]] = (("visual", "seen"), ("audio", "heard"))
+
 
 @dataclass(frozen=True)
-class Point:
-    """What a threshold does: a pair passes if its score reaches it."""
+class Pair:
+    """A clip, a class, whether a person says that the class is there, and the score that the judge gives it."""
+
+    clip_id: str
+    modality: Modality
+    class_name: str
+    label: bool
+    score: float
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold does: a pair passes if its score reaches it.
+
+    Attributes:
+        precision: Over the pairs that pass.
+        recall: Over the pairs that are there.
+    """
 
     threshold: float
     precision: Estimate
     recall: Estimate
+
+    @property
+    def found(self) -> int:
+        """Pairs that pass and are there."""
+        return round((self.recall.mean or 0.0) * self.recall.n)
+
+    @property
+    def wrong(self) -> int:
+        """Pairs that pass and are not there."""
+        return self.precision.n - self.found
+
+    @property
+    def missed(self) -> int:
+        """Pairs that are there and do not pass."""
+        return self.recall.n - self.found
 
 
 @dataclass(frozen=True)
@@ -42,7 +74,7 @@ class Curve:
     thresholds: tuple[float, ...]
     precision: tuple[float, ...]
     recall: tuple[float, ...]
-    chosen: Point | None
+    chosen: OperatingPoint | None
 
 
 def curve(pairs: Sequence[Pair], modality: Modality, wanted_precision: float) -> Curve | None:
@@ -60,18 +92,18 @@ def curve(pairs: Sequence[Pair], modality: Modality, wanted_precision: float) ->
     # The last point of scikit-learn's curve has no threshold.
     points = list(zip(precision, recall, thresholds, strict=False))
     good = [(found, threshold) for right, found, threshold in points if right >= wanted_precision and found > 0]
-    chosen = point(asked, modality, max(good)[1]) if good else None
+    chosen = operating_point(asked, modality, max(good)[1]) if good else None
     average = float(average_precision_score(labels, scores))
     lines = tuple(thresholds), tuple(precision[:-1]), tuple(recall[:-1])
     return Curve(modality, len(asked), positives, average, *lines, chosen)
 
 
-def point(pairs: Sequence[Pair], modality: Modality, threshold: float) -> Point:
+def operating_point(pairs: Sequence[Pair], modality: Modality, threshold: float) -> OperatingPoint:
     """Precision and recall at one threshold."""
     asked = [pair for pair in pairs if pair.modality == modality]
     passed = [pair for pair in asked if pair.score >= threshold]
     there = [pair for pair in asked if pair.label]
-    return Point(
+    return OperatingPoint(
         threshold,
         _share(passed, lambda pair: pair.label),
         _share(there, lambda pair: pair.score >= threshold),
@@ -90,7 +122,7 @@ def pairs_of_evidence(verdicts: Sequence[Mapping[str, Any]], labelled: Sequence[
 
     Args:
         verdicts: Judged rows of VERDICTS.
-        labelled: Rows of `evidence.vggsounder.beside`.
+        labelled: Rows of `mma_bench.builders.labels.vggsounder.beside`.
     """
     people = {row["clip_id"]: row for row in labelled}
     return [
@@ -103,6 +135,3 @@ def pairs_of_evidence(verdicts: Sequence[Mapping[str, Any]], labelled: Sequence[
         if row["clip_id"] in people
         for modality, column in _COLUMNS
     ]
-
-
-_COLUMNS: tuple[tuple[Modality, str], ...] = (("visual", "seen"), ("audio", "heard"))

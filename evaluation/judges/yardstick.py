@@ -6,7 +6,7 @@ Intervals are exact binomial ones, since each clip counts once.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -55,7 +55,7 @@ def audit_filter(segments: pl.DataFrame, candidates: pl.DataFrame, people: pl.Da
     Args:
         segments: All segments that it was shown: clip_id, video_id, start_s.
         candidates: Those that it kept, with class_name.
-        people: LABELLED of `evidence.vggsounder`.
+        people: LABELLED of `mma_bench.builders.labels.vggsounder`.
     """
     shown = segments.join(people, on=["video_id", "start_s"], how="inner")
     kept = beside(candidates, people)
@@ -79,7 +79,7 @@ def audit_judge(verdicts: pl.DataFrame, labelled: pl.DataFrame) -> list[Measure]
 
     Args:
         verdicts: Schema VERDICTS.
-        labelled: Normalised clips as `evidence.vggsounder.beside` gives them.
+        labelled: Normalised clips as `mma_bench.builders.labels.vggsounder.beside` gives them.
     """
     judged = verdicts.filter(pl.col("status").is_in(["ok", "rejected"]))
     both = labelled.select("clip_id", "class_name", "vote").join(judged.select("clip_id", "status"), on="clip_id")
@@ -109,8 +109,3 @@ def _measures(kept: pl.DataFrame, right: pl.DataFrame, found: frozenset[str]) ->
 
 def _share(clips: pl.DataFrame, counts: Callable[[dict[str, Any]], bool]) -> Estimate:
     return estimate({row["clip_id"]: [1.0 if counts(row) else 0.0] for row in clips.rows(named=True)})
-
-
-def as_row(measure: Measure) -> dict[str, Any]:
-    """As a row of a table."""
-    return asdict(measure)

@@ -32,7 +32,7 @@ def run(
     """Run `work` over `tasks` and return one entry per task, in the order of `tasks`.
 
     An entry has `key`, `fingerprint`, `status`, `reason`, `detail` and `result` (a dictionary, empty unless ok), and
-    when it ended (`at`, UTC). A block ends the run: what has begun is finished, nothing else is begun.
+    when it ended (`at`, UTC). A block ends the run: clips in flight are finished, no other is started.
 
     Args:
         tasks: One per clip.
@@ -40,11 +40,11 @@ def run(
         ledger_path: Relative to the project's folder, which is the current one.
         workers: Clips at a time.
         title: For messages.
-        ray: None: processes of this machine; else where Ray is.
+        ray: How to reach Ray; None: worker processes on this machine.
         stateful: On Ray, whether `work` caches something in its process that later clips should find there.
 
     Raises:
-        ConfigError: Ray is asked for and not there.
+        ConfigError: Ray is asked for and is not available.
         StageError: Some clips are not settled (a passing fault, a block, a bug); all others are kept.
     """
     with Ledger(ledger_path) as ledger:

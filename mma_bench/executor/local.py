@@ -1,4 +1,10 @@
-"""Runs clips in worker processes of this machine; a crash of a worker costs only the clip that causes it."""
+"""Runs clips in worker processes of this machine; a crash of a worker costs only the clip that causes it.
+
+Pebble's ProcessPool, which says which task a dead worker had, was tried in version 5.2.3 and is not used: a task never
+ends if its worker exits with status 0, as a native library may, or cannot unpickle it while another worker is busy;
+and one idle worker that is killed breaks the whole pool. Here a dead worker always breaks the pool, and the clips that
+were in flight are run again one by one.
+"""
 
 import multiprocessing
 import os
@@ -16,7 +22,7 @@ from mma_bench.executor.task import Task, Work, attempt, entry_of
 
 
 def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
-    """Yield an entry per task as it finishes; a crash of a worker costs only the clip that causes it."""
+    """Yield an entry per task as it finishes; `due` may be cleared meanwhile to end the run early."""
     while due:
         in_flight: dict[Future[Entry], Task] = {}
         with _pool(min(workers, len(due))) as pool:

@@ -6,8 +6,8 @@ is done again; what kills its worker also with no other clip beside it is refuse
 over the stage's table, so nothing of one stage is fused with another.
 
 All machines see the project's folder under one path. Beside the ledger lies the run's stop file, which every worker
-looks at before each clip: a machine that does not see it has another folder, and "stop" in it lets begun clips end
-and no other begin.
+looks at before each clip: a machine that does not see it has another folder, and "stop" in it lets clips in flight
+end and starts no other.
 """
 
 import logging
@@ -43,7 +43,7 @@ RETRIES: Final = 2  # a clip whose worker died may only have been beside the one
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a worker has to know beside its clip.
+    """What a worker has to know besides its clip.
 
     Attributes:
         work: The function per clip.
@@ -58,7 +58,7 @@ class WorkerContext:
     run: str
 
     def attempt(self, task: Task) -> Entry | None:
-        """Runs in the worker. None: the run is over, the clip was not begun."""
+        """Runs in the worker. None: the run is over, the clip was not started."""
         try:
             said = self.stop_file.read_text(encoding="utf-8")
         except OSError as error:
@@ -80,11 +80,11 @@ class Pooled:
     """An actor's state: what `work` caches in its process, such as a judge's networks, stays for the next clip."""
 
     def __init__(self, context: WorkerContext) -> None:
-        self._station = context
+        self._context = context
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """As `in_task`."""
-        return in_task(row, self._station)
+        return in_task(row, self._context)
 
 
 def in_task(row: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def outcomes(
 ) -> Iterator[Entry]:
     """Yield an entry per task as it finishes; empties `waiting`, which the caller may clear to end the run.
 
-    Ctrl-C lets the clips that have begun end, yields them, and is raised then; a second one is raised at once.
+    Ctrl-C lets the clips in flight end, yields them, and is then raised; a second one is raised at once.
 
     Args:
         waiting: The tasks.
@@ -147,7 +147,7 @@ def _pipeline(
     source.context.enable_progress_bars = False
     source.context.execution_options.preserve_order = False
     with warnings.catch_warnings():
-        # Ray Data repeats for ever what dies with its worker, unless told otherwise in a way that 2.64 will end.
+        # Ray Data repeats for ever what dies with its worker, unless limited by arguments that 2.64 no longer takes.
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
         done = _mapped(source, context, min(workers, len(wave)), stateful=stateful, cpus=cpus, gpus=gpus)
     for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -202,7 +202,7 @@ def _kept(task: Task, promise: Any, context: WorkerContext) -> Entry | None:
             hint="install the same version of this package, and of Python, on all machines; see docs/cluster.md",
         ) from None
     except RayError as error:  # the machine went away, or ran out of memory: the clip is not to blame
-        detail = f"{type(error).__name__} while {task.key} was worked on"
+        detail = f"{type(error).__name__} while {task.key} was in progress"
         return entry_of(task, Retryable.status, "worker_lost", detail)
     return entry
 
@@ -242,7 +242,7 @@ def _session(address: str | None, cpus: float, gpus: float) -> Iterator[None]:
     import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # lost clips are told in the project's own words
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # lost clips are reported by the executor
     ours = not ray.is_initialized()
     if ours:
         _connect(address, cpus)

@@ -21,3 +21,7 @@ Everything here opens local files only and names what is wrong with a file as an
 | `too_large_to_hold` | decode | the decoded array would not fit in the memory allowed |
 | `too_few_packets` | packets | the stream has fewer packets than asked for |
 """
+
+from typing import Final
+
+SAMPLE_RATE: Final = 16_000  # Hz: of all sound that a judge or a model is given, as one channel

@@ -13,6 +13,7 @@ from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
 
 from mma_bench.errors import InvalidInput
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
 from mma_bench.media.packets import packets
 
@@ -36,7 +37,7 @@ def decoded_frames(path: Path) -> Iterator[VideoFrame]:
                 continue
             for frame in stream.decode(packet):
                 if frame.is_corrupt:
-                    raise InvalidInput("corrupt_stream", f"{path}: frame {index} is damaged")
+                    raise InvalidInput("corrupt_stream", f"frame {index} is damaged", subject=path)
                 yield frame
                 index += 1
 
@@ -98,18 +99,19 @@ def _take(path: Path, wanted: list[int], size: tuple[int, int] | None) -> tuple[
         if len(wanted) * width * height * 3 > MAX_ARRAY_BYTES:
             raise InvalidInput(
                 "too_large_to_hold",
-                f"{path}: {len(wanted)} frames of {width}×{height} are over {MAX_ARRAY_BYTES} bytes",
+                f"{len(wanted)} frames of {width}×{height} are over {MAX_ARRAY_BYTES} bytes",
+                subject=path,
             )
         picture = (
             frame.reformat(width, height, "rgb24", interpolation="BICUBIC").to_ndarray().astype(np.uint8, copy=False)
         )
         taken.extend([picture] * copies[index])
     if not decoded:
-        raise InvalidInput("no_frames", f"{path} decodes to 0 frames")
+        raise InvalidInput("no_frames", "decodes to 0 frames", subject=path)
     return np.stack(taken) if taken else np.empty((0, 0, 0, 3), np.uint8), decoded
 
 
-def audio(path: Path, sample_rate: int = 16_000) -> Sound:
+def audio(path: Path, sample_rate: int = SAMPLE_RATE) -> Sound:
     """The clip's sound as one channel: the mean of the channels.
 
     Args:
@@ -131,7 +133,7 @@ def audio(path: Path, sample_rate: int = 16_000) -> Sound:
             parts.append(block.to_ndarray().mean(axis=0, dtype=np.float32))
             held += parts[-1].nbytes
         if held > MAX_ARRAY_BYTES:
-            raise InvalidInput("too_large_to_hold", f"{path}: the sound is over {MAX_ARRAY_BYTES} bytes")
+            raise InvalidInput("too_large_to_hold", f"the sound is over {MAX_ARRAY_BYTES} bytes", subject=path)
     if not held:
-        raise InvalidInput("no_audio_samples", f"{path} decodes to 0 audio samples")
+        raise InvalidInput("no_audio_samples", "decodes to 0 audio samples", subject=path)
     return np.clip(np.concatenate(parts), -1.0, 1.0)

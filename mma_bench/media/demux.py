@@ -38,9 +38,9 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
         InvalidInput: `missing_file`, `empty_file`, `unreadable`, `corrupt_stream`.
     """
     if not path.is_file():
-        raise InvalidInput("missing_file", f"{path} does not exist")
+        raise InvalidInput("missing_file", "no such file", subject=path)
     if path.stat().st_size == 0:
-        raise InvalidInput("empty_file", f"{path} has 0 bytes")
+        raise InvalidInput("empty_file", "the file has 0 bytes", subject=path)
     options = {
         "protocol_whitelist": PROTOCOLS,
         "format_whitelist": DEMUXERS,
@@ -52,12 +52,12 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
         # The prefix keeps a name such as "concat:a|b" or "http:" from being read as a protocol.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except FFmpegError as error:
-        raise InvalidInput("unreadable", f"{path} is not a readable media file ({error.strerror})") from None
+        raise InvalidInput("unreadable", f"not a readable media file ({error.strerror})", subject=path) from None
     with container:
         try:
             yield container
         except FFmpegError as error:
-            raise InvalidInput("corrupt_stream", f"{path}: {error.strerror}") from None
+            raise InvalidInput("corrupt_stream", f"{error.strerror}", subject=path) from None
 
 
 def packets_of(container: InputContainer, path: Path) -> Iterator[MediaPacket]:
@@ -70,7 +70,7 @@ def packets_of(container: InputContainer, path: Path) -> Iterator[MediaPacket]:
     """
     for packet in container.demux():
         if packet.is_corrupt:
-            raise InvalidInput("truncated", f"{path} ends in the middle of a packet")
+            raise InvalidInput("truncated", "the file ends in the middle of a packet", subject=path)
         yield packet
 
 
@@ -85,7 +85,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
             _decode_on_one_thread(stream, path)
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             return stream
-    raise InvalidInput("no_video_stream", f"{path} has no video stream")
+    raise InvalidInput("no_video_stream", "no video stream", subject=path)
 
 
 def audio_stream(container: InputContainer, path: Path) -> AudioStream:
@@ -97,11 +97,11 @@ def audio_stream(container: InputContainer, path: Path) -> AudioStream:
     for stream in container.streams.audio:
         _decode_on_one_thread(stream, path)
         return stream
-    raise InvalidInput("no_audio_stream", f"{path} has no audio stream")
+    raise InvalidInput("no_audio_stream", "no audio stream", subject=path)
 
 
 def _decode_on_one_thread(stream: VideoStream | AudioStream, path: Path) -> None:
     # Clips are spread over worker processes; threads inside each would only compete with them.
     if stream.codec_context is None:
-        raise InvalidInput("unknown_codec", f"{path}: stream {stream.index} is in a codec without a decoder")
+        raise InvalidInput("unknown_codec", f"stream {stream.index} is in a codec without a decoder", subject=path)
     stream.codec_context.thread_count = 1

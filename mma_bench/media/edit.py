@@ -82,8 +82,9 @@ def misalign(base: Path, donor: Path, out: Path, *, slack_s: float = 0.0) -> int
             if audio.end - audio.begin < length - Fraction(slack_s):
                 raise InvalidInput(
                     "donor_too_short",
-                    f"{donor} sounds for {float(audio.end - audio.begin):.3f} s, {base} is seen for "
-                    f"{float(length):.3f} s and may outlast it by {slack_s:g} s",
+                    f"{float(audio.end - audio.begin):.3f} s of sound; the picture of {base} lasts "
+                    f"{float(length):.3f} s and may be {slack_s:g} s longer",
+                    subject=donor,
                 )
             last = math.ceil((audio.begin + length) / _time_base(audio.stream))  # what begins here is not needed
             taken = audio.packets[: bisect.bisect_left(audio.packets, last, key=_pts)]
@@ -153,21 +154,25 @@ def _tracks(container: InputContainer, path: Path, *streams: VideoStream | Audio
         if not packet.size:
             continue  # ends a stream
         if packet.is_corrupt:
-            raise InvalidInput("truncated", f"{path} ends in the middle of a packet")
+            raise InvalidInput("truncated", "the file ends in the middle of a packet", subject=path)
         if packet.pts is None or packet.dts is None or not packet.duration:
-            raise InvalidInput("packet_without_time", f"{path}: a packet of stream {packet.stream_index} has no time")
+            raise InvalidInput(
+                "packet_without_time", f"a packet of stream {packet.stream_index} has no time", subject=path
+            )
         found[packet.stream_index].append(packet)
     return [_track(path, stream, found[stream.index]) for stream in streams]
 
 
 def _track(path: Path, stream: VideoStream | AudioStream, packets: list[MediaPacket]) -> _Track:
     if len(packets) < len(stream.index_entries):
-        raise InvalidInput("truncated", f"{path} ends after {len(packets)} of {len(stream.index_entries)} packets")
+        raise InvalidInput(
+            "truncated", f"ends after {len(packets)} of {len(stream.index_entries)} packets", subject=path
+        )
     # A discarded packet lies before the edit list's begin: decoded, because others need it, but not presented.
     shown = [packet for packet in packets if not packet.is_discard]
     if not shown:
         reason = "no_frames" if isinstance(stream, VideoStream) else "no_audio_samples"
-        raise InvalidInput(reason, f"{path}: stream {stream.index} has no packets to present")
+        raise InvalidInput(reason, f"stream {stream.index} has no packets to present", subject=path)
     times = [_pts(packet) for packet in shown]
     begin = min(times)
     if isinstance(stream, AudioStream) and stream.start_time is not None:
@@ -203,7 +208,7 @@ def _copy(
         stream = container.add_stream_from_template(source, opaque=True)
     except ValueError:
         name = source.codec_context.name
-        raise InvalidInput("codec_not_in_mp4", f"{path}: MP4 cannot carry its {source.type} in {name}") from None
+        raise InvalidInput("codec_not_in_mp4", f"MP4 cannot carry its {source.type} in {name}", subject=path) from None
     if isinstance(source, VideoStream) and isinstance(stream, VideoStream) and source.sample_aspect_ratio:
         stream.codec_context.sample_aspect_ratio = source.sample_aspect_ratio  # the container's, which may differ
     for packet in packets:
@@ -228,7 +233,7 @@ def _silence(track: AudioStream, path: Path, begin: Fraction, end: Fraction) -> 
     try:
         steady = bytes(_encoded(track, frame, _FIRST_STEADY + 1)[_FIRST_STEADY])
     except FFmpegError as error:
-        raise InvalidInput("no_silent_aac", f"{path}: no AAC at {rate} Hz, {layout} ({error.strerror})") from None
+        raise InvalidInput("no_silent_aac", f"no AAC at {rate} Hz, {layout} ({error.strerror})", subject=path) from None
     first, samples = round(begin * rate), round((end - begin) * rate)
     return [
         _packet(steady, track, first + at, min(_AAC_FRAME, samples - at), Fraction(1, rate))
@@ -257,7 +262,7 @@ def _black(track: VideoStream, path: Path, source: VideoStream, packets: Sequenc
     times = sorted((_pts(packet), packet.duration or 0) for packet in packets if not packet.is_discard)
     begins = [begin for begin, _ in times]
     if len(set(begins)) < len(begins):
-        raise InvalidInput("frame_times_repeat", f"{path}: two of its {len(begins)} frames have the same time")
+        raise InvalidInput("frame_times_repeat", f"two of its {len(begins)} frames have the same time", subject=path)
     ends = [*begins[1:], sum(times[-1])]
     return [
         _packet(pair[number % 2], track, begin, end - begin, time_base)

@@ -70,14 +70,14 @@ def encode(source: Path, target: Path, shape: Shape) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Retryable("encoder_stopped", f"{source}: FFmpeg did not end within {_WALL_LIMIT_S} s") from None
+        raise Retryable("encoder_stopped", f"FFmpeg did not end within {_WALL_LIMIT_S} s", subject=source) from None
     if run.returncode in _STOPPED_FROM_OUTSIDE:
         # FFmpeg's own limit ends it by a signal, like anything else that stops it from outside.
         if _children_cpu_s() - spent_before >= CPU_LIMIT_S:
-            raise InvalidInput("encode_timed_out", f"{source}: not encoded within {CPU_LIMIT_S} s of computing")
-        raise Retryable("encoder_stopped", f"{source}: FFmpeg was stopped by a signal (status {run.returncode})")
+            raise InvalidInput("encode_timed_out", f"not encoded within {CPU_LIMIT_S} s of CPU time", subject=source)
+        raise Retryable("encoder_stopped", f"FFmpeg was stopped by a signal (status {run.returncode})", subject=source)
     if run.returncode:
-        raise InvalidInput("corrupt_stream", f"{source}: {_first_complaint(run.stderr)}")
+        raise InvalidInput("corrupt_stream", _first_complaint(run.stderr), subject=source)
 
 
 def _children_cpu_s() -> float:
@@ -143,4 +143,4 @@ def _scaled(picture: Any, **size: int) -> Any:
 def _first_complaint(stderr: bytes) -> str:
     """FFmpeg's first line without the address of the object that says it, which differs from run to run."""
     lines = stderr.decode(errors="replace").strip().splitlines()
-    return re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else "FFmpeg stopped without a word"
+    return re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else "FFmpeg failed without a message"

@@ -72,9 +72,9 @@ class _Sight:
     def add(self, frame: VideoFrame) -> None:
         """Take the next frame in the order of presentation."""
         if frame.is_corrupt:
-            raise InvalidInput("corrupt_stream", f"{self.path}: frame {self._frames} is damaged")
+            raise InvalidInput("corrupt_stream", f"frame {self._frames} is damaged", subject=self.path)
         if frame.pts is None or frame.time_base is None:
-            raise InvalidInput("corrupt_stream", f"{self.path}: frame {self._frames} has no time")
+            raise InvalidInput("corrupt_stream", f"frame {self._frames} has no time", subject=self.path)
         time = frame.pts * frame.time_base
         if self._begin is None:
             self._begin = time
@@ -95,10 +95,12 @@ class _Sight:
 
     def facts(self) -> dict[str, Any]:
         if self._begin is None:
-            raise InvalidInput("no_frames", f"{self.path} decodes to 0 frames")
+            raise InvalidInput("no_frames", "decodes to 0 frames", subject=self.path)
         seconds = self._end - self._begin
         if seconds <= 0:
-            raise InvalidInput("corrupt_stream", f"{self.path}: its {self._frames} frames last {float(seconds)} s")
+            raise InvalidInput(
+                "corrupt_stream", f"its {self._frames} frames last {float(seconds)} s", subject=self.path
+            )
         luma = float(self._luma_max) if self._full_range else (self._luma_max - 16) * 255 / 219
         steps = np.abs(np.diff(np.stack(self._thumbnails), axis=0))
         return {
@@ -142,9 +144,9 @@ class _Sound:
 
     def facts(self) -> dict[str, Any]:
         if not self._values:
-            raise InvalidInput("no_audio_samples", f"{self.path} decodes to 0 audio samples")
+            raise InvalidInput("no_audio_samples", "decodes to 0 audio samples", subject=self.path)
         if not math.isfinite(self._energy):
-            raise InvalidInput("corrupt_stream", f"{self.path}: the sound holds values that are not numbers")
+            raise InvalidInput("corrupt_stream", "the sound holds values that are not numbers", subject=self.path)
         power = self._energy / self._values
         return {
             "audio_duration_s": float(self._seconds),

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -57,24 +56,5 @@ def packet_sha256(path: Path, kind: Kind, *, first: int | None = None) -> str:
             break
         digest.add(packet)
     if first is not None and digest.packets < first:
-        raise InvalidInput("too_few_packets", f"{path} has {digest.packets} {kind} packets, {first} are needed")
+        raise InvalidInput("too_few_packets", f"{digest.packets} {kind} packets, {first} are needed", subject=path)
     return digest.hexdigest()
-
-
-def audio_packets_within(path: Path, seconds: float) -> int:
-    """How many leading audio packets are needed to sound for `seconds`: those that begin before that moment.
-
-    Priming packets, which lie before 0, count: the decoder needs them. A track that is shorter gives all its packets.
-
-    Raises:
-        InvalidInput: See the table in `mma_bench.media`.
-    """
-    end = Fraction(seconds) - Fraction(1, 1_000_000)  # a float's error must not add a packet
-    count = 0
-    for packet in packets(path, "audio"):
-        if packet.pts is None or packet.time_base is None:
-            raise InvalidInput("corrupt_stream", f"{path}: audio packet {count} has no time")
-        if packet.pts * packet.time_base >= end:
-            break
-        count += 1
-    return count

@@ -62,18 +62,24 @@ def probe(
         InvalidInput: See the table in `mma_bench.media`.
     """
     if max_bytes is not None and path.is_file() and (size := path.stat().st_size) > max_bytes:
-        raise InvalidInput("too_many_bytes", f"{path} has {size} bytes, allowed are {max_bytes}")
+        raise InvalidInput("too_many_bytes", f"{size} bytes, at most {max_bytes} are allowed", subject=path)
     with opened(path) as container:
         video = video_stream(container, path)
         audio = audio_stream(container, path)
         width, height = video.codec_context.width, video.codec_context.height
         if width <= 0 or height <= 0:
-            raise InvalidInput("no_picture_size", f"{path}: the header gives no picture size that a decoder accepts")
+            raise InvalidInput(
+                "no_picture_size", "the header gives no picture size that a decoder accepts", subject=path
+            )
         if max_pixels is not None and width * height > max_pixels:
-            raise InvalidInput("too_many_pixels", f"{path} is {width}×{height} pixels, allowed are {max_pixels}")
+            raise InvalidInput(
+                "too_many_pixels", f"{width}×{height} pixels, at most {max_pixels} are allowed", subject=path
+            )
         duration_s = container.duration / 1_000_000 if container.duration is not None else None
         if max_seconds is not None and duration_s is not None and duration_s > max_seconds:
-            raise InvalidInput("too_long", f"{path} lasts {duration_s:.1f} s, allowed are {max_seconds:g} s")
+            raise InvalidInput(
+                "too_long", f"{duration_s:.1f} s long, at most {max_seconds:g} s are allowed", subject=path
+            )
         return Probe(
             duration_s=duration_s,
             container=container.format.name,

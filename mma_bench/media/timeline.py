@@ -95,16 +95,16 @@ def timeline(path: Path, seconds: float) -> Timeline:
                     if not unfinished:
                         break
     if not shown:
-        raise InvalidInput("no_frames", f"{path} shows no frame in its first {seconds:g} s")
+        raise InvalidInput("no_frames", f"no frame is shown in the first {seconds:g} s", subject=path)
     if not heard:
-        raise InvalidInput("no_audio_samples", f"{path} has no sound in its first {seconds:g} s")
+        raise InvalidInput("no_audio_samples", f"no sound in the first {seconds:g} s", subject=path)
     if len(shown) == 1:
-        raise InvalidInput("single_frame", f"{path} shows a single frame in its first {seconds:g} s")
+        raise InvalidInput("single_frame", f"a single frame is shown in the first {seconds:g} s", subject=path)
     begins = sorted(begin for begin, _ in shown)
     steps = [after - before for before, after in pairwise(begins)]
     mean_s = (begins[-1] - begins[0]) / len(steps)
     if mean_s == 0:
-        raise InvalidInput("corrupt_stream", f"{path}: its {len(shown)} frames all show at the same time")
+        raise InvalidInput("corrupt_stream", f"its {len(shown)} frames are all shown at the same time", subject=path)
     return Timeline(
         start_s=start,
         frames=len(shown),

@@ -19,7 +19,7 @@ import numpy as np
 
 from mma_bench.config import Count, Namespace
 from mma_bench.errors import ConfigError, InvalidInput
-from mma_bench.models.clip_bytes import SAMPLE_RATE, on_disk
+from mma_bench.models.clip_bytes import on_disk
 from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt
 from mma_bench.prompts import NONE_OF_THE_ABOVE
 from mma_bench.schema import Condition, Modality
@@ -184,7 +184,7 @@ class SpecialistBaseline:
         with on_disk(task) as path:
             if question == "visual":
                 return self._specialist.sees(frames(path, self._frames))
-            return self._specialist.hears(audio(path, SAMPLE_RATE))
+            return self._specialist.hears(audio(path))
 
 
 def question_of(prompt: Prompt) -> Modality:

@@ -11,12 +11,11 @@ import av
 import numpy as np
 
 from mma_bench.errors import InvalidInput
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.decode import audio
 from mma_bench.media.demux import opened, packets_of, video_stream
 from mma_bench.media.remux import MP4_OPTIONS
 from mma_bench.models.contracts import ClipTask
-
-SAMPLE_RATE = 16_000
 
 
 def seen(task: ClipTask, *, with_sound: bool) -> bytes:
@@ -48,7 +47,7 @@ def heard(task: ClipTask) -> bytes:
         InvalidInput: See the table in `mma_bench.media`; the message names the clip.
     """
     with on_disk(task) as path:
-        samples = np.clip(audio(path, SAMPLE_RATE), -1, 1)
+        samples = np.clip(audio(path), -1, 1)
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
@@ -67,4 +66,5 @@ def on_disk(task: ClipTask) -> Iterator[Path]:
         try:
             yield path
         except InvalidInput as error:
-            raise InvalidInput(error.reason, error.detail.replace(str(path), f"clip {task.id}")) from None
+            error.subject = f"clip {task.id}"
+            raise

@@ -161,7 +161,7 @@ def test_every_candidate_gets_a_row_and_bad_clips_stop_nothing(project: Path) ->
         assert ".tmp-" not in row["detail"], "a name for the moment would differ from run to run"
         assert row["detail"].isprintable()
     text = table.filter(pl.col("clip_id") == TEXT)["detail"][0]
-    assert text.startswith(f"'mirror/{TEXT[:11]}_30_40.mp4' is not a readable media file")
+    assert text.startswith(f"'mirror/{TEXT[:11]}_30_40.mp4': not a readable media file")
 
     clips = {path.as_posix(): file_sha256(path) for path in layout.ACQUIRED_CLIPS.rglob("*") if path.is_file()}
     assert clips == dict(table.filter(pl.col("status") == "ok").select("path", "sha256").iter_rows())
@@ -189,7 +189,7 @@ def test_a_choice_between_files_is_told(project: Path, capsys: pytest.CaptureFix
 
 def test_no_clip_at_all_is_an_error_that_names_the_reason(project: Path) -> None:
     write_table(candidates(eval=[MISSING]), layout.CANDIDATES, CANDIDATES, ["clip_id"])
-    with pytest.raises(DataError, match=r"none of 1 clips could be had, 1 for not_in_folder, e\.g\. 'mirror' has"):
+    with pytest.raises(DataError, match=r"none of 1 clips could be acquired, 1 for not_in_folder, e\.g\. 'mirror' has"):
         main(params(splits={"test": ["eval"]}))
     assert read_json(layout.metrics("acquire")) == {
         "test": {"in": 1, "not_in_folder": 1, "ok": 0},

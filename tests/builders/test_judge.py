@@ -19,11 +19,12 @@ from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
 from mma_bench.config import load_params
 from mma_bench.errors import InvalidInput
-from mma_bench.evaluation.judges.calibrate import read_calibration, read_manifest
+from mma_bench.evaluation.judges.calibrate import read_manifest
 from mma_bench.files import file_sha256
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS, Modality
 from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
 from tests.clips import clip as make_clip
+from tests.judges import read_calibration
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders import normalise
-from mma_bench.builders.normalise import frames_within, main, normalise_clip, table_of, task_of
+from mma_bench.builders.normalise import frames_within, main, normalise_clip, task_of
 from mma_bench.config import NormaliseParams, Params, load_params
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.files import file_sha256
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
 from mma_bench.media.probe import probe
-from mma_bench.schema import ACQUIRED, FACTS, NORMALISED, Split
-from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
+from mma_bench.schema import ACQUIRED, FACTS, NORMALISED
+from mma_bench.tables import from_rows, read_table, write_table
 from tests.clips import AAC, H264, SILENCE, clip, cut_off, damaged, giant, make, picture, tone
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -344,23 +344,6 @@ def test_fingerprint_depends_on_all_that_the_result_depends_on() -> None:
     assert len(set(prints)) == len(prints)
     assert task_of(base, SHORT, "ffmpeg 5").fingerprint == prints[0]
     assert task_of(base, SHORT, "").key != task_of({**base, "split": "train"}, SHORT, "").key
-
-
-@given(st.lists(st.tuples(st.sampled_from(list(Split)), st.sampled_from(["", "silent", "too_short"])), max_size=12))
-@settings(deadline=None, max_examples=30)
-def test_counts_add_up(outcomes: list[tuple[Split, str]]) -> None:
-    clips = [{"clip_id": str(i), "split": str(split)} for i, (split, _) in enumerate(outcomes)]
-    clips = [{**dict.fromkeys(("video_id", "class_name", "source", "licence"), ""), "start_s": 0.0, "end_s": 1.0,
-              "label_ids": [], **clip} for clip in clips]  # fmt: skip
-    entries = [
-        {"status": "refused" if reason else "ok", "reason": reason, "detail": "", "result": {"path": "x"}}
-        for _, reason in outcomes
-    ]
-    table = table_of(clips, entries)
-    assert table.height == len(outcomes)
-    for split, counts in outcome_counts(table).items():
-        total = counts.pop("in")
-        assert sum(counts.values()) == total == sum(1 for of, _ in outcomes if of == split)
 
 
 @given(st.integers(1, 120_000), st.integers(1, 20_000))

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256
-from mma_bench.schema import Schema
-from mma_bench.tables import from_rows, read_json, read_table, write_table
+from mma_bench.schema import OUTCOME, Schema, Split
+from mma_bench.tables import from_rows, outcome_counts, outcome_table, read_json, read_table, write_table
 
 SCHEMA: Schema = {"id": pl.String(), "n": pl.Int64()}
 GOOD = pl.DataFrame({"id": ["b", "a"], "n": [2, 1]}, schema=SCHEMA)
@@ -54,3 +56,33 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
     path.write_text('{"a": ')
     with pytest.raises(DataError, match=r"classes\.json is not JSON"):
         read_json(path)
+
+
+STAGE: Schema = {"clip_id": pl.String(), "split": pl.String(), **OUTCOME, "path": pl.String(), "source": pl.String()}
+
+
+def test_a_stages_table_joins_clips_and_how_they_ended() -> None:
+    clips = [{"clip_id": name, "split": "test", "source": "a folder", "unasked": 1} for name in ("a", "b")]
+    entries = [
+        {"status": "ok", "reason": "", "detail": "", "result": {"path": "a.mp4", "source": "a mirror", "note": "x"}},
+        {"status": "refused", "reason": "silent", "detail": "b.mp4: -90 dBFS", "result": {}},
+    ]
+    assert outcome_table(clips, entries, STAGE).rows() == [
+        ("a", "test", "ok", "", "", "a.mp4", "a mirror"),
+        ("b", "test", "refused", "silent", "b.mp4: -90 dBFS", None, "a folder"),
+    ]
+    with pytest.raises(ValueError, match="shorter"):
+        outcome_table(clips, entries[:1], STAGE)
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(Split)), st.sampled_from(["", "silent", "too_short"])), max_size=12))
+@settings(deadline=None, max_examples=30)
+def test_the_counts_of_a_stage_add_up(outcomes: list[tuple[Split, str]]) -> None:
+    clips = [{"clip_id": str(number), "split": str(split)} for number, (split, _) in enumerate(outcomes)]
+    entries = [
+        {"status": "refused" if reason else "ok", "reason": reason, "detail": "", "result": {}}
+        for _, reason in outcomes
+    ]
+    for split, counts in outcome_counts(outcome_table(clips, entries, STAGE)).items():
+        total = counts.pop("in")
+        assert sum(counts.values()) == total == sum(1 for of, _ in outcomes if of == split)

@@ -8,8 +8,9 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.remux import MP4_OPTIONS
-from mma_bench.training.miniature.world import FPS, SAMPLE_RATE, SIDE, Clip
+from mma_bench.training.miniature.world import FPS, SIDE, Clip
 
 
 def write_clip(into: Path, clip: Clip) -> None:

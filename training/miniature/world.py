@@ -16,6 +16,8 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mma_bench.media import SAMPLE_RATE
+
 Frames: TypeAlias = npt.NDArray[np.uint8]
 Sound: TypeAlias = npt.NDArray[np.float32]
 Plane: TypeAlias = npt.NDArray[np.float64]
@@ -24,7 +26,6 @@ Level: TypeAlias = Literal["low", "middle", "high"]
 SIDE: Final = 112  # pixels
 FPS: Final = 8
 SECONDS: Final = 2
-SAMPLE_RATE: Final = 16_000
 LEVELS: Final[tuple[Level, ...]] = ("low", "middle", "high")
 
 _GROUND: Final[dict[Level, float]] = {"low": 0.12, "middle": 0.45, "high": 0.75}  # luma, 0 to 1

@@ -25,11 +25,12 @@ from pydantic import Field, model_validator
 
 from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import InvalidInput
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.models.ahead import ahead
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.omni.inputs import ClipInputs, InputMaker, PromptInputs, check_modalities
 from mma_bench.models.omni.load import AdapterError, LoadedAdapter, load_adapter, load_thinker, locate
-from mma_bench.models.omni.media import SAMPLE_RATE, Media, decode
+from mma_bench.models.omni.media import Media, decode
 from mma_bench.models.omni.memory import or_none, release
 from mma_bench.models.omni.prefix import Prefix, Reader
 

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from mma_bench.errors import InvalidInput, MmaBenchError
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.models.contracts import ClipTask, Prompt
-from mma_bench.models.omni.media import SAMPLE_RATE, Media
+from mma_bench.models.omni.media import Media
 
 _TEXT = "mma-bench-text"  # stands for the prompt while the template is cut
 

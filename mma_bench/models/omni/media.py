@@ -22,7 +22,6 @@ from mma_bench.models.contracts import ClipTask
 Frames: TypeAlias = npt.NDArray[np.uint8]
 Sound: TypeAlias = npt.NDArray[np.float32]
 
-SAMPLE_RATE = 16_000
 # Two frames make one grid of video tokens.
 _FEWEST_FRAMES = 2
 
@@ -62,10 +61,10 @@ def decode(task: ClipTask, video_processor: Any, *, fps: float, max_frames: int 
         path = Path(file.name)
         try:
             frames, rate = _sampled(path, video_processor, fps, max_frames)
-            return Media(frames, rate, audio(path, SAMPLE_RATE) if task.hears else None)
+            return Media(frames, rate, audio(path) if task.hears else None)
         except InvalidInput as error:
-            detail = error.detail.replace(str(path), task.id)
-            raise InvalidInput(error.reason, detail) from None
+            error.subject = task.id
+            raise
 
 
 def _sampled(path: Path, video_processor: Any, fps: float, max_frames: int | None) -> tuple[Frames, float]:
@@ -74,7 +73,7 @@ def _sampled(path: Path, video_processor: Any, fps: float, max_frames: int | Non
     total, seconds = _extent(path)
     while True:
         if total < _FEWEST_FRAMES:
-            raise InvalidInput("too_few_frames", f"{path} has {total} frame, a video needs {_FEWEST_FRAMES}")
+            raise InvalidInput("too_few_frames", f"{total} frame, a video needs {_FEWEST_FRAMES}", subject=path)
         metadata = VideoMetadata(total_num_frames=total, fps=total / seconds)
         indices = video_processor.sample_frames(metadata, fps=fps, max_frames=max_frames).tolist()
         frames, decoded = _take(path, indices)
@@ -88,13 +87,13 @@ def _extent(path: Path) -> tuple[int, float]:
     count, begin, end = 0, Fraction(0), Fraction(0)
     for packet in packets(path, "video"):
         if packet.pts is None or packet.time_base is None:
-            raise InvalidInput("corrupt_stream", f"{path}: video packet {count} has no time")
+            raise InvalidInput("corrupt_stream", f"video packet {count} has no time", subject=path)
         start = packet.pts * packet.time_base
         stop = start + (packet.duration or 0) * packet.time_base
         begin, end = (min(begin, start), max(end, stop)) if count else (start, stop)
         count += 1
     if count and end <= begin:
-        raise InvalidInput("corrupt_stream", f"{path}: its {count} video packets last {float(end - begin)} s")
+        raise InvalidInput("corrupt_stream", f"its {count} video packets last {float(end - begin)} s", subject=path)
     return count, float(end - begin)
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from mma_bench.errors import DataError
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.models.specialist.tf_checkpoint import FloatArray, read_float_variables
 
 if TYPE_CHECKING:
     import torch
 
-SAMPLE_RATE: Final = 16_000
 _WINDOW, _HOP, _FFT = 400, 160, 512  # samples: 25 ms, 10 ms
 _BANDS, _LOWEST_HZ, _HIGHEST_HZ = 64, 125.0, 7500.0
 _LOG_OFFSET: Final = 0.001

@@ -10,8 +10,8 @@ from huggingface_hub import DatasetCard
 
 from mma_bench import layout
 from mma_bench.builders.dataset.card import (
+    COUNTED_STAGES,
     PAPER_CANDIDATES,
-    STAGES,
     CardFacts,
     Size,
     dataset_card,
@@ -31,7 +31,7 @@ def facts(build: Path) -> CardFacts:
         options={"test": ["Bird"], "train": ["Bird"]},
         classes=61,
         funnel=read_json(layout.FUNNEL),
-        stages={stage: read_json(layout.metrics(stage)) for stage in STAGES},
+        stages={stage: read_json(layout.metrics(stage)) for stage in COUNTED_STAGES},
         sizes={(condition, "test"): Size(8, 100, 70) for condition in Condition}
         | {(condition, "train"): Size(4, 50, 35) for condition in (Condition.ALIGNED, Condition.MISALIGNED)},
     )
@@ -70,7 +70,7 @@ def test_the_size_category(facts: CardFacts, rows: int, category: str) -> None:
 def test_no_number_is_typed_by_hand(facts: CardFacts) -> None:
     """With every table's figures replaced by unlikely ones, no old figure is left in the parts that state facts."""
     funnel = {"eval": {"segments": 70001, "no_class": 10001, "candidates": 60000}}
-    stages = {stage: {"test": {"in": 80002, "too_short": 20002, "ok": 60000}} for stage in STAGES}
+    stages = {stage: {"test": {"in": 80002, "too_short": 20002, "ok": 60000}} for stage in COUNTED_STAGES}
     sizes = {(condition, "test"): Size(70003, 100, 70) for condition in Condition}
     changed = replace(facts, version="9.8.7", classes=90009, funnel=funnel, stages=stages, sizes=sizes)
     card = dataset_card(changed)

@@ -174,7 +174,7 @@ def test_a_file_that_is_no_media_is_refused_under_its_own_name(mirror: Path) -> 
     fill(mirror, f"Y{ID}.mp4", content=b"no clip")
     request = ask(mirror)
     assert reason(request) == "unreadable"
-    with pytest.raises(ClipError, match=f"'mirror/Y{ID}.mp4' is not a readable media file"):
+    with pytest.raises(ClipError, match=f"'mirror/Y{ID}.mp4': not a readable media file"):
         request.fetch(Path("into.mp4"))
 
 

@@ -9,16 +9,14 @@ import pytest
 from mma_bench.config import JudgeParams, Params
 from mma_bench.evaluation.judges.calibrate import (
     LISTED_FROM,
-    OperatingPoint,
-    Pair,
-    operating_point,
     pairs_of,
-    read_calibration,
     read_labels,
     read_manifest,
-    score_clip,
+    score_row,
 )
+from mma_bench.evaluation.judges.operating_point import Pair, operating_point
 from mma_bench.models.specialist.specialist import Specialist
+from tests.judges import read_calibration
 
 ROOT = Path(__file__).parents[3]
 README = ROOT / "builders" / "judges" / "README.md"
@@ -52,11 +50,11 @@ def test_every_positive_pair_is_listed_and_no_unclear_one(manifest: dict[str, di
     assert sum(pair.label for pair in pairs) == 66
 
 
-def test_the_media_give_the_scores_of_the_table(params: Params, tmp_path: Path) -> None:
+def test_the_media_give_the_scores_of_the_table(params: Params, specialist: Specialist, tmp_path: Path) -> None:
     """A clip that is cropped and encoded; one that is copied is compared in the test of the stage."""
     (clip,) = (row for row in read_manifest(ROOT / "sample") if row["clip_id"] == "pig-2")
     with chdir(tmp_path):
-        scores = score_clip(params, clip)
+        scores = score_row(params, sorted({*specialist.seen, *specialist.heard}), clip)
     table = {(pair.modality, pair.class_name): pair for pair in read_calibration() if pair.clip_id == "pig-2"}
     assert {modality for modality, _ in table} == {"visual", "audio"}
     for pair in pairs_of([clip], read_labels(), [scores]):
@@ -94,8 +92,8 @@ def test_the_figures_of_the_readme_follow_from_the_table(settings: JudgeParams) 
         point = operating_point(pairs, modality, float(threshold))
         assert figures == [
             *map(str, (point.found, point.wrong, point.missed)),
-            f"{point.precision:.3f}",
-            f"{point.recall:.3f}",
+            f"{point.precision.mean:.3f}",
+            f"{point.recall.mean:.3f}",
         ], f"{modality} {threshold}"
     chosen = re.findall(r"\| (visual|audio) \| \*\*(0\.\d+)\*\*", README.read_text(encoding="utf-8"))
     assert [(modality, float(threshold)) for modality, threshold in chosen] == [
@@ -103,16 +101,3 @@ def test_the_figures_of_the_readme_follow_from_the_table(settings: JudgeParams) 
         ("audio", settings.audio_threshold),
     ], "the README marks the thresholds of params.yaml"
     assert len(rows) >= 8
-
-
-def test_an_operating_point_counts_each_pair_once() -> None:
-    pairs = [
-        Pair("a", "visual", "Cat", True, 0.5),
-        Pair("b", "visual", "Cat", True, 0.4),
-        Pair("c", "visual", "Cat", False, 0.6),
-        Pair("d", "visual", "Cat", False, 0.1),
-        Pair("e", "audio", "Cat", True, 0.9),
-    ]
-    assert operating_point(pairs, "visual", 0.5) == OperatingPoint(found=1, wrong=1, missed=1)
-    assert operating_point(pairs, "audio", 0.5) == OperatingPoint(found=1, wrong=0, missed=0)
-    assert (OperatingPoint(3, 1, 2).precision, OperatingPoint(3, 1, 2).recall) == (0.75, 0.6)

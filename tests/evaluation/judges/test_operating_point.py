@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from mma_bench.evaluation.judges.calibrate import Pair
-from mma_bench.evaluation.judges.operating_point import curve, pairs_of_evidence, point
+from mma_bench.evaluation.judges.operating_point import Pair, curve, operating_point, pairs_of_evidence
 
 
 def pairs(*scored: tuple[bool, float]) -> list[Pair]:
@@ -52,7 +51,7 @@ def test_no_threshold_with_that_precision_finds_more(scored: list[tuple[bool, fl
     found = curve(pairs(*scored), "visual", wanted)
     assert found is not None
     for threshold in {score for _, score in scored}:
-        other = point(pairs(*scored), "visual", threshold)
+        other = operating_point(pairs(*scored), "visual", threshold)
         if other.precision.mean is None or other.precision.mean < wanted or not other.recall.mean:
             continue
         assert found.chosen is not None
@@ -69,3 +68,20 @@ def test_people_say_what_is_there_and_the_judge_how_sure_it_is() -> None:
         Pair("a", "visual", "Cat", label=True, score=0.2),
         Pair("a", "audio", "Cat", label=False, score=0.7),
     ]
+
+
+def test_an_operating_point_counts_each_pair_once() -> None:
+    scored = [
+        Pair("a", "visual", "Cat", True, 0.5),
+        Pair("b", "visual", "Cat", True, 0.4),
+        Pair("c", "visual", "Cat", False, 0.6),
+        Pair("d", "visual", "Cat", False, 0.1),
+        Pair("e", "audio", "Cat", True, 0.9),
+    ]
+    point = operating_point(scored, "visual", 0.5)
+    assert (point.found, point.wrong, point.missed) == (1, 1, 1)
+    assert (point.precision.mean, point.recall.mean) == (0.5, 0.5)
+    heard = operating_point(scored, "audio", 0.5)
+    assert (heard.found, heard.wrong, heard.missed) == (1, 0, 0)
+    nothing = operating_point(scored, "audio", 1.0)
+    assert (nothing.found, nothing.wrong, nothing.missed, nothing.precision.mean) == (0, 0, 1, None)

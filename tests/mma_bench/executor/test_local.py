@@ -30,6 +30,8 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
             raise ZeroDivisionError("not foreseen")
         case "crash":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(0)  # as a native library may: the status alone does not show that the clip was not finished
     path = Path(payload["out"])
     with atomic_path(path) as beside:
         beside.write_text(payload["key"])
@@ -111,9 +113,11 @@ def test_a_lost_or_changed_file_is_made_again(tmp_path: Path, harm: Any) -> None
     assert (tmp_path / "clip1.txt").read_text() == "clip1"
 
 
-def test_a_worker_that_dies_costs_only_its_clip(tmp_path: Path) -> None:
-    entries = start(tmp_path, ["ok", "ok", "crash", "ok", "ok", "ok", "crash", "ok"])
+@pytest.mark.parametrize("death", ["crash", "exit"])
+def test_a_worker_that_dies_costs_only_its_clip(tmp_path: Path, death: str) -> None:
+    entries = start(tmp_path, ["ok", "ok", death, "ok", "ok", "ok", death, "ok"])
     assert [entry["reason"] for entry in entries] == ["", "", "decoder_crashed", "", "", "", "decoder_crashed", ""]
+    assert "died on clip2 twice" in entries[2]["detail"]
 
 
 @pytest.mark.parametrize(("fate", "reason"), [("bug", "internal_error"), ("retry", "timeout")])

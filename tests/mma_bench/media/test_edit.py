@@ -185,8 +185,8 @@ def test_donor_shorter_than_the_base_is_refused_by_name(base: Path, tmp_path: Pa
     with pytest.raises(InvalidInput) as error:
         misalign(base, short, tmp_path / "out.mp4", slack_s=0.05)
     assert error.value.reason == "donor_too_short"
-    assert "short.mp4 sounds for 0.9" in error.value.detail
-    assert f"{base} is seen for 1.000 s" in error.value.detail
+    assert "short.mp4: 0.900 s of sound" in error.value.detail
+    assert f"the picture of {base} lasts 1.000 s" in error.value.detail
     assert not (tmp_path / "out.mp4").exists()
     taken = misalign(base, short, tmp_path / "out.mp4", slack_s=0.101)
     assert payloads(tmp_path / "out.mp4", "audio") == payloads(short, "audio")

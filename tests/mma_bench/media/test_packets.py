@@ -1,6 +1,5 @@
 """The identity of streams, and how many packets cover a time."""
 
-from itertools import accumulate
 from pathlib import Path
 
 import av
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench.errors import InvalidInput
-from mma_bench.media.packets import PayloadHash, audio_packets_within, packet_sha256, packets
+from mma_bench.media.packets import PayloadHash, packet_sha256
 from tests.clips import make, plain
 
 
@@ -48,27 +47,6 @@ def test_hashes_agree_only_where_all_payloads_do(one: list[bytes], other: list[b
 
 def test_the_empty_packet_at_the_end_does_not_count() -> None:
     assert digest([b"ab", b""]) == digest([b"ab"])
-
-
-@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 1), (1e-3, 2), (1.0, 45), (1.0449, 47), (100.0, 88)])
-def test_packets_within(good: Path, seconds: float, expected: int) -> None:
-    """Packets of 1,024 samples at 44.1 kHz: a priming one, then 43.07 a second."""
-    assert audio_packets_within(good, seconds) == expected
-
-
-def test_a_boundary_adds_no_packet(good: Path) -> None:
-    assert audio_packets_within(good, 10 * 1024 / 44_100) == 11
-    assert audio_packets_within(good, 10 * 1024 / 44_100 + 1e-4) == 12
-
-
-@given(st.floats(0, 3, allow_nan=False))
-@settings(deadline=None, max_examples=30)
-def test_packets_within_cover_the_time_and_no_more(good: Path, seconds: float) -> None:
-    count = audio_packets_within(good, seconds)
-    ends = list(accumulate(packet.duration / 44_100 for packet in packets(good, "audio")))
-    heard = [end - 1024 / 44_100 for end in ends]  # the priming packet is before 0
-    assert count == len(ends) or heard[count - 1] >= seconds - 2e-6
-    assert count == 1 or heard[count - 2] < seconds
 
 
 def test_a_stream_that_is_not_there(tmp_path: Path) -> None:

@@ -8,21 +8,21 @@ import pytest
 from mma_bench.errors import InvalidInput
 from mma_bench.files import file_sha256
 from mma_bench.media.facts import media_facts
-from mma_bench.media.packets import audio_packets_within, packet_sha256
+from mma_bench.media.packets import packet_sha256
 from mma_bench.media.remux import remux
 from tests.clips import cut_off, make
 
 
 def test_packets_are_untouched(good: Path, tmp_path: Path) -> None:
     copied = remux(good, tmp_path / "copy.mp4", 10)
-    assert copied == audio_packets_within(good, 10) == 88
+    assert copied == 88
     facts = media_facts(good)
     assert media_facts(tmp_path / "copy.mp4") == facts
 
 
 def test_sound_is_cut_in_whole_packets(good: Path, tmp_path: Path) -> None:
     copied = remux(good, tmp_path / "copy.mp4", 1.0)
-    assert copied == audio_packets_within(good, 1.0) == 45
+    assert copied == 45  # one for priming, then 43.07 a second, up to the one that begins before 1 s
     assert packet_sha256(tmp_path / "copy.mp4", "audio") == packet_sha256(good, "audio", first=45)
     facts = media_facts(tmp_path / "copy.mp4")
     assert facts["video_sha256"] == packet_sha256(good, "video")

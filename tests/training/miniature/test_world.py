@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench.files import file_sha256
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.decode import audio, frames
 from mma_bench.media.facts import media_facts
 from mma_bench.training.miniature.film import write_clip
-from mma_bench.training.miniature.world import CLASSES, FPS, LEVELS, SAMPLE_RATE, SECONDS, SIDE, Clip, render
+from mma_bench.training.miniature.world import CLASSES, FPS, LEVELS, SECONDS, SIDE, Clip, render
 
 SEEDS = range(10)
 names = st.sampled_from(CLASSES)
@@ -28,7 +29,7 @@ def read_back(name: str, seed: int) -> tuple[Clip, npt.NDArray[np.uint8], npt.ND
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_clip(path, clip)
-        return clip, frames(path), audio(path, SAMPLE_RATE)
+        return clip, frames(path), audio(path)
 
 
 @settings(max_examples=25, deadline=None)
