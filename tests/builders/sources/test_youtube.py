@@ -82,6 +82,6 @@ def test_access_that_cannot_be_used_is_named_without_secrets(tmp_path: Path, mon
     assert "crumbs" not in str(raised.value)
     monkeypatch.delenv("MMA_BENCH_COOKIES")
     monkeypatch.setenv("MMA_BENCH_PROXY", "me:word@host")
-    with pytest.raises(ConfigError, match="no address of a proxy") as raised:
+    with pytest.raises(ConfigError, match="is not an address of a proxy") as raised:
         access()
     assert "word" not in str(raised.value)
