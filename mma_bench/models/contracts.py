@@ -28,6 +28,7 @@ class Prompt:
         seed: For sampling.
         context_tokens: So many random tokens of the model's own vocabulary follow the text (section 4.1.4).
         context_seed: Seed of those tokens.
+        top_logprobs: So many of the likeliest first tokens of a generated answer are to come with it, 0 to 20.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Prompt:
     seed: int = 0
     context_tokens: int = 0
     context_seed: int = 0
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Answer:
         key: The prompt's key.
         text: The raw answer; None for `score` and for failures.
         logprobs: Log-likelihood (natural, summed over the option's tokens) by option; None for `generate`.
+        first_token_logprobs: Natural log-probability by token, as the model spells it, of the likeliest first tokens;
+            None unless the prompt has `top_logprobs` and the engine gives them.
         error: What failed, with what to do where there is one; None if nothing did.
         usage: Counts and the like: `prompt_tokens`, `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`.
     """
@@ -83,6 +87,7 @@ class Answer:
     key: str
     text: str | None = None
     logprobs: dict[str, float] | None = None
+    first_token_logprobs: dict[str, float] | None = None
     error: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
 

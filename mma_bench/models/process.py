@@ -33,7 +33,7 @@ from pydantic import Field
 
 from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
-from mma_bench.models.clip_bytes import seen
+from mma_bench.models.clip_bytes import mp4_bytes
 from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt, Stopped
 
 RUNNERS: Final = Path(__file__).with_name("runners")
@@ -121,7 +121,7 @@ class ProcessEngine:
     def _asked(self, task: ClipTask) -> list[Answer]:
         """The answers about a clip; a program that fails gets a second chance."""
         video = Path(self._clips.name) / "clip.mp4"
-        video.write_bytes(seen(task, with_sound=True))
+        video.write_bytes(mp4_bytes(task, with_sound=True))
         prompts = [asdict(prompt) for prompt in task.prompts]
         request = {"id": task.id, "video": str(video), "hears": task.hears, "prompts": prompts}
         try:
