@@ -12,12 +12,12 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from mma_bench.builders.judges.contracts import Answer, Modality, View
 from mma_bench.config import Namespace, OmniJudgeParams
 from mma_bench.errors import ConfigError
 from mma_bench.prompts import SAYS_YES
+from mma_bench.settings import checked
 
 Settings = TypeVar("Settings", bound=Namespace)
 
@@ -73,13 +73,7 @@ def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) 
             f"judge.model: {params.model} is asked through the engine {config.engine}, but judge.name is {params.name}",
             hint=f"name a model of the engine {engine} (`mma-bench models`), or another judge",
         )
-    try:
-        return config.name, kind.model_validate(config.settings)
-    except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(
-            f"judge.settings for {params.model} cannot be used:\n" + "\n".join(problems), hint="correct the keys named"
-        ) from None
+    return config.name, checked(kind, config.settings, f"judge.settings for {params.model}")
 
 
 def rules_of(params: OmniJudgeParams) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mma_bench.models.remote import (
     Unanswered,
     missing_client,
 )
+from mma_bench.settings import problems
 
 Part: TypeAlias = dict[str, Any]
 
@@ -125,9 +126,9 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
 
     def _ask(self, media: list[Part], prompt: Prompt, context: str) -> Answer:
         content: Any = [*media, {"type": "text", "text": prompt.text + context}]
-        likeliest: dict[str, Any] = (
-            {"logprobs": True, "top_logprobs": prompt.top_logprobs} if prompt.top_logprobs else {}
-        )
+        logprobs: dict[str, Any] = {}
+        if prompt.top_logprobs:
+            logprobs = {"logprobs": True, "top_logprobs": prompt.top_logprobs}
         reply = self._call(
             lambda: self._client.chat.completions.create(
                 model=self._settings.model,
@@ -143,7 +144,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             completion = _Completion.model_validate(reply, from_attributes=True)
         except ValidationError as error:
             raise Unanswered(
-                f"the reply is not a chat completion ({_first(error)}): {self._excerpt(reply)[:200]}"
+                f"the reply is not a chat completion ({problems(error)[0]}): {self._excerpt(reply)[:200]}"
             ) from None
         return self._answer_of(completion, prompt)
 
@@ -170,7 +171,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             raise Unanswered(f"long context needs the server's /tokenize: {error}") from None
         except ValidationError as error:
             raise Unanswered(
-                f"{root}/tokenize did not return a token count ({_first(error)}): {self._excerpt(reply)}"
+                f"{root}/tokenize did not return a token count ({problems(error)[0]}): {self._excerpt(reply)}"
             ) from None
 
     def _call(self, call: Callable[[], Any]) -> Any:
@@ -194,12 +195,6 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             raise Unanswered(f"{self._excerpt(error.__cause__ or error)} ({self._tried()})") from None
         except ValueError as error:  # the client does not catch broken JSON
             raise Unanswered(f"the reply is not whole JSON: {self._excerpt(error)}") from None
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    place = ".".join(map(str, problem["loc"]))
-    return f"{place}: {problem['msg']}" if place else problem["msg"]
 
 
 def _base64(data: bytes) -> str:
