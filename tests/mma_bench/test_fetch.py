@@ -178,8 +178,9 @@ def test_a_place_with_wrong_bytes_is_reported_and_the_next_one_taken(
     places = [Url(f"{address}/labels.csv"), Wheel("demo==1.0", wheel, tuple(MEMBERS))]
     assert file_by_hash("labels.csv", sha(content), places).read_bytes() == content
     err = capfd.readouterr().err
-    assert f"{address}/labels.csv has the wrong content hash" in err
-    assert f"found {sha(b'wrong')}" in err
+    assert f"{address}/labels.csv: " in err
+    assert f"got {sha(b'wrong')}" in err
+    assert not list(cache_folder().glob(f"files/{sha(content)}/*.csv"))
 
 
 def test_what_is_at_hand_comes_before_the_network(served: tuple[Path, str], tmp_path: Path) -> None:
