@@ -1,8 +1,9 @@
 """An omni model behind an OpenAI-compatible server (vLLM, SGLang) as a judge: the same four questions, over HTTP.
 
-The server gets an MP4 file made of what is open in the view, frames and sound, so that a closed sense cannot travel in
-the original file: without sound there is no audio at all, and without sight the frames are black. The probability of
-"Yes" comes from the log-probabilities of the answer's first token, which the server must give (`logprobs`).
+The server gets an MP4 file made of the view's frames and sound, so that a modality that the view lacks cannot leak
+through the original file: without sound there is no audio at all, and without video the frames are black. The
+probability of "Yes" comes from the log-probabilities of the answer's first token, which the server must give
+(`logprobs`).
 """
 
 import io
@@ -56,7 +57,7 @@ class OmniServerJudge:
 
     @classmethod
     def configured(cls, params: OmniJudgeParams) -> Self:
-        """With settings that were checked, and a key in the environment if the server wants one.
+        """With validated settings, and a key in the environment if the server needs one.
 
         Raises:
             ConfigError: A setting cannot be used, or there is no key.
@@ -73,7 +74,7 @@ class OmniServerJudge:
 
     @cached_property
     def revision(self) -> str:
-        # Where the server stands and how it is reached changes no answer.
+        # The server's address and how it is reached change no answer.
         asked = self.settings.model_dump(include={"model", "revision", "sound", "extra_body"})
         return fingerprint(asked, rules_of(self.params))[:16]
 
@@ -109,7 +110,7 @@ class OmniServerJudge:
         return OpenaiEngine(self.settings.model_copy(update={"concurrency": 1, "max_failures": 1 << 30}))
 
     def _task(self, view: View) -> ClipTask:
-        """The view as a file, made once for the questions that share it."""
+        """The view as a file, encoded once for the questions that share it."""
         if self._latest is None or self._latest[0] is not view:
             condition = (
                 Condition.AUDIO_REMOVED
@@ -123,11 +124,11 @@ class OmniServerJudge:
 
 
 def as_mp4(view: View, count: int) -> bytes:
-    """What is open in a view as an MP4 file: H.264 at the rate of its frames, and its sound as FLAC, without loss.
+    """A view as an MP4 file: H.264 at the rate of its frames, and its sound as FLAC, without loss.
 
     Args:
         view: Frames of odd sides lose a row or column, which yuv420p cannot have.
-        count: Of the black frames, if sight is closed.
+        count: Number of black frames, if the view has no video.
     """
     frames = pictures(view, count)
     rate = Fraction(len(frames) / view.duration_s).limit_denominator(1000)
@@ -142,15 +143,15 @@ def as_mp4(view: View, count: int) -> bytes:
             out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(video.encode(None))
         if sound is not None and view.audio is not None:
-            for block in _blocks(view.audio):
+            for block in _audio_frames(view.audio):
                 out.mux(sound.encode(block))
             out.mux(sound.encode(None))
     return file.getvalue()
 
 
-def _blocks(samples: NDArray[np.float32]) -> Iterator[av.AudioFrame]:
-    whole = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    for start in range(0, len(whole), 4096):
-        block = av.AudioFrame.from_ndarray(whole[None, start : start + 4096], format="s16", layout="mono")
+def _audio_frames(samples: NDArray[np.float32]) -> Iterator[av.AudioFrame]:
+    pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    for start in range(0, len(pcm), 4096):
+        block = av.AudioFrame.from_ndarray(pcm[None, start : start + 4096], format="s16", layout="mono")
         block.sample_rate, block.pts = SAMPLE_RATE, start
         yield block
