@@ -55,7 +55,7 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
     """Write the section from `start_s` to `end_s` to the MP4 file `target` and verify it.
 
     Args:
-        sources: One file with sight and sound, or one with sight and one with sound. Errors of reading them are not caught.
+        sources: One file with sight and sound, or one with sight and one with sound. Their errors are not caught.
         target: Does not exist yet.
         start_s: In seconds of the video.
         end_s: Likewise; a video that ends before it gives a shorter section.
