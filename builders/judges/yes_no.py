@@ -1,4 +1,4 @@
-"""What the omni judges share: a view as what a model gets, "Yes" and "No" in words and in probability, the decision.
+"""What the omni judges share: the frames of a view, "Yes" and "No" in words and in probability, and the decision.
 
 A model that is asked in words gives two kinds of evidence. Its greedy answer is the paper's rule (appendix B.1): the
 check passes only if the answer begins with "Yes". The probability of "Yes" is P(Yes) / (P(Yes) + P(No)) at the
@@ -12,26 +12,26 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from mma_bench.builders.judges.contracts import Verdict, View
 from mma_bench.config import Namespace, OmniJudgeParams
 from mma_bench.errors import ConfigError
 from mma_bench.prompts import SAYS_YES
 from mma_bench.schema import Modality
+from mma_bench.settings import checked
 
 Settings = TypeVar("Settings", bound=Namespace)
 
-RULES: Final = 1  # of this module: a new one asks every clip again
-MAX_NEW_TOKENS: Final = 16  # of an answer only the beginning counts
+RULES: Final = 1  # version of this module: raise it to ask about every clip again
+MAX_NEW_TOKENS: Final = 16  # only the beginning of an answer counts
 
-# Square and of one size for all clips: not even the shape of the picture reaches a judge that must not see.
+# Square and of one size for all clips: not even the frame's shape tells the judge about the video.
 _BLACK_SIDE: Final = 336
 _DIGITS: Final = 6
 
 
 def pictures(view: View, count: int) -> NDArray[np.uint8]:
-    """The view's frames [T, height, width, 3], or `count` black ones where sight is closed (the paper's check 2)."""
+    """The view's frames [T, height, width, 3], or `count` black ones if it has no video (the paper's check 2)."""
     if view.frames is not None:
         return view.frames
     return np.zeros((count, _BLACK_SIDE, _BLACK_SIDE, 3), np.uint8)
@@ -74,15 +74,9 @@ def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) 
             f"judge.model: {params.model} is asked through the engine {config.engine}, but judge.name is {params.name}",
             hint=f"name a model of the engine {engine} (`mma-bench models`), or another judge",
         )
-    try:
-        return config.name, kind.model_validate(config.settings)
-    except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(
-            f"judge.settings for {params.model} cannot be used:\n" + "\n".join(problems), hint="correct the keys named"
-        ) from None
+    return config.name, checked(kind, config.settings, f"judge.settings for {params.model}")
 
 
 def rules_of(params: OmniJudgeParams) -> dict[str, Any]:
-    """What of params.yaml an answer or a decision depends on; the model's own revision comes beside it."""
+    """The parameters that an answer or a decision depends on, besides the model's own revision."""
     return {"rules": RULES, **params.model_dump(exclude={"processes", "model", "settings"})}

@@ -1,7 +1,7 @@
 """The limits of all worker processes together: one pace, one budget of bytes, one circuit breaker.
 
-What the workers share is a small file under a lock, so that it also outlasts a run: a site that asked us to stay away
-for an hour is left alone for an hour, whatever is started meanwhile.
+The workers share a small file under a lock, so that it also outlasts a run: a site that asked for a pause of an hour is
+not asked for an hour, whatever is started meanwhile.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ _LONGEST_PAUSE_S: Final = 86_400.0
 
 @dataclass(frozen=True)
 class RateLimits:
-    """How a site is treated.
+    """How often and how fast a site is asked.
 
     Attributes:
         interval_s: Mean time between two clips that begin, over all workers; 0 does not wait.
@@ -31,8 +31,8 @@ class RateLimits:
         bytes_per_s: Over all workers; None does not limit.
         block_after: So many refusals in a row (403, an unexpected page), or so many failures to reach the site,
             without one success between them, are a block.
-        pause_s: How long to stay away after a block, doubled at every further one; the site's Retry-After counts if it
-            is longer. At most a day.
+        pause_s: How long the site is not asked after a block, doubled at every further one; the site's Retry-After
+            counts if it is longer. At most a day.
     """
 
     interval_s: float
@@ -56,7 +56,7 @@ class _State:
 
 @dataclass(frozen=True)
 class Pause:
-    """The site is left alone."""
+    """The site is not asked until `until`."""
 
     until: datetime
     reason: str
@@ -67,7 +67,7 @@ class Pacer:
     """Shared by all processes that name the same file.
 
     Args:
-        path: The state; a lock lies beside it.
+        path: The state; a lock file is beside it.
         limits: See `RateLimits`.
         clock: Seconds since the epoch.
         sleep: Waits so many seconds.
@@ -81,7 +81,7 @@ class Pacer:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.path, self._manners, self._clock, self._sleep = path, limits, clock, sleep
+        self.path, self._limits, self._clock, self._sleep = path, limits, clock, sleep
 
     def begin_run(self) -> None:
         """Forget failures to reach the site, and refusals, of earlier runs; a pause stays."""
@@ -94,14 +94,14 @@ class Pacer:
         """Wait until the next clip may begin.
 
         Raises:
-            Blocked: The breaker is open: the site is left alone. Nothing was asked.
+            Blocked: The breaker is open. Nothing was requested.
         """
         with self._state() as state:
             self._refuse_if_open(state)
             now = self._clock()
-            share = 1 + self._manners.jitter * random.uniform(-1, 1)  # noqa: S311 - limits, no secret
+            share = 1 + self._limits.jitter * random.uniform(-1, 1)  # noqa: S311 - not a secret
             begin = max(now, state.next_clip_at)
-            state.next_clip_at = begin + self._manners.interval_s * share
+            state.next_clip_at = begin + self._limits.interval_s * share
         if begin > now:
             self._sleep(begin - now)
             with self._state() as state:
@@ -109,22 +109,22 @@ class Pacer:
 
     def count_bytes(self, size: int) -> None:
         """Wait until `size` more bytes are within the limit of all workers."""
-        if self._manners.bytes_per_s is None:
+        if self._limits.bytes_per_s is None:
             return
         with self._state() as state:
             now = self._clock()
             begin = max(now, state.next_byte_at)
-            state.next_byte_at = begin + size / self._manners.bytes_per_s
+            state.next_byte_at = begin + size / self._limits.bytes_per_s
         if begin > now:
             self._sleep(begin - now)
 
     def succeeded(self) -> None:
-        """A clip came, or the site said plainly that it has none: it talks to us."""
+        """Reset the breaker: a clip arrived, or the site answered that it has none."""
         with self._state() as state:
             state.refusals = state.unreachable = state.blocks = 0
 
     def failed(self, error: ClipError, retry_after_s: float | None = None) -> ClipError:
-        """Count a failure; returns what it is now, a `Blocked` if it opened the breaker."""
+        """Count a failure; returns it, or the `Blocked` by which it opened the breaker."""
         if isinstance(error, Blocked):
             return self._open(error, retry_after_s)
         if isinstance(error, Permanent | InvalidInput):
@@ -135,7 +135,7 @@ class Pacer:
                     state.unreachable += 1
                 elif error.reason in ("http_403", "unexpected_page"):
                     state.refusals += 1
-                many = max(state.unreachable, state.refusals) >= self._manners.block_after
+                many = max(state.unreachable, state.refusals) >= self._limits.block_after
                 counted = max(state.unreachable, state.refusals)
             if many and error.reason in ("unreachable", "http_403", "unexpected_page"):
                 reason = "unreachable" if error.reason == "unreachable" else "refusals"
@@ -144,7 +144,7 @@ class Pacer:
         return error
 
     def pause(self) -> Pause | None:
-        """The pause that lasts, if one does."""
+        """The current pause, or None."""
         with self._state() as state:
             if state.paused_until <= self._clock():
                 return None
@@ -152,11 +152,11 @@ class Pacer:
 
     def _open(self, error: Blocked, retry_after_s: float | None) -> Blocked:
         with self._state() as state:
-            if state.paused_until > self._clock():  # another worker's was first: one block, one pause
+            if state.paused_until > self._clock():  # another worker was first: one block, one pause
                 return self._blocked(state)
             wait = 1.0
-            if error.reason != "unreachable":  # nobody asked us to stay away
-                wait = max(retry_after_s or 0.0, self._manners.pause_s * 2**state.blocks)
+            if error.reason != "unreachable":  # the site did not ask for a pause
+                wait = max(retry_after_s or 0.0, self._limits.pause_s * 2**state.blocks)
                 state.blocks += 1
             state.paused_until = self._clock() + min(wait, _LONGEST_PAUSE_S)
             state.reason, state.detail = error.reason, error.detail
@@ -171,14 +171,14 @@ class Pacer:
     def _blocked(state: _State) -> Blocked:
         if state.reason == "unreachable":
             return Blocked(
-                "unreachable", f"there is no way to the site from here, see to the network or the proxy; {state.detail}"
+                "unreachable", f"the site cannot be reached from here, check the network or the proxy; {state.detail}"
             )
         until = datetime.fromtimestamp(state.paused_until, UTC)
         return Blocked(state.reason, f"come back after {until:%Y-%m-%d %H:%M:%S} UTC; {state.detail}")
 
     @contextmanager
     def _state(self) -> Iterator[_State]:
-        """The state, under the lock; changes are kept."""
+        """The state, under the lock; changes are written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -2,7 +2,7 @@
 
 A section of ten seconds is about a megabyte of a video that may have hundreds. A demuxer that reads through
 `RangedFile` fetches the index and the packets it needs. Blocks are kept on disk beside a list of their checksums, so a
-download that was stopped, even by a kill or a power failure, goes on where it was; a block that does not match its
+download that was stopped, even by a kill or a power failure, resumes where it was; a block that does not match its
 checksum is fetched again.
 """
 
@@ -23,7 +23,7 @@ _GRACE_S: Final = 2.0  # a connection may start slowly
 
 
 class Response(Protocol):
-    """The response to a request for bytes; its body is read by `read`, which gives b"" at the end."""
+    """A response to a request for bytes; `read` reads its body and returns b"" at the end."""
 
     status: int
 
@@ -31,7 +31,7 @@ class Response(Protocol):
         """A header's value."""
 
     def read(self, size: int) -> bytes:
-        """What has come, at most `size` bytes; waits for the first of them only."""
+        """The bytes that have arrived, at most `size`; waits only for the first."""
 
     def close(self) -> None:
         """Drop the connection."""
@@ -39,11 +39,11 @@ class Response(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a download may cost.
+    """The bounds of a download.
 
     Attributes:
         max_bytes: Of one file, kept blocks included.
-        min_bytes_per_s: A request that is slower on average is given up.
+        min_bytes_per_s: A request that is slower on average is aborted.
         throttle: Called with the size of each piece before it counts; may wait.
     """
 
@@ -56,7 +56,7 @@ class RangedFile:
     """A seekable, readable file behind a function that answers requests for byte ranges.
 
     Args:
-        ask: Called with the first and the last byte wanted; raises what the connection raises.
+        ask: Called with the first and the last byte wanted; raises the connection's errors.
         store: Where blocks are kept (`<store>.bin`, `<store>.json`); the folder exists.
         name: What the file is; blocks kept for another name, size or version are dropped.
         limits: See `Limits`.
@@ -76,7 +76,7 @@ class RangedFile:
         self._ahead = 1
         self._last: tuple[int, bytes] = (-1, b"")
         self.received = 0
-        self._recall()
+        self._resume()
 
     def tell(self) -> int:
         """The current position."""
@@ -118,7 +118,7 @@ class RangedFile:
             self._fetch(number)
             kept = self._kept(number)
         if kept is None:
-            raise Retryable("short_answer", f"{self._name}: the bytes from {number * BLOCK} on did not come")
+            raise Retryable("short_answer", f"{self._name}: the bytes from {number * BLOCK} on did not arrive")
         self._last = (number, kept)
         return kept
 
@@ -163,12 +163,12 @@ class RangedFile:
                 "too_many_bytes", f"{self._name}: {size} bytes announced, allowed are {self._limits.max_bytes}"
             )
         if size is None:
-            raise Retryable("unexpected_status", f"{self._name}: an answer that does not say the file's size")
+            raise Retryable("unexpected_status", f"{self._name}: the response does not give the file's size")
         if size == 0:
             raise InvalidInput("empty_file", f"{self._name} has 0 bytes")
         self._identify(size, response.header("ETag") or response.header("Last-Modified") or "")
         position, pending = first, b""
-        begin, end = time.monotonic(), size if last is None else min(last + 1, size)
+        started, end = time.monotonic(), size if last is None else min(last + 1, size)
         got = 0
         while position + len(pending) < end:
             piece = response.read(min(BLOCK, end - position - len(pending)))
@@ -176,7 +176,7 @@ class RangedFile:
                 break
             got += len(piece)
             self._count(len(piece))
-            passed = time.monotonic() - begin
+            passed = time.monotonic() - started
             if passed > _GRACE_S and got < passed * self._limits.min_bytes_per_s:
                 raise Retryable("too_slow", f"{self._name}: {got} bytes in {passed:.0f} s")
             pending += piece
@@ -185,7 +185,7 @@ class RangedFile:
                 position += len(pending[:BLOCK])
                 pending = pending[BLOCK:]
         if position + len(pending) < end:
-            raise Retryable("short_answer", f"{self._name}: {end - position - len(pending)} bytes did not come")
+            raise Retryable("short_answer", f"{self._name}: {end - position - len(pending)} bytes did not arrive")
 
     def _count(self, size: int) -> None:
         self._limits.throttle(size)
@@ -210,10 +210,10 @@ class RangedFile:
             self._size, self._version = size, version
         elif (size, version) != (self._size, self._version):
             self._map.unlink(missing_ok=True)
-            raise Retryable("changed_file", f"{self._name} became another file while it was read")
+            raise Retryable("changed_file", f"{self._name} changed while it was read")
 
-    def _recall(self) -> None:
-        """Go on from the blocks of an earlier run; a line that a kill has cut ends them."""
+    def _resume(self) -> None:
+        """Resume from the blocks of an earlier run, unless a kill has truncated their list."""
         if not (self._map.is_file() and self._bin.is_file()):
             return
         try:
@@ -222,7 +222,7 @@ class RangedFile:
                 return
             self._size, self._version = name[1], name[2]
             self._blocks = dict(rest)
-        except (ValueError, IndexError):  # cut in the middle: what is kept is not worth a guess
+        except (ValueError, IndexError):  # truncated
             self._size, self._blocks = None, {}
 
 

@@ -1,8 +1,8 @@
 """Cuts a section out of a video without re-encoding, exact to the frame.
 
 Packets are copied from the last key frame before the section on; the MP4 file's edit list hides what lies outside.
-Every decoder that honours edit lists (FFmpeg's does) shows the section and nothing else, no picture is encoded twice,
-and a cut costs milliseconds. That is no matter of trust: `verify` decodes what was written.
+Every decoder that honours edit lists (FFmpeg's does) shows the section and nothing else, no frame is encoded twice, and
+a cut takes milliseconds. `verify` checks it by decoding the file that was written.
 """
 
 import struct
@@ -55,7 +55,7 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
     """Write the section from `start_s` to `end_s` to the MP4 file `target` and verify it.
 
     Args:
-        sources: One file with sight and sound, or one with sight and one with sound. What reading them raises passes.
+        sources: One file with sight and sound, or one with sight and one with sound. Their errors are not caught.
         target: Does not exist yet.
         start_s: In seconds of the video.
         end_s: Likewise; a video that ends before it gives a shorter section.
@@ -78,19 +78,19 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
             raise InvalidInput("corrupt_stream", f"{error.strerror}", subject=name) from None
         packets = packets[_last_key(packets, start) : _last_shown(packets, end) + 1]
         shown = sorted(begin for packet in packets if start <= (begin := _begin(packet)) < end)
-        heard = [packet for packet in sound if start - _PRIMING_S <= _begin(packet)]
-        if len(shown) < 2 or not heard:
-            raise InvalidInput("section_past_end", f"no picture or no sound from {start_s:g} s on", subject=name)
+        audible = [packet for packet in sound if start - _PRIMING_S <= _begin(packet)]
+        if len(shown) < 2 or not audible:
+            raise InvalidInput("section_past_end", f"no frames or no sound from {start_s:g} s on", subject=name)
         frame = (shown[-1] - shown[0]) / (len(shown) - 1)
         expected = Expected(
             frames=len(shown),
             frame_s=frame,
             video_end_s=min(shown[-1] + frame, end) - start,
-            audio_end_s=min(max(_begin(packet) + _length(packet) for packet in heard), end) - start,
+            audio_end_s=min(max(_begin(packet) + _length(packet) for packet in audible), end) - start,
         )
         try:
             with av.open(str(target), "w", format="mp4", options=MP4_OPTIONS) as output:
-                _mux(output, video, packets, start, audio, heard)
+                _mux(output, video, packets, start, audio, audible)
         except FFmpegError as error:
             raise InvalidInput(
                 "unsupported_codec",
@@ -111,7 +111,7 @@ def _open(source: Readable, name: str) -> InputContainer:
 
 
 def _section(container: InputContainer, stream: Stream, start: Fraction, end: Fraction) -> list[MediaPacket]:
-    """The stream's packets from a key frame before `start` until all that begin before `end` have come."""
+    """The stream's packets from a key frame before `start` until all that begin before `end` are read."""
     earlier = max(Fraction(0), start - Fraction(_EARLIER_S))
     container.seek(int(earlier / (stream.time_base or 1)), stream=stream, backward=True)
     packets = []
@@ -126,7 +126,7 @@ def _section(container: InputContainer, stream: Stream, start: Fraction, end: Fr
 
 
 def _fill_decoding_times(packets: Sequence[MediaPacket]) -> None:
-    """Matroska does not say when the first packets after a seek are decoded: just before those of which it says."""
+    """Matroska gives the first packets after a seek no decoding time: they are decoded just before the others."""
     known = [(place, packet.dts) for place, packet in enumerate(packets) if packet.dts is not None]
     if not known:
         return
@@ -163,13 +163,13 @@ def _mux(
     packets: Sequence[MediaPacket],
     start: Fraction,
     audio: Stream,
-    heard: Sequence[MediaPacket],
+    audible: Sequence[MediaPacket],
 ) -> None:
     """Interleave both streams by decoding time, with 0 at the section's start."""
     tracks = {id(video): output.add_stream_from_template(video), id(audio): output.add_stream_from_template(audio)}
     for track in tracks.values():
         track.metadata.clear()
-    both = [(packet, video) for packet in packets] + [(packet, audio) for packet in heard]
+    both = [(packet, video) for packet in packets] + [(packet, audio) for packet in audible]
     for packet, stream in sorted(both, key=lambda item: (item[0].dts or 0) * item[0].time_base):
         assert packet.pts is not None
         assert packet.dts is not None
@@ -216,7 +216,7 @@ def _end_edits(path: Path, seconds: Sequence[Fraction]) -> None:
 
 
 def verify(path: Path, expected: Expected, name: str) -> None:
-    """See on the decoded file that the cut is exact: its frames, its start and its end.
+    """Check on the decoded file that the cut is exact: its frames, its start and its end.
 
     Raises:
         InvalidInput: `inexact_cut` if a start or an end is off by more than a frame and 0.05 s, or a frame is missing
@@ -228,7 +228,7 @@ def verify(path: Path, expected: Expected, name: str) -> None:
     try:
         with opened(path) as container:
             video, audio = video_stream(container, path), audio_stream(container, path)
-            # When frames show is wanted, not how they look; `normalise` decodes them fully.
+            # Only the frames' times are needed; `normalise` decodes them fully.
             video.codec_context.options = {**video.codec_context.options, "skip_loop_filter": "all"}
             for packet in packets_of(container, path):
                 if packet.stream.index == video.index:

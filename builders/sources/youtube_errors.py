@@ -1,19 +1,18 @@
-"""Says what a failed download means: is the video gone, was it a passing fault, or does the site refuse us?
+"""What a failed download means: the video is gone, the failure may pass, or the site refuses us.
 
-The answer comes from yt-dlp's exception types and the HTTP status first, and from the site's own words second. What is
-in neither table is a passing fault: a clip is never called dead on a guess.
+yt-dlp's exception types and the HTTP status decide first, the site's own message second. What is in neither table may
+pass: a clip is never called unavailable on a guess.
 """
 
 import re
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from time import time
 from typing import Final
 
 from mma_bench.errors import Blocked, ClipError, Permanent, Retryable
+from mma_bench.retry import parse_retry_after
 
-# The site's words, as yt-dlp passes them on; the first that matches counts, so what is special comes first.
+# The site's messages, as yt-dlp passes them on; the first that matches counts, so the more specific come first.
 MESSAGES: Final[tuple[tuple[str, type[ClipError], str], ...]] = (
     (r"confirm you.{1,3}re not a bot|captcha|unusual traffic|/sorry/", Blocked, "bot_check"),
     (r"rate-limited|too many requests|try again later", Blocked, "rate_limited"),
@@ -36,7 +35,7 @@ MESSAGES: Final[tuple[tuple[str, type[ClipError], str], ...]] = (
 )
 _PATTERNS: Final = tuple((re.compile(words, re.IGNORECASE), kind, reason) for words, kind, reason in MESSAGES)
 
-# Faults of the way to the site, by the system's words for them: nothing of the clip, and nothing of the site.
+# The site cannot be reached, by the system's messages: this says nothing of the clip, and nothing of the site.
 _UNREACHABLE: Final = re.compile(
     r"failed to resolve|name or service not known|temporary failure in name resolution|getaddrinfo|"
     r"no address associated|network is unreachable|no route to host|connection refused|unable to connect to proxy|"
@@ -54,7 +53,7 @@ def classify(error: BaseException, *, page: bool, secrets: tuple[str, ...] = ())
         error: From yt-dlp, its network code, or below.
         page: Whether it came from the video's page, whose status speaks of the video. The status of a media file does
             not: its address is short-lived.
-        secrets: What must not be told.
+        secrets: Texts that the message must not contain.
     """
     from yt_dlp.networking.exceptions import HTTPError, ProxyError, TransportError
     from yt_dlp.utils import GeoRestrictedError, UnsupportedError
@@ -62,7 +61,7 @@ def classify(error: BaseException, *, page: bool, secrets: tuple[str, ...] = ())
     if isinstance(error, ClipError):
         return error
     causes = list(chain(error))
-    detail = _told(error, secrets)
+    detail = _detail(error, secrets)
     for cause in causes:
         if isinstance(cause, HTTPError):
             return _by_status(cause.status, cause.redirect_loop, detail, page=page)
@@ -95,7 +94,7 @@ def _by_status(status: int, loop: bool, detail: str, *, page: bool) -> ClipError
 
 
 def by_page(text: str, detail: str) -> ClipError:
-    """What it means that a page of text came where a video was promised."""
+    """What it means that a page of text came instead of a video."""
     for pattern, kind, reason in _PATTERNS:
         if kind is Blocked and pattern.search(text):
             return Blocked(reason, detail)
@@ -104,13 +103,13 @@ def by_page(text: str, detail: str) -> ClipError:
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """`error` and what caused it, through yt-dlp's own links as well; each once."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
         cause = waiting.pop(0)
-        if not isinstance(cause, BaseException) or id(cause) in seen:
+        if not isinstance(cause, BaseException) or id(cause) in visited:
             continue
-        seen.add(id(cause))
+        visited.add(id(cause))
         yield cause
         exc_info = getattr(cause, "exc_info", None)
         waiting += [exc_info[1] if exc_info else None, getattr(cause, "cause", None), cause.__cause__]
@@ -119,28 +118,21 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def retry_after_s(error: BaseException) -> float | None:
-    """The seconds that the site asks to wait (header Retry-After, a number or a date), or None."""
+    """The seconds that the site asks to wait (header Retry-After), or None."""
     from yt_dlp.networking.exceptions import HTTPError
 
-    for cause in chain(error):
-        if isinstance(cause, HTTPError):
-            text = str(cause.response.get_header("Retry-After") or "").strip()
-            if text.isascii() and text.isdigit():
-                return float(text)
-            try:
-                return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-            except ValueError:
-                return None
-    return None
+    responses = (cause.response for cause in chain(error) if isinstance(cause, HTTPError))
+    response = next(responses, None)
+    return None if response is None else parse_retry_after(response.get_header("Retry-After"))
 
 
-def _told(error: BaseException, secrets: tuple[str, ...]) -> str:
-    """The error's words on one line without colours, addresses' queries and secrets."""
+def _detail(error: BaseException, secrets: tuple[str, ...]) -> str:
+    """The error's message on one line without colours, queries of addresses and secrets."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     for secret in secrets:
         text = text.replace(secret, "***")
     text = re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1", text)
     text = re.sub(r"(\w+://)[^\s/@]+@", r"\1***@", text)
     text = re.sub(r"\(caused by .*|; please report this issue .*", "", text, flags=re.DOTALL)
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text.removeprefix("ERROR: ")[:_LONGEST_DETAIL]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mma_bench.files import atomic_path
-from mma_bench.models.clip_bytes import seen
+from mma_bench.models.clip_bytes import mp4_bytes
 from mma_bench.models.contracts import ClipTask
 
 
@@ -32,7 +32,7 @@ def clip_file(row: Mapping[str, Any], video: bytes) -> Path:
     kind = "seen and heard" if task.hears else "seen"
     path = _folder() / f"{hashlib.sha256(video + kind.encode()).hexdigest()}.mp4"
     if not path.exists():
-        content = seen(task, with_sound=True)
+        content = mp4_bytes(task, with_sound=True)
         with atomic_path(path) as beside:
             beside.write_bytes(content)
     return path

@@ -1,45 +1,53 @@
-"""The Hub as this project uses it: one client, errors that say what to do, and patience where patience helps.
+"""The Hub as this project uses it: one client, errors that say what to do, and retries where they help.
 
-The token comes from the environment (HF_TOKEN) or from `hf auth login`; it is handed to the client and to nothing
-else, and whatever a server or a library says is cleared of it before it is shown.
+The token comes from the environment (HF_TOKEN) or from `hf auth login`; only the client gets it, and it is removed from
+every message of a server or a library before that is shown.
 """
 
-import random
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from mma_bench.errors import ConfigError, MmaBenchError
-
-if TYPE_CHECKING:
-    pass
+from mma_bench.retry import TRANSIENT_STATUSES, backoff, parse_retry_after, wait_at_least
 
 Result = TypeVar("Result")
 
 TRIES: Final = 5
-_LONGEST_WAIT_S: Final = 300.0  # a server that asks for more is obeyed by the next run
-_PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
+_FIRST_WAIT_S: Final = 2.0
+_LONGEST_WAIT_S: Final = 300.0  # a server that asks for a longer wait is left to the next run
 _REPO: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_MENDS: Final = {
+_HINTS: Final = {
     401: "log in anew: `hf auth login`, or set HF_TOKEN to a token that is still valid",
     403: "use a token with write access to this repository (a fine-grained token must name it)",
     404: "check ORG/NAME; a private repository needs a token that may read it",
     409: "somebody else changes this repository just now; run the same command again when they are done",
-    412: "somebody else has committed meanwhile; look at the repository, then run the same command again",
+    412: "somebody else has committed meanwhile; check the repository, then run the same command again",
     413: "the server refuses a request of this size; lower package.max_shard_mb in params.yaml and run `dvc repro`",
-    429: "the server asks for patience; run the same command later, what was sent stays",
+    429: "the server limits requests; run the same command later, what was uploaded is kept",
 }
-_LATER: Final = "the server cannot be reached or errs; run the same command again later, what was sent stays"
+_LATER: Final = "the server cannot be reached or fails; run the same command again later, what was uploaded is kept"
 
 
 class HubError(MmaBenchError):
-    """The Hub refused a request or cannot be reached; what was sent before stays, so the same command goes on."""
+    """The Hub refused a request or cannot be reached; what was uploaded is kept, so the same command resumes."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message, hint=_MENDS.get(status or 0, _LATER))
+        super().__init__(message, hint=_HINTS.get(status or 0, _LATER))
         self.status = status
+
+
+class _TransientHubError(HubError):
+    """A failure that may pass; `retry_after_s` is how long the server asks to wait."""
+
+    def __init__(self, message: str, *, status: int | None, retry_after_s: float | None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after_s = retry_after_s
 
 
 def repo_name(name: str) -> str:
@@ -54,11 +62,11 @@ def repo_name(name: str) -> str:
 
 
 class Hub:
-    """Calls a client with patience.
+    """Calls a client and retries transient failures.
 
     Args:
         token: None to read what is public.
-        sleep: Takes seconds.
+        sleep: Waits so many seconds before a retry.
     """
 
     def __init__(self, token: str | None, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -68,45 +76,55 @@ class Hub:
         self._token, self._sleep = token, sleep
 
     def ask(self, what: str, call: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
-        """Return `call(...)`; a passing fault is waited for, with back-off, or as long as the server asks.
+        """Return `call(...)`; transient failures are retried with backoff, not before the server asks for it.
 
         Args:
             what: For messages, e.g. `tag 1.2.0`.
 
         Raises:
-            HubError: Refused, or still failing after TRIES tries.
+            HubError: Refused, or still failing after TRIES attempts.
         """
+        retrying = Retrying(
+            retry=retry_if_exception_type(_TransientHubError),
+            stop=stop_after_attempt(TRIES),
+            wait=wait_at_least(
+                lambda error: getattr(error, "retry_after_s", None), backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
+            ),
+            sleep=self._sleep,
+            before_sleep=partial(_announce, what),
+            reraise=True,
+        )
+        return retrying(self._attempt, what, partial(call, *args, **kwargs))
+
+    def _attempt(self, what: str, call: Callable[[], Result]) -> Result:
         from httpx2 import HTTPError
 
-        for number in range(1, TRIES + 1):
-            try:
-                return call(*args, **kwargs)
-            except (HTTPError, OSError, RuntimeError, ValueError) as error:  # uploads wrap what went wrong
-                response = _response(error)
-                if response is None and not _is_of_network(error):
-                    raise
-                status = None if response is None else int(response.status_code)
-                wait = _wait(response, number)
-                passing = status is None or status in _PASSING
-                if not passing or number == TRIES or wait > _LONGEST_WAIT_S:
-                    raise HubError(f"{what}: {self._said(error)}", status=status) from None
-                shown = f"status {status}" if status else "no connection"
-                print(f"{what}: {shown}, again in {wait:.0f} s ({number} of {TRIES})", file=sys.stderr, flush=True)
-                self._sleep(wait)
-        raise AssertionError("the last try returns or raises")
+        try:
+            return call()
+        except (HTTPError, OSError, RuntimeError, ValueError) as error:  # uploads wrap the original error
+            response = _response(error)
+            if response is None and not _is_network_error(error):
+                raise
+            message = f"{what}: {self._message(error)}"
+            status = None if response is None else int(response.status_code)
+            asked_s = None if response is None else parse_retry_after(response.headers.get("Retry-After"))
+            transient = status is None or status in TRANSIENT_STATUSES
+            if transient and (asked_s or 0) <= _LONGEST_WAIT_S:
+                raise _TransientHubError(message, status=status, retry_after_s=asked_s) from None
+            raise HubError(message, status=status) from None
 
     def exists(self, call: Callable[..., Result], what: str, *args: Any, **kwargs: Any) -> Result | None:
         """As `ask`, but None if there is no such repository, revision or file."""
         try:
             return self.ask(what, call, *args, **kwargs)
         except HubError as error:
-            # Without a token the Hub says of a repository that it does not know that one may not see it.
+            # Without a token the Hub answers 401 for a repository that does not exist.
             if error.status == 404 or (error.status == 401 and self._token is None):
                 return None
             raise
 
-    def _said(self, error: BaseException) -> str:
-        """What the server said, on one line, without the token."""
+    def _message(self, error: BaseException) -> str:
+        """The error's message on one line, without the token."""
         text = " ".join(" ".join(str(link) for link in _chain(error)).split())[:600]
         return text.replace(self._token, "***") if self._token else text
 
@@ -132,19 +150,20 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _response(error: BaseException) -> Any:
-    """The server's answer behind an error, or None."""
+    """The server's response that caused an error, or None."""
     return next((r for link in _chain(error) if (r := getattr(link, "response", None)) is not None), None)
 
 
-def _is_of_network(error: BaseException) -> bool:
+def _is_network_error(error: BaseException) -> bool:
     from httpx2 import TransportError
 
     return any(isinstance(link, (TransportError, ConnectionError, TimeoutError)) for link in _chain(error))
 
 
-def _wait(response: Any, number: int) -> float:
-    """Seconds to wait after the `number`-th failure: what the server asks, else doubling from 1 s with jitter."""
-    asked = response.headers.get("Retry-After", "") if response is not None else ""
-    if asked.isdigit():
-        return float(asked)
-    return float(2 ** (number - 1)) * (1 + random.random() / 4)  # noqa: S311
+def _announce(what: str, state: RetryCallState) -> None:
+    """Say on stderr why and how long a retry waits."""
+    error = state.outcome.exception() if state.outcome else None
+    status = error.status if isinstance(error, HubError) else None
+    reason = f"status {status}" if status else "no connection"
+    wait_s = state.upcoming_sleep
+    print(f"{what}: {reason}, again in {wait_s:.0f} s ({state.attempt_number} of {TRIES})", file=sys.stderr, flush=True)

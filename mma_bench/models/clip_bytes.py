@@ -18,10 +18,10 @@ from mma_bench.media.remux import MP4_OPTIONS
 from mma_bench.models.contracts import ClipTask
 
 
-def seen(task: ClipTask, *, with_sound: bool) -> bytes:
+def mp4_bytes(task: ClipTask, *, with_sound: bool) -> bytes:
     """The clip as an MP4 file; its audio track is left out if the condition has no sound or `with_sound` is false.
 
-    Packets are copied, not coded again. Without a track nothing can be heard, not even that there is silence.
+    Packets are copied, not encoded again. Without a track a model cannot even tell that there is silence.
 
     Raises:
         InvalidInput: See the table in `mma_bench.media`; the message names the clip.
@@ -40,7 +40,7 @@ def seen(task: ClipTask, *, with_sound: bool) -> bytes:
         return muted.read_bytes()
 
 
-def heard(task: ClipTask) -> bytes:
+def wav_bytes(task: ClipTask) -> bytes:
     """The clip's sound as a WAV file: one channel, 16 bit, 16 kHz.
 
     Raises:
@@ -59,7 +59,7 @@ def heard(task: ClipTask) -> bytes:
 
 @contextmanager
 def on_disk(task: ClipTask) -> Iterator[Path]:
-    """The clip as a temporary file; a refusal inside names the clip in place of the file."""
+    """The clip as a temporary file; an InvalidInput raised inside names the clip instead of the file."""
     with tempfile.TemporaryDirectory(prefix="mma-bench-") as folder:
         path = Path(folder) / "clip.mp4"
         path.write_bytes(task.video)

@@ -31,6 +31,7 @@ class Prompt:
         context_seed: Seed of those tokens.
         question: The modality that is asked about; None where a prompt is not about one. For baselines alone.
         protocol: How it is asked (`evaluation.protocols.Protocol`); None outside the benchmark. No engine reads it.
+        top_logprobs: So many of the likeliest first tokens of a generated answer are to come with it, 0 to 20.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Prompt:
     context_seed: int = 0
     question: Modality | None = None
     protocol: str | None = None
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Answer:
         key: The prompt's key.
         text: The raw answer; None for `score` and for failures.
         logprobs: Log-likelihood (natural, summed over the option's tokens) by option; None for `generate`.
+        first_token_logprobs: Natural log-probability by token, as the model spells it, of the likeliest first tokens;
+            None unless the prompt has `top_logprobs` and the engine gives them.
         error: What failed, with what to do where there is one; None if nothing did.
         usage: Counts and the like: `prompt_tokens`, `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`.
     """
@@ -88,6 +92,7 @@ class Answer:
     key: str
     text: str | None = None
     logprobs: dict[str, float] | None = None
+    first_token_logprobs: dict[str, float] | None = None
     error: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
 

@@ -6,28 +6,28 @@ log-likelihoods of given options, so the engine answers `generate` alone.
 """
 
 import importlib
-import random
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import BaseModel, Field, ValidationError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from mma_bench.config import Positive
-from mma_bench.errors import MmaBenchError
-from mma_bench.models.clip_bytes import seen
-from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt
-from mma_bench.models.remote import Refused, Remote, RemoteSettings, Unanswered, key_of, said
+from mma_bench.models.clip_bytes import mp4_bytes
+from mma_bench.models.contracts import Answer, ClipTask, Prompt
+from mma_bench.models.remote import (
+    REFUSAL_HINTS,
+    Refused,
+    RemoteEngine,
+    RemoteSettings,
+    Unanswered,
+    missing_client,
+)
+from mma_bench.retry import TRANSIENT_STATUSES, backoff, parse_retry_after, wait_at_least
 
-_PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
-_REFUSALS: Final = {
-    401: "set the environment variable that api_key_env names to a valid key",
-    403: "use a key that may use this model",
-    404: "correct `model`: older models are withdrawn from the service",
-}
+_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model`: older models are withdrawn from the service"}
 _LONGEST_WAIT_S: Final = 120.0
-_SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)s?")
 
 
 class GeminiSettings(RemoteSettings):
@@ -42,52 +42,72 @@ class GeminiSettings(RemoteSettings):
     backoff_s: Positive = 1.0  # wait before the second attempt where the server names none; doubles, with jitter
 
 
-class GeminiEngine:
+class _Detail(BaseModel):
+    reason: str | None = None  # of an ErrorInfo
+    retryDelay: str | None = None  # noqa: N815 - the service's name; of a RetryInfo, in seconds, e.g. "0.3s"
+
+
+class _Error(BaseModel):
+    details: list[_Detail] = []
+
+
+class _ErrorReply(BaseModel):
+    """The parts of the service's errors that are used (google.rpc.Status)."""
+
+    error: _Error = _Error()
+
+
+class _Transient(Unanswered):
+    """A failure that may pass; `retry_after_s` is how long the service asks to wait."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
     """A Gemini model as an `Engine`.
 
     Args:
         settings: Which model, and the bounds.
         name: What predictions call the model; None takes the service's name of it.
+        sleep: Waits so many seconds before a retry.
 
     Raises:
         MmaBenchError: The SDK is not installed, or the key is not in the environment.
     """
 
-    modes: frozenset[Mode] = frozenset({"generate"})
-
-    def __init__(self, settings: GeminiSettings, *, name: str | None = None) -> None:
+    def __init__(
+        self, settings: GeminiSettings, *, name: str | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         try:
             from google import genai
             from google.genai import errors, types
         except ModuleNotFoundError:
-            raise MmaBenchError(
-                "the gemini engine needs the client `google-genai`", hint="pip install 'mma-bench[evaluation]'"
-            ) from None
+            raise missing_client("gemini", "google-genai") from None
 
-        self.name, self.revision = name or settings.model, settings.revision or settings.model
-        self.adapter = self.adapter_revision = None
-        self._settings, self._key, self._types, self._errors = settings, key_of(settings), types, errors
-        # The SDK's own retries take no notice of how long the server asks to wait.
+        super().__init__(settings, name)
+        self._types, self._errors, self._transport_errors = types, errors, _transport_errors()
         options = types.HttpOptions(base_url=settings.base_url, timeout=round(settings.timeout_s * 1000))
         self._client = genai.Client(api_key=self._key or "none", http_options=options)
-        self._transport_errors = _transport_errors()
-        self._remote = Remote(settings, self._media, self._ask, self._measure)
+        # The SDK's own retries ignore how long the server asks to wait.
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(_Transient),
+            stop=stop_after_attempt(settings.max_retries + 1),
+            wait=wait_at_least(
+                lambda error: getattr(error, "retry_after_s", None), backoff(settings.backoff_s, _LONGEST_WAIT_S)
+            ),
+            sleep=sleep,
+            reraise=True,
+        )
 
-    def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
-        """As `Engine.answer`; questions go out `concurrency` at a time."""
-        return self._remote.answer(tasks)
-
-    def close(self) -> None:
-        """End the threads and the connections."""
-        self._remote.close()
+    def _close_client(self) -> None:
         self._client.close()
 
     def _media(self, task: ClipTask) -> Any:
-        return self._types.Part.from_bytes(data=seen(task, with_sound=True), mime_type="video/mp4")
+        return self._types.Part.from_bytes(data=mp4_bytes(task, with_sound=True), mime_type="video/mp4")
 
     def _ask(self, media: Any, prompt: Prompt, context: str) -> Answer:
-        if prompt.mode != "generate":
-            raise Unanswered(f"{self.name} gives no log-likelihoods; ask it with mode generate")
         types, budget = self._types, self._settings.thinking_budget
         config = types.GenerateContentConfig(
             temperature=prompt.temperature,
@@ -96,58 +116,60 @@ class GeminiEngine:
             thinking_config=None if budget is None else types.ThinkingConfig(thinking_budget=budget),
         )
         contents = [media, types.Part.from_text(text=prompt.text + context)]
-        reply = self._called(
+        reply = self._call(
             lambda: self._client.models.generate_content(model=self._settings.model, contents=contents, config=config)
         )
         return _read(reply, prompt)
 
-    def _measure(self, text: str) -> int:
-        reply = self._called(lambda: self._client.models.count_tokens(model=self._settings.model, contents=text))
+    def _count_tokens(self, text: str) -> int:
+        reply = self._call(lambda: self._client.models.count_tokens(model=self._settings.model, contents=text))
         if reply.total_tokens is None:
-            raise Unanswered("the service gave no count of tokens")
+            raise Unanswered("the service did not return a token count")
         return int(reply.total_tokens)
 
-    def _called(self, call: Callable[[], Any]) -> Any:
-        """What the service replied; passing faults are tried again, as late as it asks for.
+    def _call(self, call: Callable[[], Any]) -> Any:
+        """The service's reply; transient failures are retried, not before the service asks for it.
 
         Raises:
             Refused: 401, 403, 404, a key that is not valid.
-            Unanswered: All others, after `max_retries` where trying again can help.
+            Unanswered: All other errors, after `max_retries` where those can help.
         """
-        for attempt in range(self._settings.max_retries + 1):
-            try:
-                return call()
-            except self._errors.APIError as error:
-                told = f"{error.code} {error.status}: {said(error.message or error.details, self._key)}"
-                refusal = 401 if "API_KEY_INVALID" in str(error.details) else error.code
-                if refusal in _REFUSALS:
-                    raise Refused(f"{self.name}: {told}", _REFUSALS[refusal]) from None
-                asked = _wait_asked(error)
-                if error.code not in _PASSING or (asked or 0) > _LONGEST_WAIT_S:
-                    raise Unanswered(told) from None
-            except self._transport_errors as error:
-                told, asked = f"{type(error).__name__}: {said(error, self._key)}", None
-            except ValueError as error:  # broken JSON
-                told, asked = f"the reply is not whole: {said(error, self._key)}", None
-            if attempt < self._settings.max_retries:
-                time.sleep(self._backoff(attempt) if asked is None else asked)
-        raise Unanswered(f"{told} (tried {self._settings.max_retries + 1} times)")
+        try:
+            return self._retrying(self._attempt, call)
+        except _Transient as error:
+            raise Unanswered(f"{error} ({self._tried()})") from None
 
-    def _backoff(self, attempt: int) -> float:
-        longest: float = min(self._settings.backoff_s * 2**attempt, _LONGEST_WAIT_S)
-        return longest * random.uniform(0.5, 1)  # noqa: S311 jitter is not a secret
+    def _attempt(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except self._errors.APIError as error:
+            message = f"{error.code} {error.status}: {self._excerpt(error.message or error.details)}"
+            details = _details(error)
+            code = 401 if any(detail.reason == "API_KEY_INVALID" for detail in details) else error.code
+            if code in _REFUSAL_HINTS:
+                raise Refused(f"{self.name}: {message}", _REFUSAL_HINTS[code]) from None
+            asked_s = _retry_after_s(error, details)
+            if code not in TRANSIENT_STATUSES or (asked_s or 0) > _LONGEST_WAIT_S:
+                raise Unanswered(message) from None
+            raise _Transient(message, asked_s) from None
+        except self._transport_errors as error:
+            raise _Transient(f"{type(error).__name__}: {self._excerpt(error)}") from None
+        except ValueError as error:  # broken JSON
+            raise _Transient(f"the reply is not whole JSON: {self._excerpt(error)}") from None
 
 
-def _wait_asked(error: Any) -> float | None:
-    """Seconds that the service asks to wait: its RetryInfo, or the header Retry-After."""
-    details = error.details if isinstance(error.details, dict) else {}
-    infos = details.get("error", {}).get("details", []) if isinstance(details.get("error"), dict) else []
-    delays = [info.get("retryDelay") for info in infos if isinstance(info, dict)]
+def _details(error: Any) -> list[_Detail]:
+    try:
+        return _ErrorReply.model_validate(error.details).error.details
+    except ValidationError:
+        return []  # a proxy's error
+
+
+def _retry_after_s(error: Any, details: list[_Detail]) -> float | None:
+    """How long the service asks to wait: its RetryInfo, or the header Retry-After."""
+    delays = [detail.retryDelay.removesuffix("s") for detail in details if detail.retryDelay is not None]
     headers = getattr(error.response, "headers", None) or {}
-    for value in (*delays, headers.get("retry-after")):
-        if value is not None and (match := _SECONDS.fullmatch(str(value).strip())):
-            return float(match[1])
-    return None
+    return parse_retry_after(delays[0] if delays else headers.get("retry-after"))
 
 
 def _read(reply: Any, prompt: Prompt) -> Answer:
@@ -174,7 +196,7 @@ def _read(reply: Any, prompt: Prompt) -> Answer:
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
-    """The SDK speaks through httpx or its fork httpx2, whichever is installed, and lets their errors through."""
+    """The SDK uses httpx or its fork httpx2, whichever is installed, and does not catch their errors."""
     found: list[type[Exception]] = []
     for name in ("httpx", "httpx2"):
         try:

@@ -5,27 +5,30 @@ text. What a server does with a video's own audio track differs, so a setting sa
 has none, nothing audible is sent at all.
 
 Log-likelihoods of given options are not part of the protocol (`prompt_logprobs` is one server's own), so the engine
-answers `generate` alone.
+answers `generate` alone. Log-probabilities of the answer's first token are (`Prompt.top_logprobs`).
 """
 
 import base64
-from collections.abc import Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BaseModel, Field, ValidationError
 
-from mma_bench.errors import MmaBenchError
-from mma_bench.models.clip_bytes import heard, seen
-from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt
-from mma_bench.models.remote import Refused, Remote, RemoteSettings, Unanswered, key_of, said
+from mma_bench.models.clip_bytes import mp4_bytes, wav_bytes
+from mma_bench.models.contracts import Answer, ClipTask, Prompt
+from mma_bench.models.remote import (
+    REFUSAL_HINTS,
+    Refused,
+    RemoteEngine,
+    RemoteSettings,
+    Unanswered,
+    missing_client,
+)
+from mma_bench.settings import problems
 
-Part = dict[str, Any]
+Part: TypeAlias = dict[str, Any]
 
-_REFUSALS: Final = {
-    401: "set the environment variable that api_key_env names to a valid key",
-    403: "use a key that may use this model",
-    404: "correct `model` and `base_url`; the latter usually ends in /v1",
-}
+_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model` and `base_url`; the latter usually ends in /v1"}
 
 
 class OpenaiSettings(RemoteSettings):
@@ -42,7 +45,48 @@ class OpenaiSettings(RemoteSettings):
     )  # goes into every request as it is, e.g. mm_processor_kwargs of vLLM
 
 
-class OpenaiEngine:
+# The client builds its types without validation. These are the parts of a reply that are used; servers that are not
+# quite OpenAI's leave others out.
+class _TokenLogprob(BaseModel):
+    token: str
+    logprob: float
+
+
+class _Position(BaseModel):
+    top_logprobs: list[_TokenLogprob]
+
+
+class _Logprobs(BaseModel):
+    content: list[_Position] | None = None
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+class _TokenCount(BaseModel):
+    count: int
+
+
+class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
     """A model behind a server as an `Engine`.
 
     Args:
@@ -53,50 +97,39 @@ class OpenaiEngine:
         MmaBenchError: The client is not installed, or the key is not in the environment.
     """
 
-    modes: frozenset[Mode] = frozenset({"generate"})
-
     def __init__(self, settings: OpenaiSettings, *, name: str | None = None) -> None:
         try:
             import openai
         except ModuleNotFoundError:
-            raise MmaBenchError(
-                "the openai engine needs the client `openai`", hint="pip install 'mma-bench[evaluation]'"
-            ) from None
+            raise missing_client("openai", "openai") from None
 
-        self.name, self.revision = name or settings.model, settings.revision or settings.model
-        self.adapter = self.adapter_revision = None
-        self._settings, self._key, self._openai = settings, key_of(settings), openai
-        # The client backs off with jitter by itself and does as Retry-After says.
+        super().__init__(settings, name)
+        self._openai = openai
+        # The client retries by itself, with backoff and jitter, and honours Retry-After.
         self._client = openai.OpenAI(
             api_key=self._key or "none",
             base_url=settings.base_url,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
         )
-        self._remote = Remote(settings, self._media, self._ask, self._measure)
 
-    def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
-        """As `Engine.answer`; questions go out `concurrency` at a time."""
-        return self._remote.answer(tasks)
-
-    def close(self) -> None:
-        """End the threads and the connections."""
-        self._remote.close()
+    def _close_client(self) -> None:
         self._client.close()
 
     def _media(self, task: ClipTask) -> list[Part]:
         sound = self._settings.sound
-        video = seen(task, with_sound=sound == "in_video")
+        video = mp4_bytes(task, with_sound=sound == "in_video")
         parts: list[Part] = [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_base64(video)}"}}]
         if sound == "input_audio" and task.hears:
-            parts.append({"type": "input_audio", "input_audio": {"data": _base64(heard(task)), "format": "wav"}})
+            parts.append({"type": "input_audio", "input_audio": {"data": _base64(wav_bytes(task)), "format": "wav"}})
         return parts
 
     def _ask(self, media: list[Part], prompt: Prompt, context: str) -> Answer:
-        if prompt.mode != "generate":
-            raise Unanswered(f"{self.name} gives no log-likelihoods; ask it with mode generate")
         content: Any = [*media, {"type": "text", "text": prompt.text + context}]
-        completion = self._called(
+        logprobs: dict[str, Any] = {}
+        if prompt.top_logprobs:
+            logprobs = {"logprobs": True, "top_logprobs": prompt.top_logprobs}
+        reply = self._call(
             lambda: self._client.chat.completions.create(
                 model=self._settings.model,
                 messages=[{"role": "user", "content": content}],
@@ -104,63 +137,64 @@ class OpenaiEngine:
                 temperature=prompt.temperature,
                 seed=prompt.seed,
                 extra_body=self._settings.extra_body or None,
+                **logprobs,
             )
         )
-        return _read(completion, prompt, self._openai.types.chat.ChatCompletion)
+        try:
+            completion = _Completion.model_validate(reply, from_attributes=True)
+        except ValidationError as error:
+            raise Unanswered(
+                f"the reply is not a chat completion ({problems(error)[0]}): {self._excerpt(reply)[:200]}"
+            ) from None
+        return self._answer_of(completion, prompt)
 
-    def _measure(self, text: str) -> int:
-        """The model's own tokens of a text, by the server's `/tokenize`, which vLLM and SGLang have beside `/v1`."""
+    def _answer_of(self, completion: _Completion, prompt: Prompt) -> Answer:
+        choice = completion.choices[0]
+        usage: dict[str, Any] = {"finish_reason": choice.finish_reason, "served_model": completion.model}
+        if completion.usage is not None:
+            usage |= {"prompt_tokens": completion.usage.prompt_tokens, "new_tokens": completion.usage.completion_tokens}
+        if choice.message.content is None or choice.finish_reason == "content_filter":
+            why = choice.message.refusal or f"finish_reason {choice.finish_reason}"
+            return Answer(prompt.key, error=f"the model gave no answer: {self._excerpt(why)}", usage=usage)
+        positions = choice.logprobs.content if choice.logprobs else None
+        first = {item.token: item.logprob for item in positions[0].top_logprobs} if positions else None
+        return Answer(prompt.key, text=choice.message.content, first_token_logprobs=first, usage=usage)
+
+    def _count_tokens(self, text: str) -> int:
+        """By the server's `/tokenize`, which vLLM and SGLang have beside `/v1`."""
         root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
         body = {"model": self._settings.model, "prompt": text, "add_special_tokens": False}
         try:
-            reply = self._called(lambda: self._client.post(f"{root}/tokenize", cast_to=object, body=body))
+            reply = self._call(lambda: self._client.post(f"{root}/tokenize", cast_to=object, body=body))
+            return _TokenCount.model_validate(reply).count
         except Refused as error:
             raise Unanswered(f"long context needs the server's /tokenize: {error}") from None
-        count = reply.get("count") if isinstance(reply, dict) else None
-        if not isinstance(count, int):
-            raise Unanswered(f"{root}/tokenize gave no count: {said(reply, self._key)}")
-        return count
+        except ValidationError as error:
+            raise Unanswered(
+                f"{root}/tokenize did not return a token count ({problems(error)[0]}): {self._excerpt(reply)}"
+            ) from None
 
-    def _called(self, call: Any) -> Any:
-        """What the server replied, its errors told apart.
+    def _call(self, call: Callable[[], Any]) -> Any:
+        """The server's reply.
 
         Raises:
             Refused: 401, 403, 404.
-            Unanswered: All others, after the client has tried again where that can help.
+            Unanswered: All other errors, after the client's retries where those can help.
         """
         openai = self._openai
         try:
             return call()
         except openai.APIStatusError as error:
-            told = f"{error.status_code} from {error.request.url}: {said(error.response.text, self._key)}"
-            if error.status_code in _REFUSALS:
-                raise Refused(f"{self.name}: {told}", _REFUSALS[error.status_code]) from None
-            raise Unanswered(told) from None
+            message = f"{error.status_code} from {error.request.url}: {self._excerpt(error.response.text)}"
+            if error.status_code in _REFUSAL_HINTS:
+                raise Refused(f"{self.name}: {message}", _REFUSAL_HINTS[error.status_code]) from None
+            raise Unanswered(message) from None
         except openai.APITimeoutError:
-            raise Unanswered(f"no reply within {self._settings.timeout_s} s ({self._tries()})") from None
+            raise Unanswered(f"no reply within {self._settings.timeout_s} s ({self._tried()})") from None
         except openai.APIError as error:
-            raise Unanswered(f"{said(error.__cause__ or error, self._key)} ({self._tries()})") from None
-        except ValueError as error:  # the client lets broken JSON through as it is
-            raise Unanswered(f"the reply is not whole JSON: {said(error, self._key)}") from None
-
-    def _tries(self) -> str:
-        return f"tried {self._settings.max_retries + 1} times"
-
-
-def _read(completion: Any, prompt: Prompt, kind: type) -> Answer:
-    """An answer out of a completion; servers that are not quite OpenAI leave parts out."""
-    if not isinstance(completion, kind) or not getattr(completion, "choices", None):
-        raise Unanswered(f"the reply is not a chat completion: {said(completion, None)[:200]}")
-    completion_: Any = completion
-    choice = completion_.choices[0]
-    text = getattr(choice.message, "content", None)
-    usage: dict[str, Any] = {"finish_reason": choice.finish_reason, "served_model": completion_.model}
-    if completion_.usage is not None:
-        usage |= {"prompt_tokens": completion_.usage.prompt_tokens, "new_tokens": completion_.usage.completion_tokens}
-    if text is None or choice.finish_reason == "content_filter":
-        why = getattr(choice.message, "refusal", None) or f"finish_reason {choice.finish_reason}"
-        return Answer(prompt.key, error=f"the model gave no answer: {said(why, None)}", usage=usage)
-    return Answer(prompt.key, text=text, usage=usage)
+            raise Unanswered(f"{self._excerpt(error.__cause__ or error)} ({self._tried()})") from None
+        except ValueError as error:  # the client does not catch broken JSON
+            raise Unanswered(f"the reply is not whole JSON: {self._excerpt(error)}") from None
 
 
 def _base64(data: bytes) -> str:

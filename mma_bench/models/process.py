@@ -9,15 +9,15 @@ In: clips with their prompts. Out: answers, or per clip why there is none. What 
   `hears` is false. So many random tokens of the model's own as `context_tokens` says must follow the text.
 * The reply is `{"answers": [{"key", "text"}, ...]}`, one for each prompt, in any order; `"logprobs": {option: number}`
   in place of `text` for the mode `score`, or `"error": "why"`.
-* At the end of its input the program ends.
+* When its input ends the program ends.
 
 Its stdout is for these lines alone; what it writes to stderr is shown when it fails. A program that dies, is silent for
 too long or writes something else is started once more and asked again; if it fails again, the clip's prompts fail.
+`process_protocol` checks the lines.
 """
 
 import contextlib
 import json
-import math
 import os
 import signal
 import subprocess
@@ -29,18 +29,15 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from pydantic import Field
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
-from mma_bench.models.clip_bytes import seen
-from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt, Stopped
+from mma_bench.models.clip_bytes import mp4_bytes
+from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
+from mma_bench.models.process_protocol import Hello, ProcessFault, read_answers, read_hello, request
 
 RUNNERS: Final = Path(__file__).with_name("runners")
-_PROTOCOL: Final = 1
-# What a program is told of a prompt; it gets the question as text and must not need to know which modality it is about.
-_SENT: Final = (
-    *("key", "text", "mode", "options", "max_new_tokens", "temperature", "seed", "context_tokens", "context_seed"),
-)
 _LAST_LINES: Final = 10
 _GRACE_S: Final = 5.0
 
@@ -57,10 +54,6 @@ class ProcessSettings(Namespace):
     start_timeout_s: Positive = 900.0  # until it is ready: models take long to load
     timeout_s: Positive = 600.0  # for all prompts of one clip
     max_failures: Count = 3  # so many clips in a row that fail stop the run
-
-
-class _Fault(Exception):
-    """The program broke the protocol, died or fell silent."""
 
 
 class ProcessEngine:
@@ -82,12 +75,12 @@ class ProcessEngine:
         self._failed = 0
         self._program: _Program | None = None
         try:
-            hello = self._started()
-        except _Fault as fault:
+            hello = self._start()
+        except ProcessFault as fault:
             self._clips.cleanup()
             raise MmaBenchError(str(fault), hint="see that the program runs by itself in its environment") from None
-        self.name, self.revision = name or hello["name"], hello["revision"]
-        self.modes: frozenset[Mode] = hello["modes"]
+        self.name, self.revision = name or hello.name, hello.revision
+        self.modes: frozenset[Mode] = hello.modes
         self.adapter = self.adapter_revision = None
 
     def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
@@ -95,11 +88,11 @@ class ProcessEngine:
         answers: list[list[Answer]] = []
         for task in tasks:
             try:
-                given = self._asked(task)
+                given = self._ask(task)
             except InvalidInput as error:
                 answers.append([Answer(prompt.key, error=str(error)) for prompt in task.prompts])
                 continue
-            except _Fault as fault:
+            except ProcessFault as fault:
                 given = [Answer(prompt.key, error=f"clip {task.id}: {fault}") for prompt in task.prompts]
                 self._failed += 1
             else:
@@ -110,7 +103,7 @@ class ProcessEngine:
                 raise Stopped(
                     f"{self._failed} clips in a row failed; {given[-1].error if given else ''}",
                     answers + rest,
-                    hint="hint the program and run the same command again; it goes on where it stopped",
+                    hint="correct the program and run the same command again; it resumes where it stopped",
                 )
         return answers
 
@@ -121,51 +114,48 @@ class ProcessEngine:
             self._program = None
         self._clips.cleanup()
 
-    def _asked(self, task: ClipTask) -> list[Answer]:
-        """The answers about a clip; a program that fails gets a second chance."""
+    def _ask(self, task: ClipTask) -> list[Answer]:
+        """The answers about a clip; a program that fails is started once more and asked again."""
         video = Path(self._clips.name) / "clip.mp4"
-        video.write_bytes(seen(task, with_sound=True))
-        prompts = [{name: getattr(prompt, name) for name in _SENT} for prompt in task.prompts]
-        request = {"id": task.id, "video": str(video), "hears": task.hears, "prompts": prompts}
+        video.write_bytes(mp4_bytes(task, with_sound=True))
+        # The program does not share its failures with others, so that there is nothing to wait for.
+        retrying = Retrying(retry=retry_if_exception_type(ProcessFault), stop=stop_after_attempt(2), reraise=True)
         try:
-            try:
-                return self._once(request, task.prompts)
-            except _Fault:
-                return self._once(request, task.prompts)
+            return retrying(self._attempt, request(task, str(video)), task.prompts)
         finally:
             video.unlink()
 
-    def _once(self, request: dict[str, Any], prompts: Sequence[Prompt]) -> list[Answer]:
+    def _attempt(self, asked: dict[str, Any], prompts: Sequence[Prompt]) -> list[Answer]:
         if self._program is None:
-            hello = self._started()
-            if hello["revision"] != self.revision:
-                raise self._fault(f"is now revision {hello['revision']!r} and was {self.revision!r}")
+            hello = self._start()
+            if hello.revision != self.revision:
+                raise self._fault(f"is now revision {hello.revision!r} and was {self.revision!r}")
         assert self._program is not None
         try:
-            return _answers(self._program.ask(request, self._settings.timeout_s), prompts)
-        except _Fault as fault:
+            return read_answers(self._program.ask(asked, self._settings.timeout_s), prompts)
+        except ProcessFault as fault:
             raise self._fault(str(fault)) from None
 
-    def _started(self) -> dict[str, Any]:
+    def _start(self) -> Hello:
         """Start the program and wait until it is ready."""
         try:
             self._program = _Program(self._command, self._folder)
         except OSError as error:
-            raise _Fault(f"{self._command[0]} cannot be started: {error.strerror}: {error.filename}") from None
+            raise ProcessFault(f"{self._command[0]} cannot be started: {error.strerror}: {error.filename}") from None
         try:
-            return _hello(self._program.ask(None, self._settings.start_timeout_s))
-        except _Fault as fault:
+            return read_hello(self._program.ask(None, self._settings.start_timeout_s))
+        except ProcessFault as fault:
             raise self._fault(f"did not become ready: {fault}") from None
 
-    def _fault(self, what: str) -> _Fault:
-        """Ends the program, whose state nobody knows; the error names it and what it last wrote to stderr."""
-        told: list[str] = []
+    def _fault(self, what: str) -> ProcessFault:
+        """Kill the program, whose state is unknown; the error names it and quotes its last lines on stderr."""
+        lines: list[str] = []
         if self._program is not None:
             self._program.end(0)
-            told = list(self._program.told)
+            lines = list(self._program.last_lines)
             self._program = None
-        last = "; it wrote nothing to stderr" if not told else "; its last lines on stderr:\n  " + "\n  ".join(told)
-        return _Fault(f"{' '.join(self._command)} {what}{last}")
+        last = "; its last lines on stderr:\n  " + "\n  ".join(lines) if lines else "; it wrote nothing to stderr"
+        return ProcessFault(f"{' '.join(self._command)} {what}{last}")
 
 
 class _Program:
@@ -183,7 +173,7 @@ class _Program:
             errors="replace",
             start_new_session=True,  # so that its own children end with it
         )
-        self.told: deque[str] = deque(maxlen=_LAST_LINES)
+        self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
         self._listener.start()
 
@@ -191,20 +181,20 @@ class _Program:
         # An unread pipe would fill up and stop the program.
         for line in stderr:
             if line.strip():
-                self.told.append(line.rstrip()[:300])
+                self.last_lines.append(line.rstrip()[:300])
 
-    def ask(self, request: dict[str, Any] | None, seconds: float) -> Any:
-        """Write a request, if there is one, and read a line of JSON. Raises _Fault."""
+    def ask(self, request: dict[str, Any] | None, seconds: float) -> str:
+        """Write a request, if there is one, and read a line. Raises ProcessFault."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        silent = threading.Event()
+        timed_out = threading.Event()
 
-        def give_up() -> None:
-            silent.set()
+        def time_out() -> None:
+            timed_out.set()
             self._kill()
 
-        # Killing it is what ends both a read and a write that would wait for ever.
-        timer = threading.Timer(seconds, give_up)
+        # Killing it ends both a read and a write that would block for ever.
+        timer = threading.Timer(seconds, time_out)
         timer.start()
         try:
             if request is not None:
@@ -215,15 +205,13 @@ class _Program:
             line = ""
         finally:
             timer.cancel()
-        if silent.is_set():
-            raise _Fault(f"was silent for {seconds:g} s")
+        if timed_out.is_set():
+            raise ProcessFault(f"was silent for {seconds:g} s")
         if not line.endswith("\n"):
             self.end(1.0)
-            raise _Fault(f"died ({_exit(self._process.returncode)}) {f'after {line[:80]!r}' if line else 'unasked'}")
-        try:
-            return json.loads(line)
-        except ValueError:
-            raise _Fault(f"wrote a line to stdout that is no JSON: {line[:200]!r}") from None
+            after = f"after {line[:80]!r}" if line else "before it replied"
+            raise ProcessFault(f"died ({_exit(self._process.returncode)}) {after}")
+        return line
 
     def end(self, grace_s: float) -> None:
         """Close its input and wait; kill it with its children if it is still there."""
@@ -243,53 +231,6 @@ class _Program:
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-
-
-def _hello(line: Any) -> dict[str, Any]:
-    if not isinstance(line, dict) or line.get("protocol") != _PROTOCOL:
-        raise _Fault(f'its first line must be {{"protocol": {_PROTOCOL}, "name": ..., "revision": ...}}: {line!r:.200}')
-    for key in ("name", "revision"):
-        if not isinstance(line.get(key), str) or not line[key]:
-            raise _Fault(f"its first line has no {key}: {line!r:.200}")
-    modes = line.get("modes", ["generate"])
-    if not isinstance(modes, list) or not modes or not MODES.issuperset(map(str, modes)):
-        raise _Fault(f"its modes must be among {sorted(MODES)}: {modes!r}")
-    return {**line, "modes": frozenset(modes)}
-
-
-def _answers(reply: Any, prompts: Sequence[Prompt]) -> list[Answer]:
-    """The answers in the order of the prompts; exactly one for each, or the whole reply is refused."""
-    given = reply.get("answers") if isinstance(reply, dict) else None
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise _Fault(f"wrote no answers: {reply!r:.200}")
-    wanted, got = [prompt.key for prompt in prompts], [item.get("key") for item in given]
-    for key in got:
-        if key not in wanted:
-            raise _Fault(f"answered {key!r}, which was not asked")
-    for key in wanted:
-        if got.count(key) != 1:
-            raise _Fault(f"gave {got.count(key)} answers to {key}")
-    by_key = {item["key"]: item for item in given}
-    return [_answer(by_key[prompt.key], prompt) for prompt in prompts]
-
-
-def _answer(item: dict[str, Any], prompt: Prompt) -> Answer:
-    usage = item.get("usage", {})
-    if not isinstance(usage, dict):
-        raise _Fault(f"gave a usage for {prompt.key} that is not an object: {usage!r:.200}")
-    if item.get("error") is not None:
-        return Answer(prompt.key, error=str(item["error"]), usage=usage)
-    if prompt.mode == "generate":
-        if not isinstance(item.get("text"), str):
-            raise _Fault(f"gave no text for {prompt.key}: {item!r:.200}")
-        return Answer(prompt.key, text=item["text"], usage=usage)
-    logprobs = item.get("logprobs")
-    if not isinstance(logprobs, dict) or set(logprobs) != set(prompt.options):
-        raise _Fault(f"gave no logprobs of just the options for {prompt.key}: {item!r:.200}")
-    for option, value in logprobs.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise _Fault(f"gave {value!r} as the logprob of {option} for {prompt.key}")
-    return Answer(prompt.key, logprobs={option: float(logprobs[option]) for option in prompt.options}, usage=usage)
 
 
 def _exit(code: int | None) -> str:

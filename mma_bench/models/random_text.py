@@ -1,4 +1,4 @@
-"""Random text of so many tokens for a model whose tokenizer is elsewhere: only its count can be asked for.
+"""Random text of a given number of tokens for a model whose tokenizer is remote and only counts.
 
 Section 4.1.4 appends 10,000 random tokens. A local model draws them from its vocabulary; here meaningless words are
 drawn, and the count that the server reports decides how many.
@@ -11,7 +11,7 @@ import numpy as np
 _ONSETS = tuple("b c d f g h j k l m n p r s t v w z br ch cl dr fl gr pl sh st th tr".split(" "))  # noqa: SIM905
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
 _CODAS = ("", "", "n", "r", "s", "l", "t", "nd", "rk")
-_FILLER = " a"  # one token or two in any tokenizer; closes the gap that the last word leaves
+_FILLER = " a"  # one token or two in any tokenizer; fills the gap that the last word leaves
 _TRIALS = 12
 
 
@@ -21,12 +21,12 @@ def random_text(count: int, seed: int, measure: Callable[[str], int]) -> tuple[s
     Args:
         count: Tokens wanted, at least 1.
         seed: The same seed and the same tokenizer give the same text.
-        measure: The number of tokens of a text; asked about ten times.
+        measure: The number of tokens of a text; called about ten times.
 
     Returns:
         The text, which begins with a space, and its number of tokens as measured.
     """
-    words = _words(count, seed)  # a word takes at least one token
+    words = _words(count, seed)  # a word has at least one token
     fits, too_many = 0, len(words) + 1
     text, tokens = "", 0
     guess = max(1, count // 3)
@@ -54,11 +54,11 @@ def _words(number: int, seed: int) -> list[str]:
     long = rng.random(number) < 0.5
     words = []
     for index in range(number):
-        spoken = [
+        parts_of_word = [
             "".join(
                 parts[drawn[index, part]] for parts, drawn in zip((_ONSETS, _VOWELS, _CODAS), syllables, strict=True)
             )
             for part in range(2 if long[index] else 1)
         ]
-        words.append(" " + "".join(spoken))
+        words.append(" " + "".join(parts_of_word))
     return words

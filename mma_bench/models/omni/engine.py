@@ -2,16 +2,16 @@
 
 In: clips with their prompts. Out: answers that equal those of one plain `generate` per prompt, and log-likelihoods that
 equal those of one plain forward pass per option, at a fraction of the work: media are decoded and encoded once per
-clip, and what comes before a question is read once (`omni_prefix`).
+clip, and what comes before a question is read once (`prefix`).
 
 Decisions:
 
-* Sound is interleaved with the video, as the models were trained, exactly if the condition has sound; this is seen to
-  for each clip by counting its tokens.
+* Sound is interleaved with the video, as the models were trained, exactly if the condition has sound; this is
+  checked for each clip by counting its tokens.
 * A log-likelihood is that of the option as the whole answer, so the token that ends the turn counts too: without it
   `Bird` would profit from every longer option that begins with it.
 * Clips and prompts are computed one after the other, never padded into one batch, so neither batch size nor order can
-  change an answer. What runs out of memory is tried again in halves (pieces of a long prompt, groups of options); if
+  change an answer. What runs out of memory is computed again in halves (pieces of a long prompt, groups of options); if
   that does not help, the prompt fails with its error and is never counted as wrong.
 """
 
@@ -67,7 +67,7 @@ class OmniSettings(Namespace):
 
 @dataclass(frozen=True)
 class PreparedClip:
-    """A clip that is ready for the model: tensors of its media and token ids of its prompts, or why there are none."""
+    """A clip that is ready for the model: tensors of its media and token ids of its prompts, or the error."""
 
     task: ClipTask
     clip: ClipInputs | InvalidInput = field(repr=False)
@@ -78,11 +78,11 @@ class OmniEngine:
     """A thinker as an `Engine`.
 
     Args:
-        settings: Which checkpoint and how it looks and listens.
+        settings: Which checkpoint, and what it gets of a clip.
         name: What predictions call the model; None takes the checkpoint's name.
 
     Raises:
-        MmaBenchError: The checkpoint or the adapter cannot be had, is of another kind, has gaps or has no effect.
+        MmaBenchError: The checkpoint or the adapter is missing, is of another kind, is incomplete or has no effect.
     """
 
     def __init__(self, settings: OmniSettings, *, name: str | None = None) -> None:
@@ -102,7 +102,7 @@ class OmniEngine:
         self._reader = Reader(thinker, end=[self._processor.tokenizer.eos_token_id])
         self.loaded_adapter = load_adapter(thinker, adapter) if adapter else None
         if self.loaded_adapter:
-            self._see_effect(self.loaded_adapter)
+            self._check_effect(self.loaded_adapter)
 
     def probe(self) -> list[float]:
         """Log-likelihoods of a few answers about a clip of noise: the same as long as the model is the same."""
@@ -117,8 +117,8 @@ class OmniEngine:
         read = self._reader.read(self._reader.read_clip(clip), prompt.ids[:-1])
         return self._reader.score(read, prompt.ids[-1], prompt.options)
 
-    def _see_effect(self, loaded: LoadedAdapter) -> None:
-        """See that the adapter changes what the model makes of a clip."""
+    def _check_effect(self, loaded: LoadedAdapter) -> None:
+        """Check that the adapter changes the model's answers."""
         with loaded.model.disable_adapter():
             without = self.probe()
         adapted = self.probe()
@@ -127,7 +127,7 @@ class OmniEngine:
             raise AdapterError(
                 "effect",
                 self.adapter,
-                f"it has no effect that is of use: {why}",
+                f"it has no useful effect: {why}",
                 hint="use the adapter of a finished training run, and the base model that it was trained on",
             )
 

@@ -1,7 +1,7 @@
 """From a clip and its prompts to token ids and tensors, by the checkpoint's own chat template and processor.
 
 A conversation is cut at two places that no prompt can move: the head, up to the token that ends the video, and the
-closing, from the token that ends the user's turn. Both borders are special tokens, where every tokenizer starts anew,
+closing, from the token that ends the user's turn. Both boundaries are special tokens, across which no tokenizer merges,
 so that head + text + closing has the ids of the whole conversation. Random tokens of a long context go between text
 and closing as ids, so that their number is exact.
 """
@@ -164,7 +164,7 @@ class InputMaker:
 
 
 def check_modalities(task: ClipTask, inputs: ClipInputs) -> None:
-    """See that the model gets sight, and sound exactly where the condition has it.
+    """Check that the model gets video, and sound exactly where the condition has it.
 
     Raises:
         InvalidInput: `wrong_modalities`; names the clip, the condition and the counts.

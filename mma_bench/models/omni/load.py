@@ -44,14 +44,14 @@ def locate(name: str, revision: str | None, must_have: str) -> Located:
     Args:
         name: A folder or a hub id.
         revision: Branch, tag or commit on the hub; None takes the default branch.
-        must_have: A file without which this is nothing of the kind, e.g. `config.json`.
+        must_have: A file that every such folder holds, e.g. `config.json`.
 
     Raises:
         MmaBenchError: No such folder or repository, no access, or the file is missing.
     """
     folder = Path(name)
     if not folder.is_dir():
-        folder = _fetched(name, revision)
+        folder = _download(name, revision)
     if not (folder / must_have).is_file():
         raise MmaBenchError(f"{name} has no {must_have}", hint="name the folder or hub id that holds it")
     # A folder of the hub's cache is called after its commit.
@@ -61,7 +61,7 @@ def locate(name: str, revision: str | None, must_have: str) -> Located:
     return Located(folder, "sha256:" + fingerprint([[path.name, file_sha256(path)] for path in files]))
 
 
-def _fetched(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -72,7 +72,7 @@ def _fetched(name: str, revision: str | None) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         first = str(error).strip().splitlines()[0]
         raise MmaBenchError(
-            f"{name} cannot be had from the hub: {first}",
+            f"{name} is not available from the hub: {first}",
             hint="check the name, the network and `hf auth login`, or name a folder that holds the files",
         ) from None
 
@@ -185,10 +185,10 @@ def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
     try:
         model = PeftModel(thinker, config)
         wanted = get_peft_model_state_dict(model, save_embedding_layers=False)
-        _refuse_strays(located, missing=wanted.keys() - given.keys(), unexpected=given.keys() - wanted.keys())
+        _require_same_keys(located, missing=wanted.keys() - given.keys(), unexpected=given.keys() - wanted.keys())
         set_peft_model_state_dict(model, given)
     except (ValueError, RuntimeError) as error:
-        raise _misfit(located, _first_line(error)) from None
+        raise _mismatch(located, _first_line(error)) from None
     modules = sorted({_WEIGHT.sub("", name).removeprefix("base_model.model.") for name in wanted})
     if outside := [name for name in modules if not name.startswith(_TEXT)]:
         raise AdapterError(
@@ -200,11 +200,11 @@ def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
     return LoadedAdapter(model.eval(), len(wanted), tuple(modules), str(thinker.dtype).removeprefix("torch."))
 
 
-def _refuse_strays(located: Located, *, missing: Set[str], unexpected: Set[str]) -> None:
-    if strays := [*sorted(missing), *sorted(unexpected)]:
-        raise _misfit(
+def _require_same_keys(located: Located, *, missing: Set[str], unexpected: Set[str]) -> None:
+    if names := [*sorted(missing), *sorted(unexpected)]:
+        raise _mismatch(
             located,
-            f"{len(missing)} weights are missing and {len(unexpected)} have no place in the model, {strays[0]} first",
+            f"{len(missing)} weights are missing and {len(unexpected)} have no place in the model, {names[0]} first",
         )
 
 
@@ -212,7 +212,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _misfit(located: Located, why: str) -> AdapterError:
+def _mismatch(located: Located, why: str) -> AdapterError:
     return AdapterError(
         "keys",
         located.folder,

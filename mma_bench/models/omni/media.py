@@ -28,14 +28,14 @@ _FEWEST_FRAMES = 2
 
 @dataclass(frozen=True)
 class Media:
-    """What a model sees and hears.
+    """The decoded media of a clip.
 
     Attributes:
         frames: uint8 [T, height, width, 3], RGB.
         fps: The rate at which the frames were taken: T over the clip's seconds. It is not always what was asked for: a
             processor takes an even number of frames, at least 4 of a short clip and at most so many of a long one, and
-            sound and sight would drift apart if the model were told otherwise.
-        sound: float32 [n] in [-1, 1] at 16 kHz; None if the model must not hear.
+            sound and video would drift apart if the model were given another rate.
+        sound: float32 [n] in [-1, 1] at 16 kHz; None if the condition has no sound.
     """
 
     frames: Frames

@@ -9,18 +9,18 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_SIGNS = ("out of memory", "can't allocate memory")  # of CUDA, and of the allocator of the CPU
+_MESSAGES = ("out of memory", "can't allocate memory")  # of CUDA, and of the allocator of the CPU
 
 Work: TypeAlias = Callable[[Sequence[Item]], Sequence[Result]]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether the error says that memory ran out, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in _SIGNS)
+    return isinstance(error, torch.OutOfMemoryError) or any(message in str(error).lower() for message in _MESSAGES)
 
 
 def release() -> None:
-    """Give back to the GPU what a failed attempt still holds; the CPU has it back already."""
+    """Free the GPU memory that a failed attempt still holds; the CPU's is free already."""
     if torch.cuda.is_available():
         gc.collect()
         torch.cuda.empty_cache()

@@ -19,8 +19,8 @@ from mma_bench.models.omni.memory import in_halves
 
 _PIECE: Final = 2048  # tokens read at once: attention masks of a long context stay small
 
-# Settings of a generation config that make greedy answers other ones.
-_NOT_DONE: Final = (
+# Settings of a generation config that would change greedy answers.
+_UNSUPPORTED: Final = (
     *("bad_words_ids", "begin_suppress_tokens", "exponential_decay_length_penalty", "forced_bos_token_id"),
     *("forced_eos_token_id", "guidance_scale", "min_length", "min_new_tokens", "no_repeat_ngram_size", "num_beams"),
     *("sequence_bias", "stop_strings", "suppress_tokens", "watermarking_config"),
@@ -44,9 +44,9 @@ class Prefix:
 
     def branch(self) -> DynamicCache:
         """A cache that can be extended while this one stays: layers replace their tensors and never write to them."""
-        twin = copy.copy(self.cache)
-        twin.layers = [copy.copy(layer) for layer in self.cache.layers]
-        return twin
+        branch = copy.copy(self.cache)
+        branch.layers = [copy.copy(layer) for layer in self.cache.layers]
+        return branch
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Reader:
 
     Args:
         thinker: Qwen2.5-Omni's or Qwen3-Omni's thinker for conditional generation, on its device, in eval mode. Of its
-            generation config the end tokens and the repetition penalty are kept to.
+            generation config the end tokens and the repetition penalty are applied.
         end: Further tokens that end an answer.
 
     Raises:
@@ -71,10 +71,10 @@ class Reader:
 
     def __init__(self, thinker: Any, *, end: Sequence[int] = ()) -> None:
         config = thinker.generation_config
-        if asked := [name for name in _NOT_DONE if getattr(config, name, None) not in _NEUTRAL]:
+        if unsupported := [name for name in _UNSUPPORTED if getattr(config, name, None) not in _NEUTRAL]:
             raise MmaBenchError(
-                f"the checkpoint's generation_config.json sets {asked[0]}, which this engine does not do",
-                hint=f"remove {', '.join(asked)} from a copy of the checkpoint, or serve it with vLLM",
+                f"the checkpoint's generation_config.json sets {unsupported[0]}, which this engine does not support",
+                hint=f"remove {', '.join(unsupported)} from a copy of the checkpoint, or serve it with vLLM",
             )
         own = config.eos_token_id
         self._end = frozenset(end) | frozenset(own if isinstance(own, list) else [] if own is None else [own])
@@ -88,13 +88,13 @@ class Reader:
     def read_clip(self, clip: ClipInputs) -> Prefix:
         """Encode the media and read the head."""
         tensors = {name: tensor.to(self._device) for name, tensor in clip.tensors.items()}
-        heard = tensors.get("feature_attention_mask")
+        audio_mask = tensors.get("feature_attention_mask")
         positions, shift = self._thinker.get_rope_index(
             tensors["input_ids"],
             video_grid_thw=tensors["video_grid_thw"],
             attention_mask=tensors["attention_mask"],
             use_audio_in_video=clip.hears,
-            audio_seqlens=None if heard is None else heard.sum(dim=1),
+            audio_seqlens=None if audio_mask is None else audio_mask.sum(dim=1),
             second_per_grids=tensors["video_second_per_grid"],
         )
         cache = DynamicCache(config=self._text.config)
@@ -224,5 +224,5 @@ def _tree_mask(parents: Sequence[int], prefix: int, dtype: torch.dtype) -> torch
     own = torch.eye(len(parents), dtype=torch.bool)
     for node, parent in enumerate(parents):
         own[node] |= own[parent]
-    seen = torch.cat([torch.ones(len(parents), prefix, dtype=torch.bool), own], dim=1)
-    return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)[None, None]
+    visible = torch.cat([torch.ones(len(parents), prefix, dtype=torch.bool), own], dim=1)
+    return torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)[None, None]

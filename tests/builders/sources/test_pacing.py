@@ -129,7 +129,7 @@ def test_no_way_to_the_site_ends_a_run_but_asks_for_no_pause(tmp_path: Path) -> 
     one = pacer(tmp_path, clock)
     lost = Retryable("unreachable", "Name or service not known")
     assert [one.failed(lost).status for _ in range(3)] == ["retry", "retry", "blocked"]
-    with pytest.raises(Blocked, match="no way to the site"):
+    with pytest.raises(Blocked, match="the site cannot be reached from here"):
         one.wait_for_turn()
     one.begin_run()
     one.wait_for_turn()

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mma_bench.builders.sources.contracts import Refusal, Segment
-from mma_bench.builders.sources.youtube import Access, YouTubeSource, access
+from mma_bench.builders.sources.youtube import YouTubeSource, retrying
+from mma_bench.builders.sources.youtube_access import Access, access
+from mma_bench.builders.sources.youtube_info import read_video
 from mma_bench.config import YouTubeParams
-from mma_bench.errors import Blocked, ConfigError
+from mma_bench.errors import Blocked, ConfigError, Permanent, Retryable
 from mma_bench.media.facts import media_facts
 from tests.builders.sources.bad_site import Site, bad_site
 from tests.builders.sources.site_project import END_S, START_S, site_settings, small_video
@@ -82,6 +84,60 @@ def test_access_that_cannot_be_used_is_named_without_secrets(tmp_path: Path, mon
     assert "crumbs" not in str(raised.value)
     monkeypatch.delenv("MMA_BENCH_COOKIES")
     monkeypatch.setenv("MMA_BENCH_PROXY", "me:word@host")
-    with pytest.raises(ConfigError, match="no address of a proxy") as raised:
+    with pytest.raises(ConfigError, match="is not the address of a proxy") as raised:
         access()
     assert "word" not in str(raised.value)
+
+
+def retry_settings(**changes: float) -> YouTubeParams:
+    return YouTubeParams(**{**site_settings("http://site/{id}"), "url": "http://site/{id}", **changes})
+
+
+def test_a_passing_fault_is_retried_with_growing_waits_and_a_final_one_is_not() -> None:
+    settings = retry_settings(attempts=4, backoff_s=2.0, retry_budget_s=100.0)
+    waits: list[float] = []
+
+    def fails(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(Retryable, match="timeout"):
+        retrying(settings, sleep=waits.append)(fails, Retryable("timeout", "no reply"))
+    assert [1 <= waits[0] <= 2, 2 <= waits[1] <= 4, 4 <= waits[2] <= 8] == [True] * 3
+    assert len(waits) == 3
+    with pytest.raises(Permanent):
+        retrying(settings, sleep=waits.append)(fails, Permanent("removed", "gone"))
+    assert len(waits) == 3
+
+
+def test_no_wait_is_longer_than_the_runs_budget() -> None:
+    settings = retry_settings(attempts=2, backoff_s=50.0, retry_budget_s=3.0)
+    waits: list[float] = []
+
+    def fails() -> None:
+        raise Retryable("timeout", "no reply")
+
+    with pytest.raises(Retryable):
+        retrying(settings, sleep=waits.append)(fails)
+    assert waits == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("info", "why"),
+    [
+        (None, "formats.0.url: Field required"),
+        ({"duration": 5}, "formats.0.url: Field required"),
+        ({"url": 5}, "formats.0.url: Input should be a valid string"),
+        ({"requested_formats": [{"url": "http://a"}, {}]}, "formats.1.url: Field required"),
+        ({"url": "http://a", "duration": "long"}, "duration: Input should be a valid number"),
+    ],
+)
+def test_an_info_dict_of_another_form_is_a_passing_fault_that_names_the_key(info: object, why: str) -> None:
+    with pytest.raises(Retryable, match=f"unclassified: http://page: {why}"):
+        read_video(info, "http://page")
+
+
+def test_sight_and_sound_come_as_one_file_or_two() -> None:
+    whole = {"url": "http://a", "format_id": "18", "duration": 5, "formats": [{"url": "http://other"}]}
+    assert [item.url for item in read_video(whole, "p").formats] == ["http://a"]
+    parts = {"requested_formats": [{"url": "http://v"}, {"url": "http://s"}]}
+    assert [item.url for item in read_video(parts, "p").formats] == ["http://v", "http://s"]

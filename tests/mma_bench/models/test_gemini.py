@@ -41,9 +41,12 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def asked(server: Server, **settings: Any) -> Iterator[GeminiEngine]:
-    fast = {"max_retries": 2, "timeout_s": 5.0, "concurrency": 1, "backoff_s": 0.01}
-    engine = GeminiEngine(GeminiSettings(model="m", base_url=server.url, **{**fast, **settings}), name="mine")
+def asked(server: Server, waits: list[float] | None = None, **settings: Any) -> Iterator[GeminiEngine]:
+    """An engine that does not sleep; the seconds that it would have waited are added to `waits`."""
+    fast = {"max_retries": 2, "timeout_s": 5.0, "concurrency": 1}
+    sleep = (waits if waits is not None else []).append
+    config = GeminiSettings(model="m", base_url=server.url, **{**fast, **settings})
+    engine = GeminiEngine(config, name="mine", sleep=sleep)
     try:
         yield engine
     finally:
@@ -114,15 +117,16 @@ def test_thoughts_are_no_part_of_the_answer() -> None:
 @pytest.mark.parametrize(
     "busy",
     [
-        Reply(fault(429, "slow down"), 429, {"Retry-After": "0.3"}),
-        Reply(fault(429, "slow down", {"@type": "type.googleapis.com/RetryInfo", "retryDelay": "0.3s"}), 429),
+        Reply(fault(429, "slow down"), 429, {"Retry-After": "3"}),
+        Reply(fault(429, "slow down", {"@type": "type.googleapis.com/RetryInfo", "retryDelay": "3.0s"}), 429),
     ],
 )
 def test_a_busy_server_is_asked_again_as_late_as_it_wishes(busy: Reply) -> None:
-    with serving(busy, OK) as server:
-        assert one(server).text == "Bird"
-    first, second = server.requests
-    assert second.at - first.at >= 0.3
+    waits: list[float] = []
+    with serving(busy, OK) as server, asked(server, waits) as engine:
+        ((answer,),) = engine.answer([task(SEE)])
+    assert answer.text == "Bird"
+    assert waits == [3.0]
 
 
 def test_a_wait_that_is_too_long_is_the_prompts_error() -> None:
@@ -131,13 +135,24 @@ def test_a_wait_that_is_too_long_is_the_prompts_error() -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("details", ["a proxy's page", [{"retryDelay": 3}], {"retryDelay": "3s"}])
+def test_an_error_of_another_form_is_retried_with_backoff(details: Any) -> None:
+    waits: list[float] = []
+    odd = Reply({"error": {"code": 503, "message": "no", "status": "SAID", "details": details}}, 503)
+    with serving(odd, OK) as server, asked(server, waits) as engine:
+        ((answer,),) = engine.answer([task(SEE)])
+    assert answer.text == "Bird"
+    assert 0.5 <= waits[0] <= 1.0
+
+
 def test_waits_double_with_jitter() -> None:
-    with serving(OK) as server, asked(server, backoff_s=1.0) as engine:
-        for attempt in range(4):
-            waits = {engine._backoff(attempt) for _ in range(20)}
-            assert len(waits) == 20
-            assert all(2**attempt / 2 <= wait <= 2**attempt for wait in waits)
-        assert engine._backoff(30) <= 120
+    waits: list[float] = []
+    with serving(Reply("oops", 500)) as server, asked(server, waits, max_retries=9) as engine:
+        engine.answer([task(SEE)])
+    longest = [1, 2, 4, 8, 16, 32, 64, 120, 120]
+    assert len(waits) == len(longest)
+    assert all(bound / 2 <= wait <= bound for wait, bound in zip(waits, longest, strict=True))
+    assert len(set(waits)) == len(waits)
 
 
 def test_a_passing_fault_is_no_error() -> None:

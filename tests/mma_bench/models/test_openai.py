@@ -7,6 +7,7 @@ import logging
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ HEAR = Prompt("audio.forced_choice.0", "What is heard?", options=("Bird", "Cat")
 SOON = {"retry-after-ms": "10"}  # what the client takes in place of its own half a second
 
 
-def completion(text: str | None = "Bird", **choice: Any) -> dict[str, Any]:
+def completion(text: Any = "Bird", **choice: Any) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
     return {
         "id": "1",
@@ -90,6 +91,39 @@ def test_media_come_before_the_text_and_settings_reach_the_server() -> None:
     assert sent == {"model": "m", "max_tokens": 7, "temperature": 0.5, "seed": 3, "mm_processor_kwargs": {"fps": 2}}
 
 
+def test_the_likeliest_first_tokens_come_with_the_answer_where_the_prompt_asks_for_them() -> None:
+    tops = [[("Bird", -0.25), (" bird", -2.0)], [("s", -1.0)]]
+    positions = [
+        {"token": top[0][0], "logprob": top[0][1], "bytes": None, "top_logprobs": [
+            {"token": token, "logprob": logprob, "bytes": None} for token, logprob in top]}
+        for top in tops
+    ]  # fmt: skip
+    with serving(Reply(completion(logprobs={"content": positions}))) as server:
+        answer = one(server, replace(SEE, top_logprobs=2))
+        plain = one(server)
+    assert answer.first_token_logprobs == {"Bird": -0.25, " bird": -2.0}
+    assert answer.logprobs is None
+    asked, unasked = (request.body for request in server.requests)
+    assert (asked["logprobs"], asked["top_logprobs"]) == (True, 2)
+    assert not {"logprobs", "top_logprobs"} & unasked.keys()
+    assert plain.text == "Bird"
+
+
+def test_a_server_without_log_probabilities_gives_none() -> None:
+    with serving(OK, Reply(completion(logprobs={"content": []}))) as server:
+        for _ in range(2):
+            answer = one(server, replace(SEE, top_logprobs=2))
+            assert (answer.text, answer.first_token_logprobs) == ("Bird", None)
+
+
+@pytest.mark.parametrize("reply", [{"count": "many"}, {"tokens": []}, [3]])
+def test_a_token_count_that_is_none_is_the_prompts_error(reply: Any) -> None:
+    long = Prompt("visual.forced_choice.0", "Which?", context_tokens=10, context_seed=1)
+    with serving(Reply(reply)) as server:
+        answer = one(server, long)
+    assert "/tokenize did not return a token count" in (answer.error or "")
+
+
 @pytest.mark.parametrize(
     ("sound", "condition", "track", "part"),
     [
@@ -148,8 +182,9 @@ def test_silence_is_the_prompts_error() -> None:
     [
         (Reply(json.dumps(completion())[:90]), "not whole JSON"),
         (Reply(json.dumps(completion()), cut=True), "tried 1 times"),
-        (Reply({"error": "odd"}), "no chat completion"),
-        (Reply('"Bird"'), "no chat completion"),
+        (Reply({"error": "odd"}), "not a chat completion"),
+        (Reply('"Bird"'), "not a chat completion"),
+        (Reply(completion(["Bird"])), "not a chat completion (choices.0.message.content: "),
         (Reply(completion(None)), "the model gave no answer: finish_reason stop"),
         (Reply(completion("Bi", finish_reason="content_filter")), "finish_reason content_filter"),
         (Reply({"error": {"message": "too long"}}, 400), "too long"),

@@ -61,14 +61,14 @@ BAD = {
 SAYS = {
     "dead": "died (exit code 3)",
     "dead in a line": "died (exit code 4)",
-    "no JSON": "no JSON: 'Loading checkpoint shards",
-    "no object": "wrote no answers: [1]",
-    "no answers": "wrote no answers",
+    "no JSON": "not JSON: 'Loading checkpoint shards",
+    "no object": "its reply holds no valid answers ((top): Input should be an object): [1]",
+    "no answers": "no valid answers (answers: Field required)",
     "wrong key": "answered 'other', which was not asked",
     "missing key": "gave 0 answers to visual.forced_choice.0",
     "key twice": "gave 2 answers to visual.forced_choice.0",
     "no text": "gave no text for visual.forced_choice.0",
-    "text is a number": "gave no text for visual.forced_choice.0",
+    "text is a number": "answers.0.text: Input should be a valid string",
     "silent": "was silent for 0.4 s",
 }
 
@@ -189,10 +189,10 @@ def test_a_program_that_fails_clip_after_clip_is_given_up(tmp_path: Path) -> Non
     ("start", "error"),
     [
         ("sys.exit('no such checkpoint')", "no such checkpoint"),
-        ("say('Welcome')", "no JSON: 'Welcome"),
-        ("say({'name': 'toy'})", "its first line must be"),
-        ("say({**HELLO, 'revision': ''})", "no revision"),
-        ("say({**HELLO, 'modes': ['chat']})", "its modes must be among"),
+        ("say('Welcome')", "not JSON: 'Welcome"),
+        ("say({'name': 'toy'})", "its first line is not"),
+        ("say({**HELLO, 'revision': ''})", "revision: String should have at least 1 character"),
+        ("say({**HELLO, 'modes': ['chat']})", "modes.0: Input should be 'generate' or 'score'"),
         ("time.sleep(60)", "was silent for 0.4 s"),
     ],
 )
@@ -227,7 +227,9 @@ def test_log_likelihoods_of_just_the_options(tmp_path: Path) -> None:
     assert answer == Answer(SCORE.key, logprobs={"Bird": 0.0, "Cat": -1.0})
 
 
-@pytest.mark.parametrize("logprobs", ['{"Bird": -1}', '{"Bird": -1, "Cat": NaN}', '{"Bird": -1, "Cat": "x"}'])
+@pytest.mark.parametrize(
+    "logprobs", ['{"Bird": -1}', '{"Bird": -1, "Cat": NaN}', '{"Bird": -1, "Cat": "x"}', '{"Bird": -1, "Cat": true}']
+)
 def test_other_log_likelihoods_are_refused(tmp_path: Path, logprobs: str) -> None:
     reply = f"say('{{\"answers\": [{{\"key\": \"' + request['prompts'][0]['key'] + '\", \"logprobs\": {logprobs}}}]}}')"
     with running(tmp_path, reply) as engine:

@@ -1,0 +1,97 @@
+"""The JSON lines that pass between the `process` engine and its program, checked; `process` describes them."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt
+from mma_bench.settings import problems
+
+_PROMPT_FIELDS: Final = (
+    *("key", "text", "mode", "options", "max_new_tokens", "temperature", "seed", "context_tokens", "context_seed"),
+)
+
+
+class ProcessFault(Exception):
+    """The program broke the protocol, died or was silent for too long."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)  # other keys are ignored
+
+
+class Hello(_Message):
+    """The program's first line."""
+
+    protocol: Literal[1]
+    name: Annotated[str, Field(min_length=1)]
+    revision: Annotated[str, Field(min_length=1)]
+    modes: Annotated[frozenset[Mode], Field(min_length=1)] = frozenset({"generate"})
+
+
+class _ReplyAnswer(_Message):
+    key: str
+    text: str | None = None
+    logprobs: dict[str, FiniteFloat] | None = None
+    error: str | None = None
+    usage: dict[str, Any] = {}
+
+
+class _Reply(_Message):
+    answers: list[_ReplyAnswer]
+
+
+Line = TypeVar("Line", bound=_Message)
+
+
+def request(task: ClipTask, video: str) -> dict[str, Any]:
+    """What is asked about the clip that lies at the path `video`."""
+    prompts = [{name: getattr(prompt, name) for name in _PROMPT_FIELDS} for prompt in task.prompts]
+    return {"id": task.id, "video": video, "hears": task.hears, "prompts": prompts}
+
+
+def read_hello(line: str) -> Hello:
+    """The first line. Raises ProcessFault."""
+    return _read(Hello, line, 'its first line is not {"protocol": 1, "name": ..., "revision": ...}')
+
+
+def read_answers(line: str, prompts: Sequence[Prompt]) -> list[Answer]:
+    """The answers of a reply in the order of the prompts.
+
+    Raises:
+        ProcessFault: There is not exactly one valid answer for each prompt: the whole reply is refused.
+    """
+    answers = _read(_Reply, line, "its reply holds no valid answers").answers
+    expected, got = [prompt.key for prompt in prompts], [answer.key for answer in answers]
+    for key in got:
+        if key not in expected:
+            raise ProcessFault(f"answered {key!r}, which was not asked")
+    for key in expected:
+        if got.count(key) != 1:
+            raise ProcessFault(f"gave {got.count(key)} answers to {key}")
+    by_key = {answer.key: answer for answer in answers}
+    return [_answer(by_key[prompt.key], prompt) for prompt in prompts]
+
+
+def _answer(reply: _ReplyAnswer, prompt: Prompt) -> Answer:
+    if reply.error is not None:
+        return Answer(prompt.key, error=reply.error, usage=reply.usage)
+    if prompt.mode == "generate":
+        if reply.text is None:
+            raise ProcessFault(f"gave no text for {prompt.key}")
+        return Answer(prompt.key, text=reply.text, usage=reply.usage)
+    if reply.logprobs is None or reply.logprobs.keys() != set(prompt.options):
+        given = "none" if reply.logprobs is None else f"those of {sorted(reply.logprobs)}"
+        raise ProcessFault(f"must give the logprobs of exactly the options for {prompt.key}, but gave {given:.200}")
+    logprobs = {option: float(reply.logprobs[option]) for option in prompt.options}
+    return Answer(prompt.key, logprobs=logprobs, usage=reply.usage)
+
+
+def _read(kind: type[Line], line: str, fault: str) -> Line:
+    try:
+        return kind.model_validate_json(line)
+    except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":
+            raise ProcessFault(f"wrote a line to stdout that is not JSON: {line.rstrip()[:200]!r}") from None
+        raise ProcessFault(f"{fault} ({problems(error)[0]}): {line.rstrip()[:200]}") from None

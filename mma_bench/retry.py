@@ -1,0 +1,64 @@
+"""What every retry over a network shares: how long to wait, and which HTTP statuses can pass by themselves.
+
+The loop itself is tenacity's. Clients that retry by themselves, such as openai's, are left to do so.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from tenacity import RetryCallState, wait_exponential, wait_random_exponential
+from tenacity.wait import WaitBaseT, wait_base
+
+TRANSIENT_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+_SECONDS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+
+
+def backoff(first_s: float, longest_s: float) -> wait_base:
+    """Between half and all of `first_s`, `2 * first_s`, `4 * first_s` … at most `longest_s` seconds.
+
+    Half of it is random, so that clients that failed together do not come back together.
+    """
+    half_s, longest_half_s = first_s / 2, longest_s / 2
+    return wait_exponential(half_s, max=longest_half_s) + wait_random_exponential(half_s, max=longest_half_s)
+
+
+def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """The seconds that a Retry-After header asks to wait: a number or a date (RFC 9110, section 10.2.3).
+
+    Decimals are accepted as well, which some servers send.
+
+    Args:
+        value: The header; None if there is none.
+        now: With a time zone; None takes the clock's.
+
+    Returns:
+        At least 0; None if the header is missing or malformed.
+    """
+    text = (value or "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # A date without a zone is in UTC, as HTTP dates are.
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
+
+
+def wait_at_least(asked_s: Callable[[BaseException], float | None], otherwise: wait_base) -> WaitBaseT:
+    """Wait by `otherwise`, and never less than the server asked.
+
+    Args:
+        asked_s: The seconds that the server asked to wait, by the error of the attempt; None if it did not.
+        otherwise: See `backoff`.
+    """
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return max(otherwise(state), (asked_s(error) if error else None) or 0.0)
+
+    return wait
