@@ -13,13 +13,14 @@ installed and imported for the sake of that file.
 Source: Zverev et al., VGGSounder: Audio-Visual Evaluations for Foundation Models (2025); PyPI `vggsounder` 1.0.
 """
 
-import csv
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+from pydantic import Field
 
+from mma_bench.csv_rows import CsvRow, Filled, read_rows
 from mma_bench.errors import DataError
 from mma_bench.fetch import Wheel, file_by_hash
 
@@ -51,10 +52,15 @@ def locate() -> Path:
     return file_by_hash("vggsounder.csv", _CSV_SHA256, [wheel])
 
 
+class _Label(CsvRow):
+    label: Filled
+    class_name: str = Field(validation_alias="class")
+
+
 def class_map() -> dict[str, str | None]:
     """VGGSounder's label → the benchmark's class, or None."""
-    text = (files("mma_bench.builders.labels") / "vggsounder_classes.csv").read_text(encoding="utf-8")
-    return {row["label"]: row["class"] or None for row in csv.DictReader(text.splitlines())}
+    rows = read_rows(files("mma_bench.builders.labels") / "vggsounder_classes.csv", _Label, unique=["label"])
+    return {row.label: row.class_name or None for row in rows}
 
 
 def labelled(published: pl.DataFrame, classes: dict[str, str | None]) -> pl.DataFrame:

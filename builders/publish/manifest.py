@@ -68,7 +68,7 @@ class Release:
         return dict(groups.iter_rows())
 
 
-def read_manifest(folder: Path) -> pl.DataFrame:
+def manifest_from_shards(folder: Path) -> pl.DataFrame:
     """The manifest of a dataset's folder, from its shards; LOOKS and sounds are null.
 
     Raises:
@@ -134,9 +134,9 @@ def read_release(folder: Path) -> Release:
     """A release that lies in a folder; its own shards are read, not a manifest that may lie beside them.
 
     Raises:
-        DataError: See `read_manifest`; or there is no card.
+        DataError: See `manifest_from_shards`; or there is no card.
     """
-    return Release(str(folder), read_manifest(folder), card_columns(folder / CARD))
+    return Release(str(folder), manifest_from_shards(folder), card_columns(folder / CARD))
 
 
 def read_published(name: str, card: Path, manifest: Path) -> Release:

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
+
+from pydantic import Field
 
 from mma_bench import layout
 from mma_bench.builders.judges.contracts import SAMPLE_RATE, Modality, View
@@ -27,6 +29,7 @@ from mma_bench.builders.judges.specialist import SpecialistJudge
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
 from mma_bench.config import JudgeParams, Params, load_params
+from mma_bench.csv_rows import CsvRow, read_rows
 from mma_bench.executor import run
 from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path
@@ -103,19 +106,39 @@ def pairs_of(
     return pairs
 
 
+class _Labels(CsvRow):
+    clip_id: str
+    visible: str
+    audible: str
+    unclear_visible: str
+    unclear_audible: str
+
+
+class _Scored(CsvRow):
+    clip_id: str
+    modality: Modality
+    class_name: str = Field(validation_alias="class")
+    label: Literal["0", "1"]
+    score: float
+
+
+class _Clip(CsvRow):
+    clip_id: str
+    split: Literal["eval", "train"]
+    photo: str
+    sound: str
+
+
 def read_labels() -> dict[str, dict[str, str]]:
     """What a person sees and hears, by clip."""
-    text = (files(__package__) / "calibration_labels.csv").read_text(encoding="utf-8")
-    return {row["clip_id"]: row for row in csv.DictReader(text.splitlines())}
+    rows = read_rows(files(__package__) / "calibration_labels.csv", _Labels, unique=["clip_id"])
+    return {row.clip_id: row.model_dump(exclude={"where"}) for row in rows}
 
 
 def read_calibration() -> list[Pair]:
     """The listed pairs."""
-    text = (files(__package__) / "calibration.csv").read_text(encoding="utf-8")
-    return [
-        Pair(row["clip_id"], row["modality"], row["class"], row["label"] == "1", float(row["score"]))  # type: ignore[arg-type]
-        for row in csv.DictReader(text.splitlines())
-    ]
+    rows = read_rows(files(__package__) / "calibration.csv", _Scored)
+    return [Pair(row.clip_id, row.modality, row.class_name, row.label == "1", row.score) for row in rows]
 
 
 def score_clip(params: Params, clip: Mapping[str, str]) -> dict[str, Any]:
@@ -134,16 +157,19 @@ def _judge(params: JudgeParams) -> SpecialistJudge:
     return SpecialistJudge(params, Specialist.fetched())
 
 
-def read_manifest(sample: Path) -> list[dict[str, str]]:
-    """Rows of the sample's manifest with absolute paths of photo and sound."""
-    with (sample / "manifest.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return [row | {medium: str((sample / row[medium]).absolute()) for medium in _MEDIUM.values()} for row in rows]
+def read_sample_media(sample: Path) -> list[dict[str, str]]:
+    """clip_id and split of the sample's clips, with the absolute paths of photo and sound."""
+    rows = read_rows(sample / "manifest.csv", _Clip, hint="run in the project's root, where sample/ lies")
+    return [
+        {"clip_id": row.clip_id, "split": row.split}
+        | {medium: str((sample / getattr(row, medium)).absolute()) for medium in _MEDIUM.values()}
+        for row in rows
+    ]
 
 
 def main() -> None:
     """Write calibration.csv and print what each threshold would do."""
-    params, clips, labels = load_params(layout.PARAMS), read_manifest(Path("sample")), read_labels()
+    params, clips, labels = load_params(layout.PARAMS), read_sample_media(Path("sample")), read_labels()
     _judge(params.judge)  # weights that cannot be had stop here, with one message
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         Path(layout.NORMALISED_CLIPS).mkdir(parents=True)

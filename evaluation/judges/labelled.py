@@ -15,7 +15,7 @@ from mma_bench.builders.judge import JUDGE
 from mma_bench.builders.judges import open_judge
 from mma_bench.builders.judges.contracts import SAMPLE_RATE, Judge, Modality, View
 from mma_bench.config import JudgeParams, OmniJudgeParams
-from mma_bench.evaluation.judges.calibrate import Pair, pairs_of, read_labels, read_manifest
+from mma_bench.evaluation.judges.calibrate import Pair, pairs_of, read_labels, read_sample_media
 from mma_bench.executor import run
 from mma_bench.executor.task import Task
 from mma_bench.files import fingerprint
@@ -50,7 +50,7 @@ def sample_pairs(
         title="calibration",
     )
     scores = dict(zip(there, (entry["result"] for entry in entries), strict=True))
-    manifest = [row for row in read_manifest(SAMPLE) if scores.get(row["clip_id"])]
+    manifest = [row for row in read_sample_media(SAMPLE) if scores.get(row["clip_id"])]
     return pairs_of(manifest, labels, [scores[row["clip_id"]] for row in manifest])
 
 

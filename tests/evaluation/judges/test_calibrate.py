@@ -15,7 +15,7 @@ from mma_bench.evaluation.judges.calibrate import (
     pairs_of,
     read_calibration,
     read_labels,
-    read_manifest,
+    read_sample_media,
     score_clip,
 )
 from mma_bench.models.specialist.specialist import Specialist
@@ -54,7 +54,7 @@ def test_every_positive_pair_is_listed_and_no_unclear_one(manifest: dict[str, di
 
 def test_the_media_give_the_scores_of_the_table(params: Params, tmp_path: Path) -> None:
     """A clip that is cropped and encoded; one that is copied is compared in the test of the stage."""
-    (clip,) = (row for row in read_manifest(ROOT / "sample") if row["clip_id"] == "pig-2")
+    (clip,) = (row for row in read_sample_media(ROOT / "sample") if row["clip_id"] == "pig-2")
     with chdir(tmp_path):
         scores = score_clip(params, clip)
     table = {(pair.modality, pair.class_name): pair for pair in read_calibration() if pair.clip_id == "pig-2"}
