@@ -110,7 +110,7 @@ def read() -> pl.DataFrame:
     return labelled(pl.read_csv(locate()), class_map())
 
 
-def beside(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
+def join_labels(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
     """The clips that VGGSounder has labelled, each with the columns of LABELLED and `vote`.
 
     Args:
@@ -128,5 +128,5 @@ def beside(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
 
 
 def votes(clips: pl.DataFrame, segments: pl.DataFrame) -> dict[str, bool]:
-    """VGGSounder's vote by clip, where it has one. Args as in `beside`, with clip_id."""
-    return dict(beside(clips, segments).drop_nulls("vote").select("clip_id", "vote").iter_rows())
+    """VGGSounder's vote by clip, where it has one. Args as in `join_labels`, with clip_id."""
+    return dict(join_labels(clips, segments).drop_nulls("vote").select("clip_id", "vote").iter_rows())

@@ -5,12 +5,13 @@ that are made for the publication, and the list of all files with their hashes. 
 metadata files again, so that it continues with the same bytes on another day.
 """
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
+
+from pydantic import BaseModel, ValidationError
 
 from mma_bench import layout
 from mma_bench.builders.dataset.card import templates
@@ -33,7 +34,15 @@ PUBLICATIONS: Final = layout.DATA / "publications"
 # Made for each publication; everything else of a version is a file of the build, byte for byte.
 METADATA_FILES: Final = (CARD, CHECKSUMS, MANIFEST, CROISSANT, CHANGELOG, "DATASHEET.md", "CITATION.cff")
 _RECORD: Final = "publication.json"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _LOAD: Final = re.compile(r"^## Load it\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
+
+
+class _Record(BaseModel):
+    """When this publication was first tried, and of what."""
+
+    released: date
+    checksums: str
 
 
 def hashed(folder: Path) -> Contents:
@@ -72,14 +81,13 @@ def refuse_other_version(folder: Path, version: str) -> None:
 def release_date(folder: Path, checksums: str) -> date:
     """The day of a publication: that of its first try, if this folder was begun for the same dataset, else today."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        if record["checksums"] == checksums:
-            return date.fromisoformat(record["released"])
-    except (FileNotFoundError, ValueError, KeyError):
-        pass
-    today = datetime.now(UTC).date()
-    write_json(folder / _RECORD, {"released": today.isoformat(), "checksums": checksums})
-    return today
+        record = _Record.model_validate_json((folder / _RECORD).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        record = None
+    if record is None or record.checksums != checksums:
+        record = _Record(released=datetime.now(UTC).date(), checksums=checksums)
+        write_json(folder / _RECORD, record.model_dump(mode="json"))
+    return record.released
 
 
 def publication_folder(repo: str, version: str) -> Path:
@@ -151,12 +159,25 @@ def hub_card(card: str, repo: str, version: str, split: str, *, index_only: bool
     return rewritten
 
 
-def checksum_lines(sha256: Mapping[str, str], without: Iterable[str] = (CHECKSUMS,)) -> str:
-    """Lines of `<sha256>  <path>`, as `sha256sum --check` reads them."""
-    left_out = set(without)
-    return "".join(f"{sha256[name]}  {name}\n" for name in sorted(sha256) if name not in left_out)
+def checksum_lines(sha256: Mapping[str, str]) -> str:
+    """Lines of `<sha256>  <path>`, as `sha256sum --check` reads them; without the list itself."""
+    return "".join(f"{sha256[name]}  {name}\n" for name in sorted(sha256) if name != CHECKSUMS)
 
 
-def read_checksums(text: str) -> dict[str, str]:
-    """Path → hash, from lines of `<sha256>  <path>`."""
-    return {path: sha256 for sha256, _, path in (line.partition("  ") for line in text.splitlines())}
+def read_checksums(data: bytes, where: object) -> dict[str, str]:
+    """Path → SHA-256, from lines of `<sha256>  <path>` in UTF-8.
+
+    Raises:
+        DataError: A line has another form, or its path leaves the folder; names `where` and the line.
+    """
+    hashes = {}
+    for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
+        sha256, gap, name = line.partition("  ")
+        path = PurePosixPath(name)
+        if not gap or not _SHA256.fullmatch(sha256) or path.is_absolute() or ".." in path.parts or not path.parts:
+            raise DataError(
+                f"{where}, line {number}: not the checksum of a file of the dataset",
+                hint="fetch it again, or run `dvc repro package`",
+            )
+        hashes[name] = sha256
+    return hashes

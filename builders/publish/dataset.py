@@ -1,7 +1,7 @@
 """`mma-bench publish dataset`: the gated dataset becomes a tagged version on the Hub, and is fetched again to be sure.
 
 In: the dataset's folder, the records of the gates, the version before on the Hub. Out: one commit with what differs,
-the tag, and the proof that what the tag holds is what was here. Stopped at any time, the same command goes on: shards
+the tag, and the proof that what the tag holds is what was here. Stopped at any time, the same command resumes: shards
 that were sent are not sent again, and a version that is there is only verified.
 """
 
@@ -25,7 +25,14 @@ from mma_bench.builders.publish.difference import Difference, difference
 from mma_bench.builders.publish.facts import build_facts
 from mma_bench.builders.publish.gates import refuse_unproven
 from mma_bench.builders.publish.index import write_index
-from mma_bench.builders.publish.manifest import CARD, MANIFEST, Release, read_published, read_release, with_looks
+from mma_bench.builders.publish.manifest import (
+    CARD,
+    MANIFEST,
+    Release,
+    read_published,
+    read_release,
+    with_decoded_facts,
+)
 from mma_bench.builders.publish.release import Version, last_version, refuse_too_small
 from mma_bench.builders.publish.removal import refuse_removed
 from mma_bench.errors import ConfigError, DataError
@@ -80,7 +87,7 @@ def publish(
     if index_only:
         write_index(dataset, metadata / "index")
         dataset, release = hashed(metadata / "index"), read_release(metadata / "index")
-    release = Release(release.name, with_looks(release.manifest, facts.variants), release.columns)
+    release = Release(release.name, with_decoded_facts(release.manifest, facts.variants), release.columns)
     state = repository.state()
     if version in state.tags:
         verify_published(repository, version, dataset)
@@ -141,7 +148,7 @@ def verify_published(repository: Repository, version: str, dataset: Contents) ->
     """
     with tempfile.TemporaryDirectory() as folder:
         path = repository.fetch(version, CHECKSUMS, Path(folder))
-        listed = {} if path is None else read_checksums(path.read_text(encoding="utf-8"))
+        listed = {} if path is None else read_checksums(path.read_bytes(), f"{repository.name}@{version}/{CHECKSUMS}")
         itself = {} if path is None else {CHECKSUMS: file_sha256(path)}
     ours = {name: sha256 for name, sha256 in dataset.sha256.items() if name not in METADATA_FILES}
     theirs = {name: sha256 for name, sha256 in listed.items() if name not in METADATA_FILES}

@@ -92,7 +92,7 @@ def _refuse_changed(index: Path) -> None:
         raise DataError(
             f"{index} is not an edition without media", hint="fetch one: `mma-bench publish rebuild ORG/NAME`"
         )
-    listed = read_checksums((index / CHECKSUMS).read_text(encoding="utf-8"))
+    listed = read_checksums((index / CHECKSUMS).read_bytes(), index / CHECKSUMS)
     here = hashed(index).sha256
     if changed := [name for name, sha256 in listed.items() if here.get(name) != sha256]:
         raise DataError(f"{index / changed[0]} is missing or not as {CHECKSUMS} lists it", hint="fetch it again")
@@ -183,7 +183,7 @@ def _finish(index: Path, folder: Path, sizes: Mapping[str, tuple[int, int]], *, 
         sizes: Path of a shard → (rows, bytes in memory).
         whole: Whether every row was made: then the card is the published one.
     """
-    listed = read_checksums((index / FULL / CHECKSUMS).read_text(encoding="utf-8"))
+    listed = read_checksums((index / FULL / CHECKSUMS).read_bytes(), index / FULL / CHECKSUMS)
     # A name of the list is looked up among the files that are there; it never becomes a path by itself.
     for name, path in hashed(index).files.items():
         if name in listed and not name.startswith("data/") and name not in METADATA_FILES:

@@ -92,11 +92,11 @@ def media_of(stone_id: str, folders: Iterable[Path]) -> list[Path]:
         path
         for folder in folders
         for path in sorted(folder.rglob("*"))
-        if any(_is_of(part, stone_id) for part in path.name.split("."))
+        if any(_belongs_to(part, stone_id) for part in path.name.split("."))
     ]
 
 
-def _is_of(clip_id: str, stone_id: str) -> bool:
+def _belongs_to(clip_id: str, stone_id: str) -> bool:
     video_id, _, start = clip_id.rpartition("_")
     return stone_id == clip_id or (stone_id == video_id and start.isascii() and start.isdigit())
 
