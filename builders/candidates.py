@@ -19,7 +19,7 @@ from typing import Final, get_args
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.labels.segments import SegmentList, read_audioset, read_manifest
+from mma_bench.builders.labels.segments import SegmentList, read_audioset, read_clip_manifest
 from mma_bench.classes import ClassTable, Step, load_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError
@@ -137,13 +137,13 @@ def read_lists(folder: Path, manifests: Mapping[str, str], known: Iterable[str])
     """Subset and list, one after the other: AudioSet's of `folder`, then those of the manifests.
 
     Raises:
-        DataError: As `read_audioset` and `read_manifest`; or a manifest's subset is called like another one.
+        DataError: As `read_audioset` and `read_clip_manifest`; or a manifest's subset is called like another one.
     """
     labels = frozenset(known)
     others: dict[str, SegmentList] = {}
     # First, since a mistake in a small manifest should not show after two million rows.
     for name, path in manifests.items():
-        for subset, segments in read_manifest(Path(path), name, labels).items():
+        for subset, segments in read_clip_manifest(Path(path), name, labels).items():
             if subset in others or subset in AUDIOSET:
                 raise DataError(
                     f"{path}: there is a subset {subset} already",

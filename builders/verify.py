@@ -9,15 +9,17 @@ pass it on all three. Without `verify.required` the judge alone decides and each
   behind each of them; beside `app` they are one more reviewer, who is silent about most clips.
 """
 
-import csv
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
+from pydantic import BeforeValidator
 
 from mma_bench import layout
 from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
+from mma_bench.csv_rows import CsvRow, Filled, read_rows
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import write_json
 from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
@@ -36,7 +38,7 @@ def read_reviews(path: Path) -> Reviews:
 
     Raises:
         ConfigError: No such file.
-        DataError: A missing column, another value, a pass in spite of a failed criterion, or a second review by one
+        DataError: See `read_rows`; another value, a pass in spite of a failed criterion, or a second review by one
             annotator; names the file and the line, or the clip and the annotator.
     """
     if not path.is_file():
@@ -70,21 +72,27 @@ def _from_table(path: Path) -> Reviews:
     return dict(reviews)
 
 
+def _vote(text: str) -> bool:
+    if (vote := _VOTES.get(text.strip().lower())) is None:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return vote
+
+
+_Vote = Annotated[bool, BeforeValidator(_vote)]
+
+
+class _Review(CsvRow):
+    clip_id: Filled
+    annotator: Filled
+    object_visible: _Vote
+    audio_pure: _Vote
+    action_dynamic: _Vote
+
+
 def _from_csv(path: Path) -> Reviews:
     reviews: Reviews = defaultdict(dict)
-    hint = f"each row has clip_id, annotator, {', '.join(CRITERIA)}; criteria are yes or no"
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
-        for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            if any(not row.get(column) for column in ("clip_id", "annotator", *CRITERIA)):
-                raise DataError(f"{where}: a column is missing or empty", hint=hint)
-            votes = [_VOTES.get(row[criterion].strip().lower()) for criterion in CRITERIA]
-            if None in votes:
-                raise DataError(f"{where}: a criterion is neither yes nor no", hint=hint)
-            if row["annotator"] in reviews[row["clip_id"]]:
-                raise DataError(f"{where}: {row['annotator']} reviewed {row['clip_id']} twice", hint="keep one row")
-            reviews[row["clip_id"]][row["annotator"]] = all(votes)
+    for row in read_rows(path, _Review, unique=["clip_id", "annotator"]):
+        reviews[row.clip_id][row.annotator] = all(getattr(row, criterion) for criterion in CRITERIA)
     return dict(reviews)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.executor.task import SETTLED
-from mma_bench.frozen import read_manifest
+from mma_bench.frozen import read_frozen_manifest
 from mma_bench.schema import ACQUIRED, CANDIDATES, IDENTITY, NORMALISED, Split
 from mma_bench.validation.accounts import count_rows, counts_beside, differs_in, outer_join_ids
 from mma_bench.validation.clips import OK, clip_facts, clip_promises
@@ -63,7 +63,7 @@ def clips_due(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Params) 
     its rows in `acquired`.
     """
     limit = params.acquire.limit
-    manifest = read_manifest(Path(params.acquire.manifest)) if params.acquire.manifest is not None else None
+    manifest = read_frozen_manifest(Path(params.acquire.manifest)) if params.acquire.manifest is not None else None
     due: dict[str, int] = {}
     counted: dict[str, int] = {}
     for split, subsets in params.acquire.splits.items():

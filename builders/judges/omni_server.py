@@ -17,7 +17,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mma_bench.builders.judges.contracts import View, require_modality
+from mma_bench.builders.judges.contracts import Verdict, View, require_modality
 from mma_bench.builders.judges.yes_no import (
     MAX_NEW_TOKENS,
     answer,

@@ -7,17 +7,17 @@ A list is right in every row or refused: quick vectorised tests say whether anyt
 look at each line says what and where.
 """
 
-import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+from pydantic import field_validator
 
-from mma_bench.errors import DataError, InvalidInput
-from mma_bench.files import clip_path
+from mma_bench.csv_rows import ClipId, CsvRow, read_rows
+from mma_bench.errors import DataError
 
 MANIFEST_CLIP_S: Final = 10.0  # clips of a manifest are composed to AudioSet's length
 
@@ -175,7 +175,28 @@ def _check_labels(labels: list[str], known: Collection[str], where: str) -> None
         raise DataError(f"{where}: unknown label {unknown[0]!r}", hint=_LABEL_HINT)
 
 
-def read_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, SegmentList]:
+class _Clip(CsvRow):
+    clip_id: ClipId
+    split: str
+    label_ids: str
+    photo: str = ""
+
+    @field_validator("split")
+    @classmethod
+    def _names_a_split(cls, split: str) -> str:
+        if not re.fullmatch(r"[a-z0-9_]+", split):
+            raise ValueError(f"{split!r} is not the name of a split; write lower-case letters, e.g. eval")
+        return split
+
+    @field_validator("label_ids")
+    @classmethod
+    def _lists_labels(cls, label_ids: str) -> str:
+        if not re.fullmatch(r'[^",; ]+(;[^",; ]+)*', label_ids):
+            raise ValueError(f"{label_ids!r} is not a list of label ids; separate label ids by ';'")
+        return label_ids
+
+
+def read_clip_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, SegmentList]:
     """Read a manifest of clips from elsewhere, such as the bundled sample; each clip is 10 s long.
 
     Args:
@@ -188,16 +209,13 @@ def read_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, Se
         A list for each subset.
 
     Raises:
-        DataError: The file or a column is missing, or a row has a wrong column count, an unsafe or repeated id, no
-            split or label, or an unknown label; names file and line.
+        DataError: See `read_rows`; an unsafe or repeated id, no split or label, or an unknown label; names file and
+            line.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(_manifest_rows(path, csv.DictReader(stream, strict=True), known))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist", hint="correct candidates.manifests in params.yaml") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a CSV file in UTF-8 ({error})", hint="save it as CSV in UTF-8") from None
+    clips = read_rows(path, _Clip, unique=["clip_id"], hint="correct candidates.manifests in params.yaml")
+    for clip in clips:
+        _check_labels(clip.label_ids.split(";"), known, clip.where)
+    rows = [(clip.split, clip.clip_id, Path(clip.photo or clip.clip_id).stem, clip.label_ids) for clip in clips]
     columns = dict.fromkeys(("split", "clip_id", "video_id", "labels"), pl.String())
     table = pl.DataFrame(rows, schema=columns, orient="row")
     return {
@@ -212,31 +230,3 @@ def read_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, Se
         )
         for split in table["split"].unique(maintain_order=True)
     }
-
-
-def _manifest_rows(
-    path: Path, reader: "csv.DictReader[str]", known: Collection[str]
-) -> Iterator[tuple[str, str, str, str]]:
-    """Split, clip id, video id and labels of each row."""
-    for column in ("clip_id", "split", "label_ids"):
-        if column not in (reader.fieldnames or ()):
-            raise DataError(f"{path}, line 1: column {column!r} is missing", hint="restore the manifest's header")
-    seen: dict[str, int] = {}
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if None in row or None in row.values():
-            raise DataError(f"{where}: not as many columns as the header has", hint="correct the row")
-        clip_id, split, label_ids = row["clip_id"], row["split"], row["label_ids"]
-        try:
-            clip_path(Path(), clip_id)
-        except InvalidInput as error:
-            raise DataError(f"{where}: {error.detail}", hint="rename the clip") from None
-        if not re.fullmatch(r"[a-z0-9_]+", split):
-            raise DataError(f"{where}: {split!r} is not a name of a split", hint="write lower-case letters, e.g. eval")
-        if not re.fullmatch(r'[^",; ]+(;[^",; ]+)*', label_ids):
-            raise DataError(f"{where}: {label_ids!r} is not a list of label ids", hint="separate label ids by ';'")
-        _check_labels(label_ids.split(";"), known, where)
-        first = seen.setdefault(clip_id, reader.line_num)
-        if first != reader.line_num:
-            raise DataError(f"{where}: clip {clip_id} is in line {first} already", hint="rename one of the two")
-        yield split, clip_id, Path(row.get("photo") or clip_id).stem, label_ids

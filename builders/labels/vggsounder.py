@@ -13,13 +13,14 @@ installed and imported for the sake of that file.
 Source: Zverev et al., VGGSounder: Audio-Visual Evaluations for Foundation Models (2025); PyPI `vggsounder` 1.0.
 """
 
-import csv
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+from pydantic import Field
 
+from mma_bench.csv_rows import CsvRow, Filled, read_rows
 from mma_bench.errors import DataError
 from mma_bench.fetch import Wheel, file_by_hash
 
@@ -51,10 +52,15 @@ def locate() -> Path:
     return file_by_hash("vggsounder.csv", _CSV_SHA256, [wheel])
 
 
+class _Label(CsvRow):
+    label: Filled
+    class_name: str = Field(validation_alias="class")
+
+
 def class_map() -> dict[str, str | None]:
     """VGGSounder's label → the benchmark's class, or None."""
-    text = (files("mma_bench.builders") / "curation" / "vggsounder_classes.csv").read_text(encoding="utf-8")
-    return {row["label"]: row["class"] or None for row in csv.DictReader(text.splitlines())}
+    rows = read_rows(files("mma_bench.builders") / "curation" / "vggsounder_classes.csv", _Label, unique=["label"])
+    return {row.label: row.class_name or None for row in rows}
 
 
 def labelled(published: pl.DataFrame, classes: dict[str, str | None]) -> pl.DataFrame:
@@ -104,7 +110,7 @@ def read() -> pl.DataFrame:
     return labelled(pl.read_csv(locate()), class_map())
 
 
-def beside(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
+def join_labels(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
     """The clips that VGGSounder has labelled, each with the columns of LABELLED and `vote`.
 
     Args:
@@ -122,5 +128,5 @@ def beside(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
 
 
 def votes(clips: pl.DataFrame, segments: pl.DataFrame) -> dict[str, bool]:
-    """VGGSounder's vote by clip, where it has one. Args as in `beside`, with clip_id."""
-    return dict(beside(clips, segments).drop_nulls("vote").select("clip_id", "vote").iter_rows())
+    """VGGSounder's vote by clip, where it has one. Args as in `join_labels`, with clip_id."""
+    return dict(join_labels(clips, segments).drop_nulls("vote").select("clip_id", "vote").iter_rows())

@@ -35,7 +35,7 @@ def dataset(repo: str, version: str, folder: Path, index_only: bool, private: bo
     """Publish a version of the dataset: one commit, its tag, and a fresh download to prove it.
 
     Refuses unless every gate passed on exactly these bytes, and unless the version says how much has changed since
-    the last one. Stopped at any time, the same command goes on.
+    the last one. Stopped at any time, the same command resumes.
     """
     from mma_bench.builders.publish import dataset as publication
     from mma_bench.builders.publish.removal import removed_ids
@@ -103,7 +103,7 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
 @click.argument("target")
 @click.option("--folder", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="The dataset.")
 def copy(target: str, folder: Path) -> None:
-    """Copy the dataset to any fsspec path, e.g. s3://bucket/mma-bench; stopped, the same command goes on."""
+    """Copy the dataset to any fsspec path, e.g. s3://bucket/mma-bench; stopped, the same command resumes."""
     from mma_bench.builders.publish.shards import copy as send
 
     done = send(folder, target)

@@ -1,23 +1,23 @@
-"""What a version holds: the gated files as they are, and the papers that depend on repository, version and day.
+"""What a version holds: the gated files as they are, and metadata files that depend on repository, version and day.
 
 In: the dataset's folder, and the version before. Out: a folder `data/publications/ORG--NAME/VERSION/` with the files
 that are made for the publication, and the list of all files with their hashes. An interrupted publication finds its
-papers again, so that it goes on with the same bytes on another day.
+metadata files again, so that it continues with the same bytes on another day.
 """
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
+
+from pydantic import BaseModel, ValidationError
 
 from mma_bench import layout
 from mma_bench.builders.dataset.card import templates
 from mma_bench.builders.package import CHECKSUMS
 from mma_bench.builders.publish.changelog import CHANGELOG, entry, extended
 from mma_bench.builders.publish.citation import citation
-from mma_bench.builders.publish.croissant import CROISSANT, croissant
 from mma_bench.builders.publish.datasheet import datasheet
 from mma_bench.builders.publish.difference import Difference
 from mma_bench.builders.publish.facts import BuildFacts
@@ -29,11 +29,20 @@ from mma_bench.progress import Progress
 from mma_bench.schema import Split
 from mma_bench.tables import write_table
 
+CROISSANT: Final = "croissant.json"
 PUBLICATIONS: Final = layout.DATA / "publications"
 # Made for each publication; everything else of a version is a file of the build, byte for byte.
 METADATA_FILES: Final = (CARD, CHECKSUMS, MANIFEST, CROISSANT, CHANGELOG, "DATASHEET.md", "CITATION.cff")
 _RECORD: Final = "publication.json"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _LOAD: Final = re.compile(r"^## Load it\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
+
+
+class _Record(BaseModel):
+    """When this publication was first tried, and of what."""
+
+    released: date
+    checksums: str
 
 
 def hashed(folder: Path) -> Contents:
@@ -72,18 +81,17 @@ def refuse_other_version(folder: Path, version: str) -> None:
 def release_date(folder: Path, checksums: str) -> date:
     """The day of a publication: that of its first try, if this folder was begun for the same dataset, else today."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        if record["checksums"] == checksums:
-            return date.fromisoformat(record["released"])
-    except (FileNotFoundError, ValueError, KeyError):
-        pass
-    today = datetime.now(UTC).date()
-    write_json(folder / _RECORD, {"released": today.isoformat(), "checksums": checksums})
-    return today
+        record = _Record.model_validate_json((folder / _RECORD).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        record = None
+    if record is None or record.checksums != checksums:
+        record = _Record(released=datetime.now(UTC).date(), checksums=checksums)
+        write_json(folder / _RECORD, record.model_dump(mode="json"))
+    return record.released
 
 
 def publication_folder(repo: str, version: str) -> Path:
-    """Where the papers of a publication lie."""
+    """Where the metadata files of a publication are written."""
     return PUBLICATIONS / repo.replace("/", "--") / version
 
 
@@ -92,7 +100,7 @@ def assemble(
     release: Release,
     facts: BuildFacts,
     *,
-    papers: Path,
+    metadata: Path,
     repo: str,
     url: str,
     version: str,
@@ -102,7 +110,7 @@ def assemble(
     last: str | None,
     changelog: str | None,
 ) -> Contents:
-    """Write the papers into `papers` and return all files of the version.
+    """Write the metadata files into `metadata` and return all files of the version.
 
     Args:
         dataset: The gated files, or those of the edition without media.
@@ -110,24 +118,27 @@ def assemble(
         found: What has changed since `last`; None for the first version.
         changelog: That of the last version.
     """
+    # Here, since `mlcroissant` is of the extra `publish`, and `rebuild` does without.
+    from mma_bench.builders.publish.croissant import croissant
+
     split = str(Split.TEST if Split.TEST in release.classes else Split.TRAIN)
     card = dataset.files[CARD].read_text(encoding="utf-8")
-    write_text(papers / CARD, hub_card(card, repo, version, split, index_only=index_only))
-    write_table(release.manifest, papers / MANIFEST, SCHEMA, sort_by=["id"])
-    write_text(papers / CHANGELOG, extended(changelog, entry(version, released, release, found, last)))
-    write_text(papers / "DATASHEET.md", datasheet(facts, version, index_only=index_only))
-    write_text(papers / "CITATION.cff", citation(version, released, url))
-    files = dict(sorted({**dataset.files, **{name: papers / name for name in METADATA_FILES}}.items()))
+    write_text(metadata / CARD, hub_card(card, repo, version, split, index_only=index_only))
+    write_table(release.manifest, metadata / MANIFEST, SCHEMA, sort_by=["id"])
+    write_text(metadata / CHANGELOG, extended(changelog, entry(version, released, release, found, last)))
+    write_text(metadata / "DATASHEET.md", datasheet(facts, version, index_only=index_only))
+    write_text(metadata / "CITATION.cff", citation(version, released, url))
+    files = dict(sorted({**dataset.files, **{name: metadata / name for name in METADATA_FILES}}.items()))
     sha256 = {name: dataset.sha256[name] for name in dataset.sha256 if name not in METADATA_FILES}
-    sha256 |= {name: file_sha256(papers / name) for name in METADATA_FILES if name not in (CROISSANT, CHECKSUMS)}
+    sha256 |= {name: file_sha256(metadata / name) for name in METADATA_FILES if name not in (CROISSANT, CHECKSUMS)}
     described = {name: (sha256[name], files[name].stat().st_size) for name in sorted(sha256)}
     write_json(
-        papers / CROISSANT,
+        metadata / CROISSANT,
         croissant(facts, described, url=url, version=version, released=released, index_only=index_only),
     )
-    sha256[CROISSANT] = file_sha256(papers / CROISSANT)
-    write_text(papers / CHECKSUMS, checksum_lines(sha256))
-    sha256[CHECKSUMS] = file_sha256(papers / CHECKSUMS)
+    sha256[CROISSANT] = file_sha256(metadata / CROISSANT)
+    write_text(metadata / CHECKSUMS, checksum_lines(sha256))
+    sha256[CHECKSUMS] = file_sha256(metadata / CHECKSUMS)
     return Contents(files, dict(sorted(sha256.items())))
 
 
@@ -148,12 +159,25 @@ def hub_card(card: str, repo: str, version: str, split: str, *, index_only: bool
     return rewritten
 
 
-def checksum_lines(sha256: Mapping[str, str], without: Iterable[str] = (CHECKSUMS,)) -> str:
-    """Lines of `<sha256>  <path>`, as `sha256sum --check` reads them."""
-    left_out = set(without)
-    return "".join(f"{sha256[name]}  {name}\n" for name in sorted(sha256) if name not in left_out)
+def checksum_lines(sha256: Mapping[str, str]) -> str:
+    """Lines of `<sha256>  <path>`, as `sha256sum --check` reads them; without the list itself."""
+    return "".join(f"{sha256[name]}  {name}\n" for name in sorted(sha256) if name != CHECKSUMS)
 
 
-def read_checksums(text: str) -> dict[str, str]:
-    """Path → hash, from lines of `<sha256>  <path>`."""
-    return {path: sha256 for sha256, _, path in (line.partition("  ") for line in text.splitlines())}
+def read_checksums(data: bytes, where: object) -> dict[str, str]:
+    """Path → SHA-256, from lines of `<sha256>  <path>` in UTF-8.
+
+    Raises:
+        DataError: A line has another form, or its path leaves the folder; names `where` and the line.
+    """
+    hashes = {}
+    for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
+        sha256, gap, name = line.partition("  ")
+        path = PurePosixPath(name)
+        if not gap or not _SHA256.fullmatch(sha256) or path.is_absolute() or ".." in path.parts or not path.parts:
+            raise DataError(
+                f"{where}, line {number}: not the checksum of a file of the dataset",
+                hint="fetch it again, or run `dvc repro package`",
+            )
+        hashes[name] = sha256
+    return hashes

@@ -1,12 +1,13 @@
 """`mma-bench publish dataset`: the gated dataset becomes a tagged version on the Hub, and is fetched again to be sure.
 
 In: the dataset's folder, the records of the gates, the version before on the Hub. Out: one commit with what differs,
-the tag, and the proof that what the tag holds is what was here. Stopped at any time, the same command goes on: shards
+the tag, and the proof that what the tag holds is what was here. Stopped at any time, the same command resumes: shards
 that were sent are not sent again, and a version that is there is only verified.
 """
 
 import tempfile
 from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 
 from mma_bench.builders.package import CHECKSUMS
@@ -24,10 +25,17 @@ from mma_bench.builders.publish.difference import Difference, difference
 from mma_bench.builders.publish.facts import build_facts
 from mma_bench.builders.publish.gates import refuse_unproven
 from mma_bench.builders.publish.index import write_index
-from mma_bench.builders.publish.manifest import CARD, MANIFEST, Release, read_published, read_release, with_looks
+from mma_bench.builders.publish.manifest import (
+    CARD,
+    MANIFEST,
+    Release,
+    read_published,
+    read_release,
+    with_decoded_facts,
+)
 from mma_bench.builders.publish.release import Version, last_version, refuse_too_small
 from mma_bench.builders.publish.removal import refuse_removed
-from mma_bench.errors import DataError
+from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import file_sha256
 from mma_bench.hub.cards import refuse_bad_card
 from mma_bench.hub.client import Hub
@@ -57,12 +65,16 @@ def publish(
         dry_run: Send nothing.
 
     Raises:
-        ConfigError: The version does not follow the last one, or is not that of the dataset.
+        ConfigError: The version does not follow the last one, or is not that of the dataset; mlcroissant is missing.
         GateError: A gate did not pass on exactly these bytes.
         DataError: A removed clip is in the dataset; the version is on the Hub with other bytes; what was fetched
             again is not what was sent.
         HubError: See there.
     """
+    if find_spec("mlcroissant") is None:
+        raise ConfigError(
+            "mlcroissant, which writes croissant.json, is not installed", hint="run: pip install 'mma-bench[publish]'"
+        )
     repository, new = Repository(hub, repo, "dataset"), Version.parse(version)
     refuse_other_version(folder, version)
     dataset = hashed(folder)
@@ -70,12 +82,12 @@ def publish(
     facts, release = build_facts(), read_release(folder)
     refuse_removed(release.manifest, facts.aligned, removed)
     print(f"gates: all passed on exactly these {len(dataset.files)} files")
-    papers = publication_folder(repo, version)
-    released = release_date(papers, dataset.sha256[CHECKSUMS])
+    metadata = publication_folder(repo, version)
+    released = release_date(metadata, dataset.sha256[CHECKSUMS])
     if index_only:
-        write_index(dataset, papers / "index")
-        dataset, release = hashed(papers / "index"), read_release(papers / "index")
-    release = Release(release.name, with_looks(release.manifest, facts.variants), release.columns)
+        write_index(dataset, metadata / "index")
+        dataset, release = hashed(metadata / "index"), read_release(metadata / "index")
+    release = Release(release.name, with_decoded_facts(release.manifest, facts.variants), release.columns)
     state = repository.state()
     if version in state.tags:
         verify_published(repository, version, dataset)
@@ -88,7 +100,7 @@ def publish(
         dataset,
         release,
         facts,
-        papers=papers,
+        metadata=metadata,
         repo=repo,
         url=repository.url,
         version=version,
@@ -136,7 +148,7 @@ def verify_published(repository: Repository, version: str, dataset: Contents) ->
     """
     with tempfile.TemporaryDirectory() as folder:
         path = repository.fetch(version, CHECKSUMS, Path(folder))
-        listed = {} if path is None else read_checksums(path.read_text(encoding="utf-8"))
+        listed = {} if path is None else read_checksums(path.read_bytes(), f"{repository.name}@{version}/{CHECKSUMS}")
         itself = {} if path is None else {CHECKSUMS: file_sha256(path)}
     ours = {name: sha256 for name, sha256 in dataset.sha256.items() if name not in METADATA_FILES}
     theirs = {name: sha256 for name, sha256 in listed.items() if name not in METADATA_FILES}

@@ -13,7 +13,7 @@ from mma_bench.schema import Condition
 _SHOWN: Final = 5  # names in a line
 _MEDIA: Final = ("video_sha256", "audio_sha256")
 _ANSWERS: Final = ("visual_class", "audio_class")
-_SAID: Final = (
+_DESCRIBED: Final = (
     *("class_distance", "label_ids", "start_s", "end_s", "human_verified", "judge", "licence", "source"),
     "prompt_version",
 )
@@ -118,17 +118,17 @@ def difference(old: Release, new: Release) -> Difference:
         pairs_changed=_joined(p for p in old_pairs ^ new_pairs if {(p[0], p[1]), (p[0], p[2])} <= stay),
         reprompted=sorted(set(prompted) - set(relabelled)),
         reworded=sorted(reworded),
-        described=_changed(both, _SAID),
+        described=_changed(both, _DESCRIBED),
         classes_added=sorted(new_options - old_options),
         classes_removed=sorted(old_options - new_options),
         conditions_added=sorted(new_conditions - old_conditions),
         conditions_removed=sorted(old_conditions - new_conditions),
-        columns_added=sorted(new_typed - typed) if not typed - new_typed else sorted(_fresh(new_typed, typed)),
+        columns_added=sorted(new_typed - typed) if not typed - new_typed else sorted(_new_by_name(new_typed, typed)),
         columns_removed=sorted(typed - new_typed),
     )
 
 
-def _fresh(new: set[str], old: set[str]) -> set[str]:
+def _new_by_name(new: set[str], old: set[str]) -> set[str]:
     """Columns that are new by name, not only by type."""
     names = {column.partition(": ")[0] for column in old}
     return {column for column in new - old if column.partition(": ")[0] not in names}

@@ -1,4 +1,4 @@
-"""What the build knows of the dataset, for the papers that are published beside it."""
+"""What the build knows of the dataset, for the metadata files that are published beside it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

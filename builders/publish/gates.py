@@ -43,7 +43,7 @@ def _refuse_failed(gate: str, record: Mapping[str, Any]) -> None:
     broken = [promise["name"] for promise in promises if promise.get("passed") is not True]
     if record.get("passed") is not True or broken or not promises:
         what = f"broken: {', '.join(broken)}" if broken else "no promise was checked" if not promises else "it failed"
-        raise GateError(f"gate {gate} did not pass ({what})", hint="hint what reports/validation.html names")
+        raise GateError(f"gate {gate} did not pass ({what})", hint="correct what reports/validation.html names")
 
 
 def _refuse_changed(gate: str, inputs: Mapping[str, str]) -> None:

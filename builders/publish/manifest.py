@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mma_bench.builders.publish.matching import sound_print
+from mma_bench.builders.publish.matching import band_levels
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.files import fingerprint
 from mma_bench.hub.cards import card_head
@@ -32,7 +32,7 @@ _ASKED: Final = (
     *("visual_abstention_answer", "audio_abstention_answer", "options"),
 )
 # Decoded from the clip that was published, to recognise a clip that was encoded anew.
-LOOKS: Final = ("duration_s", "frames", "width", "height", "phash")
+DECODED: Final = ("duration_s", "frames", "width", "height", "phash")
 
 # One row per row of the dataset. Units as in mma_bench.schema.
 SCHEMA: Final[Schema] = {
@@ -41,8 +41,8 @@ SCHEMA: Final[Schema] = {
     **{name: VARIANTS[name] for name in _COPIED},
     "prompt_version": pl.String(),
     "asked_sha256": pl.String(),  # of both questions with their options and answers
-    **{name: VARIANTS[name] for name in LOOKS},  # null if the project that made the clip is not at hand
-    "sound": pl.List(pl.Float64()),  # of aligned rows, see `matching.sound_print`; else null
+    **{name: VARIANTS[name] for name in DECODED},  # null if the project that made the clip is not at hand
+    "sound": pl.List(pl.Float64()),  # of aligned rows, see `matching.band_levels`; else null
 }
 
 
@@ -68,8 +68,8 @@ class Release:
         return dict(groups.iter_rows())
 
 
-def read_manifest(folder: Path) -> pl.DataFrame:
-    """The manifest of a dataset's folder, from its shards; LOOKS and sounds are null.
+def manifest_from_shards(folder: Path) -> pl.DataFrame:
+    """The manifest of a dataset's folder, from its shards; DECODED and sounds are null.
 
     Raises:
         DataError: There are no shards, one is no Parquet file, or one lacks a column; names it.
@@ -95,37 +95,37 @@ def read_manifest(folder: Path) -> pl.DataFrame:
                 pl.lit(shard.relative_to(folder).as_posix()).alias("shard"),
                 pl.lit(shard.name.partition("-")[0]).alias("split"),
                 pl.Series("asked_sha256", asked, dtype=pl.String()),
-                *(pl.lit(None, SCHEMA[name]).alias(name) for name in (*LOOKS, "sound")),
+                *(pl.lit(None, SCHEMA[name]).alias(name) for name in (*DECODED, "sound")),
             ).cast({name: SCHEMA[name] for name in (*_COPIED, "prompt_version")})
         )
     table = conform(pl.concat(t.select(list(SCHEMA)) for t in tables), SCHEMA, str(folder))
     return table.sort("id")
 
 
-def with_looks(manifest: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
-    """The manifest with LOOKS from the table of variants (schema VARIANTS) and the sound of its aligned clips.
+def with_decoded_facts(manifest: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
+    """The manifest with DECODED from the table of variants (schema VARIANTS) and the sound of its aligned clips.
 
     Raises:
         DataError: The file of an aligned clip cannot be read; names it.
     """
     good = variants.filter(pl.col("status") == "ok")
     aligned = good.filter(pl.col("condition") == Condition.ALIGNED)
-    prints = {}
+    levels = {}
     with Progress("publish: sounds", aligned.height) as progress:
         for name, path in aligned.select("id", "path").iter_rows():
-            prints[name] = _print(name, Path(path))
+            levels[name] = _levels(name, Path(path))
             progress.advance()
     sounds = pl.DataFrame(
-        {"id": list(prints), "sound": list(prints.values())}, schema={name: SCHEMA[name] for name in ("id", "sound")}
+        {"id": list(levels), "sound": list(levels.values())}, schema={name: SCHEMA[name] for name in ("id", "sound")}
     )
-    looks = good.select("id", *LOOKS).join(sounds, on="id", how="left")
-    joined = manifest.drop(*LOOKS, "sound").join(looks, on="id", how="left", maintain_order="left")
+    decoded = good.select("id", *DECODED).join(sounds, on="id", how="left")
+    joined = manifest.drop(*DECODED, "sound").join(decoded, on="id", how="left", maintain_order="left")
     return joined.select(list(SCHEMA))
 
 
-def _print(name: str, path: Path) -> list[float]:
+def _levels(name: str, path: Path) -> list[float]:
     try:
-        return sound_print(path)
+        return band_levels(path)
     except InvalidInput as error:
         raise DataError(f"{name}: {error}", hint="run `dvc pull`, or `dvc repro`") from None
 
@@ -134,9 +134,9 @@ def read_release(folder: Path) -> Release:
     """A release that lies in a folder; its own shards are read, not a manifest that may lie beside them.
 
     Raises:
-        DataError: See `read_manifest`; or there is no card.
+        DataError: See `manifest_from_shards`; or there is no card.
     """
-    return Release(str(folder), read_manifest(folder), card_columns(folder / CARD))
+    return Release(str(folder), manifest_from_shards(folder), card_columns(folder / CARD))
 
 
 def read_published(name: str, card: Path, manifest: Path) -> Release:

@@ -62,14 +62,14 @@ def match(path: Path | None, expected: Mapping[str, Any]) -> Match:
     apart = {
         "duration": (abs(facts["duration_s"] - expected["duration_s"]), DURATION_S, "s"),
         "picture": (float((int(facts["phash"], 16) ^ int(expected["phash"], 16)).bit_count()), PHASH_BITS, "bits"),
-        "sound": (sound_distance(sound_print(path), expected["sound"]), SOUND_DB, "dB"),
+        "sound": (level_difference(band_levels(path), expected["sound"]), SOUND_DB, "dB"),
     }
     detail = ", ".join(f"{what} {value:.3g} {unit} apart" for what, (value, _, unit) in apart.items())
     close = all(value <= bound for value, bound, _ in apart.values())
     return Match("looks" if close else "other", detail)
 
 
-def sound_print(path: Path) -> list[float]:
+def band_levels(path: Path) -> list[float]:
     """How a clip sounds, coarsely: the level of each band in each half second, in dB, one after the other.
 
     Levels are at most `_RANGE_DB` below the loudest; a silent clip is all zero.
@@ -89,8 +89,8 @@ def sound_print(path: Path) -> list[float]:
     return [round(float(level), 1) for level in levels.ravel()]
 
 
-def sound_distance(one: Sequence[float], other: Sequence[float]) -> float:
-    """Mean difference of two prints in dB over the half seconds that both have; one may have one more."""
+def level_difference(one: Sequence[float], other: Sequence[float]) -> float:
+    """Mean difference of two `band_levels` in dB over the half seconds that both have; one may have one more."""
     width = len(_BANDS) - 1
     if abs(len(one) - len(other)) > width or not one or not other:
         return float("inf")

@@ -49,13 +49,15 @@ def rebuild(index: Path, clips: Path, out: Path, report: Path) -> None:
 
     Raises:
         ConfigError: `out` exists, or `clips` does not.
-        DataError: `index` is not an edition without media, or a file of it was changed; no row could be rebuilt.
+        DataError: `index` is not an edition without media, a file of it was changed, or a list of it names a file
+            outside; no row could be rebuilt.
     """
     if out.exists():
         raise ConfigError(f"{out} exists already", hint="name another folder with --out, or move it away")
     if not clips.is_dir():
         raise ConfigError(f"no folder {clips}", hint="name the folder of the base clips with --clips")
     _refuse_changed(index)
+    listed = read_checksums((index / FULL / CHECKSUMS).read_bytes(), index / FULL / CHECKSUMS)
     manifest = read_table(index / MANIFEST, SCHEMA)
     found = _match_clips(manifest, clips)
     beside = out.with_name(f".tmp-{out.name}")
@@ -78,7 +80,7 @@ def rebuild(index: Path, clips: Path, out: Path, report: Path) -> None:
             f"none of the clips in {clips} is one of the manifest's ({report} says why)",
             hint="name the folder that holds them with --clips",
         )
-    identical = _finish(index, beside, sizes, whole=all(_is_good(kind) for kind in rows.values()))
+    identical = _finish(index, beside, sizes, listed, whole=all(_is_good(kind) for kind in rows.values()))
     swap_folder(beside, out)
     write_json(report, _report(found, rows, identical))
     kinds = Counter(kind.kind for kind in rows.values())
@@ -92,7 +94,7 @@ def _refuse_changed(index: Path) -> None:
         raise DataError(
             f"{index} is not an edition without media", hint="fetch one: `mma-bench publish rebuild ORG/NAME`"
         )
-    listed = read_checksums((index / CHECKSUMS).read_text(encoding="utf-8"))
+    listed = read_checksums((index / CHECKSUMS).read_bytes(), index / CHECKSUMS)
     here = hashed(index).sha256
     if changed := [name for name, sha256 in listed.items() if here.get(name) != sha256]:
         raise DataError(f"{index / changed[0]} is missing or not as {CHECKSUMS} lists it", hint="fetch it again")
@@ -176,14 +178,16 @@ def _variant(row: Row, base: Path, donor: Path, folder: Path) -> Path:
     return out
 
 
-def _finish(index: Path, folder: Path, sizes: Mapping[str, tuple[int, int]], *, whole: bool) -> dict[str, bool]:
+def _finish(
+    index: Path, folder: Path, sizes: Mapping[str, tuple[int, int]], listed: Mapping[str, str], *, whole: bool
+) -> dict[str, bool]:
     """Put the other files beside the shards; path → whether it is as in the edition with media.
 
     Args:
         sizes: Path of a shard → (rows, bytes in memory).
+        listed: Path → hash, of the edition with media.
         whole: Whether every row was made: then the card is the published one.
     """
-    listed = read_checksums((index / FULL / CHECKSUMS).read_text(encoding="utf-8"))
     # A name of the list is looked up among the files that are there; it never becomes a path by itself.
     for name, path in hashed(index).files.items():
         if name in listed and not name.startswith("data/") and name not in METADATA_FILES:

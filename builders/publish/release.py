@@ -22,6 +22,7 @@ class Level(IntEnum):
         return self.name.lower()
 
 
+# Not packaging.version's: that reads 1.0, v1.0.0 and 01.0.0 as the same version, and a tag is spelled in one way.
 @dataclass(frozen=True, order=True)
 class Version:
     """A semantic version without pre-release: 1.2.0."""

@@ -21,7 +21,7 @@ def occurrences(manifest: pl.DataFrame, aligned: pl.DataFrame, removed: Collecti
     """
     of_videos = aligned.filter(pl.col("video_id").is_in(list(removed)))["clip_id"].to_list()
     gone = [*removed, *of_videos]
-    return manifest.filter(pl.col("base_id").is_in(gone) | pl.col("donor_id").is_in(gone).fill_null(False))
+    return manifest.filter(pl.col("base_id").is_in(gone) | pl.col("donor_id").is_in(gone))
 
 
 def refuse_removed(manifest: pl.DataFrame, aligned: pl.DataFrame, removed: Collection[str]) -> None:
@@ -45,5 +45,4 @@ def removed_ids() -> set[str]:
         ConfigError: params.yaml, or the list of tombstones that it names, does not exist.
         DataError: The list cannot be read.
     """
-    tombstones = load_params(layout.PARAMS).acquire.tombstones
-    return set() if tombstones is None else set(read_tombstones(Path(tombstones)))
+    return set(read_tombstones(Path(load_params(layout.PARAMS).acquire.tombstones)))

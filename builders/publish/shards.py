@@ -1,22 +1,26 @@
 """Copies a finished dataset to any place that fsspec knows: `s3://`, `gs://`, `hf://`, `file://`, a path.
 
 In: the folder that `package` made. Out: the same files below the target. The list of checksums goes last, after all
-that it names, so a reader who finds it finds the dataset whole; while files change it is away. A copy that was
-stopped goes on: what the target's list, or the copy's own record beside it, has under the same hash is not sent again.
+that it names, so a reader who finds it finds the dataset whole; while files change it is absent. A copy that was
+stopped resumes: what the target's list, or the copy's own record beside it, has under the same hash is not sent again.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from mma_bench.builders.package import CHECKSUMS
+from mma_bench.builders.publish.contents import read_checksums
 from mma_bench.errors import ConfigError, DataError, StageError
 from mma_bench.files import file_sha256
 from mma_bench.progress import Progress
 
 SENT: Final = ".sent.json"  # beside the files while a copy is under way: path → SHA-256 of what has arrived
+_HASHES: Final = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -34,24 +38,6 @@ class Copied:
     bytes: int
 
 
-def listed(text: str, where: str) -> dict[str, str]:
-    """The lines of a list of checksums, path → SHA-256.
-
-    Raises:
-        DataError: A line is none, or its path leaves the folder; names `where` and the line.
-    """
-    hashes = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        sha256, gap, name = line.partition("  ")
-        path = PurePosixPath(name)
-        if not gap or len(sha256) != 64 or path.is_absolute() or ".." in path.parts or not path.parts:
-            raise DataError(
-                f"{where}, line {number}: no checksum of a file of the dataset", hint="run `dvc repro package`"
-            )
-        hashes[name] = sha256
-    return hashes
-
-
 def copy(folder: Path, target: str) -> Copied:
     """Copy the dataset in `folder` to `target`; files of the target that are not of this dataset stay.
 
@@ -64,7 +50,7 @@ def copy(folder: Path, target: str) -> Copied:
 
     if not (folder / CHECKSUMS).is_file():
         raise DataError(f"{folder} holds no dataset: {CHECKSUMS} is missing", hint="run `dvc repro package`")
-    wanted = listed((folder / CHECKSUMS).read_text(encoding="utf-8"), str(folder / CHECKSUMS))
+    wanted = read_checksums((folder / CHECKSUMS).read_bytes(), folder / CHECKSUMS)
     for name, sha256 in wanted.items():
         if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
             raise DataError(f"{folder / name} is missing or not what {CHECKSUMS} says", hint="run `dvc repro package`")
@@ -77,13 +63,11 @@ def copy(folder: Path, target: str) -> Copied:
     try:
         return _copy(folder, wanted, system, root.rstrip("/"))
     except OSError as error:
-        raise StageError(
-            f"{target} does not take the dataset: {error}", hint="run it again: it goes on from here"
-        ) from None
+        raise StageError(f"{target} does not take the dataset: {error}", hint="run it again: it resumes here") from None
 
 
 def _copy(folder: Path, wanted: Mapping[str, str], system: Any, root: str) -> Copied:
-    there = _there(system, root)
+    there = _present(system, root)
     due = [name for name in wanted if there.get(name) != wanted[name]]
     final = f"{root}/{CHECKSUMS}"
     if not due and system.exists(final) and system.cat_file(final) == (folder / CHECKSUMS).read_bytes():
@@ -111,16 +95,16 @@ def _copy(folder: Path, wanted: Mapping[str, str], system: Any, root: str) -> Co
     return Copied(len(due), len(wanted) - len(due), size)
 
 
-def _there(system: Any, root: str) -> dict[str, str]:
+def _present(system: Any, root: str) -> dict[str, str]:
     """What the target has, as far as its list or the record of a copy under way says so, and the file is there."""
     system.invalidate_cache()
     if system.exists(f"{root}/{SENT}"):
         try:
-            said = json.loads(system.cat_file(f"{root}/{SENT}"))
-        except ValueError:  # cut by a kill
+            said = _HASHES.validate_json(system.cat_file(f"{root}/{SENT}"))
+        except ValidationError:  # cut off by a kill
             return {}
     elif system.exists(f"{root}/{CHECKSUMS}"):
-        said = listed(system.cat_file(f"{root}/{CHECKSUMS}").decode(), f"{root}/{CHECKSUMS}")
+        said = read_checksums(system.cat_file(f"{root}/{CHECKSUMS}"), f"{root}/{CHECKSUMS}")
     else:
         return {}
     return {name: sha256 for name, sha256 in said.items() if system.exists(f"{root}/{name}")}

@@ -10,7 +10,7 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.frozen import read_manifest, restrict_to_manifest
+from mma_bench.frozen import read_frozen_manifest, restrict_to_manifest
 
 
 def select(
@@ -65,4 +65,4 @@ def chosen(params: Params, candidates: pl.DataFrame) -> pl.DataFrame:
     if rule.manifest is None:
         return selected
     path = Path(rule.manifest)
-    return restrict_to_manifest(selected, read_manifest(path), path)
+    return restrict_to_manifest(selected, read_frozen_manifest(path), path)

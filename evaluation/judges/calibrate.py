@@ -21,7 +21,7 @@ from contextlib import chdir
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mma_bench import layout
 from mma_bench.builders.judge import JUDGE
@@ -31,6 +31,7 @@ from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
 from mma_bench.builders.sources.sample import SAMPLE
 from mma_bench.config import JudgeParams, OmniJudgeParams, Params, load_params
+from mma_bench.csv_rows import CsvRow, read_rows
 from mma_bench.evaluation.judges.operating_point import Pair, operating_point
 from mma_bench.executor import run
 from mma_bench.executor.task import Task
@@ -70,17 +71,35 @@ def pairs_of(
     return pairs
 
 
+class _Labels(CsvRow):
+    clip_id: str
+    visible: str
+    audible: str
+    unclear_visible: str
+    unclear_audible: str
+
+
+class _Clip(CsvRow):
+    clip_id: str
+    split: Literal["eval", "train"]
+    photo: str
+    sound: str
+
+
 def read_labels() -> dict[str, dict[str, str]]:
     """What a person sees and hears, by clip."""
-    text = (files(__package__) / "calibration_labels.csv").read_text(encoding="utf-8")
-    return {row["clip_id"]: row for row in csv.DictReader(text.splitlines())}
+    rows = read_rows(files(__package__) / "calibration_labels.csv", _Labels, unique=["clip_id"])
+    return {row.clip_id: row.model_dump(exclude={"where"}) for row in rows}
 
 
-def read_manifest(sample: Path) -> list[dict[str, str]]:
-    """Rows of the sample's manifest with absolute paths of photo and sound."""
-    with (sample / "manifest.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return [row | {medium: str((sample / row[medium]).absolute()) for medium in _MEDIUM.values()} for row in rows]
+def read_sample_media(sample: Path) -> list[dict[str, str]]:
+    """clip_id and split of the sample's clips, with the absolute paths of photo and sound."""
+    rows = read_rows(sample / "manifest.csv", _Clip, hint="run in the project's root, where sample/ lies")
+    return [
+        {"clip_id": row.clip_id, "split": row.split}
+        | {medium: str((sample / getattr(row, medium)).absolute()) for medium in _MEDIUM.values()}
+        for row in rows
+    ]
 
 
 def sample_pairs(
@@ -117,7 +136,7 @@ def sample_pairs(
         title="calibration",
     )
     scores = dict(zip(there, (entry["result"] for entry in entries), strict=True))
-    manifest = [row for row in read_manifest(SAMPLE) if scores.get(row["clip_id"])]
+    manifest = [row for row in read_sample_media(SAMPLE) if scores.get(row["clip_id"])]
     return pairs_of(manifest, labels, [scores[row["clip_id"]] for row in manifest])
 
 
@@ -160,7 +179,7 @@ def _worker_judge(params: str) -> tuple[Judge, int]:
 
 def main() -> None:
     """Write calibration.csv and print what each threshold would do."""
-    params, clips = load_params(layout.PARAMS), read_manifest(SAMPLE)
+    params, clips = load_params(layout.PARAMS), read_sample_media(SAMPLE)
     specialist = Specialist.fetched()  # stops here, with one message, if the weights are missing
     score = partial(score_row, params, sorted({*specialist.seen, *specialist.heard}))
     with tempfile.TemporaryDirectory() as folder, chdir(folder):

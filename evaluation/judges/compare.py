@@ -83,7 +83,7 @@ def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: flo
             if row.class_name is None:
                 progress.advance()
     people = vggsounder.read()
-    labelled = vggsounder.beside(normalised, people)
+    labelled = vggsounder.join_labels(normalised, people)
     counts = class_counts(verdicts)
     report: dict[str, Any] = {
         "judges": [_about(judge, counts) for judge in compared],

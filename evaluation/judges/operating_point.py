@@ -122,7 +122,7 @@ def pairs_of_evidence(verdicts: Sequence[Mapping[str, Any]], labelled: Sequence[
 
     Args:
         verdicts: Judged rows of VERDICTS.
-        labelled: Rows of `mma_bench.builders.labels.vggsounder.beside`.
+        labelled: Rows of `mma_bench.builders.labels.vggsounder.join_labels`.
     """
     people = {row["clip_id"]: row for row in labelled}
     return [

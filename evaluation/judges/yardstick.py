@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from mma_bench.builders.labels.vggsounder import beside
+from mma_bench.builders.labels.vggsounder import join_labels
 from mma_bench.stats import Estimate, estimate
 
 
@@ -58,7 +58,7 @@ def audit_filter(segments: pl.DataFrame, candidates: pl.DataFrame, people: pl.Da
         people: LABELLED of `mma_bench.builders.labels.vggsounder`.
     """
     shown = segments.join(people, on=["video_id", "start_s"], how="inner")
-    kept = beside(candidates, people)
+    kept = join_labels(candidates, people)
     dropped = shown.join(candidates, on="clip_id", how="anti")
     # Right are the clean segments of exactly one of our classes, whichever class the filter takes them for.
     right = shown.filter(pl.col("clean") & (pl.col("classes").list.len() == 1)).select(
@@ -79,7 +79,7 @@ def audit_judge(verdicts: pl.DataFrame, labelled: pl.DataFrame) -> list[Measure]
 
     Args:
         verdicts: Schema VERDICTS.
-        labelled: Normalised clips as `mma_bench.builders.labels.vggsounder.beside` gives them.
+        labelled: Normalised clips as `mma_bench.builders.labels.vggsounder.join_labels` gives them.
     """
     judged = verdicts.filter(pl.col("status").is_in(["ok", "rejected"]))
     both = labelled.select("clip_id", "class_name", "vote").join(judged.select("clip_id", "status"), on="clip_id")

@@ -1,6 +1,5 @@
 """One repository on the Hub: what it holds, what differs from the files here, sending that, and fetching it again."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -131,6 +130,9 @@ class Repository:
         Raises:
             HubError: See there; also if somebody else committed since.
         """
+        # Not `upload_folder`: with hf_xet, its default, it splits a large folder into several commits and checks
+        # `parent_commit` for the first alone, where a version is exactly one commit. It also takes a single folder,
+        # where a version's files lie in two, and has no dry run.
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         hub, api = self.hub, self.hub.api
@@ -144,7 +146,7 @@ class Repository:
         additions = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=contents.files[name]) for name in plan.sent]
         with Progress("publish: files", len(additions), "file") as progress:
             for addition in additions:
-                # One by one, so that what was sent before a fault stays sent.
+                # One by one, so that each file has its own retries; `create_commit` would start over with all.
                 what, upload = f"send {addition.path_in_repo}", api.preupload_lfs_files
                 hub.ask(what, upload, self.name, [addition], repo_type=self.kind, free_memory=False)
                 progress.advance()
@@ -201,9 +203,6 @@ def _identity(file: "RepoFile") -> tuple[str, str]:
 
 
 def _is(contents: Contents, name: str, kind: str, value: str) -> bool:
-    return (contents.sha256[name] if kind == "sha256" else _git_blob(contents.files[name])) == value
+    from huggingface_hub.utils.sha import git_hash
 
-
-def _git_blob(path: Path) -> str:
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return (contents.sha256[name] if kind == "sha256" else git_hash(contents.files[name].read_bytes())) == value

@@ -200,7 +200,7 @@ def test_no_clip_at_all_is_an_error_that_names_the_reason(project: Path) -> None
 def test_a_bad_source_stops_before_any_work(project: Path) -> None:
     with pytest.raises(ConfigError, match="'elsewhere' is not a directory"):
         main(params(folder="elsewhere"))
-    with pytest.raises(ConfigError, match=r"sample/manifest\.csv cannot be read"):
+    with pytest.raises(ConfigError, match=r"sample/manifest\.csv does not exist"):
         main(params(source="sample", folder=None))
     assert not layout.ledger("acquire").exists()
     assert not layout.ACQUIRED_CLIPS.exists()

@@ -254,5 +254,5 @@ def test_a_subset_with_the_name_of_another_is_named(tiny: Path) -> None:
 
 def test_a_manifest_is_checked_before_audioset_is_read(tiny: Path) -> None:
     (layout.METADATA / "eval_segments.csv").unlink()
-    with pytest.raises(DataError, match="line 2: '' is not a name of a split"):
+    with pytest.raises(DataError, match="line 2, column 'split': '' is not the name of a split"):
         stage.main(params(a=clip(tiny, "a", "cat-1", "")))

@@ -19,7 +19,7 @@ from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
 from mma_bench.config import load_params
 from mma_bench.errors import InvalidInput
-from mma_bench.evaluation.judges.calibrate import read_manifest
+from mma_bench.evaluation.judges.calibrate import read_sample_media
 from mma_bench.files import file_sha256
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS, Modality
 from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
@@ -160,7 +160,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("planted")
     shutil.copy(ROOT / "params.yaml", root)
     params = load_params(root / "params.yaml")
-    sample = {row["clip_id"]: row for row in read_manifest(ROOT / "sample")}
+    sample = {row["clip_id"]: row for row in read_sample_media(ROOT / "sample")}
     classes = {"cat-wrong-sound": "Cat", "goose-1": "Fowl", "horse-wrong-photo": "Horse"}
     rows = []
     with pytest.MonkeyPatch.context() as patch:

@@ -6,14 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench.builders import metadata
-from mma_bench.builders.labels.decisions import ACTIONS, Decision, read_decisions
+from mma_bench.builders.labels.decisions import Action, Decision, read_decisions
 from mma_bench.builders.ontology import Entry, class_level, class_map, load_ontology
 from mma_bench.classes import ClassTable, class_distance, save_classes
 from mma_bench.errors import DataError
@@ -52,7 +52,14 @@ SMALL: Items = [
 
 
 def decided(action: str, node_id: str, class_name: str = "") -> Decision:
-    return Decision("table, line 2", node_id, node_id.title(), action, class_name, f"{action} by hand")
+    return Decision(
+        where="table, line 2",
+        node_id=node_id,
+        name=node_id.title(),
+        action=action,
+        class_name=class_name,
+        reason=f"{action} by hand",
+    )
 
 
 DECISIONS = [
@@ -173,15 +180,21 @@ def table_with(folder: Path, rows: list[list[str]], header: list[str] = HEADER) 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["cat", "Cat", "maybe", "", "r"], "line 5: unknown decision 'maybe' for cat"),
-        (["cat", "Cat", "keep", "", "r"], "line 5: keep cat into '', which is not a class name"),
-        (["cat", "Cat", "keep", "my cat", "r"], "line 5: keep cat into 'my cat', which is not a class name"),
+        (["cat", "Cat", "maybe", "", "r"], "line 5, column 'decision': input should be 'keep', .*, not 'maybe'"),
+        (["cat", "Cat", "keep", "", "r"], "line 5, column 'class': keep cat into '', which is not a class name"),
+        (
+            ["cat", "Cat", "keep", "my cat", "r"],
+            "line 5, column 'class': keep cat into 'my cat', which is not a class name",
+        ),
         (["cat", "Cat", "keep", "Canidae", "r"], r"line 5: class Canidae is kept twice \(first .*line 3\)"),
         (["cat", "Cat", "absorb", "Felidae", "r"], "line 5: cat is absorbed into Felidae, which no row keeps"),
-        (["cat", "Cat", "drop:ambiguous", "Cat", "r"], "line 5: cat is dropped and has the class 'Cat'"),
-        (["dog", "Dog", "drop:ambiguous", "", "r"], r"line 5: node dog has a row already \(.*line 2\)"),
-        (["cat", "Cat", "keep", "Cat"], "line 5: not as many columns"),
-        (["cat", "Cat", "keep", "Cat", "r", "more"], "line 5: not as many columns"),
+        (
+            ["cat", "Cat", "drop:ambiguous", "Cat", "r"],
+            "line 5, column 'class': cat is dropped and has the class 'Cat'",
+        ),
+        (["dog", "Dog", "drop:ambiguous", "", "r"], "line 5: id 'dog' is in line 2 already"),
+        (["cat", "Cat", "keep", "Cat"], "line 5: 4 columns, the header has"),
+        (["cat", "Cat", "keep", "Cat", "r", "more"], "line 5: 6 columns, the header has"),
     ],
 )
 def test_a_malformed_table_is_named(tmp_path: Path, extra: list[str], message: str) -> None:
@@ -203,7 +216,10 @@ def test_a_table_without_classes_or_columns_is_named(tmp_path: Path) -> None:
     ("decision", "message"),
     [
         (decided("drop:ambiguous", "cow"), "line 2: cow is not in the ontology"),
-        (Decision("table, line 2", "buzz", "Bzz", "drop:ambiguous", "", ""), "line 2: buzz is 'Buzz' in the ontology"),
+        (
+            decided("drop:ambiguous", "buzz").model_copy(update={"name": "Bzz"}),
+            "line 2: buzz is 'Buzz' in the ontology",
+        ),
         (decided("drop:ambiguous", "yip"), "line 2: yip lies deeper"),
         (decided("drop:restricted", "buzz"), "line 2: buzz is dropped as restricted, but the ontology does not"),
     ],
@@ -248,7 +264,7 @@ def test_the_order_of_entries_and_rows_does_not_matter(
     rows = [decided("keep", level[0], "A")] + [
         decided(action, node_id, "A" if action == "absorb" else "")
         for node_id in level[1:]
-        if (action := data.draw(st.sampled_from([*ACTIONS[1:4], "none"]))) != "none"
+        if (action := data.draw(st.sampled_from([*get_args(Action)[1:4], "none"]))) != "none"
     ]
     items = [
         entry(node_id, *(other for other in ontology if node_id in ontology[other].parents)) for node_id in ontology

@@ -60,16 +60,17 @@ def test_without_the_rule_the_judge_decides_and_rows_say_so(tables: tuple[pl.Dat
 
 def test_reviews_are_read(tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
-    path.write_text(HEADER + "x,a,yes,yes,yes\nx,b,yes,no,yes\n")
+    path.write_text(HEADER + "x,a,yes, YES ,yes\nx,b,yes,no,yes\n", encoding="utf-8-sig")
     assert read_reviews(path) == {"x": {"a": True, "b": False}}
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("x,a,yes,yes\n", "line 2: a column is missing"),
-        ("x,a,yes,maybe,yes\n", "line 2: a criterion is neither yes nor no"),
-        ("x,a,yes,yes,yes\nx,a,no,yes,yes\n", "line 3: a reviewed x twice"),
+        ("x,a,yes,yes\n", "line 2: 4 columns, the header has 5"),
+        ("x,,yes,yes,yes\n", "line 2, column 'annotator': empty"),
+        ("x,a,yes,maybe,yes\n", "line 2, column 'audio_pure': 'maybe' is neither yes nor no"),
+        ("x,a,yes,yes,yes\nx,a,no,yes,yes\n", "line 3: clip_id 'x', annotator 'a' is in line 2 already"),
     ],
 )
 def test_bad_reviews_name_file_and_line(tmp_path: Path, row: str, message: str) -> None:

@@ -15,7 +15,6 @@ probable: score = p · p / (largest p of all classes).
 A network that gets one modality gives the same answer whether the other is there or not. Each runs once per clip.
 """
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +24,9 @@ from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from mma_bench.csv_rows import CsvRow, read_rows
 from mma_bench.fetch import wheel_members
 from mma_bench.files import fingerprint
 from mma_bench.models.specialist.efficientnet import EfficientNetLite2
@@ -147,11 +148,16 @@ def relative(probabilities: Mapping[str, float]) -> dict[str, float]:
     return {name: round(p * p / strongest, _DIGITS) if strongest > 0 else 0.0 for name, p in probabilities.items()}
 
 
+class _Output(CsvRow):
+    class_name: str = Field(validation_alias="class")
+    index: int
+
+
 def read_class_map(name: str) -> dict[str, tuple[int, ...]]:
     """Read one of the CSVs beside this module (columns `class`, `index` and what a reader needs to check them)."""
     positions: dict[str, list[int]] = {}
-    for row in csv.DictReader((files(__package__) / name).read_text(encoding="utf-8").splitlines()):
-        positions.setdefault(row["class"], []).append(int(row["index"]))
+    for row in read_rows(files(__package__) / name, _Output):
+        positions.setdefault(row.class_name, []).append(row.index)
     return {name: tuple(found) for name, found in positions.items()}
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_bench.builders.labels.segments import SegmentList, _first_problem, read_audioset, read_manifest
+from mma_bench.builders.labels.segments import SegmentList, _first_problem, read_audioset, read_clip_manifest
 from mma_bench.errors import DataError
 from mma_bench.schema import SEGMENTS
 
@@ -149,7 +149,7 @@ def manifest(folder: Path, rows: list[str], header: str = MANIFEST) -> Path:
 
 
 def test_a_manifest_gives_a_subset_for_each_split(tmp_path: Path) -> None:
-    lists = read_manifest(manifest(tmp_path, CLIPS), "sample", KNOWN)
+    lists = read_clip_manifest(manifest(tmp_path, CLIPS), "sample", KNOWN)
     assert list(lists) == ["sample_eval", "sample_train"]
     assert spelled(lists["sample_eval"]).rows() == [
         ("sample_eval", "cat-1", "cat", 0.0, 10.0, ["/m/01yrx"]),
@@ -164,36 +164,36 @@ def test_a_manifest_gives_a_subset_for_each_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("owl-1,eval,/m/01yrx", "not as many columns"),
-        ("owl-1,eval,/m/01yrx,,", "not as many columns"),
+        ("owl-1,eval,/m/01yrx", "columns, the header has 4"),
+        ("owl-1,eval,/m/01yrx,,", "columns, the header has 4"),
         ("../owl,eval,/m/01yrx,", "is not a clip id"),
         (",eval,/m/01yrx,", "is not a clip id"),
-        ("owl-1,,/m/01yrx,", "'' is not a name of a split"),
-        ("owl-1,Eval/..,/m/01yrx,", "is not a name of a split"),
+        ("owl-1,,/m/01yrx,", "column 'split': '' is not the name of a split"),
+        ("owl-1,Eval/..,/m/01yrx,", "is not the name of a split"),
         ("owl-1,eval,,", "'' is not a list of label ids"),
         ("owl-1,eval,/m/01yrx;,", "is not a list of label ids"),
         ("owl-1,eval,/m/0owl,", "unknown label '/m/0owl'"),
-        ("cat-1,train,/m/01yrx,", "clip cat-1 is in line 2 already"),
+        ("cat-1,train,/m/01yrx,", "clip_id 'cat-1' is in line 2 already"),
     ],
 )
 def test_a_malformed_clip_is_named_by_file_and_line(tmp_path: Path, row: str, message: str) -> None:
     path = manifest(tmp_path, [*CLIPS, row])
     with pytest.raises(DataError, match=message) as caught:
-        read_manifest(path, "sample", KNOWN)
-    assert f"{path}, line 5: " in str(caught.value)
+        read_clip_manifest(path, "sample", KNOWN)
+    assert str(caught.value).startswith(f"{path}, line 5")
 
 
 def test_a_manifest_without_a_column_or_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 1: column 'label_ids' is missing"):
-        read_manifest(manifest(tmp_path, [], "clip_id,split\n"), "sample", KNOWN)
+        read_clip_manifest(manifest(tmp_path, [], "clip_id,split\n"), "sample", KNOWN)
     with pytest.raises(DataError, match=r"does not exist(.|\n)*candidates\.manifests"):
-        read_manifest(tmp_path / "absent.csv", "sample", KNOWN)
+        read_clip_manifest(tmp_path / "absent.csv", "sample", KNOWN)
 
 
 def test_the_bundled_sample_is_a_sound_manifest() -> None:
     path = Path(__file__).parents[3] / "sample/manifest.csv"
     known = frozenset(label for line in path.read_text().splitlines()[1:] for label in line.split(",")[2].split(";"))
-    lists = read_manifest(path, "sample", known)
+    lists = read_clip_manifest(path, "sample", known)
     assert {name: spelled(segments).height for name, segments in lists.items()} == {
         "sample_eval": 27,
         "sample_train": 11,

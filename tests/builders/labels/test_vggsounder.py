@@ -104,7 +104,7 @@ def evaluation_segments() -> tuple[pl.DataFrame, pl.DataFrame]:
 def test_the_published_labels_give_the_known_figures() -> None:
     segments, kept = evaluation_segments()
     assert (segments.height, kept.height) == (20_371, 3_518)
-    labelled = vggsounder.beside(kept, people())
+    labelled = vggsounder.join_labels(kept, people())
     assert (labelled.height, labelled["clean"].sum()) == (1_501, 656)
     assert people().height == 12_014
     # Of the 656, those with a label that is the candidate's class.
@@ -131,7 +131,7 @@ def test_the_yardstick_of_a_judge() -> None:
         published(label).with_columns(video_id=pl.lit(f"AbCdEfGhI-__00000{at}"))
         for at, label in enumerate(said.values())
     )
-    labelled = vggsounder.beside(clips, vggsounder.labelled(table, CLASSES))
+    labelled = vggsounder.join_labels(clips, vggsounder.labelled(table, CLASSES))
     status = {"a": "ok", "b": "rejected", "c": "ok", "d": "ok", "unlabelled": "ok"}
     verdicts = from_rows([{"clip_id": name, "status": how} for name, how in status.items()], VERDICTS)
     whole, dogs = audit_judge(verdicts, labelled)

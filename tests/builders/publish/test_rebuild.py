@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from mma_bench.builders.publish.cli import publish as group
-from mma_bench.builders.publish.contents import hashed
+from mma_bench.builders.publish.contents import checksum_lines, hashed
 from mma_bench.builders.publish.index import write_index
 from mma_bench.builders.publish.manifest import read_release
 from mma_bench.errors import ConfigError, DataError
@@ -152,13 +152,16 @@ def test_a_name_that_would_leave_the_folder_is_only_a_name(index: Path, root: Pa
     manifest = pl.read_parquet(index / "manifest.parquet")
     hostile = pl.col("base_id").replace("cat-test0_30000", "../../outside")
     manifest.with_columns(hostile).write_parquet(index / "manifest.parquet")
-    (root / "secret.txt").write_text("mine")
-    full = index / "full/checksums.sha256"
-    full.write_text(full.read_text() + f"{'0' * 64}  ../secret.txt\n{'0' * 64}  {root}/secret.txt\n")
-    listed = hashed(index).sha256
-    lines = [f"{listed[name]}  {name}\n" for name in listed if name != "checksums.sha256"]
-    (index / "checksums.sha256").write_text("".join(lines))
+    (index / "checksums.sha256").write_text(checksum_lines(hashed(index).sha256))
     report = rebuilt("index")
     assert report["clips"]["by_id"]["../../outside (test)"]["kind"] == "missing"
-    assert (root / "secret.txt").read_text() == "mine"
-    assert not [path for path in (root / "again").rglob("*") if path.name == "secret.txt"]
+
+
+@pytest.mark.parametrize("name", ["../secret.txt", "/etc/hostname"])
+def test_a_list_that_names_a_file_outside_is_refused_before_anything(index: Path, root: Path, name: str) -> None:
+    full = index / "full/checksums.sha256"
+    full.write_text(full.read_text() + f"{'0' * 64}  {name}\n")
+    (index / "checksums.sha256").write_text(checksum_lines(hashed(index).sha256))
+    with pytest.raises(DataError, match=r"full/checksums\.sha256, line \d+: not the checksum of a file"):
+        rebuilt("index")
+    assert not list(root.glob("*again*"))

@@ -1,4 +1,4 @@
-"""A dataset copied to an fsspec path arrives whole or without its list, and a copy that was stopped goes on."""
+"""A dataset copied to an fsspec path arrives whole or without its list, and a copy that was stopped resumes."""
 
 import hashlib
 import uuid
@@ -60,7 +60,7 @@ def test_only_what_changed_is_sent(dataset: Path, target: str) -> None:
     assert files(target) == local(dataset)
 
 
-def test_a_copy_that_was_stopped_has_no_list_and_goes_on(
+def test_a_copy_that_was_stopped_has_no_list_and_resumes(
     dataset: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy(dataset, target)
@@ -82,6 +82,15 @@ def test_a_copy_that_was_stopped_has_no_list_and_goes_on(
     assert SENT not in files(target)
 
 
+@pytest.mark.parametrize("record", [b"", b'{"READ', b"[]", b'{"README.md": 1}', b"\xff"])
+def test_a_record_that_cannot_be_read_sends_every_file_again(dataset: Path, target: str, record: bytes) -> None:
+    copy(dataset, target)
+    system = MemoryFileSystem()
+    system.pipe_file(f"{target.removeprefix('memory:/')}/{SENT}", record)
+    assert copy(dataset, target).kept == 0
+    assert files(target) == local(dataset)
+
+
 def test_a_file_that_arrives_cut_is_named(dataset: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryFileSystem, "size", lambda self, path: 1)
     with pytest.raises(StageError, match=r"README\.md has 1 bytes, 4 were sent"):
@@ -97,7 +106,8 @@ def test_what_cannot_be_copied_is_named(dataset: Path, target: str, tmp_path: Pa
     (dataset / "README.md").write_text("changed")
     with pytest.raises(DataError, match=r"README\.md is missing or not what"):
         copy(dataset, target)
-    (dataset / CHECKSUMS).write_text(f"{'0' * 64}  ../../secret\n")
-    with pytest.raises(DataError, match="line 1: no checksum of a file"):
-        copy(dataset, target)
+    for line in (f"{'0' * 64}  ../../secret", f"{'0' * 64}  /etc/passwd", f"{'0' * 64}  ", f"{'x' * 64}  a", "\udcff"):
+        (dataset / CHECKSUMS).write_bytes(f"{'0' * 64}  README.md\n{line}\n".encode(errors="surrogateescape"))
+        with pytest.raises(DataError, match="line 2: not the checksum of a file"):
+            copy(dataset, target)
     assert files(target) == {}

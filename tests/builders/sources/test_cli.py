@@ -73,7 +73,7 @@ def test_a_tombstone_removes_now_and_for_good(project: Path) -> None:
 def test_a_tombstoned_clip_is_not_even_asked_for(project: Path) -> None:
     source = FolderSource(Path("mirror"), max_bytes=10**6)
     rows = read_table(layout.CANDIDATES, CANDIDATES).with_columns(split=pl.lit("test"))
-    stones = {IDS[1]: tombstones.Tombstone(IDS[1], "no", "2026-01-01")}
+    stones = {IDS[1]: tombstones.Tombstone(where="", id=IDS[1], reason="no", date="2026-01-01")}
     made = {task.key: task.payload["request"] for task in tasks(rows, source, 10**6, stones)}
     assert isinstance(made[IDS[1]], Refusal)
     assert not isinstance(made[IDS[0]], Refusal)
@@ -89,6 +89,9 @@ def test_a_hostile_id_is_no_tombstone(project: Path, bad: str) -> None:
 def test_a_missing_or_broken_list_stops_everything(project: Path) -> None:
     Path("tombstones.csv").write_text("id,reason,date\nonly-an-id\n")
     with pytest.raises(DataError, match="line 2"):
+        build()
+    Path("tombstones.csv").write_text("id,reason,date,note\n")
+    with pytest.raises(DataError, match="line 1: unknown column 'note'"):
         build()
     Path("tombstones.csv").unlink()
     with pytest.raises(ConfigError, match="does not exist"):
@@ -126,6 +129,22 @@ def test_a_frozen_manifest_gives_the_same_split_minus_what_is_gone(project: Path
     assert named["sha256"] == frozen.subset_name(kept)
     with pytest.raises(DataError, match="lists other clips"):
         frozen.freeze(kept, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("split,clip_id\n", "line 1: column 'video_id' is missing"),
+        ("split,clip_id,video_id,label\n", "line 1: unknown column 'label'"),
+        ("split,clip_id,video_id\neval,a,a\n", "line 2, column 'split': input should be 'test' or 'train', not 'eval'"),
+        ("split,clip_id,video_id\ntest,a,a\ntrain,a,a\n", "line 3: clip_id 'a' is in line 2 already"),
+    ],
+)
+def test_a_malformed_manifest_is_named_by_file_and_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "0.1.0.csv").write_text(text)
+    with pytest.raises(DataError) as caught:
+        frozen.read_frozen_manifest(tmp_path / "0.1.0.csv")
+    assert caught.value.message == f"{tmp_path / '0.1.0.csv'}, {message}"
 
 
 def test_a_manifest_of_another_build_is_refused(project: Path) -> None:

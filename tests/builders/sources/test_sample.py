@@ -9,7 +9,7 @@ import pytest
 
 from mma_bench.builders.sources import open_source
 from mma_bench.builders.sources.contracts import Segment
-from mma_bench.builders.sources.sample import SampleSource, read_manifest
+from mma_bench.builders.sources.sample import SampleSource, read_sample_pairs
 from mma_bench.config import AcquireParams
 from mma_bench.errors import ConfigError, Permanent
 
@@ -36,7 +36,7 @@ def write(sample: Path, *lines: str) -> None:
 
 
 def test_the_bundled_manifest_names_every_file() -> None:
-    pairs = read_manifest(SAMPLE / "manifest.csv")
+    pairs = read_sample_pairs(SAMPLE / "manifest.csv")
     assert len(pairs) == 38
     named = {file for pair in pairs.values() for file in (pair.photo, pair.sound)}
     assert named == {file for folder in ("photos", "sounds") for file in (SAMPLE / folder).iterdir()}
@@ -59,7 +59,7 @@ def test_licences_page_and_manifest_agree() -> None:
 
 
 def test_a_row_tells_both_licences(sample: Path) -> None:
-    assert read_manifest(sample / "manifest.csv")["cow-9"].licence == (
+    assert read_sample_pairs(sample / "manifest.csv")["cow-9"].licence == (
         "photo: Ann, CC0-1.0 (Debian a 1); sound: Bo, GPL-2.0+ (Debian b 2)"
     )
 
@@ -69,12 +69,12 @@ def test_a_row_tells_both_licences(sample: Path) -> None:
     [
         ([], r"line 1: column 'clip_id' is missing"),
         ([HEADER.replace("photo_licence", "license")], r"line 1: column 'photo_licence' is missing"),
-        ([HEADER, ROW, ROW], r"line 3: cow-9 stands in an earlier row too"),
-        ([HEADER, ROW + ",x"], r"line 2: the row has another number of fields"),
-        ([HEADER, "cow-9,eval"], r"line 2: the row has another number of fields"),
-        ([HEADER, ROW.replace("Ann", " ")], r"line 2: photo_author is empty"),
-        ([HEADER, ROW.replace("cow-9", "../cow")], r"line 2: '\.\./cow' is not a clip id"),
-        ([HEADER, ROW.replace("cow-9", "c" * 4096)], r"line 2: .* is not a clip id"),
+        ([HEADER, ROW, ROW], r"line 3: clip_id 'cow-9' is in line 2 already"),
+        ([HEADER, ROW + ",x"], r"line 2: 13 columns, the header has 12"),
+        ([HEADER, "cow-9,eval"], r"line 2: 2 columns, the header has 12"),
+        ([HEADER, ROW.replace("Ann", " ")], r"line 2, column 'photo_author': empty"),
+        ([HEADER, ROW.replace("cow-9", "../cow")], r"line 2, column 'clip_id': '\.\./cow' is not a clip id"),
+        ([HEADER, ROW.replace("cow-9", "c" * 4096)], r"line 2, column 'clip_id': .* is not a clip id"),
         ([HEADER, ROW.replace("cow.png", "gnu.png")], r"line 2: .*photos/gnu\.png does not exist"),
         ([HEADER, ROW.replace("moo.ogg", "nu.ogg")], r"line 2: .*sounds/nu\.ogg does not exist"),
         ([HEADER, ROW.replace("photos/cow.png", "../../secret")], r"line 2: '\.\./\.\./secret' leads out of"),
@@ -99,10 +99,10 @@ def test_a_link_out_of_the_sample_is_refused(sample: Path, tmp_path: Path) -> No
 
 def test_no_manifest_and_no_text(sample: Path) -> None:
     (sample / "manifest.csv").write_bytes(b"clip_id,\xff\n")
-    with pytest.raises(ConfigError, match=r"manifest\.csv is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"manifest\.csv, line 1: not UTF-8"):
         SampleSource(sample)
     (sample / "manifest.csv").unlink()
-    with pytest.raises(ConfigError, match=r"manifest\.csv cannot be read \(No such file"):
+    with pytest.raises(ConfigError, match=r"manifest\.csv does not exist\n  hint: run in the project"):
         SampleSource(sample)
 
 
@@ -153,5 +153,5 @@ def test_open_source_finds_the_sample_in_the_project(monkeypatch: pytest.MonkeyP
     assert source.name == "sample (photo + sound)"
     assert source.request(CAT).suffix == ".mp4"
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"sample/manifest\.csv cannot be read"):
+    with pytest.raises(ConfigError, match=r"sample/manifest\.csv does not exist"):
         open_source(params)

@@ -11,7 +11,7 @@ from mma_bench.evaluation.judges.calibrate import (
     LISTED_FROM,
     pairs_of,
     read_labels,
-    read_manifest,
+    read_sample_media,
     score_row,
 )
 from mma_bench.evaluation.judges.operating_point import Pair, operating_point
@@ -52,7 +52,7 @@ def test_every_positive_pair_is_listed_and_no_unclear_one(manifest: dict[str, di
 
 def test_the_media_give_the_scores_of_the_table(params: Params, specialist: Specialist, tmp_path: Path) -> None:
     """A clip that is cropped and encoded; one that is copied is compared in the test of the stage."""
-    (clip,) = (row for row in read_manifest(ROOT / "sample") if row["clip_id"] == "pig-2")
+    (clip,) = (row for row in read_sample_media(ROOT / "sample") if row["clip_id"] == "pig-2")
     with chdir(tmp_path):
         scores = score_row(params, sorted({*specialist.seen, *specialist.heard}), clip)
     table = {(pair.modality, pair.class_name): pair for pair in read_calibration() if pair.clip_id == "pig-2"}

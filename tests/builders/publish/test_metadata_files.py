@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import DatasetCard
 
 from mma_bench.builders.publish.contents import hub_card
-from mma_bench.errors import DataError
+from mma_bench.errors import ConfigError, DataError
 from mma_bench.hub.cards import refuse_bad_card
 from mma_bench.hub.client import Hub
 from tests.hub import Hub as StandIn
@@ -77,10 +77,52 @@ def test_croissant_tells_every_file_with_its_hash_and_the_responsible_ai_fields(
     assert {name: item["sha256"] for name, item in files.items()} == listed
     assert files["LICENSE.md"]["contentUrl"].endswith("/datasets/org/mma/resolve/1.0.0/LICENSE.md")
     assert told["conformsTo"][0] == "http://mlcommons.org/croissant/1.1"
-    for field in ("dataCollection", "dataBiases", "personalSensitiveInformation", "dataReleaseMaintenancePlan"):
-        assert told[f"rai:{field}"]
-    assert told["rai:machineAnnotationTools"] == ["specialist"]
-    assert "0 of 12 clips were reviewed" in told["rai:dataAnnotationProtocol"][0]
+    assert {name.removeprefix("rai:") for name in told if name.startswith("rai:")} == {
+        "dataAnnotationProtocol",
+        "dataBiases",
+        "dataCollection",
+        "dataCollectionMissingData",
+        "dataCollectionRawData",
+        "dataCollectionType",
+        "dataLimitations",
+        "dataManipulationProtocol",
+        "dataPreprocessingProtocol",
+        "dataReleaseMaintenancePlan",
+        "dataSocialImpact",
+        "dataUseCases",
+        "machineAnnotationTools",
+        "personalSensitiveInformation",
+    }
+    assert told["rai:machineAnnotationTools"] == "specialist"
+    assert "0 of 12 clips were reviewed" in told["rai:dataAnnotationProtocol"]
+
+
+def test_croissant_says_version_day_licence_and_where_the_records_are(copy: Path) -> None:
+    told: dict[str, Any] = json.loads((copy / "croissant.json").read_text())
+    assert (told["@type"], told["name"], told["version"]) == ("sc:Dataset", "MMA-Bench", "1.0.0")
+    assert told["license"].endswith("/datasets/org/mma/blob/1.0.0/LICENSE.md")
+    assert told["datePublished"] == yaml.safe_load((copy / "CITATION.cff").read_text())["date-released"].isoformat()
+    assert "2511.22826" in told["citeAs"]
+    # Without them in the context, readers of 1.1 warn.
+    assert {"arrayShape", "containedIn", "isArray"} <= told["@context"].keys()
+    records = {item["@id"]: item for item in told["recordSet"]}
+    fields = {item["@id"]: item for item in records["misaligned-test"]["field"]}
+    assert records["misaligned-test"]["key"] == {"@id": "misaligned-test/id"}
+    assert fields["misaligned-test/video"]["dataType"] == "sc:VideoObject"
+    assert fields["misaligned-test/video"]["source"] == {
+        "fileSet": {"@id": "misaligned-test-shards"},
+        "extract": {"column": "video"},
+        "transform": {"jsonPath": "bytes"},
+    }
+    options = fields["misaligned-test/options"]
+    assert (options["dataType"], options["isArray"], options["arrayShape"]) == ("sc:Text", True, "-1")
+
+
+def test_without_mlcroissant_nothing_begins(publish: Publish, hub: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlcroissant", None)
+    with pytest.raises(ConfigError, match=r"pip install 'mma-bench\[publish\]'"):
+        publish()
+    assert not hub.requests
 
 
 def test_the_datasheet_has_the_figures_of_the_build(copy: Path) -> None:

@@ -1,0 +1,130 @@
+"""CSV files that people write, as checked rows: one way to read them and to say what is wrong, and where."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from mma_bench.errors import DataError, InvalidInput
+from mma_bench.files import clip_path
+
+Row = TypeVar("Row", bound="CsvRow")
+
+
+class CsvRow(BaseModel):
+    """A row. A subclass has a field for each column that is used, by its name or its `validation_alias`.
+
+    A column whose field has a default may be absent. Other columns are ignored, unless the subclass forbids them.
+
+    Attributes:
+        where: File and line, for messages.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    where: str
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("empty")
+    return text
+
+
+def _clip_id(text: str) -> str:
+    try:
+        clip_path(Path(), text)
+    except InvalidInput as error:
+        raise ValueError(error.detail) from None
+    return text
+
+
+Filled = Annotated[str, AfterValidator(_filled)]
+ClipId = Annotated[str, AfterValidator(_clip_id)]  # safe as a part of a path
+
+
+def read_rows(
+    file: Traversable, model: type[Row], *, unique: Sequence[str] = (), hint: str = "correct the path"
+) -> list[Row]:
+    """The rows of a CSV file with a header, in UTF-8 with or without a byte order mark. Blank lines are skipped.
+
+    Args:
+        file: To read.
+        model: What each row is to be.
+        unique: Fields that no two rows may have alike.
+        hint: What to do where there is no such file.
+
+    Raises:
+        DataError: No such file, not UTF-8, not CSV, a missing column, a row of another length than the header, a wrong
+            value, or two rows with the same `unique` fields; names the file, and the line and column.
+    """
+    rows: list[Row] = []
+    seen: dict[tuple[object, ...], int] = {}
+    columns = {name: str(field.validation_alias or name) for name, field in model.model_fields.items()}
+    for line, cells in _cells(file, model, hint):
+        where = f"{file}, line {line}"
+        try:
+            row = model.model_validate({**cells, "where": where})
+        except ValidationError as error:
+            raise DataError(f"{where}{_problem(error)}", hint="correct the row") from None
+        key = tuple(getattr(row, name) for name in unique)
+        if unique and (first := seen.setdefault(key, line)) != line:
+            said = ", ".join(f"{columns[name]} {value!r}" for name, value in zip(unique, key, strict=True))
+            raise DataError(f"{where}: {said} is in line {first} already", hint="rename or remove one of the two")
+        rows.append(row)
+    return rows
+
+
+def _cells(file: Traversable, model: type[CsvRow], hint: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and column → text of each row."""
+    reader = csv.reader(io.StringIO(_text(file, hint), newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        _check_header(header, model, f"{file}, line {max(reader.line_num, 1)}")
+        for cells in reader:
+            if cells and len(cells) != len(header):
+                raise DataError(
+                    f"{file}, line {reader.line_num}: {len(cells)} columns, the header has {len(header)}",
+                    hint="correct the row; a text with a comma in it stands in quotes",
+                )
+            if cells:
+                yield reader.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{file}, line {reader.line_num}: {error}", hint="save the table as CSV") from None
+
+
+def _text(file: Traversable, hint: str) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{file} does not exist", hint=hint) from None
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror})", hint=hint) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{file}, line {line}: not UTF-8", hint="save the table as CSV in UTF-8") from None
+
+
+def _check_header(header: Sequence[str], model: type[CsvRow], where: str) -> None:
+    fields = {str(field.validation_alias or name): field for name, field in model.model_fields.items()}
+    del fields["where"]
+    for column, field in fields.items():
+        if field.is_required() and column not in header:
+            raise DataError(f"{where}: column {column!r} is missing", hint="restore the table's header")
+        if header.count(column) > 1:
+            raise DataError(f"{where}: column {column!r} is there twice", hint="rename or remove one of the two")
+    if model.model_config.get("extra") == "forbid" and (unknown := [name for name in header if name not in fields]):
+        raise DataError(f"{where}: unknown column {unknown[0]!r}", hint=f"the columns are {','.join(fields)}")
+
+
+def _problem(error: ValidationError) -> str:
+    """What is wrong with a row's first wrong cell, and its column."""
+    first = error.errors()[0]
+    column = f", column {first['loc'][0]!r}" if first["loc"] else ""
+    if first["type"] == "value_error":
+        return f"{column}: {first['ctx']['error']}"
+    return f"{column}: {first['msg'][0].lower()}{first['msg'][1:]}, not {str(first['input'])[:80]!r}"
