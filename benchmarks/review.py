@@ -1,7 +1,7 @@
 """The review under load: 50 annotators vote at once for a minute; no vote may be lost. Prints the rate.
 
-Run with `python benchmarks/review.py`. The app of `mma-bench review serve` runs, without the desk, in a process and on
-a database of its own; each annotator is a thread with a session and a connection, who votes as fast as the server
+Run with `python benchmarks/review.py`. The app of `mma-bench review serve` runs in a process and on a database
+of its own; each annotator is a thread with a session and a connection, who votes as fast as the server
 answers and sends every tenth vote twice. In the end what the server said it has kept is compared with what the database
 holds. Clients and server share this machine's cores, so the rate is a lower bound.
 """
@@ -38,9 +38,9 @@ _SERVE = """
 import sys, uvicorn
 from mma_bench.builders.review.app import create_app
 from mma_bench.builders.review.review_set import active
-from mma_bench.builders.review.serve import bound
+from mma_bench.builders.review.serve import listening_socket
 from mma_bench.builders.review.store import Store
-store, listening = Store(sys.argv[1]), bound("127.0.0.1", 0)
+store, listening = Store(sys.argv[1]), listening_socket("127.0.0.1", 0)
 listening.listen(128)
 print(listening.getsockname()[1], flush=True)
 app = create_app(store, active(store), 2)

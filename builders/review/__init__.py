@@ -1,7 +1,7 @@
 """Human verification (appendix B.2): a web app in which people judge the clips that the judge passed.
 
-`review_set` says which clips and plants controls among them, `store` keeps accounts and votes, `queue` hands clips
-out, `app` serves the pages behind `gate`, and `export` turns votes into the table that the stage `verify` reads.
+`review_set` selects the clips and adds controls, `store` keeps accounts and votes, `queue` says what each annotator
+judges next, `app` serves the pages behind `gate`, and `export` turns votes into the table that `verify` reads.
 """
 
 from pathlib import Path

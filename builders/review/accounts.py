@@ -1,4 +1,14 @@
-"""Annotators' accounts: hashed passwords, sessions that expire, and logins that cannot be guessed at speed."""
+"""Annotators' accounts: hashed passwords, sessions that can be ended, and a limit on failed logins.
+
+Each session is a row, and the browser holds its random token. Starlette's `SessionMiddleware` would keep the session in
+a signed cookie, which stays valid until it expires: ending it at logout or with a new password takes a table like this
+one, and a token that is looked up in a table needs no signature. The signing key would have to be stored as well, and
+whoever got a copy of the database could forge sessions with it; the hashes of tokens are of no use to them.
+
+Each failed login is a row too, so the limit survives a restart and is shared by all servers on one database. The
+package `limits` keeps its counts in memory, Redis, Memcached or MongoDB only. Its moving window also cannot take back
+one hit, as is needed here: an attempt counts as failed before its password is checked, until that was right.
+"""
 
 import hashlib
 import re
@@ -41,7 +51,7 @@ class TooManyAttemptsError(MmaBenchError):
 
 @dataclass(frozen=True)
 class Annotator:
-    """Who is logged in; `code` is the anonymous id."""
+    """Someone who judges clips; `code` is the anonymous id in exported tables."""
 
     id: int
     name: str
@@ -59,35 +69,30 @@ def add_annotator(store: Store, name: str, password: str, *, adjudicator: bool =
         raise ConfigError(
             f"{name[:80]!r} is not an annotator's name", hint="use at most 64 letters, digits, '.', '_', '-' or '@'"
         )
-    shortest, longest = PASSWORD_LENGTHS
-    if not shortest <= len(password) <= longest:
-        raise ConfigError("the password cannot be used", hint=f"choose one of {shortest} to {longest} characters")
     code = f"a-{secrets.token_hex(4)}"
-    row = {"name": name.casefold(), "code": code, "password_hash": _hash(password), "adjudicator": adjudicator}
+    row = {"name": name.casefold(), "code": code, "password_hash": _hash_new(password), "adjudicator": adjudicator}
     try:
         with store.writing() as connection:
             number = connection.execute(insert(annotators).values(row).returning(annotators.c.id)).scalar_one()
     except IntegrityError:
         raise ConfigError(
-            f"there is an annotator {name!r} already", hint="choose another name, or --reset the password"
+            f"an annotator named {name!r} already exists",
+            hint="choose another name, or set a new password with --reset",
         ) from None
     return Annotator(number, name.casefold(), code, adjudicator)
 
 
 def reset_password(store: Store, name: str, password: str) -> None:
-    """Set another password and end the annotator's sessions.
+    """Set a new password and end the annotator's sessions.
 
     Raises:
         ConfigError: No such annotator, or the password is too short or too long.
     """
-    shortest, longest = PASSWORD_LENGTHS
-    if not shortest <= len(password) <= longest:
-        raise ConfigError("the password cannot be used", hint=f"choose one of {shortest} to {longest} characters")
-    hashed = _hash(password)
+    hashed = _hash_new(password)
     with store.writing() as connection:
         number = connection.execute(select(annotators.c.id).where(annotators.c.name == name.casefold())).scalar()
         if number is None:
-            raise ConfigError(f"there is no annotator {name!r}", hint="`mma-bench review status` lists them")
+            raise ConfigError(f"there is no annotator named {name!r}", hint="`mma-bench review status` lists them")
         connection.execute(update(annotators).where(annotators.c.id == number).values(password_hash=hashed))
         connection.execute(delete(sessions).where(sessions.c.annotator == number))
 
@@ -103,17 +108,17 @@ def log_in(store: Store, name: str, password: str, address: str, *, session_s: f
 
     Raises:
         LoginRefusedError: Wrong name or password.
-        TooManyAttemptsError: Neither was looked at.
+        TooManyAttemptsError: The password was not checked.
     """
     name = name[:64].casefold()
-    attempt = _begin_attempt(store, {_subject("name", name): PER_NAME, _subject("address", address): PER_ADDRESS})
+    begun = _begin_attempt(store, {_subject("name", name): PER_NAME, _subject("address", address): PER_ADDRESS})
     with store.reading() as connection:
         row = connection.execute(select(annotators).where(annotators.c.name == name)).one_or_none()
-    hashed = row.password_hash if row is not None else _unknown()
+    hashed = row.password_hash if row is not None else _decoy_hash()
     if not _matches(hashed, password[: PASSWORD_LENGTHS[1] + 1]) or row is None:
         raise LoginRefusedError("wrong name or password")
     with store.writing() as connection:
-        connection.execute(delete(attempts).where(attempts.c.id.in_(attempt)))
+        connection.execute(delete(attempts).where(attempts.c.id.in_(begun)))
     return open_session(store, row.id, session_s=session_s)
 
 
@@ -127,8 +132,8 @@ def open_session(store: Store, annotator: int, *, session_s: float = SESSION_S) 
     return token
 
 
-def who(store: Store, token: str) -> Annotator | None:
-    """Whose session a token opens; None if it has expired or is none."""
+def find_annotator(store: Store, token: str) -> Annotator | None:
+    """The annotator of a session's token; None if there is no such session or it has expired."""
     chosen = select(annotators.c.id, annotators.c.name, annotators.c.code, annotators.c.adjudicator)
     matching = (sessions.c.token_sha256 == _sha256(token)) & (sessions.c.expires > now())
     with store.reading() as connection:
@@ -146,6 +151,8 @@ def _begin_attempt(store: Store, limits: dict[str, int]) -> list[int]:
     """Count an attempt as failed until it has succeeded, so that many at once cannot slip past the limit."""
     begun = now()
     with store.writing() as connection:
+        # One at a time: SQLite has one writer, other databases wait for this row (SQLite ignores FOR UPDATE).
+        connection.execute(select(annotators.c.id).order_by(annotators.c.id).limit(1).with_for_update(key_share=True))
         connection.execute(delete(attempts).where(attempts.c.at <= begun - WINDOW_S))
         for subject, limit in limits.items():
             _refuse_if_full(connection, subject, limit, begun)
@@ -162,6 +169,13 @@ def _refuse_if_full(connection: Connection, subject: str, limit: int, begun: flo
         raise TooManyAttemptsError(max(1, round(first + WINDOW_S - begun)))
 
 
+def _hash_new(password: str) -> str:
+    shortest, longest = PASSWORD_LENGTHS
+    if not shortest <= len(password) <= longest:
+        raise ConfigError("the password cannot be used", hint=f"choose one of {shortest} to {longest} characters")
+    return _hash(password)
+
+
 def _hash(password: str) -> str:
     with _HASHING:
         return _HASHER.hash(password)
@@ -176,13 +190,13 @@ def _matches(hashed: str, password: str) -> bool:
 
 
 @cache
-def _unknown() -> str:
-    """A hash that takes as long to check as a real one, so that time does not tell which names exist."""
+def _decoy_hash() -> str:
+    """A hash that takes as long to check as a real one, so that the time taken does not tell which names exist."""
     return _hash(secrets.token_hex(16))
 
 
 def _subject(kind: str, value: str) -> str:
-    """A name that nobody has may be a password typed into the wrong field, so none is kept in clear."""
+    """A hash: an unknown name may be a password typed into the wrong field, so names are not stored in plain text."""
     return _sha256(f"{kind}:{value}")
 
 

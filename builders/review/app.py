@@ -1,10 +1,7 @@
-"""The web app: pages, votes and clips, for annotators who are logged in.
-
-The page on which clips are judged is its own HTML and JavaScript, because gradio can neither keep votes while the
-server is away nor leave every key to the annotator; gradio serves the annotator's desk (`desk`) beside it.
-"""
+"""The web app: pages, votes and clips, for annotators who are logged in."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
@@ -18,14 +15,15 @@ from mma_bench.builders.review import accounts
 from mma_bench.builders.review.accounts import Annotator, LoginRefusedError, TooManyAttemptsError
 from mma_bench.builders.review.gate import COOKIE, Gate
 from mma_bench.builders.review.guidelines import CRITERIA, VERDICT, VERSION
-from mma_bench.builders.review.queue import AHEAD, turn
+from mma_bench.builders.review.queue import AHEAD, queue_for
 from mma_bench.builders.review.review_set import Item
 from mma_bench.builders.review.store import Store
-from mma_bench.builders.review.votes import MAX_NOTE, Vote, VoteRefusedError, record
+from mma_bench.builders.review.votes import MAX_NOTE, Vote, VoteRefusedError, own_votes, record
 from mma_bench.page import render
 
 _HERE: Final = Path(__file__).parent
 _PACKAGE: Final = "mma_bench.builders.review"
+MAX_BODY: Final = 64 * 1024  # bytes; the largest vote is far below
 
 
 def create_app(
@@ -45,18 +43,31 @@ def create_app(
         adjudicate: Whether split votes go to adjudicators.
         session_s: How long a login lasts, in seconds.
     """
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, max_body_size=MAX_BODY)
     files = {item.id: Path(item.path).resolve() for item in chosen}
     offered = frozenset(files)
     style = render("review.css", _PACKAGE, title="")
-    app.add_middleware(Gate, who=lambda token: accounts.who(store, token))
+    app.add_middleware(Gate, find_annotator=lambda token: accounts.find_annotator(store, token))
+    guidelines = {"criteria": CRITERIA, "verdict": VERDICT, "version": VERSION}
 
     @app.get("/")
     def _review(request: Request) -> Response:
         annotator: Annotator = request.scope["annotator"]
-        told = {"criteria": CRITERIA, "verdict": VERDICT, "version": VERSION, "max_note": MAX_NOTE}
-        page = render("review.html", _PACKAGE, title="Review", code=annotator.code, name=annotator.name, **told)
-        return HTMLResponse(page)
+        context = {"name": annotator.name, "code": annotator.code, "max_note": MAX_NOTE, **guidelines}
+        return HTMLResponse(render("review.html", _PACKAGE, title="Judge clips", **context))
+
+    @app.get("/votes")
+    def _own_votes(request: Request) -> Response:
+        annotator: Annotator = request.scope["annotator"]
+        with store.reading() as connection:
+            votes = own_votes(connection, annotator.id)
+        latest_first = [(datetime.fromtimestamp(vote.at, UTC), vote) for vote in reversed(votes)]
+        context = {"name": annotator.name, "votes": latest_first, **guidelines}
+        return HTMLResponse(render("votes.html", _PACKAGE, title="Your votes", **context))
+
+    @app.get("/desk")
+    def _former_votes_page() -> Response:
+        return RedirectResponse("/votes", 308)
 
     @app.get("/login")
     def _login_page(request: Request) -> Response:
@@ -100,24 +111,24 @@ def create_app(
 
     @app.get("/api/queue")
     def _queue(request: Request, ahead: Annotated[int, Query(ge=1, le=2000)] = AHEAD) -> Any:
-        if (refusal := _of_another(request)) is not None:
+        if (refusal := _wrong_annotator(request)) is not None:
             return refusal
-        seen = turn(store, request.scope["annotator"], chosen, annotators, ahead=ahead, adjudicate=adjudicate)
-        last = {**_shown(seen.last[0]), "answers": dict(seen.last[1])} if seen.last is not None else None
+        queue = queue_for(store, request.scope["annotator"], chosen, annotators, ahead=ahead, adjudicate=adjudicate)
+        last = {**_public(queue.last[0]), "answers": dict(queue.last[1])} if queue.last is not None else None
         return {
-            "ahead": [_shown(item) for item in seen.ahead],
-            "done": seen.done,
-            "left": seen.left,
-            "seconds_per_clip": seen.seconds_per_clip,
+            "ahead": [_public(item) for item in queue.ahead],
+            "done": queue.done,
+            "left": queue.left,
+            "seconds_per_clip": queue.seconds_per_clip,
             "last": last,
         }
 
     @app.post("/api/vote")
     async def _vote(request: Request) -> Response:
-        if (refusal := _of_another(request)) is not None:
+        if (refusal := _wrong_annotator(request)) is not None:
             return refusal
         if request.headers.get("content-type", "").split(";")[0] != "application/json":
-            return JSONResponse({"error": "a vote is JSON"}, 415)
+            return JSONResponse({"error": "send the vote as JSON"}, 415)
         try:
             vote = Vote.model_validate_json(await request.body())
         except ValidationError as error:
@@ -130,7 +141,7 @@ def create_app(
 
     @app.get("/media/{item}")
     def _media(item: str) -> Response:
-        path = files.get(item)  # the only way to a file: an id that is known, never a path
+        path = files.get(item)  # files are found by a known id only, never by a path
         if path is None or not path.is_file():
             return JSONResponse({"error": "no such clip"}, 404)
         return FileResponse(path, media_type="video/mp4", headers={"Cache-Control": "private, max-age=86400"})
@@ -138,15 +149,15 @@ def create_app(
     return app
 
 
-def _of_another(request: Request) -> Response | None:
-    """A page says whose it is: after another login in the same browser it must not vote in the other's name."""
+def _wrong_annotator(request: Request) -> Response | None:
+    """The refusal of a page that was opened by another annotator, whose votes would be recorded under this one."""
     annotator: Annotator = request.scope["annotator"]
     if request.headers.get("x-annotator") == annotator.code:
         return None
-    return JSONResponse({"error": "another annotator is logged in"}, 409)
+    return JSONResponse({"error": "another annotator has logged in"}, 409)
 
 
-def _shown(item: Item) -> dict[str, str]:
+def _public(item: Item) -> dict[str, str]:
     """What an annotator may know of an item."""
     return {"item": item.id, "class_name": item.class_name.replace("_", " ")}
 

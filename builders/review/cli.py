@@ -23,7 +23,7 @@ def _database(command: Command) -> Command:
         default=DEFAULT_URL,
         show_default=True,
         metavar="URL",
-        help="An SQLAlchemy URL, e.g. postgresql+psycopg://USER@HOST/NAME; one with a password belongs into the "
+        help="An SQLAlchemy URL, e.g. postgresql+psycopg://USER@HOST/NAME; one with a password belongs in the "
         "environment variable MMA_BENCH_REVIEW_DATABASE.",
     )(command)
 
@@ -41,7 +41,7 @@ def review() -> None:
     type=click.FloatRange(0, 1),
     default=0.05,
     show_default=True,
-    help="Clips with a known answer that are planted to measure attention, as a share of all; 0 plants none.",
+    help="Share of clips that are controls with a known answer, added to measure attention; 0 adds none.",
 )
 @click.option("--adjudicate", is_flag=True, help="Show split votes to adjudicators.")
 @click.option(
@@ -77,8 +77,8 @@ def serve(
 
 @review.command("add-annotator")
 @click.argument("name")
-@click.option("--adjudicator", is_flag=True, help="A third person, who gets split votes alone.")
-@click.option("--reset", is_flag=True, help="Give an annotator who is there another password.")
+@click.option("--adjudicator", is_flag=True, help="Someone who decides split votes and gets no other clips.")
+@click.option("--reset", is_flag=True, help="Set a new password for an existing annotator.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @_database
 def add_annotator(
@@ -88,7 +88,7 @@ def add_annotator(
     password_stdin: bool,
     database: str,
 ) -> None:
-    """Make an account for NAME; asks for a password."""
+    """Create an account for NAME; asks for a password."""
     from mma_bench.builders.review import accounts
     from mma_bench.builders.review.store import Store
 
@@ -100,10 +100,10 @@ def add_annotator(
     try:
         if reset:
             accounts.reset_password(store, name, password)
-            click.echo(f"{name} has another password; open sessions have ended")
+            click.echo(f"{name} has a new password and is logged out everywhere")
         else:
             made = accounts.add_annotator(store, name, password, adjudicator=adjudicator)
-            click.echo(f"{made.name} may log in; exported tables say {made.code}")
+            click.echo(f"{made.name} can log in; in exported tables they are {made.code}")
     finally:
         store.close()
 
@@ -112,7 +112,7 @@ def add_annotator(
 @_database
 @_PARAMS
 def status(database: str, params_path: Path) -> None:
-    """Say how far everyone is, what is decided, and how far people agree."""
+    """Show each annotator's progress, the decisions so far, and how well people agree."""
     from mma_bench.builders.review.status import lines
     from mma_bench.builders.review.store import Store
     from mma_bench.config import load_params
@@ -131,7 +131,7 @@ def status(database: str, params_path: Path) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("reviews"),
     show_default=True,
-    help="The folder of reviews.parquet and reviews.json.",
+    help="Where reviews.parquet and reviews.json are written.",
 )
 @click.option("--adjudicated", is_flag=True, help="Let the adjudicators' votes decide split ones.")
 @_database

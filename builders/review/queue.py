@@ -1,4 +1,4 @@
-"""Who judges what next: an order of their own for every annotator, and each clip as many times as the rule asks for."""
+"""What each annotator judges next: in an order of their own, until enough people have judged a clip."""
 
 import itertools
 import statistics
@@ -14,13 +14,13 @@ from mma_bench.builders.review.store import Store, votes
 from mma_bench.builders.review.votes import current, own_votes
 from mma_bench.files import fingerprint
 
-AHEAD: Final = 50  # clips that a browser is told of at once
+AHEAD: Final = 50  # clips that a browser gets at once
 _PAUSE_S: Final = 180.0  # a longer gap between two votes is a break, not work
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What an annotator sees of the queue.
+class Queue:
+    """The clips that one annotator has yet to judge.
 
     Attributes:
         ahead: The next items.
@@ -38,7 +38,7 @@ class Turn:
 
 
 def shuffled(chosen: Sequence[Item], annotator: str) -> list[Item]:
-    """The annotator's own order: it stays the same when clips are added, and tells nothing about them."""
+    """The items in an order of the annotator's own, which stays the same when clips are added and reveals nothing."""
     return sorted(chosen, key=lambda item: fingerprint(annotator, item.id))
 
 
@@ -51,7 +51,7 @@ def still_wanted(
         own: The annotator's vote, None if there is none.
         others: How many others passed and failed it.
         needed: How many people judge each clip; controls are for everybody.
-        adjudicator: The annotator is a third person, who gets split votes alone.
+        adjudicator: The annotator decides split votes and gets no other clips.
         adjudicate: Whether split votes are adjudicated at all.
     """
     if own is not None:
@@ -62,7 +62,7 @@ def still_wanted(
     return bool(item.failing) or passed + failed < needed
 
 
-def turn(
+def queue_for(
     store: Store,
     annotator: Annotator,
     chosen: Sequence[Item],
@@ -70,8 +70,8 @@ def turn(
     *,
     ahead: int = AHEAD,
     adjudicate: bool = False,
-) -> Turn:
-    """What `annotator` sees of the queue now, with at most `ahead` items."""
+) -> Queue:
+    """The annotator's queue as it is now, with at most `ahead` items."""
     shown = {item.id: item for item in chosen}
     with store.reading() as connection:
         own = [vote for vote in own_votes(connection, annotator.id) if vote.item in shown]
@@ -97,7 +97,7 @@ def turn(
     if own:
         columns = ("object_visible", "audio_pure", "action_dynamic", "passed", "note")
         last = shown[own[-1].item], {column: own[-1]._mapping[column] for column in columns}
-    return Turn(
+    return Queue(
         tuple(shuffled(wanted, annotator.code)[:ahead]), len(own), len(wanted), pace([vote.at for vote in own]), last
     )
 

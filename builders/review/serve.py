@@ -19,7 +19,7 @@ def is_local(host: str) -> bool:
         return host == "localhost"
 
 
-def bound(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
     """A socket on the address; port 0 takes a free one.
 
     Raises:
@@ -49,17 +49,14 @@ def serve(
         ConfigError: The address cannot be used.
         DataError: The build has no clips to review.
     """
-    opened = bound(host, port)
+    opened = listening_socket(host, port)
     try:
         chosen = load(store, controls)
         import uvicorn
 
-        from mma_bench.builders.review.desk import mount
-
         app = create_app(store, chosen, annotators, adjudicate=adjudicate, session_s=session_s)
-        server = uvicorn.Server(
-            uvicorn.Config(mount(app, store), log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-        )
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        server = uvicorn.Server(config)
         opened.listen(128)  # from here on a browser waits instead of being refused
         where = f"[{host}]" if ":" in host else host
         clips = sum(not item.failing for item in chosen)
@@ -67,8 +64,8 @@ def serve(
         click.echo(f"http://{where}:{opened.getsockname()[1]}")
         if not is_local(host):
             click.echo(
-                f"warning: {host} can be reached from other machines, and names, passwords and votes travel in clear; "
-                "put a proxy that speaks https in front, or use a trusted network only",
+                f"warning: {host} can be reached from other machines, and passwords and votes are sent unencrypted; "
+                "put an https proxy in front, or use a trusted network only",
                 err=True,
             )
         server.run(sockets=[opened])

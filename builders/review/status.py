@@ -1,4 +1,4 @@
-"""What the one who runs a review wants to know: who has judged how much, what is decided, how far people agree."""
+"""What the organiser wants to know: each annotator's progress, the decisions so far, how well people agree."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from mma_bench.stats import format_estimate, interval
 
 
 def lines(store: Store, needed: int) -> Iterator[str]:
-    """The report, line by line. It names people, so it is for the organiser alone."""
+    """The report, line by line. It has people's names, so it is for the organiser only."""
     votes = votes_table(store)
     third = adjudicators(store)
     by_two = votes.filter(~pl.col("annotator").is_in(sorted(third)))

@@ -34,7 +34,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from mma_bench.builders.review import DEFAULT_URL
 from mma_bench.errors import ConfigError, DataError
 
-_BUSY_S: Final = 30.0  # how long a writer waits for another one
+_BUSY_S: Final = 30.0  # how long a writer waits for another
 
 metadata = MetaData()
 
@@ -42,7 +42,7 @@ annotators = Table(
     "annotators",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("name", String(64), nullable=False, unique=True),  # case-folded; never leaves the database
+    Column("name", String(64), nullable=False, unique=True),  # case-folded; not in exported tables
     Column("code", String(16), nullable=False, unique=True),  # random; the id in exported tables
     Column("password_hash", String(256), nullable=False),
     Column("adjudicator", Boolean, nullable=False),

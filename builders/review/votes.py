@@ -1,4 +1,4 @@
-"""Votes: what a browser may send, how it is recorded once and for all, and what counts at present."""
+"""Votes: what a browser may send, how a vote is recorded, and which votes count."""
 
 from typing import Annotated, Any, Self
 
@@ -14,7 +14,7 @@ MAX_NOTE = 2000  # characters
 
 
 class VoteRefusedError(MmaBenchError):
-    """The vote cannot be recorded, now or later."""
+    """The vote cannot be recorded, and sending it again will not help."""
 
 
 class Vote(BaseModel):
@@ -36,7 +36,7 @@ class Vote(BaseModel):
         answers = (self.object_visible, self.audio_pure, self.action_dynamic)
         if self.passed is None:
             if any(answer is not None for answer in answers) or self.note:
-                raise ValueError("a withdrawal carries no answers")
+                raise ValueError("a withdrawal has no answers")
             return self
         if None in answers:
             raise ValueError("all three criteria must be answered")

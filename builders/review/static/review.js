@@ -15,7 +15,7 @@ const [bar, count, title, note, message, saved, hint] = ["bar", "count", "class"
 const VOTES = `mma-bench/${annotator}/vote/`;
 const DRAFTS = `mma-bench/${annotator}/draft/`;
 const LOW = 5; // clips ahead before more are asked for
-const BREAK = 180; // s between two votes that are no longer work
+const BREAK = 180; // s between two votes that count as a break
 const LATEST = 30; // votes that the pace is taken from
 const SLOWEST = 10_000; // ms between two attempts to reach the server
 
@@ -30,7 +30,7 @@ let times = []; // when clips were judged on this page, in ms
 let sending = false;
 let refreshing = false;
 let delay = 500;
-let halted = ""; // why nothing can be sent until the page is opened anew
+let halted = ""; // why nothing can be sent until the page is reloaded
 
 // ---- What is kept in the browser -------------------------------------------------------------------------------
 
@@ -81,7 +81,7 @@ async function call(path, options = {}) {
 }
 
 function halt(status) {
-  halted = { 401: "Your login has expired.", 409: "Another annotator is logged in in this browser." }[status] ?? "";
+  halted = { 401: "Your session has expired.", 409: "Another annotator has logged in with this browser." }[status] ?? "";
   return halted !== "";
 }
 
@@ -110,8 +110,8 @@ async function send() {
         delay = 500;
       } else if ([413, 415, 422].includes(answer.status)) {
         forget(key);
-        const { error } = await answer.json();
-        say(`A vote was refused: ${error}. The clip comes again.`);
+        const { error } = await answer.json().catch(() => ({ error: answer.statusText }));
+        say(`A vote was refused (${error}). You will be shown the clip again.`);
         await refresh();
       } else if (halt(answer.status)) {
         break;
@@ -125,7 +125,7 @@ async function send() {
     sending = false;
     showSaved();
   }
-  // What was taken back comes again, and the vote before it can be taken back in turn.
+  // A clip whose vote was undone comes again, and then the vote before it can be undone.
   if (kept(VOTES).length === 0 && (current === null || history.length === 0)) await refresh();
 }
 
@@ -148,17 +148,17 @@ async function refresh() {
   }
 }
 
-function take(turn) {
-  // Votes that still wait here are not known there.
+function take(queue) {
+  // The server does not know yet of votes that wait here.
   const waiting = new Map(kept(VOTES).map(([, vote]) => [vote.item, vote.passed !== undefined]));
-  const offered = turn.ahead.filter(({ item }) => !waiting.get(item));
+  const offered = queue.ahead.filter(({ item }) => !waiting.get(item));
   const late = (clip) => skipped.indexOf(clip.item);
   ahead = offered.filter(({ item }) => item !== current?.item).sort((a, b) => late(a) - late(b));
-  const unknown = turn.ahead.length - offered.length;
-  done = turn.done + unknown;
-  left = turn.left - unknown;
-  pace = ownPace() ?? turn.seconds_per_clip;
-  if (history.length === 0 && turn.last && !waiting.has(turn.last.item)) history.push(turn.last);
+  const unknown = queue.ahead.length - offered.length;
+  done = queue.done + unknown;
+  left = queue.left - unknown;
+  pace = ownPace() ?? queue.seconds_per_clip;
+  if (history.length === 0 && queue.last && !waiting.has(queue.last.item)) history.push(queue.last);
   if (current === null) {
     const drafts = new Set(kept(DRAFTS).map(([key]) => key.slice(DRAFTS.length)));
     const begun = ahead.findIndex(({ item }) => drafts.has(item));
@@ -234,7 +234,7 @@ function advance() {
     current = null;
     for (const video of videos) video.pause();
     delete document.body.dataset.item;
-    title.textContent = left > 0 ? "Waiting for the next clip …" : "All clips are judged. Thank you!";
+    title.textContent = left > 0 ? "Waiting for the next clip …" : "You have judged all clips. Thank you!";
   }
   if (ahead.length < LOW && left > ahead.length + (current ? 1 : 0)) refresh();
   showProgress();
@@ -267,8 +267,8 @@ function vote(passed) {
   const open = criteria.filter((key) => given[key] === undefined).map((key) => criteria.indexOf(key) + 1);
   const no = criteria.some((key) => given[key] === false);
   if (open.length > 0) return say(`Answer ${open.join(", ")} first.`);
-  if (passed && no) return say("A clip passes only if all three answers are yes.");
-  if (!passed && !no && !note.value.trim()) return say("Say in the note why a clip with three yes fails.");
+  if (passed && no) return say("A clip can pass only if all three answers are yes.");
+  if (!passed && !no && !note.value.trim()) return say("All three answers are yes: explain in the note why the clip fails.");
   const clip = current;
   post({ vote_id: identifier(), item: clip.item, guideline_version: version, passed, ...given });
   forget(DRAFTS + clip.item);
@@ -301,7 +301,7 @@ function next() {
   advance();
 }
 
-// ---- What the annotator is told --------------------------------------------------------------------------------
+// ---- Messages and progress -------------------------------------------------------------------------------------
 
 function say(text) {
   message.textContent = text;
@@ -323,13 +323,13 @@ function showProgress() {
 
 function showSaved() {
   const waiting = kept(VOTES).length;
-  const votes = waiting === 1 ? "1 vote waits" : `${waiting} votes wait`;
+  const votes = waiting === 1 ? "1 vote" : `${waiting} votes`;
   saved.className = waiting > 0 || halted ? "waiting" : "";
   if (halted) {
     saved.innerHTML = '<span></span> <a href="/login">Log in again</a>';
-    saved.firstChild.textContent = `${halted} ${waiting > 0 ? `${votes} in this browser and will be sent after the login.` : ""}`;
+    saved.firstChild.textContent = `${halted} ${waiting > 0 ? `${votes} in this browser will be sent after you log in.` : ""}`;
   } else if (waiting > 0) {
-    saved.textContent = durable ? `${votes} in this browser for the server.` : `${votes} for the server: leave this page open.`;
+    saved.textContent = durable ? `${votes} not sent yet, kept in this browser.` : `${votes} not sent yet: keep this page open.`;
   } else {
     saved.textContent = "All votes are saved.";
   }
@@ -361,7 +361,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") note.blur();
     return;
   }
-  // A control that has the focus keeps the key that works it.
+  // Space works a control that has the focus.
   if (event.key === " " && event.target.closest("button, a, input, summary, video")) return;
   const work = keys[event.key.toLowerCase()];
   if (work) {

@@ -27,7 +27,7 @@ REVIEW = "from mma_bench.builders.review.cli import review; review()"
 def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashes of 64 MiB are the library's promise, and no use to these tests."""
     monkeypatch.setattr(accounts, "_HASHER", accounts.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    accounts._unknown.cache_clear()
+    accounts._decoy_hash.cache_clear()
 
 
 @pytest.fixture

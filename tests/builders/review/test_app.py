@@ -1,6 +1,8 @@
 """Who gets in, what is served, and what is refused."""
 
+import html
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +14,9 @@ from sqlalchemy import func, select
 
 from mma_bench.builders.review import accounts
 from mma_bench.builders.review.accounts import Annotator
-from mma_bench.builders.review.desk import own_table
-from mma_bench.builders.review.gate import MAX_BODY, OPEN
-from mma_bench.builders.review.guidelines import VERSION
+from mma_bench.builders.review.app import MAX_BODY
+from mma_bench.builders.review.gate import COOKIE, OPEN
+from mma_bench.builders.review.guidelines import CRITERIA, VERSION
 from mma_bench.builders.review.review_set import Item
 from mma_bench.builders.review.store import Store, votes
 
@@ -35,8 +37,8 @@ def recorded(store: Store) -> int:
 def test_nothing_but_the_login_is_open(client: Client, review_set: list[Item], store: Store) -> None:
     nobody = client(None)
     app: Any = nobody.app
-    paths = {route.path for route in app.routes} - OPEN | {f"/media/{review_set[0].id}", "/nowhere", "/desk/upload"}
-    assert {"/", "/api/queue", "/api/vote", "/logout", "/static/review.js"} < paths
+    paths = {route.path for route in app.routes} - OPEN | {f"/media/{review_set[0].id}", "/nowhere"}
+    assert {"/", "/votes", "/desk", "/api/queue", "/api/vote", "/logout", "/static/review.js"} < paths
     for path in paths:
         for method in ("GET", "POST", "PUT", "DELETE"):
             assert nobody.request(method, path).status_code == 401, path
@@ -46,18 +48,56 @@ def test_nothing_but_the_login_is_open(client: Client, review_set: list[Item], s
 
 
 def test_an_annotator_sees_and_changes_only_their_own(
-    client: Client, review_set: list[Item], people: dict[str, Annotator], store: Store
+    client: Client, review_set: list[Item], people: dict[str, Annotator]
 ) -> None:
     anna, ben = client("anna"), client("ben")
     first = review_set[0]
     vote = ballot(first, audio_pure=False, passed=False, note="a car passes")
     assert anna.post("/api/vote", json=vote).json() == {"recorded": True, "again": False}
-    seen = json.dumps(ben.get("/api/queue").json()) + ben.get("/").text + json.dumps(own_table(store, people["ben"]))
+    seen = "".join(ben.get(path).text for path in ("/api/queue", "/", "/votes"))
     for secret in ("a car passes", people["anna"].code, "anna"):
         assert secret not in seen
     assert ben.get("/api/queue").json()["done"] == 0
     assert ben.post("/api/vote", json={**vote, "passed": True, "audio_pure": True}).json()["again"] is False
-    assert own_table(store, people["anna"])[0][2:] == ["yes", "no", "yes", "fail", "a car passes"]
+    assert ben.get("/api/queue").json()["done"] == 1
+
+
+def shown_votes(browser: TestClient) -> list[list[str]]:
+    """The rows of the page of one's own votes, without their time."""
+    rows = re.findall("<tr>(.*?)</tr>", browser.get("/votes").text, re.DOTALL)[1:]
+    return [re.findall("<td[^>]*>(.*?)</td>", row, re.DOTALL)[1:] for row in rows]
+
+
+def test_the_page_of_votes_shows_ones_own_alone_latest_first(client: Client, review_set: list[Item]) -> None:
+    anna, ben = client("anna"), client("ben")
+    first, second = review_set[:2]
+    anna.post("/api/vote", json=ballot(first, audio_pure=False, passed=False, note="a car passes"))
+    anna.post("/api/vote", json=ballot(second))
+    ben.post("/api/vote", json=ballot(first))
+    names = [item.class_name.replace("_", " ") for item in (first, second)]
+    assert shown_votes(anna) == [
+        [names[1], "yes", "yes", "yes", "pass", ""],
+        [names[0], "yes", "no", "yes", "fail", "a car passes"],
+    ]
+    assert shown_votes(ben) == [[names[0], "yes", "yes", "yes", "pass", ""]]
+    page = anna.get("/votes").text
+    assert VERSION in page
+    assert all(html.escape(criterion.rule) in page for criterion in CRITERIA)
+    withdrawal = {"vote_id": secrets.token_hex(16), "item": first.id, "guideline_version": VERSION}
+    ben.post("/api/vote", json=withdrawal)
+    assert shown_votes(ben) == []
+    assert "You have not judged a clip yet" in ben.get("/votes").text
+    assert (anna.get("/desk").status_code, anna.get("/desk").headers["location"]) == (308, "/votes")
+
+
+def test_a_note_is_text_and_never_markup(client: Client, review_set: list[Item]) -> None:
+    anna = client("anna")
+    note = "<script>alert(1)</script> & <img src=x onerror=alert(1)>"
+    anna.post("/api/vote", json=ballot(review_set[0], passed=False, note=note))
+    page = anna.get("/votes").text
+    assert "<script" not in page
+    assert "<img" not in page
+    assert html.escape(note) in page
 
 
 def test_a_page_of_one_annotator_does_not_vote_in_the_session_of_another(
@@ -96,7 +136,7 @@ def test_a_withdrawn_clip_comes_again(client: Client, review_set: list[Item]) ->
         ({"object_visible": False}, "a pass needs yes on all three"),
         ({"passed": False}, "a fail needs a no"),
         ({"audio_pure": None}, "all three criteria must be answered"),
-        ({"passed": None}, "a withdrawal carries no answers"),
+        ({"passed": None}, "a withdrawal has no answers"),
         ({"passed": "yes"}, "valid boolean"),
         ({"item": "../../params.yaml"}, "pattern"),
         ({"item": "0" * 32}, "no longer in the review set"),
@@ -164,15 +204,34 @@ def test_login_and_logout(client: Client) -> None:
     assert answer.headers["location"] == "/"
     assert {"httponly", "samesite=strict"} <= set(answer.headers["set-cookie"].lower().split("; "))
     assert "secure" not in answer.headers["set-cookie"].lower()
-    token = browser.cookies["mma_bench_review"]
+    token = browser.cookies[COOKIE]
     assert browser.get("/").status_code == 200
     browser.post("/logout")
-    browser.cookies.set("mma_bench_review", token)
+    browser.cookies.set(COOKIE, token)
     assert browser.get("/").status_code == 401
     assert browser.post("/login", content="&".join(["a=b"] * 9)).status_code == 400
     secure = TestClient(browser.app, base_url="https://127.0.0.1", follow_redirects=False)
     entered = secure.post("/login", data={"name": "anna", "password": PASSWORD})
     assert "secure" in entered.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize("end", ["logout", "password", "time"])
+def test_the_cookie_of_a_session_that_ended_opens_nothing(
+    client: Client, store: Store, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    browser, thief = client(None), client(None)
+    browser.post("/login", data={"name": "anna", "password": PASSWORD})
+    thief.cookies.set(COOKIE, browser.cookies[COOKIE])
+    assert thief.get("/votes").status_code == 200
+    if end == "logout":
+        browser.post("/logout")
+    elif end == "password":
+        accounts.reset_password(store, "anna", "another password")
+    else:
+        later = accounts.now() + accounts.SESSION_S + 1
+        monkeypatch.setattr(accounts, "now", lambda: later)
+    for path in ("/", "/votes", "/api/queue"):
+        assert thief.get(path).status_code == 401
 
 
 def test_logins_are_limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +248,9 @@ def test_logins_are_limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_page_forbids_what_comes_from_elsewhere(client: Client) -> None:
-    for browser, path in ((client(None), "/login"), (client("anna"), "/"), (client("anna"), "/api/queue")):
+    for browser, path in ((client(None), "/login"), (client("anna"), "/"), (client("anna"), "/votes")):
         policy = browser.get(path).headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';"), path
         assert "http" not in policy
+        assert "unsafe" not in policy
+        assert "http" not in browser.get(path).text

@@ -1,4 +1,4 @@
-"""Whose turn it is: an order of one's own, enough votes per clip, controls for everybody, split votes for a third."""
+"""What each annotator judges: in their own order, enough votes per clip, controls for all, split votes for a third."""
 
 import secrets
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mma_bench.builders.review import accounts
 from mma_bench.builders.review.accounts import Annotator
 from mma_bench.builders.review.guidelines import VERSION
-from mma_bench.builders.review.queue import pace, shuffled, turn
+from mma_bench.builders.review.queue import pace, queue_for, shuffled
 from mma_bench.builders.review.review_set import Item
 from mma_bench.builders.review.store import Store
 from mma_bench.builders.review.votes import Vote, record
@@ -45,14 +45,14 @@ def test_a_clip_is_offered_until_enough_people_judged_it_and_controls_to_everybo
     for who in people[:2]:
         cast(store, who, clip, passed=True)
         cast(store, who, control, passed=False)
-    ahead = turn(store, people[2], review_set, 2).ahead
+    ahead = queue_for(store, people[2], review_set, 2).ahead
     assert clip not in ahead
     assert control in ahead
-    assert clip in turn(store, people[2], review_set, 3).ahead
-    first = turn(store, people[0], review_set, 3)
+    assert clip in queue_for(store, people[2], review_set, 3).ahead
+    first = queue_for(store, people[0], review_set, 3)
     assert clip not in first.ahead
     assert (first.done, first.left) == (2, 12)
-    assert len(turn(store, people[0], review_set, 3, ahead=5).ahead) == 5
+    assert len(queue_for(store, people[0], review_set, 3, ahead=5).ahead) == 5
 
 
 def test_adjudicators_get_split_votes_alone_and_only_if_asked_for(store: Store, review_set: list[Item]) -> None:
@@ -63,8 +63,8 @@ def test_adjudicators_get_split_votes_alone_and_only_if_asked_for(store: Store, 
         for who, passed in zip((first, second), votes, strict=True):
             cast(store, who, item, passed=passed)
     cast(store, first, clips[3], passed=True)
-    assert turn(store, third, review_set, 2).ahead == ()
-    assert turn(store, third, review_set, 2, adjudicate=True).ahead == (clips[1],)
+    assert queue_for(store, third, review_set, 2).ahead == ()
+    assert queue_for(store, third, review_set, 2, adjudicate=True).ahead == (clips[1],)
 
 
 def test_pace_leaves_out_breaks() -> None:

@@ -6,9 +6,11 @@ import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
+from sqlalchemy.dialects import postgresql
 
 from mma_bench.builders.review import accounts
 from mma_bench.builders.review.accounts import Annotator
@@ -116,7 +118,7 @@ def test_another_database_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_a_copy_of_the_database_opens_no_session_and_shows_no_password(store: Store) -> None:
     anna = accounts.add_annotator(store, "anna", PASSWORD)
     token = accounts.log_in(store, "anna", PASSWORD, "")
-    assert accounts.who(store, token) == anna
+    assert accounts.find_annotator(store, token) == anna
     with contextlib.closing(sqlite3.connect(str(store.engine.url.database))) as copy:
         dump = "\n".join(copy.iterdump())
     assert token not in dump
@@ -127,16 +129,16 @@ def test_a_copy_of_the_database_opens_no_session_and_shows_no_password(store: St
 def test_sessions_expire_and_end_with_another_password(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     anna = accounts.add_annotator(store, "anna", PASSWORD)
     token = accounts.open_session(store, anna.id, session_s=60)
-    assert accounts.who(store, token) == anna
+    assert accounts.find_annotator(store, token) == anna
     later = accounts.now() + 61
     with monkeypatch.context() as clock:
         clock.setattr(accounts, "now", lambda: later)
-        assert accounts.who(store, token) is None
+        assert accounts.find_annotator(store, token) is None
     accounts.reset_password(store, "anna", "another password")
-    assert accounts.who(store, token) is None
+    assert accounts.find_annotator(store, token) is None
     with pytest.raises(accounts.LoginRefusedError):
         accounts.log_in(store, "anna", PASSWORD, "")
-    assert accounts.who(store, accounts.log_in(store, "anna", "another password", "")) == anna
+    assert accounts.find_annotator(store, accounts.log_in(store, "anna", "another password", "")) == anna
 
 
 def test_many_guesses_at_once_do_not_slip_past_the_limit(store: Store) -> None:
@@ -155,18 +157,68 @@ def test_many_guesses_at_once_do_not_slip_past_the_limit(store: Store) -> None:
     assert outcomes.count("TooManyAttemptsError") == 20 - accounts.PER_NAME
 
 
+def guesses(store: Store, count: int, *, name: str, address: str) -> list[str]:
+    """What became of guesses at a password; `{}` in the name or address is the guess's number."""
+    outcomes = []
+    for number in range(count):
+        try:
+            accounts.log_in(store, name.format(number), "a guess", address.format(number))
+        except (accounts.LoginRefusedError, accounts.TooManyAttemptsError) as error:
+            outcomes.append(type(error).__name__)
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "limit"), [("anna", "address {}", accounts.PER_NAME), ("name {}", "here", accounts.PER_ADDRESS)]
+)
+def test_a_name_and_an_address_are_limited_across_restarts_and_servers(
+    store: Store, tmp_path: Path, name: str, address: str, limit: int
+) -> None:
+    accounts.add_annotator(store, "anna", PASSWORD)
+    assert set(guesses(store, limit - 1, name=name, address=address)) == {"LoginRefusedError"}
+    another = Store(f"sqlite:///{tmp_path / 'review.db'}")
+    assert guesses(another, 2, name=name, address=address) == ["LoginRefusedError", "TooManyAttemptsError"]
+    another.close()
+    assert guesses(store, 1, name=name, address=address) == ["TooManyAttemptsError"]
+    with pytest.raises(accounts.TooManyAttemptsError):  # the right password is not looked at either
+        accounts.log_in(store, "anna", PASSWORD, address)
+
+
+def test_logins_that_succeed_use_up_no_attempts(store: Store) -> None:
+    anna = accounts.add_annotator(store, "anna", PASSWORD)
+    for _ in range(accounts.PER_NAME + 1):
+        assert accounts.find_annotator(store, accounts.log_in(store, "anna", PASSWORD, "here")) == anna
+    guesses(store, accounts.PER_NAME - 1, name="anna", address="here")
+    accounts.log_in(store, "anna", PASSWORD, "here")  # and forgive no failed ones
+    assert guesses(store, 2, name="anna", address="here") == ["LoginRefusedError", "TooManyAttemptsError"]
+
+
+def test_on_postgresql_attempts_are_counted_one_after_another(store: Store) -> None:
+    """Counting first and inserting then, several at once would each see too few attempts of the others."""
+    accounts.add_annotator(store, "anna", PASSWORD)
+    statements: list[str] = []
+
+    @event.listens_for(store.engine, "before_execute")
+    def _recorded(_: Any, statement: Any, *others: Any) -> None:
+        statements.append(str(statement.compile(dialect=postgresql.dialect())))
+
+    guesses(store, 1, name="anna", address="here")
+    assert statements[0].startswith("SELECT annotators.id")
+    assert statements[0].endswith("FOR NO KEY UPDATE")
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a b", "-x", "x" * 65, "é", "a\n"])
 def test_names_that_cannot_be_used(store: Store, name: str) -> None:
-    with pytest.raises(ConfigError, match="no annotator's name"):
+    with pytest.raises(ConfigError, match="is not an annotator's name"):
         accounts.add_annotator(store, name, PASSWORD)
 
 
 def test_accounts_are_unique_and_passwords_long_enough(store: Store) -> None:
     first = accounts.add_annotator(store, "Anna", PASSWORD)
-    with pytest.raises(ConfigError, match="there is an annotator 'anna' already"):
+    with pytest.raises(ConfigError, match="an annotator named 'anna' already exists"):
         accounts.add_annotator(store, "anna", PASSWORD)
     with pytest.raises(ConfigError, match="password cannot be used"):
         accounts.add_annotator(store, "ben", "short")
-    with pytest.raises(ConfigError, match="no annotator 'ben'"):
+    with pytest.raises(ConfigError, match="no annotator named 'ben'"):
         accounts.reset_password(store, "ben", PASSWORD)
     assert "anna" not in first.code
