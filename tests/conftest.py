@@ -4,6 +4,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine fails no test.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 # A shell's background jobs, and some CI runners, start with Ctrl-C ignored, and so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

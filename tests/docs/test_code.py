@@ -17,6 +17,8 @@ from mma_bench.tables import from_rows, read_table, write_table
 from tests.builders.publish import project
 from tests.docs.pages import ROOT, Block, blocks, merged
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs/code.md"
 PARTS = ("builders", "validation", "evaluation", "training")
 EXAMPLES = ("A clip source", "A judge", "A condition", "An engine")

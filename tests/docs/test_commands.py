@@ -280,6 +280,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         huggingface_hub.close_session()
 
 
+@pytest.mark.slow
 def test_what_can_run_offline_runs(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(finished)
     for text, instead in RUN.items():

@@ -109,7 +109,7 @@ class Server:
             self.process.terminate()
         assert self.process.stdout is not None
         self.process.stdout.close()
-        self.process.wait(30)
+        self.process.wait()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ CHROMIUM = shutil.which("chromium")
 REVIEW = "from mma_bench.builders.review.cli import review; review()"
 PEOPLE = ("anna", "ben")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def browser() -> Iterator["Browser"]:
 
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=0)
         yield opened
         opened.close()
 
@@ -65,6 +65,7 @@ def enter(browser: "Browser") -> Iterator[Enter]:
 
     def opened(server: Any, name: str, width: int = 1280, height: int = 860) -> "Page":
         context = browser.new_context(viewport={"width": width, "height": height})
+        context.set_default_timeout(0)  # however slow the machine
         contexts.append(context)
         context.on("request", lambda request: asked.append((server.url, request.url)))
         page = context.new_page()
@@ -297,7 +298,7 @@ def test_the_desk_is_behind_the_same_gate(shared_server: Any) -> None:
     store.close()
 
     def status(path: str, *, known: bool, body: bytes | None = None) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", shared_server.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", shared_server.port)
         connection.request("POST" if body else "GET", path, body, {"Cookie": f"{COOKIE}={token}"} if known else {})
         with contextlib.closing(connection), connection.getresponse() as answer:
             return answer.status

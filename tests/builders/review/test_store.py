@@ -32,7 +32,7 @@ def test_fifty_people_at_once_lose_no_vote_and_repeats_count_once(store: Store, 
     together = threading.Barrier(len(people))
 
     def judge(who: Annotator) -> int:
-        together.wait(30)
+        together.wait()
         new = 0
         for item in review_set:
             vote = vote_on(item)

@@ -22,6 +22,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("layout", ["thinker", "full"])
 def test_it_loads_like_any_checkpoint(family: Family, layout: Layout, tmp_path: Path) -> None:
@@ -45,6 +46,7 @@ def test_it_loads_like_any_checkpoint(family: Family, layout: Layout, tmp_path: 
     assert torch.isfinite(loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_equal_arguments_give_equal_bytes_and_leave_torchs_generator_alone(family: Family, tmp_path: Path) -> None:
     state = torch.random.get_rng_state()
