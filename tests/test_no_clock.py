@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 LEAST_S = 600  # a limit that is no judgement of a machine's speed
 # file: call → why a clock may be used there
 ALLOWED = {
-    "builders/sources/bad_site.py: threading.Event().wait(0.05)": "how slowly a server trickles; slower is no other fault",
+    "builders/sources/bad_site.py: threading.Event().wait(0.05)": "how slowly a server trickles",
     "waiting.py: time.sleep(0.005)": "between two looks at a condition; nothing depends on how long it takes",
 }
 

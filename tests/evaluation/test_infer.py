@@ -133,6 +133,7 @@ start(Path(sys.argv[1]), Scripted(says("Cat"), log=Path(sys.argv[2]), stop_after
 """
 
 
+@pytest.mark.slow
 def test_killed_anywhere_it_repeats_no_finished_prompt(tmp_path: Path) -> None:
     out, log = tmp_path / "run", tmp_path / "asked"
     command = [sys.executable, "-c", SCRIPT, str(out), str(log)]

@@ -45,6 +45,7 @@ def scores(folder: Path, base: Path) -> dict[str, float]:
     return made.answer([ASKED])[0][0].logprobs or {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_adapter_as_training_makes_it_passes_all_checks(family: Family, tmp_path: Path) -> None:
     made = save(tmp_path / "adapter", family)

@@ -91,6 +91,7 @@ def test_a_file_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, monkeypat
     assert calls(tmp_path) == ["clip0", "clip1"]
 
 
+@pytest.mark.slow
 def test_a_second_run_calls_nothing_and_other_parameters_call_all(tmp_path: Path) -> None:
     start(tmp_path, ["ok", "refused"])
     before = calls(tmp_path)
@@ -100,6 +101,7 @@ def test_a_second_run_calls_nothing_and_other_parameters_call_all(tmp_path: Path
     assert len(calls(tmp_path)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("tampered")])
 def test_a_lost_or_changed_file_is_made_again(tmp_path: Path, harm: Any) -> None:
     entries = start(tmp_path, ["ok", "ok"])
@@ -111,11 +113,13 @@ def test_a_lost_or_changed_file_is_made_again(tmp_path: Path, harm: Any) -> None
     assert (tmp_path / "clip1.txt").read_text() == "clip1"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_only_its_clip(tmp_path: Path) -> None:
     entries = start(tmp_path, ["ok", "ok", "crash", "ok", "ok", "ok", "crash", "ok"])
     assert [entry["reason"] for entry in entries] == ["", "", "decoder_crashed", "", "", "", "decoder_crashed", ""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fate", "reason"), [("bug", "internal_error"), ("retry", "timeout")])
 def test_an_unsettled_clip_fails_the_stage_by_name_but_keeps_the_rest(tmp_path: Path, fate: str, reason: str) -> None:
     with pytest.raises(StageError, match=f"1 of 3 clips are not settled; first clip1: {reason}"):

@@ -71,6 +71,7 @@ def tokenizer(family: Family, vocabulary: int) -> Any:
     return make_tokenizer(family, vocabulary)
 
 
+@pytest.mark.slow
 def test_the_whole_vocabulary_has_the_published_ids() -> None:
     whole = tokenizer("qwen2_5_omni", FULL_VOCABULARY)
     published = {"<|im_end|>": 151645, "<|AUDIO|>": 151646, "<|audio_bos|>": 151647, "<|audio_eos|>": 151648}
@@ -81,6 +82,7 @@ def test_the_whole_vocabulary_has_the_published_ids() -> None:
     assert {name: FULL_VOCABULARY + SPECIAL["qwen3_omni"].index(name) for name in later} == later
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=40))
 def test_a_part_of_the_vocabulary_loses_no_text(text: str) -> None:

@@ -50,6 +50,7 @@ def test_an_unknown_class_is_no_clip() -> None:
         render("Dragon", "Bird", 0)
 
 
+@pytest.mark.slow
 def test_levels_are_independent_of_each_other() -> None:
     clips = [render("Bird", "Bird", seed) for seed in range(270)]
     counts = [sum(c.brightness == b and c.loudness == loud for c in clips) for b in LEVELS for loud in LEVELS]
