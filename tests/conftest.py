@@ -1,12 +1,14 @@
 """For all tests: each begins in the project's folder, wherever a command under test has gone (`--root` changes it)."""
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A slow machine fails no test.
+# A slow machine fails no test: nor because of an answer of a stand-in of the Hub, here or in a process of a test.
+os.environ |= {"HF_HUB_ETAG_TIMEOUT": "600", "HF_HUB_DOWNLOAD_TIMEOUT": "600"}
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
