@@ -43,6 +43,7 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    soon["worker_niceness"] = 0  # else, where others compute, the workers hardly do
     soon["health_check_timeout_ms"] = 600_000  # slow is not gone: of a dead machine the connection is refused at once
     head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 << 20, "_system_config": soon}
     started = Cluster(initialize_head=True, head_node_args=head)
