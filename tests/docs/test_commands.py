@@ -61,10 +61,10 @@ ELSEWHERE: Final = {
     "mma-bench build": "tests/e2e/test_build.py",
     "mma-bench validate": "tests/validation/test_gate.py",
     "mma-bench acquire status": "tests/docs/test_code.py",
-    "mma-bench acquire retry": "tests/builders/test_acquire_steering.py",
+    "mma-bench acquire retry": "tests/builders/sources/test_cli.py",
     "mma-bench attend": "tests/evaluation/attention/test_cli.py",
-    "mma-bench avhbench": "tests/evaluation/test_avhbench.py",
-    "mma-bench judge compare": "tests/builders/test_judge_compare.py",
+    "mma-bench avhbench": "tests/evaluation/avhbench/test_avhbench.py",
+    "mma-bench judge compare": "tests/evaluation/judges/test_compare.py",
     "mma-bench review serve": "tests/builders/review/conftest.py",
     "mma-bench review": "tests/builders/review/test_export.py",
     "mma-bench evaluate --model random": "tests/docs/test_code.py",
@@ -77,7 +77,7 @@ ELSEWHERE: Final = {
     "mma-bench publish copy": "tests/builders/publish/test_shards.py",
     "mma-bench publish diff": "tests/builders/publish/test_difference.py",
     "mma-bench publish rebuild": "tests/builders/publish/test_rebuild.py",
-    "mma-bench publish adapter": "tests/builders/publish/test_adapter.py",
+    "mma-bench publish adapter": "tests/training/test_publish.py",
     "mma-bench tasks-path": "tests/evaluation/tasks/test_cli.py",
 }
 # The beginning of a command → why no test can run it as it stands.
