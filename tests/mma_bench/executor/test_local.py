@@ -65,6 +65,7 @@ def test_a_refused_clip_stops_no_other(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_block_ends_the_run_and_the_next_goes_on(tmp_path: Path) -> None:
     fates = ["ok", "ok", "blocked", *["ok"] * 30]
     with pytest.raises(StageError) as raised:
