@@ -8,10 +8,10 @@ export GX_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup repro evaluate miniature test lint types bench docs clean
+.PHONY: help setup repro evaluate miniature test test-fast lint types bench docs clean
 
 help: ## List the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready ## Make the environment in .venv and see that FFmpeg is there
 
@@ -33,9 +33,12 @@ miniature: setup ## The paper's effect on a tiny model: three seeds of up to 10 
 	@echo "Three seeds of up to 10 minutes each on 2 cores, and some minutes around them; stopped, it goes on where it was."
 	dvc repro training/miniature/dvc.yaml
 
-test: setup lint types ## Lint, types and tests, also in a browser
+test: setup lint types test-fast ## Lint, types and all tests, the fast ones first, also in a browser
 	bash tests/install_chromium.sh
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile -m slow
+
+test-fast: setup ## The tests that are not marked slow: at most 3 minutes on 2 idle cores
+	pytest -n 2 --dist loadfile -m "not slow"
 
 lint: setup # Style, format, and who may import whom
 	ruff check .

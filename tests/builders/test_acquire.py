@@ -180,6 +180,7 @@ def test_every_candidate_gets_a_row_and_bad_clips_stop_nothing(project: Path) ->
     assert before[0].items() <= state(layout.ACQUIRED_CLIPS).items()
 
 
+@pytest.mark.slow
 def test_a_choice_between_files_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(f"mirror/Y{GOOD[:11]}.mp4", f"mirror/{GOOD}.mp4")
     main(params(splits={"test": ["eval"]}))

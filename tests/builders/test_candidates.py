@@ -146,6 +146,7 @@ def params(**manifests: Path) -> Params:
     return chosen.model_copy(update={"candidates": chosen.candidates.model_copy(update={"manifests": named})})
 
 
+@pytest.mark.slow
 def test_the_funnel_ends_in_the_papers_counts(project: Path) -> None:
     funnels = json.loads((project / layout.FUNNEL).read_text())
     ends = {subset: (counts["segments"], counts["candidates"]) for subset, counts in funnels.items()}
@@ -204,6 +205,7 @@ def _labels(project: Path) -> frozenset[str]:
     return frozenset(entry["id"] for entry in json.loads((project / layout.ONTOLOGY).read_text()))
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     outputs = (layout.CANDIDATES, layout.LABEL_SETS, layout.FUNNEL)

@@ -262,6 +262,7 @@ def source_of(clip_id: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_strays_go(project: Path, params: Params) -> None:
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in project.rglob("*.mp4")}
     written, ledger = layout.VARIANTS.read_bytes(), layout.ledger("conflicts").read_bytes()
@@ -273,6 +274,7 @@ def test_a_second_run_does_nothing_and_strays_go(project: Path, params: Params) 
     assert layout.ledger("conflicts").read_bytes() == ledger
 
 
+@pytest.mark.slow
 def test_missing_and_changed_sources_are_refused_by_name_and_mended_by_their_return(
     project: Path, params: Params, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,6 +308,7 @@ def test_missing_and_changed_sources_are_refused_by_name_and_mended_by_their_ret
     assert layout.VARIANTS.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_clip_that_breaks_is_refused_and_the_others_go_on(project: Path, params: Params) -> None:
     # A damaged file that the table of aligned clips vouches for: the stage finds it when it reads it.
     path = Path("data/normalised/Train2_30000.mp4")
@@ -325,6 +328,7 @@ def test_a_clip_that_breaks_is_refused_and_the_others_go_on(project: Path, param
     assert all(path.as_posix() in row["detail"] for row in rows)
 
 
+@pytest.mark.slow
 def test_another_seed_changes_prompts_and_touches_no_file(project: Path, params: Params) -> None:
     before = {path: path.stat().st_mtime_ns for path in project.rglob("*.mp4")}
     old = table()

@@ -195,6 +195,7 @@ def judged(root: Path, copy: Path, workers: int, monkeypatch: pytest.MonkeyPatch
     return layout.VERDICTS.read_bytes(), json.loads(layout.metrics("judge").read_text())
 
 
+@pytest.mark.slow
 def test_planted_mismatches_fall_to_the_check_that_should_find_them(
     planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

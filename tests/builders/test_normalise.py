@@ -89,6 +89,7 @@ def test_longer_sound_is_trimmed_without_touching_the_picture(run: Run, tmp_path
     assert 1.6 <= result["audio_duration_s"] < 1.6 + 1024 / 44_100
 
 
+@pytest.mark.slow
 def test_ten_seconds_at_29_97_are_300_frames(run: Run, tmp_path: Path) -> None:
     ntsc = clip(tmp_path / "ntsc.mp4", seconds=10.01, rate="30000/1001", size="64x48")
     result = run(ntsc, params=PARAMS.normalise)
@@ -121,6 +122,7 @@ def test_any_other_test_clip_is_encoded(run: Run, tmp_path: Path, arguments: tup
     assert result["video_sha256"] != packet_sha256(source, "video")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "before", "after", "size", "frames"),
     [

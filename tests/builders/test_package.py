@@ -87,6 +87,7 @@ def in_a_new_process(script: str, root: Path) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.slow
 def test_load_dataset_takes_every_config_with_and_without_streaming(build: Path, params: Params) -> None:
     package.main(params)
     run = in_a_new_process(LOAD, build)
@@ -257,6 +258,7 @@ package.main(load_params(Path(sys.argv[2])))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "left"), [("second shard", "old"), ("before the swap", "old"), ("after it", "new")])
 def test_a_kill_leaves_the_old_dataset_or_the_new_one(build: Path, params: Params, at: str, left: str) -> None:
     checksums = build / "mma-bench/checksums.sha256"

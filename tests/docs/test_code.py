@@ -17,8 +17,9 @@ from mma_bench.tables import from_rows, read_table, write_table
 from tests.builders.publish import project
 from tests.docs.pages import ROOT, Block, blocks, merged
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs/code.md"
-PARTS = ("builders", "validation", "evaluation", "training")
 EXAMPLES = ("A clip source", "A judge", "A condition", "An engine")
 
 # One process for all commands of an example: most of a command's seconds are imports.
@@ -50,8 +51,6 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("code")
     package = folder / "mma_bench"
     shutil.copytree(ROOT / "mma_bench", package, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in PARTS:
-        shutil.copytree(ROOT / part, package / part, ignore=shutil.ignore_patterns("__pycache__"))
     for block in [block for heading in EXAMPLES for block in of(heading, "python", "diff")]:
         if "/" not in block.title:
             continue  # a file of the user's project

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.docs.pages import PAGES, ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_site_builds_and_asks_nothing_of_the_network(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CLIPS = ("cat-1", "dog-1", "frog-1", "cat-wrong-sound", "dog-2", "rooster-1", "hornet-1")
 CONDITIONS = ("aligned", "misaligned", "audio_removed", "frames_zeroed", "misleading_caption", "long_context")

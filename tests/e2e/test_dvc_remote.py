@@ -10,6 +10,8 @@ import yaml
 
 from mma_bench.files import file_sha256
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 # The shape of dvc.yaml: a folder of clips that persists, a table, a metric kept in git, and a gate's record.

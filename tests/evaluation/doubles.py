@@ -1,6 +1,6 @@
 """Stands in for a dataset and a model, so that the loop between them can be tested alone."""
 
-import time
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,10 @@ class Rows:
 
 
 class Scripted:
-    """An `Engine` that answers by a function and notes what it was asked."""
+    """An `Engine` that answers by a function and notes what it was asked.
+
+    With `stop_after` it answers so many prompts and, at the next, waits for a signal.
+    """
 
     adapter = adapter_revision = None
 
@@ -75,17 +78,18 @@ class Scripted:
         *,
         name: str = "scripted",
         log: Path | None = None,
-        pause_s: float = 0,
+        stop_after: int | None = None,
     ) -> None:
         self.name, self.revision = name, "1"
         self.asked: list[str] = []
-        self._reply, self._log, self._pause_s = reply, log, pause_s
+        self._reply, self._log, self._stop_after = reply, log, stop_after
 
     def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
         return [[self._one(task, prompt) for prompt in task.prompts] for task in tasks]
 
     def _one(self, task: ClipTask, prompt: Prompt) -> Answer:
-        time.sleep(self._pause_s)
+        if len(self.asked) == self._stop_after:
+            signal.pause()
         self.asked.append(f"{task.id}/{prompt.key}")
         if self._log:
             with self._log.open("a") as log:

@@ -77,6 +77,4 @@ def _chromium(page: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]
     assert CHROMIUM is not None
     fixed = ("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files")
     profile = f"--user-data-dir={page.parent / 'profile'}"
-    return subprocess.run(
-        [CHROMIUM, *fixed, profile, *arguments, page.as_uri()], check=True, capture_output=True, timeout=120
-    )
+    return subprocess.run([CHROMIUM, *fixed, profile, *arguments, page.as_uri()], check=True, capture_output=True)

@@ -104,6 +104,7 @@ def test_no_runs_and_broken_runs_are_named(tmp_path: Path) -> None:
         leaderboard.main(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_fits_in_a_browser(tmp_path: Path, width: int) -> None:

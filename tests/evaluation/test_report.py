@@ -245,6 +245,7 @@ def test_a_missing_input_is_named(out: Path, name: str) -> None:
         report.main(out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_looks_right_in_a_browser(tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> None:

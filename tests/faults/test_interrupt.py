@@ -5,8 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -16,34 +22,35 @@ import click
 from mma_bench.cli import ReportingGroup
 from mma_bench.executor import run
 from mma_bench.executor.task import Task
-from tests.faults.test_interrupt import slow
+from tests.faults.test_interrupt import held
 
 @click.command()
 def go():
-    run([Task(f"clip{i}", "f", {"key": i}) for i in range(40)], slow, Path(sys.argv[2]), workers=2, title="slow")
+    tasks = [Task(f"clip{i}", "f", {"key": i, "folder": sys.argv[3]}) for i in range(40)]
+    run(tasks, held, Path(sys.argv[2]), workers=2, title="held")
 
 group = ReportingGroup(commands={"go": go})
 group(["go"])
 """
 
 
-def slow(payload: dict[str, int]) -> dict[str, int]:
-    """A clip's work that takes a moment."""
-    time.sleep(0.1)
+def held(payload: dict[str, Any]) -> dict[str, int]:
+    """A clip's work: the first three end when both workers have begun, the others when there is a file `go`."""
+    folder = Path(payload["folder"])
+    (folder / f"worker-{os.getpid()}").touch()
+    go = folder / "go"
+    wait_until(lambda: len(list(folder.glob("worker-*"))) >= 2 if payload["key"] < 3 else go.exists())
     return {"n": payload["key"]}
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
-    command = [sys.executable, "-c", SCRIPT, "-", str(ledger)]
+    command = [sys.executable, "-c", SCRIPT, "-", str(ledger), str(tmp_path)]
     build = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 30
-    while not (ledger.exists() and ledger.read_text().count("\n") >= 3):
-        assert build.poll() is None, build.stderr and build.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: build.poll() is not None or (ledger.exists() and ledger.read_text().count("\n") >= 3))
     os.killpg(build.pid, signal.SIGINT)  # as a terminal does: to the workers too
-    _, messages = build.communicate(timeout=30)
+    (tmp_path / "go").touch()
+    _, messages = build.communicate()
     assert build.returncode == 130, messages
     assert "stopped; finished clips are kept" in messages
     assert "Traceback" not in messages

@@ -12,6 +12,8 @@ from mma_bench.schema import ACQUIRED, CANDIDATES
 from mma_bench.tables import from_rows, read_table, write_table
 from tests.faults.kill import run_killed_then_resumed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

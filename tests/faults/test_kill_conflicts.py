@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from mma_bench import layout
 from mma_bench.files import file_sha256
 from mma_bench.media.facts import media_facts
@@ -10,6 +12,8 @@ from mma_bench.schema import ALIGNED, PAIRS, VARIANTS
 from mma_bench.tables import from_rows, read_table, write_table
 from tests.clips import AAC, H264, make, picture, tone
 from tests.faults.kill import run_killed_then_resumed
+
+pytestmark = pytest.mark.slow
 
 CLASSES = ("Bird", "Cat", "Dog", "Train")
 

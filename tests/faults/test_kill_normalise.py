@@ -12,6 +12,8 @@ from mma_bench.tables import from_rows, read_table, write_table
 from tests.clips import AAC, H264, make, picture, tone
 from tests.faults.kill import run_killed_then_resumed
 
+pytestmark = pytest.mark.slow
+
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 

@@ -1,5 +1,6 @@
-"""What a wheel puts into site-packages: one package, complete, with its data."""
+"""What is installed: one package, complete, with its data, whichever way it is installed."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.checkout import ROOT, copy_checkout, tracked
+
+pytestmark = pytest.mark.slow
+
 FOLDERS = {"mma_bench": "mma_bench"} | {
     name: f"mma_bench/{name}" for name in ("builders", "validation", "evaluation", "training")
 }
@@ -23,32 +27,58 @@ LEFT_OUT = {
 }
 
 
-def tracked() -> list[str]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def build(kind: str, source: Path, into: Path) -> Path:
+    """Call the build backend as pip does, without a network; `kind` is wheel, editable or sdist."""
+    into.mkdir()
+    code = f"import sys; from setuptools.build_meta import build_{kind}; build_{kind}(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(into)], cwd=source, check=True, capture_output=True)
+    (built,) = into.iterdir()
+    return built
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The files in a wheel built from a copy of what git tracks."""
-    copy = tmp_path_factory.mktemp("source")
-    for name in tracked():
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, copy / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
-    subprocess.run(command, cwd=copy, check=True, capture_output=True)
-    (wheel,) = (copy / "dist").glob("*.whl")
-    return set(zipfile.ZipFile(wheel).namelist())
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files in a wheel that is built from a fresh clone."""
+    folder = tmp_path_factory.mktemp("wheel")
+    return contents(build("wheel", copy_checkout(folder / "source"), folder / "dist"))
 
 
-def test_one_package_and_no_other(names: set[str]) -> None:
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"mma_bench"}
+def test_one_package_and_no_other(wheel: dict[str, bytes]) -> None:
+    assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"mma_bench"}
 
 
-def test_every_file_of_the_package_is_in_it(names: set[str]) -> None:
+def test_every_file_of_the_package_is_in_it(wheel: dict[str, bytes]) -> None:
     expected = {
         FOLDERS[name.split("/")[0]] + name[len(name.split("/")[0]) :]
         for name in tracked()
-        if name.split("/")[0] in FOLDERS and name not in LEFT_OUT
+        if name.split("/")[0] in FOLDERS and name not in LEFT_OUT and not (ROOT / name).is_symlink()
     }
-    assert expected <= names, sorted(expected - names)
+    assert expected <= set(wheel), sorted(expected - set(wheel))
+
+
+def test_the_editable_install_has_the_same_modules(wheel: dict[str, bytes], tmp_path: Path) -> None:
+    source = copy_checkout(tmp_path / "source")
+    editable = contents(build("editable", source, tmp_path / "dist"))
+    (line,) = [data.decode().strip() for name, data in editable.items() if name.endswith(".pth")]
+    assert line == str(source), "a plain path, no import hook: tools follow it"
+    found = {
+        (Path(folder) / name).relative_to(source).as_posix()
+        for folder, _, names in os.walk(source / "mma_bench", followlinks=True)
+        for name in names
+        if name.endswith(".py")
+    }
+    assert found == {name for name in wheel if name.endswith(".py")}
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel: dict[str, bytes], tmp_path: Path) -> None:
+    archive = build("sdist", copy_checkout(tmp_path / "source"), tmp_path / "sdist")
+    shutil.unpack_archive(archive, tmp_path / "unpacked", filter="data")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    rebuilt = contents(build("wheel", source, tmp_path / "dist"))
+    assert set(rebuilt) == set(wheel)
+    assert [name for name in wheel if rebuilt[name] != wheel[name]] == []

@@ -45,6 +45,7 @@ def scores(folder: Path, base: Path) -> dict[str, float]:
     return made.answer([ASKED])[0][0].logprobs or {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_adapter_as_training_makes_it_passes_all_checks(family: Family, tmp_path: Path) -> None:
     made = save(tmp_path / "adapter", family)
@@ -69,6 +70,7 @@ def test_whole_and_thinker_checkpoints_take_the_same_adapter(sound: Path) -> Non
     assert scores(sound, checkpoint(layout="full")) == scores(sound, checkpoint())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prefix",
     [
@@ -121,6 +123,7 @@ def test_a_pattern_that_hits_nothing_here_is_refused(copied: Path) -> None:
     refused(copied, "keys", "does not fit the model: Target modules")
 
 
+@pytest.mark.slow
 def test_an_adapter_on_a_tower_too_is_refused(tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
@@ -143,6 +146,7 @@ def test_an_adapter_that_cannot_be_merged_is_refused(sound: Path, monkeypatch: p
     refused(sound, "merge", r"merged and unmerged differ by up to \S+, \S+ is allowed for float32")
 
 
+@pytest.mark.slow
 def test_merging_in_half_precision_is_within_its_own_bound(sound: Path) -> None:
     assert len(list(check(str(sound), str(checkpoint()), dtype="bfloat16", device_map="cpu"))) == 4
 

@@ -35,6 +35,7 @@ def arguments(small: Path, out: Path, *settings: str) -> list[object]:
     return ["train", "--config", "tiny", "--data", small / "sft", "--dataset", small / "dataset", "--out", out, *given]
 
 
+@pytest.mark.slow
 def test_a_run_by_the_bundled_config_then_a_check_of_what_it_made(small: Path, tmp_path: Path) -> None:
     done = run(*arguments(small, tmp_path / "run", "max_steps=2", "every=2", "learning_rate=1e-2"))
     assert done.exit_code == 0, done.output

@@ -106,6 +106,7 @@ def losses(family: Family, batch: list[Example]) -> tuple[list[float], torch.Ten
     return each.tolist(), gradient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_that_mixes_clips_gives_each_example_the_loss_that_it_has_alone(family: Family) -> None:
     alone = [losses(family, [example]) for example in examples(family)]
@@ -114,6 +115,7 @@ def test_a_batch_that_mixes_clips_gives_each_example_the_loss_that_it_has_alone(
     assert torch.allclose(gradient, torch.stack([one for _, one in alone]).sum(dim=0), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_loss_is_the_log_likelihood_that_the_evaluation_gives(family: Family) -> None:
     for example, (name, question, answer) in zip(examples(family), ASKED, strict=True):

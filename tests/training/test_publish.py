@@ -77,6 +77,7 @@ def test_it_holds_adapter_processor_card_and_scores(client: Hub, hub: StandIn, r
     assert json.loads(files["run.json"])["data"]["dataset"] == "mma-bench"
 
 
+@pytest.mark.slow
 def test_peft_loads_it_from_the_hub_with_the_same_answers(client: Hub, hub: StandIn, run: Path) -> None:
     import torch
     from peft import PeftModel
@@ -98,6 +99,7 @@ def test_peft_loads_it_from_the_hub_with_the_same_answers(client: Hub, hub: Stan
     assert hub.sent("^(HEAD|GET) /org/x/resolve/main/adapter_model.safetensors")
 
 
+@pytest.mark.slow
 def test_it_is_checked_before_and_after(
     client: Hub, hub: StandIn, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_run_leaves_the_best_adapter_its_facts_and_its_curve(whole: Path) -> N
     assert str(Path.home()) not in (whole / "run.json").read_text()
 
 
+@pytest.mark.slow
 def test_only_the_last_checkpoints_and_the_best_are_kept(whole: Path, small: Path, tmp_path: Path) -> None:
     best = facts(whole)["best"]["step"]
     assert [path.name for path in complete_checkpoints(whole / "checkpoints")] == [
@@ -94,6 +95,7 @@ def test_only_the_last_checkpoints_and_the_best_are_kept(whole: Path, small: Pat
     ]
 
 
+@pytest.mark.slow
 def test_the_earliest_of_the_best_checkpoints_is_taken(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +106,7 @@ def test_the_earliest_of_the_best_checkpoints_is_taken(
     assert same(weights(out), load_file(out / "checkpoints/checkpoint-2/adapter_model.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_moves_the_adapter_and_nothing_else(
     family: Family, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -140,6 +143,7 @@ def test_a_step_moves_the_adapter_and_nothing_else(
     assert any(".visual." in name for name in seen)
 
 
+@pytest.mark.slow
 def test_something_else_that_learns_stops_the_run(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mma_bench.training import lora
 
@@ -168,6 +172,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
     monkeypatch.setattr(AnswerTrainer, "training_step", cut)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [3, 7, 11])  # of two a step: before any checkpoint, after one, after two
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     batches: int, whole: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -193,6 +198,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
         assert columns[0] == columns[1]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_facts_only_finishes(
     whole: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +212,7 @@ def test_a_run_that_was_killed_before_its_facts_only_finishes(
     assert facts(out)["best"] == facts(whole)["best"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone_and_its_folder_is_no_other_runs(
     whole: Path, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +231,7 @@ def test_a_finished_run_is_left_alone_and_its_folder_is_no_other_runs(
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_before_the_step_and_keeps_the_last_checkpoint(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +260,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_keeps_the_last_check
     assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_rate_that_breaks_the_model_is_seen_at_the_latest_by_the_validation(small: Path, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLoss, match=r"the loss (at|of the validation after) step \d+ is (nan|inf)"):
         making.run(small, tmp_path / "run", learning_rate=1e30, warmup=0.0, every=1)
@@ -266,6 +275,7 @@ def broken(small: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_clip_stops_by_name(workers: int, small: Path, tmp_path: Path) -> None:
     with pytest.raises(UnreadableClip) as caught:
@@ -275,6 +285,7 @@ def test_an_unreadable_clip_stops_by_name(workers: int, small: Path, tmp_path: P
     assert str(caught.value).count("hint:") == 1
 
 
+@pytest.mark.slow
 def test_an_unreadable_clip_may_be_skipped_and_is_recorded(small: Path, tmp_path: Path) -> None:
     with pytest.raises(UnreadableClip, match="unreadable=skip"):
         making.run(broken(small, tmp_path), tmp_path / "run")
@@ -288,6 +299,7 @@ def test_an_unreadable_clip_may_be_skipped_and_is_recorded(small: Path, tmp_path
     assert facts(out)["data"]["skipped"] == skipped
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_the_run_goes_on_from_what_was_saved(
     whole: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +326,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_from_what_was_saved(
     assert same(weights(out), weights(whole))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_end_loses_no_checkpoint(
     whole: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,6 +345,7 @@ def test_a_disk_that_is_full_at_the_end_loses_no_checkpoint(
     assert len(complete_checkpoints(out / "checkpoints")) == len(complete_checkpoints(whole / "checkpoints"))
 
 
+@pytest.mark.slow
 def test_a_control_neither_learns_nor_is_chosen_by_the_other_condition(small: Path, tmp_path: Path) -> None:
     out = making.run(small, tmp_path / "run", conditions=["misaligned"], max_steps=2)
     told = facts(out)
@@ -340,6 +354,7 @@ def test_a_control_neither_learns_nor_is_chosen_by_the_other_condition(small: Pa
     assert told["steps"] == 2
 
 
+@pytest.mark.slow
 def test_validation_and_checkpoint_come_once_an_epoch_unless_told_otherwise(small: Path, tmp_path: Path) -> None:
     out = making.run(small, tmp_path / "run", epochs=2.0, max_steps=None, every=None, batch=3, accumulation=2)
     assert [row["step"] for row in curve(out) if "eval_accuracy" in row] == [3, 6]

@@ -61,6 +61,7 @@ def view() -> View:
     return View(len(media.frames) / media.fps, media.frames, media.sound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("condition", "only"), [("aligned", None), ("audio_removed", "visual")])
 def test_words_and_probability_equal_the_plain_way(condition: str, only: Any) -> None:
     asked = task(condition=condition)
@@ -77,6 +78,7 @@ def test_words_and_probability_equal_the_plain_way(condition: str, only: Any) ->
     assert found.score == pytest.approx(yes / (yes + no), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_closed_sense_is_not_in_the_prompt() -> None:
     """What the model gets of the four checks: no sound token without sound, only black without sight."""
     model, given = judge()._model, []
@@ -101,6 +103,7 @@ def test_a_closed_sense_is_not_in_the_prompt() -> None:
     assert both_inputs.audio_tokens == hearing_inputs.audio_tokens
 
 
+@pytest.mark.slow
 def test_what_is_seen_cannot_reach_the_check_of_hearing_nor_the_reverse() -> None:
     other = View(2.0, 255 - view().frames, 0.5 * view().audio)  # type: ignore[operator]
     heard, seen = (judge().ask(view().only(sense), sense, "Cat") for sense in ("audio", "visual"))  # type: ignore[arg-type]
@@ -160,6 +163,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     return rows
 
 
+@pytest.mark.slow
 def test_answers_are_kept_by_clip_question_and_judge(clips: list[dict[str, Any]]) -> None:
     ledger, first = layout.ledger("judge"), params()
     Path("c.mp4").write_bytes(b"no clip")

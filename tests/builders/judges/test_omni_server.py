@@ -54,7 +54,7 @@ YES = Reply(completion("Yes.", {"Yes": 0.5, " yes": 0.25, "No": 0.125, "It": 0.1
 @pytest.fixture
 def params(tmp_path: Any) -> Iterator[Any]:
     def made(server: Server, **other: Any) -> OmniJudgeParams:
-        settings = {"model": "m", "base_url": f"{server.url}/v1", "max_retries": 0, "timeout_s": 5.0}
+        settings = {"model": "m", "base_url": f"{server.url}/v1", "max_retries": 0, "timeout_s": 600.0}
         model = {"name": "served", "engine": "openai", "needs": "", "settings": settings}
         write_text(tmp_path / "served.yaml", yaml.safe_dump(model))
         values = {

@@ -110,6 +110,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_audioset(tmp_path / "eval_segments.csv", "eval", KNOWN)
 
 
+@pytest.mark.slow
 @given(
     place=st.integers(0, len(HEADER) + sum(map(len, ROWS)) + 2),
     cut=st.integers(0, 3),

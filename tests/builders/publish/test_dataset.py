@@ -63,6 +63,7 @@ def test_published_again_it_only_proves_what_is_there(publish: Publish, hub: Sta
     assert hub.sent("^GET .*/resolve/1.0.0/data/")
 
 
+@pytest.mark.slow
 def test_unchanged_shards_are_not_sent_again(publish: Publish, hub: StandIn, root: Path) -> None:
     publish()
     hub.requests.clear()
@@ -74,6 +75,7 @@ def test_unchanged_shards_are_not_sent_again(publish: Publish, hub: StandIn, roo
     assert not set(sent) & set(train)
 
 
+@pytest.mark.slow
 def test_a_removed_clip_is_nowhere_in_the_patch_version(publish: Publish, hub: StandIn, root: Path) -> None:
     publish()
     project.renew(root, "1.0.1", without=["cat-test1_30000"])
@@ -100,6 +102,7 @@ def test_a_clip_that_was_to_be_removed_is_not_published(publish: Publish, hub: S
     assert not hub.requests
 
 
+@pytest.mark.slow
 def test_a_change_that_the_version_does_not_admit_is_refused(publish: Publish, hub: StandIn, root: Path) -> None:
     publish()
     hub.requests.clear()
@@ -128,6 +131,7 @@ def test_a_relabelled_clip_is_a_major_change(publish: Publish, root: Path) -> No
         publish("1.1.0")
 
 
+@pytest.mark.slow
 def test_a_version_never_changes(publish: Publish, root: Path) -> None:
     publish()
     project.renew(root, "1.0.0", without=["cat-test1_30000"])
@@ -203,6 +207,7 @@ def test_an_answer_that_was_lost_is_no_second_commit(publish: Publish, hub: Stan
     assert repo.tags == {"1.0.0": repo.branch[-1]}
 
 
+@pytest.mark.slow
 def test_files_that_went_are_deleted(publish: Publish, hub: StandIn, root: Path) -> None:
     publish()
     shutil.rmtree(root / "sample/licences")

@@ -7,9 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.builders.publish import project
 from tests.builders.publish.conftest import TOKEN
 from tests.hub import Hub as StandIn
+
+pytestmark = pytest.mark.slow
 
 LOAD = """
 import json
@@ -45,12 +49,11 @@ def test_versions_load_by_their_tag(publish: Callable[..., None], hub: StandIn, 
 
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(root / "home"), "HF_HUB_DISABLE_XET": "1"}
+    environment |= {"HF_HUB_DOWNLOAD_TIMEOUT": "600", "HF_HUB_ETAG_TIMEOUT": "600"}
     environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     elsewhere = root / "elsewhere"  # no folder mma-bench here that could be taken instead
     elsewhere.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD], env=environment, cwd=elsewhere, capture_output=True, text=True, timeout=200
-    )
+    done = subprocess.run([sys.executable, "-c", LOAD], env=environment, cwd=elsewhere, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout.splitlines()[-1])
 

@@ -52,6 +52,7 @@ def test_a_card_without_a_section_on_loading_is_refused() -> None:
         hub_card("---\na: 1\n---\n# x\n", "org/mma", "1.0.0", "test", index_only=False)
 
 
+@pytest.mark.slow
 def test_croissant_is_valid_and_its_records_are_the_rows(copy: Path) -> None:
     done = _python(
         "import json, sys, mlcroissant\n"
@@ -157,6 +158,6 @@ def test_the_projects_own_citation_is_of_its_version() -> None:
 
 def _python(code: str, *arguments: object) -> str:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

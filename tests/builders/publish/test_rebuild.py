@@ -57,6 +57,7 @@ def test_it_holds_all_but_the_media(index: Path, root: Path) -> None:
     assert "publish rebuild org/mma --revision 1.0.0" in (bare / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_from_the_same_clips_it_is_the_same_to_the_byte(index: Path, root: Path) -> None:
     report = rebuilt("index")
     assert hashed(Path("again")).sha256 == project.checksums(root)
@@ -65,12 +66,14 @@ def test_from_the_same_clips_it_is_the_same_to_the_byte(index: Path, root: Path)
     assert all(report["files_identical"].values())
 
 
+@pytest.mark.slow
 def test_from_the_hub_it_is_fetched_by_version(index: Path, hub: StandIn, root: Path) -> None:
     assert rebuilt("org/mma", "--revision", "1.0.0")["rows"]["counts"] == {"packets": 56}
     with pytest.raises(ConfigError, match="which version of org/mma"):
         rebuilt("org/mma")
 
 
+@pytest.mark.slow
 def test_a_clip_that_was_encoded_anew_is_known_by_its_looks(index: Path, root: Path) -> None:
     import av
 
@@ -103,6 +106,7 @@ def test_a_clip_that_was_encoded_anew_is_known_by_its_looks(index: Path, root: P
     assert report["files_identical"]["data/aligned/train-00000-of-00001.parquet"]
 
 
+@pytest.mark.slow
 def test_what_is_missing_or_another_clip_is_left_out_and_named(index: Path, root: Path) -> None:
     (root / CLIPS / "cat-test0_30000.mp4").unlink()
     (root / CLIPS / "horse-test1_30000.mp4").write_bytes(tiny_clip(200, 3000))
@@ -120,6 +124,7 @@ def test_what_is_missing_or_another_clip_is_left_out_and_named(index: Path, root
     assert "num_examples: 6" in card
 
 
+@pytest.mark.slow
 def test_nothing_is_made_from_nothing(index: Path, root: Path) -> None:
     (root / "empty").mkdir()
     with pytest.raises(DataError, match=r"none of the clips in empty .*reports/rebuild\.json says why"):
@@ -146,6 +151,7 @@ def test_what_cannot_be_rebuilt_says_why(index: Path, root: Path) -> None:
         write_index(hashed(index), root / "other")
 
 
+@pytest.mark.slow
 def test_a_name_that_would_leave_the_folder_is_only_a_name(index: Path, root: Path) -> None:
     outside = root / "outside.mp4"
     shutil.copyfile(root / CLIPS / "cat-test0_30000.mp4", outside)

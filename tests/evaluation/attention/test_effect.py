@@ -39,6 +39,7 @@ def clips(rng: np.random.Generator, count: int, shift: float) -> tuple[Any, Any]
     return (level + rng.normal(shift, 0.5, count))[None], (level + rng.normal(0, 0.5, count))[None]
 
 
+@pytest.mark.slow
 def test_the_permutation_test_is_calibrated_under_the_null_hypothesis() -> None:
     rng = np.random.default_rng(1)
     p = [separations(*clips(rng, 20, 0.0), resamples=199)[0].p for _ in range(300)]

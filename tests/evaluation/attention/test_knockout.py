@@ -69,6 +69,7 @@ def by_hand(family: Family, layers: Layers | None, group: int, option: str) -> f
     return float(logits.log_softmax(-1)[range(begin, begin + len(answer)), answer].sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_losses_equal_those_of_masks_written_by_hand(family: Family) -> None:
     ranges = [Layers(1, 3), Layers(2, 2)]

@@ -23,8 +23,8 @@ from mma_bench.schema import Condition
 from tests.evaluation.tasks.built import write
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(os.environ.get("MMA_BENCH_HARNESS_TESTS") != "1", reason="MMA_BENCH_HARNESS_TESTS is not 1"),
-    pytest.mark.timeout(1200),
 ]
 
 # What is heard under each condition: a cat where the sound is another clip's, else the bird that is seen.

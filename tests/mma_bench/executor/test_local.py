@@ -67,6 +67,7 @@ def test_a_refused_clip_stops_no_other(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_block_ends_the_run_and_the_next_goes_on(tmp_path: Path) -> None:
     fates = ["ok", "ok", "blocked", *["ok"] * 30]
     with pytest.raises(StageError) as raised:
@@ -93,6 +94,7 @@ def test_a_file_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, monkeypat
     assert calls(tmp_path) == ["clip0", "clip1"]
 
 
+@pytest.mark.slow
 def test_a_second_run_calls_nothing_and_other_parameters_call_all(tmp_path: Path) -> None:
     start(tmp_path, ["ok", "refused"])
     before = calls(tmp_path)
@@ -102,6 +104,7 @@ def test_a_second_run_calls_nothing_and_other_parameters_call_all(tmp_path: Path
     assert len(calls(tmp_path)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("tampered")])
 def test_a_lost_or_changed_file_is_made_again(tmp_path: Path, harm: Any) -> None:
     entries = start(tmp_path, ["ok", "ok"])
@@ -113,6 +116,7 @@ def test_a_lost_or_changed_file_is_made_again(tmp_path: Path, harm: Any) -> None
     assert (tmp_path / "clip1.txt").read_text() == "clip1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("death", ["crash", "exit"])
 def test_a_worker_that_dies_costs_only_its_clip(tmp_path: Path, death: str) -> None:
     entries = start(tmp_path, ["ok", "ok", death, "ok", "ok", "ok", death, "ok"])
@@ -120,6 +124,7 @@ def test_a_worker_that_dies_costs_only_its_clip(tmp_path: Path, death: str) -> N
     assert "died on clip2 twice" in entries[2]["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fate", "reason"), [("bug", "internal_error"), ("retry", "timeout")])
 def test_an_unsettled_clip_fails_the_stage_by_name_but_keeps_the_rest(tmp_path: Path, fate: str, reason: str) -> None:
     with pytest.raises(StageError, match=f"1 of 3 clips are not settled; first clip1: {reason}"):

@@ -97,6 +97,7 @@ clips = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(base=clips, donor=clips)
 def test_every_variant_keeps_what_it_promises(
@@ -140,6 +141,7 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=O
 Operation = Callable[[Path, Path, Path], Any]
 
 
+@pytest.mark.slow
 @each_operation
 def test_same_sources_give_the_same_bytes_in_any_process(
     operation: Operation, base: Path, donor: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -315,6 +317,7 @@ def full_disk(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 @each_operation
 @pytest.mark.parametrize("size", [0, 8000])
 def test_a_full_disk_is_no_fault_of_the_clip_and_leaves_the_old_file(

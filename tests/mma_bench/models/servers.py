@@ -59,14 +59,14 @@ class Reply:
         body: Sent as it is, or as JSON unless it is a string.
         status: HTTP status.
         headers: Further headers.
-        wait: Seconds before it answers.
+        silent: It never answers.
         cut: Announce more bytes than are sent, and hang up.
     """
 
     body: Any = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    wait: float = 0.0
+    silent: bool = False
     cut: bool = False
 
 
@@ -86,6 +86,7 @@ class Server:
         self.requests: list[Request] = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
+        self.closing = threading.Event()
         self.url = ""
 
     def next(self, request: Request) -> Reply:
@@ -114,7 +115,8 @@ def serving(*replies: Any) -> Iterator[Server]:
                     self.path, {name.lower(): value for name, value in self.headers.items()}, body, time.monotonic()
                 )
             )
-            time.sleep(reply.wait)
+            if reply.silent:
+                server.closing.wait()
             data = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
             with server.lock:
                 server.at_once -= 1
@@ -144,5 +146,6 @@ def serving(*replies: Any) -> Iterator[Server]:
         try:
             yield server
         finally:
+            server.closing.set()
             http.shutdown()
             thread.join()

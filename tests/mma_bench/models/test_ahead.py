@@ -39,7 +39,7 @@ def test_the_next_item_is_worked_on_while_the_first_is_consumed() -> None:
 
     results = ahead(work, range(3), depth=1)
     assert next(results) == 0
-    assert second_began.wait(timeout=30)  # with nothing else consumed
+    assert second_began.wait()  # with nothing else consumed
     assert list(results) == [1, 2]
 
 
@@ -62,7 +62,7 @@ def test_closing_drops_what_was_not_begun(monkeypatch: pytest.MonkeyPatch) -> No
     def work(item: int) -> None:
         begun.append(item)
         if item == 1:
-            release.wait(timeout=30)
+            release.wait()
 
     monkeypatch.setattr(running_ahead, "ThreadPoolExecutor", Pool)
     results = ahead(work, range(100), depth=3)

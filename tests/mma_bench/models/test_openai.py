@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import threading
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def asked(server: Server, **settings: Any) -> Iterator[OpenaiEngine]:
-    fast = {"max_retries": 2, "timeout_s": 5.0, "concurrency": 1}
+    fast = {"max_retries": 2, "timeout_s": 600.0, "concurrency": 1}
     engine = OpenaiEngine(OpenaiSettings(model="m", base_url=f"{server.url}/v1", **{**fast, **settings}), name="mine")
     try:
         yield engine
@@ -172,7 +173,7 @@ def test_a_lasting_fault_is_the_prompts_error(status: int) -> None:
 
 
 def test_silence_is_the_prompts_error() -> None:
-    with serving(Reply(completion(), wait=0.3)) as server:
+    with serving(Reply(silent=True)) as server:
         answer = one(server, timeout_s=0.05, max_retries=0)
     assert answer.error == "clip a.aligned: no reply within 0.05 s (tried 1 times)"
 
@@ -253,9 +254,15 @@ def test_failures_in_a_row_stop_the_run() -> None:
 
 
 def test_questions_go_out_at_once_and_answers_come_back_in_order() -> None:
+    overtaken = threading.Event()
+
     def echo(request: Request) -> Reply:
         said = parts(request)[-1]["text"]
-        return Reply(completion(said), wait=0.1 if said.endswith("0") else 0.02)
+        if said == "visual 0":
+            overtaken.wait()
+        else:
+            overtaken.set()
+        return Reply(completion(said))
 
     tasks = [
         task(*(Prompt(f"{name}.forced_choice.0", f"{name} {row}") for name in ("visual", "audio")), id=f"{row}.aligned")

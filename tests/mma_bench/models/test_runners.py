@@ -112,7 +112,7 @@ def answers(folder: Path, runner: str, code: dict[str, str], *arguments: str) ->
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     command = [sys.executable, "-S", f"{{runners}}/{runner}.py", *arguments]
-    engine = ProcessEngine(ProcessSettings(command=command, folder=str(folder), start_timeout_s=30.0, timeout_s=30.0))
+    engine = ProcessEngine(ProcessSettings(command=command, folder=str(folder)))
     try:
         return engine.answer([task(SEE, DRAW, LONG), task(SEE, condition="audio_removed")])
     finally:

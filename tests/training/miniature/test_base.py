@@ -50,6 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_it_learns_and_its_checkpoint_is_what_was_learnt(made: Path) -> None:
     losses = read_json(made / "base.json")["losses"]
     assert len(losses) == STEPS
@@ -65,6 +66,7 @@ def test_it_learns_and_its_checkpoint_is_what_was_learnt(made: Path) -> None:
     assert {parameter.dtype for parameter in thinker.parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_a_balanced_phase_looks_at_conflicts_and_no_other_does(made: Path) -> None:
     looks = read_json(made / "base.json")["looks"]
     assert [look["step"] for look in looks] == [5, 10, 15]
@@ -78,6 +80,7 @@ def test_a_balanced_phase_looks_at_conflicts_and_no_other_does(made: Path) -> No
         assert look["black"] == pytest.approx(5 * black)  # the shares add up to 5
 
 
+@pytest.mark.slow
 def test_what_is_learnt_from_follows_the_lean(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that goes by sight alone sees hardly any silent clips, from the first look on."""
     monkeypatch.setattr(balance, "lean", lambda *_: (1.0, 0.0))
@@ -90,6 +93,7 @@ def test_what_is_learnt_from_follows_the_lean(made: Path, monkeypatch: pytest.Mo
     assert none == []
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_weights_and_others_do_not(made: Path, tmp_path: Path) -> None:
     main(small(), 0, tmp_path / "0")
     main(small(phases=phase(steps=1)), 1, tmp_path / "1")
@@ -98,6 +102,7 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(made: Path, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_another_one_is_refused(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in made.iterdir()}
     main(small(), 0, made)
@@ -108,6 +113,7 @@ def test_a_second_run_does_nothing_and_another_one_is_refused(made: Path, capsys
     assert {path: path.stat().st_mtime_ns for path in made.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_what_stops_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -118,6 +124,7 @@ def test_what_stops_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     assert not list((tmp_path / "deep").iterdir())
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_named(tmp_path: Path) -> None:
     with pytest.raises(MmaBenchError, match=r"loss at step \d+ is (nan|inf)"):
         main(small(warmup=0.0, phases=phase(steps=6, learning_rate=1e30)), 0, tmp_path / "0")

@@ -22,6 +22,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("layout", ["thinker", "full"])
 def test_it_loads_like_any_checkpoint(family: Family, layout: Layout, tmp_path: Path) -> None:
@@ -45,6 +46,7 @@ def test_it_loads_like_any_checkpoint(family: Family, layout: Layout, tmp_path: 
     assert torch.isfinite(loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_equal_arguments_give_equal_bytes_and_leave_torchs_generator_alone(family: Family, tmp_path: Path) -> None:
     state = torch.random.get_rng_state()
@@ -69,6 +71,7 @@ def tokenizer(family: Family, vocabulary: int) -> Any:
     return make_tokenizer(family, vocabulary)
 
 
+@pytest.mark.slow
 def test_the_whole_vocabulary_has_the_published_ids() -> None:
     whole = tokenizer("qwen2_5_omni", FULL_VOCABULARY)
     published = {"<|im_end|>": 151645, "<|AUDIO|>": 151646, "<|audio_bos|>": 151647, "<|audio_eos|>": 151648}
@@ -79,6 +82,7 @@ def test_the_whole_vocabulary_has_the_published_ids() -> None:
     assert {name: FULL_VOCABULARY + SPECIAL["qwen3_omni"].index(name) for name in later} == later
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=40))
 def test_a_part_of_the_vocabulary_loses_no_text(text: str) -> None:

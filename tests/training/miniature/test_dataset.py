@@ -60,6 +60,7 @@ def made(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return built
 
 
+@pytest.mark.slow
 def test_every_class_is_in_both_splits_under_every_condition(made: Path) -> None:
     conditions = {"test": set(Benchmark("mma-bench").conditions())}
     conditions["train"] = set(Benchmark("mma-bench", split="train").conditions())
@@ -74,6 +75,7 @@ def test_every_class_is_in_both_splits_under_every_condition(made: Path) -> None
             assert all(row["options"] == sorted(CLASSES) for row in rows)
 
 
+@pytest.mark.slow
 def test_nothing_is_said_to_be_judged_or_reviewed(made: Path) -> None:
     rows = list(Benchmark("mma-bench").rows("misaligned", ["judge", "human_verified", "source"]))
     assert {(row["judge"], row["human_verified"], row["source"]) for row in rows} == {
@@ -83,11 +85,13 @@ def test_nothing_is_said_to_be_judged_or_reviewed(made: Path) -> None:
     assert "nothing here was recorded, filtered by labels, judged or reviewed" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["pairs", "variants", "package"])
 def test_the_gates_of_the_build_hold(made: Path, table: str) -> None:
     gate.main(table, load_params(layout.PARAMS))
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_the_same_bytes_and_renders_nothing(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = file_sha256(made / "mma-bench/checksums.sha256")
     changed = {path: path.stat().st_mtime_ns for path in (made / layout.NORMALISED_CLIPS).rglob("*.mp4")}
@@ -97,12 +101,14 @@ def test_a_second_run_makes_the_same_bytes_and_renders_nothing(made: Path, monke
     assert {path: path.stat().st_mtime_ns for path in changed} == changed
 
 
+@pytest.mark.slow
 def test_half_of_the_classes_are_for_the_seen_and_unseen_run(made: Path) -> None:
     whole, half = load_params(layout.PARAMS), load_params(HALF_PARAMS)
     assert (whole.sft.classes, half.sft.classes) == (None, 0.5)
     assert whole.model_dump(exclude={"sft"}) == half.model_dump(exclude={"sft"})
 
 
+@pytest.mark.slow
 def test_a_variant_that_could_not_be_made_is_not_left_out_silently(made: Path) -> None:
     table = read_table(layout.VARIANTS, VARIANTS)
     first = pl.col("id") == table["id"][0]
@@ -118,6 +124,7 @@ def test_a_variant_that_could_not_be_made_is_not_left_out_silently(made: Path) -
         write_table(table, layout.VARIANTS, VARIANTS, ["id"])
 
 
+@pytest.mark.slow
 def test_a_clip_says_what_it_was_rendered_from(made: Path) -> None:
     for row in read_table(layout.ALIGNED, ALIGNED).iter_rows(named=True):
         assert row["clip_id"].startswith(row["class_name"].lower())

@@ -43,6 +43,7 @@ def test_each_kind_has_the_state_it_is_called_after() -> None:
     assert [kind for kind in KINDS if not heard[kind]] == ["soundless"]
 
 
+@pytest.mark.slow
 def test_a_conflict_asks_each_sense_for_its_own_class_with_every_other_one_as_often() -> None:
     rows = LESSONS.rows("conflict")
     pairs = Counter()

@@ -58,6 +58,7 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert other.high - other.low > 2 * (one.high - one.low)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     """Clips differ in how hard they are, seeds do not: the case in which the clips alone decide."""
     rng = np.random.default_rng(0)

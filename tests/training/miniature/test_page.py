@@ -132,6 +132,7 @@ def test_a_missing_table_of_recipes_is_an_error(tmp_path: Path) -> None:
         read_tried(tmp_path / "tried.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_stands_out_of_the_window(facts: PageFacts, tmp_path: Path, width: int) -> None:

@@ -113,7 +113,7 @@ def test_a_stopped_run_goes_on_and_leaves_no_process(tmp_path: Path) -> None:
     while not (pid.exists() and pid.read_text()):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.wait(30)
+    process.wait()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert list(read_json(tmp_path / "run/jobs.json")["seconds"]) == ["first"]

@@ -51,6 +51,7 @@ def test_an_unknown_class_is_no_clip() -> None:
         render("Dragon", "Bird", 0)
 
 
+@pytest.mark.slow
 def test_levels_are_independent_of_each_other() -> None:
     clips = [render("Bird", "Bird", seed) for seed in range(270)]
     counts = [sum(c.brightness == b and c.loudness == loud for c in clips) for b in LEVELS for loud in LEVELS]
@@ -93,6 +94,7 @@ def timbre(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return np.array([*(np.sqrt(np.array(bands) / sum(bands))), strokes / 4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sense", ["sight", "sound"])
 def test_classes_can_be_told_apart_in_the_file_by_the_nearest_mean(sense: str) -> None:
     def measured(name: str, seed: int) -> npt.NDArray[np.float64]:
@@ -109,6 +111,7 @@ def test_classes_can_be_told_apart_in_the_file_by_the_nearest_mean(sense: str) -
     assert right >= 0.9 * half * len(CLASSES)
 
 
+@pytest.mark.slow
 def test_levels_can_be_told_apart_in_the_file() -> None:
     ground: dict[str, list[float]] = {level: [] for level in LEVELS}
     peak: dict[str, list[float]] = {level: [] for level in LEVELS}

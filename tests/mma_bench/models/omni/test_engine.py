@@ -41,6 +41,7 @@ def only(asked: ClipTask, family: Family = "qwen2_5_omni") -> Answer:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", ["aligned", "audio_removed"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_answers_equal_one_plain_call_per_prompt(family: Family, condition: str) -> None:
@@ -54,6 +55,7 @@ def test_answers_equal_one_plain_call_per_prompt(family: Family, condition: str)
     assert [answer.error for answer in answers] == [None] * 3
 
 
+@pytest.mark.slow
 def test_the_whole_published_checkpoint_answers_as_its_thinker_saved_alone() -> None:
     asked = [task(WRITE, SCORE)]
     assert engine(layout="full").answer(asked) == engine().answer(asked)
@@ -86,6 +88,7 @@ def answers_alone() -> dict[tuple[int, str], Answer]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(st.permutations(range(len(ASKED))), st.integers(1, len(ASKED)), st.randoms(use_true_random=False))
 def test_neither_order_nor_batch_size_nor_company_changes_an_answer(order: list[int], size: int, random: Any) -> None:
@@ -99,6 +102,7 @@ def test_neither_order_nor_batch_size_nor_company_changes_an_answer(order: list[
             assert answers == [alone[i, prompt.key] for prompt in asked.prompts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settings", "tolerance"), [({"attention": "eager"}, 1e-4), ({"dtype": "bfloat16"}, 1.0)])
 def test_attention_and_precision_can_be_chosen(settings: dict[str, Any], tolerance: float) -> None:
     other = OmniEngine(OmniSettings(checkpoint=str(checkpoint()), **SETTINGS | settings))

@@ -140,6 +140,7 @@ def test_tensors_equal_those_of_the_plain_processor(family: Family, condition: s
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in given_.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [RATE // 2, RATE + 1, 2 * RATE - 79, 12 * RATE, 13 * RATE])
 def test_less_padding_of_the_sound_changes_nothing(samples: int) -> None:
     processor = plain().processor

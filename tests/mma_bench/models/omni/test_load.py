@@ -88,6 +88,7 @@ def adapter(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.slow
 def test_an_adapter_changes_answers_and_has_a_revision(adapter: Callable[..., Path]) -> None:
     folder = adapter()
     adapted = load(checkpoint(), adapter=str(folder))
@@ -111,6 +112,7 @@ def test_an_adapter_without_effect_is_refused(adapter: Callable[..., Path]) -> N
         load(checkpoint(), adapter=str(adapter(scale=0.0)))
 
 
+@pytest.mark.slow
 def test_an_adapter_with_a_weight_missing_is_refused(adapter: Callable[..., Path]) -> None:
     weights = adapter() / "adapter_model.safetensors"
     tensors = load_file(weights)
@@ -120,6 +122,7 @@ def test_an_adapter_with_a_weight_missing_is_refused(adapter: Callable[..., Path
         load(checkpoint(), adapter=str(weights.parent))
 
 
+@pytest.mark.slow
 def test_an_adapter_of_other_modules_is_refused(adapter: Callable[..., Path]) -> None:
     weights = adapter() / "adapter_model.safetensors"
     tensors = {name.replace("self_attn", "attention"): tensor for name, tensor in load_file(weights).items()}
@@ -128,6 +131,7 @@ def test_an_adapter_of_other_modules_is_refused(adapter: Callable[..., Path]) ->
         load(checkpoint(), adapter=str(weights.parent))
 
 
+@pytest.mark.slow
 def test_an_adapter_of_a_wider_model_is_refused(adapter: Callable[..., Path]) -> None:
     weights = adapter() / "adapter_model.safetensors"
     tensors = {name: torch.cat([tensor, tensor], dim=-1) for name, tensor in load_file(weights).items()}

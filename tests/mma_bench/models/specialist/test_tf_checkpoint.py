@@ -92,6 +92,7 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path / "v"
 
 
+@pytest.mark.slow
 def test_every_cut_of_either_file_is_named(bundle: Path) -> None:
     for part in (".index", ".data-00000-of-00001"):
         path = Path(f"{bundle}{part}")
@@ -103,6 +104,7 @@ def test_every_cut_of_either_file_is_named(bundle: Path) -> None:
         path.write_bytes(whole)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(where=st.floats(0, 0.999), value=st.integers(0, 255))
 def test_a_damaged_index_never_ends_in_another_error(
