@@ -94,7 +94,7 @@ class Hub:
             before_sleep=partial(_announce, what),
             reraise=True,
         )
-        return retrying(self._attempt, what, partial(call, *args, **kwargs))
+        return retrying(lambda: self._attempt(what, partial(call, *args, **kwargs)))
 
     def _attempt(self, what: str, call: Callable[[], Result]) -> Result:
         from httpx2 import HTTPError
