@@ -163,7 +163,7 @@ def score_file(params: str, classes: Sequence[str], clip: Mapping[str, Any]) -> 
 
 def score_view(judge: Judge, whole: View, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """{modality: {class: score}} of the unimodal checks, for the classes that the judge knows by each sense."""
-    scores = {}
+    scores: dict[str, dict[str, float]] = {}
     for modality in MODALITIES:
         view = whole.only(modality)
         known = [name for name in classes if judge.knows(modality, name)]

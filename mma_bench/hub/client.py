@@ -94,7 +94,8 @@ class Hub:
             before_sleep=partial(_announce, what),
             reraise=True,
         )
-        return retrying(lambda: self._attempt(what, partial(call, *args, **kwargs)))
+        result: Result = retrying(lambda: self._attempt(what, partial(call, *args, **kwargs)))
+        return result
 
     def _attempt(self, what: str, call: Callable[[], Result]) -> Result:
         from httpx2 import HTTPError
