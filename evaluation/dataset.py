@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, DataError
 from mma_bench.schema import Condition
 
 Row: TypeAlias = dict[str, Any]  # one row of the dataset; `video` is {"bytes": …, "path": …}
@@ -23,6 +23,10 @@ _FINGERPRINTED = (
     "video_sha256",
     "audio_sha256",
 )
+
+
+# What evaluation reads beside these.
+_NEEDED = (*_FINGERPRINTED, "base_id", "donor_id", "visual_class", "audio_class", "caption", "options", "video")
 
 
 class Benchmark:
@@ -85,3 +89,25 @@ class Benchmark:
             self.name, condition, split=self.split, revision=self.revision, streaming=True, columns=columns
         )
         return stream if columns else stream.cast_column("video", datasets.Video(decode=False))
+
+
+def load_benchmark(
+    name: str = "mma-bench", *, split: str = "test", revision: str | None = None, limit: int | None = None
+) -> Benchmark:
+    """Open one split of the dataset, and see that it is this dataset.
+
+    Args:
+        name: As in `Benchmark`, like all others.
+
+    Raises:
+        ConfigError: No such folder, or a revision of a folder.
+        DataError: No condition of the benchmark has the split, or its rows lack a column that evaluation reads.
+    """
+    benchmark = Benchmark(name, revision=revision, split=split, limit=limit)
+    conditions = benchmark.conditions()
+    if not conditions:
+        raise DataError(f"{name} has no condition with a split {split!r}", hint="name a dataset that `dvc repro` built")
+    row = next(iter(benchmark.rows(conditions[0])), {})
+    if missing := [column for column in _NEEDED if column not in row]:
+        raise DataError(f"{name}, {conditions[0]}: no column {missing[0]!r}", hint="rebuild it with `dvc repro`")
+    return benchmark

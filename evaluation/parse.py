@@ -18,6 +18,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from mma_bench.evaluation.synonyms import SYNONYMS
+
 _FINAL_ANSWER = re.compile(r"final\s+answer\s*\**\s*:", re.IGNORECASE)
 _WORD = re.compile(r"[a-z0-9]+")
 _NEGATIONS = frozenset(
@@ -51,6 +53,11 @@ def parse(
         return exact
     mentioned = _mentions(words, _synonym_names(_frozen(synonyms, options)) | names)
     return mentioned.pop() if mentioned is not None and len(mentioned) == 1 else None
+
+
+def parse_answer(text: str, options: Sequence[str], *, chain_of_thought: bool = False) -> str | None:
+    """As `parse`, with the synonyms of the benchmark's classes."""
+    return parse(text, options, SYNONYMS, chain_of_thought=chain_of_thought)
 
 
 def _words(text: str) -> Words:

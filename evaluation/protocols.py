@@ -94,8 +94,12 @@ def version_of(protocol: Protocol, row: Mapping[str, Any]) -> str:
     return prompts.PROMPT_VERSION if worded_here else str(row["prompt_version"])
 
 
-def prompts_of(row: Mapping[str, Any], protocols: Sequence[Protocol], sampling: Sampling) -> Iterator[Prompt]:
-    """All prompts about one row; the key is `<question>.<protocol>.<seed>`."""
+def prompts_of(
+    row: Mapping[str, Any],
+    protocols: Sequence[Protocol] = (Protocol.FORCED_CHOICE,),
+    sampling: Sampling = Sampling(),
+) -> Iterator[Prompt]:
+    """All prompts about one row of the dataset; the key is `<question>.<protocol>.<seed>`."""
     long_context = row["condition"] == Condition.LONG_CONTEXT
     for protocol in protocols:
         if not applies(protocol, row["condition"]):
