@@ -1,13 +1,16 @@
-"""Further names of the classes: what AudioSet's ontology calls the class and the sounds that count as it.
+"""Further names of the classes, for reading answers; the tables travel with the package.
 
-The table travels with the package, so that answers can be parsed without a build. It is written from the build's class
-list by `python -m mma_bench.evaluation.synonyms data/classes.json`.
+- `synonyms.json`: what AudioSet's ontology calls the class and the sounds that count as it. It is written from the
+  build's class list by `python -m mma_bench.evaluation.synonyms data/classes.json`.
+- `everyday_names.csv`: what people call it; written by hand. A row without a class names a thing that is none of the
+  classes, though a class's name is in it: `fire alarm`.
 """
 
+import csv
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -16,6 +19,7 @@ from mma_bench.classes import ClassTable, load_classes
 from mma_bench.files import write_json
 
 _FILE: Final = "synonyms.json"
+_EVERYDAY: Final = "everyday_names.csv"
 _ASIDE = re.compile(r"\(.*?\)")
 
 
@@ -37,14 +41,18 @@ def _parts(name: str) -> set[str]:
     return {part.strip() for part in (name, *plain.split(","), *aside) if part.strip() not in ("", "etc.")}
 
 
-def _load() -> Mapping[str, list[str]]:
-    loaded: Mapping[str, list[str]] = json.loads(
-        resources.files("mma_bench.evaluation").joinpath(_FILE).read_text("utf-8")
-    )
-    return loaded
+def _tables() -> tuple[dict[str, list[str]], list[str]]:
+    folder = resources.files("mma_bench.evaluation")
+    names: dict[str, list[str]] = json.loads(folder.joinpath(_FILE).read_text("utf-8"))
+    no_class: list[str] = []
+    for row in csv.DictReader(folder.joinpath(_EVERYDAY).read_text("utf-8").splitlines()):
+        (names[row["class"]] if row["class"] else no_class).append(row["name"])
+    return names, no_class
 
 
-SYNONYMS: Final[Mapping[str, list[str]]] = _load()
+_names, _other_things = _tables()
+SYNONYMS: Final[Mapping[str, list[str]]] = _names
+OTHER_THINGS: Final[Sequence[str]] = _other_things  # of no class
 
 
 if __name__ == "__main__":

@@ -70,7 +70,9 @@ def make(root: Path, version: str = "1.0.0", *, without: Collection[str] = (), e
 
 def _here(tasks: Sequence[Task], work: Work, *_: Any, **__: Any) -> list[dict[str, Any]]:
     """The executor without worker processes, which take longer to start than the clips."""
-    return [{"key": task.key, "status": "ok", "reason": "", "detail": "", "result": work(task.payload)} for task in tasks]
+    return [
+        {"key": task.key, "status": "ok", "reason": "", "detail": "", "result": work(task.payload)} for task in tasks
+    ]
 
 
 def gates_pass(root: Path) -> None:
