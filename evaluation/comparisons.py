@@ -9,15 +9,33 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.cells import Cell, Outcome, both_right, by_cell, clusters, labelled, outcomes
+from mma_bench.evaluation.cells import Cell, Outcome, both_right, clusters, labelled, outcomes
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.schema import Condition
 from mma_bench.stats import holm, paired
 
 Rows = list[dict[str, Any]]
+
+
+class Clips(NamedTuple):
+    """The clips of one cell of a run: what was seen, and the outcome of each clip, the mean over its seeds."""
+
+    fingerprints: frozenset[str]
+    outcomes: dict[str, Outcome]
+
+
+def clips_of(cells: Mapping[Cell, Sequence[Prediction]]) -> dict[Cell, Clips]:
+    """The clips of every cell, and under question `both` whether both answers about a misaligned clip are right."""
+    found = {cell: Clips(_data(rows), by_clip(outcomes(rows))) for cell, rows in cells.items()}
+    for protocol in dict.fromkeys(protocol for protocol, _, _ in cells):
+        sides = [cells.get((protocol, str(Condition.MISALIGNED), question)) for question in ("visual", "audio")]
+        rows = [row for side in sides for row in side or ()]
+        if all(sides):
+            found[protocol, str(Condition.MISALIGNED), "both"] = Clips(_data(rows), by_clip(both_right(rows)))
+    return found
 
 
 def drops(cells: Mapping[Cell, Sequence[Prediction]]) -> Rows:
@@ -33,11 +51,10 @@ def drops(cells: Mapping[Cell, Sequence[Prediction]]) -> Rows:
         if aligned is None or condition == Condition.ALIGNED:
             continue
         by_donor = condition == Condition.MISALIGNED and question == "audio"
-        reference = {clip.base: clip.value for clip in _by_clip(outcomes(aligned))}
-        clips = _by_clip(outcomes(asked))
+        reference = {clip.base: clip.value for clip in by_clip(outcomes(aligned)).values()}
         matched = [
             clip._replace(value=clip.value - reference[of])
-            for clip in clips
+            for clip in by_clip(outcomes(asked)).values()
             if (of := clip.donor if by_donor else clip.base) in reference
         ]
         counts = {
@@ -48,32 +65,23 @@ def drops(cells: Mapping[Cell, Sequence[Prediction]]) -> Rows:
     return corrected(rows)
 
 
-def compare_runs(first: Sequence[Prediction], second: Sequence[Prediction], *, both: bool = False) -> Rows:
+def compare_runs(first: Mapping[Cell, Clips], second: Mapping[Cell, Clips]) -> Rows:
     """The second run against the first, cell by cell over their common clips, corrected over all cells (Holm).
-
-    Args:
-        first: A run.
-        second: Another.
-        both: With rows for both questions right on the same misaligned clip (question `both`).
 
     Raises:
         ConfigError: The runs saw different data in a condition that both have.
     """
-    sides = by_cell(first), by_cell(second)
     rows = []
-    for cell in sides[0]:
-        if cell not in sides[1]:
-            continue
-        if len({row.dataset_fingerprint for side in sides for row in side[cell]}) > 1:
+    for cell in (cell for cell in first if cell in second):
+        if first[cell].fingerprints != second[cell].fingerprints:
             raise ConfigError(
                 f"the runs saw different data under {cell[1]}", hint="compare runs on the same version of the dataset"
             )
-        rows.append(labelled(cell, _against(*(outcomes(side[cell]) for side in sides))))
-    if both:
-        for protocol in dict.fromkeys(row["protocol"] for row in rows if row["condition"] == Condition.MISALIGNED):
-            cell = (protocol, str(Condition.MISALIGNED), "both")
-            found = [both_right(_misaligned(side, protocol)) for side in sides]
-            rows.append(labelled(cell, _against(*found)))
+        before, after = first[cell].outcomes, second[cell].outcomes
+        changes = [
+            after[clip]._replace(value=after[clip].value - before[clip].value) for clip in after if clip in before
+        ]
+        rows.append(labelled(cell, _difference(changes)))
     return corrected(rows)
 
 
@@ -85,24 +93,19 @@ def corrected(rows: Rows) -> Rows:
     return rows
 
 
-def _misaligned(cells: Mapping[Cell, Sequence[Prediction]], protocol: str) -> list[Prediction]:
-    return [
-        row for question in ("visual", "audio") for row in cells.get((protocol, Condition.MISALIGNED, question), ())
-    ]
-
-
-def _against(first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, Any]:
-    before = {clip.clip: clip.value for clip in _by_clip(first)}
-    common = [clip for clip in _by_clip(second) if clip.clip in before]
-    return _difference([clip._replace(value=clip.value - before[clip.clip]) for clip in common])
-
-
-def _by_clip(found: Sequence[Outcome]) -> list[Outcome]:
-    """One outcome for each clip: the mean over its seeds."""
+def by_clip(found: Sequence[Outcome]) -> dict[str, Outcome]:
+    """One outcome for each clip, in the order of their ids: the mean over its seeds."""
     seeds: dict[str, list[Outcome]] = defaultdict(list)
     for each in found:
         seeds[each.clip].append(each)
-    return [own[0]._replace(value=fmean(each.value for each in own)) for _, own in sorted(seeds.items())]
+    return {
+        clip: own[0] if len(own) == 1 else own[0]._replace(value=fmean(each.value for each in own))
+        for clip, own in sorted(seeds.items())
+    }
+
+
+def _data(rows: Sequence[Prediction]) -> frozenset[str]:
+    return frozenset(row.dataset_fingerprint for row in rows)
 
 
 def _difference(changes: Sequence[Outcome]) -> dict[str, Any]:

@@ -40,10 +40,10 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
         "headline": headline(cells),
         "failed": sum(row.status == "failed" for row in predictions),
         "run": _run(predictions[0]),
-        "accuracy": _accuracies(cells),
+        "accuracy": accuracies(cells),
         "drop": drops(cells),
         "capture": [
-            labelled(cell, {"captured_by": name, **estimated(outcomes(rows, counts))})
+            labelled(cell, {"captured_by": name, **estimated(outcomes(rows, counts)), "chance": chance(rows)})
             for cell, rows in cells.items()
             for name, counts in answer_sources(rows)
         ],
@@ -57,10 +57,11 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
 
 def accuracy(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """The table `accuracy` of `score` alone: a row for each protocol, condition and question."""
-    return _accuracies(by_cell(predictions))
+    return accuracies(by_cell(predictions))
 
 
-def _accuracies(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
+def accuracies(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
+    """A row for each cell."""
     return [labelled(cell, _accuracy(rows)) for cell, rows in cells.items()]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.evaluation.cells import asked_class
-from mma_bench.evaluation.comparisons import compare_runs
+from mma_bench.evaluation.cells import asked_class, by_cell
+from mma_bench.evaluation.comparisons import clips_of, compare_runs
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.score import accuracy
 from mma_bench.schema import Condition
@@ -142,7 +142,7 @@ def _asked(predictions: Iterable[Prediction]) -> dict[Key, set[tuple[str, str]]]
 
 def cells(before: Results, after: Results) -> list[Cell]:
     """All cells that one of the two has, in the paper's order."""
-    return _cells(before.accuracy, after.accuracy, compare_runs(before.predictions, after.predictions))
+    return _cells(before.accuracy, after.accuracy, _changes(before.predictions, after.predictions))
 
 
 def cells_by_seen(before: Results, after: Results, seen: frozenset[str]) -> dict[str, list[Cell]]:
@@ -153,8 +153,12 @@ def cells_by_seen(before: Results, after: Results, seen: frozenset[str]) -> dict
             [row for row in each.predictions if (asked_class(row) in seen) == (group == "seen")]
             for each in (before, after)
         ]
-        groups[group] = _cells(accuracy(sides[0]), accuracy(sides[1]), compare_runs(sides[0], sides[1]))
+        groups[group] = _cells(accuracy(sides[0]), accuracy(sides[1]), _changes(sides[0], sides[1]))
     return groups
+
+
+def _changes(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[Row]:
+    return compare_runs(*(clips_of(by_cell(side)) for side in (before, after)))
 
 
 def _cells(before: Sequence[Row], after: Sequence[Row], changes: Sequence[Row]) -> list[Cell]:
