@@ -28,9 +28,9 @@ from mma_bench.evaluation.predictions import Prediction
 from mma_bench.schema import Condition
 
 MEASURES: Final = {
-    "both_right": "Both senses right on the same clip",
+    "both_right": "Both senses right",
     "accuracy": "Accuracy",
-    "balanced_accuracy": "Accuracy, every class weighing the same",
+    "balanced_accuracy": "Class-balanced accuracy",
     "led_by_other": "Led by the other sense",
     "led_by_caption": "Led by the caption",
 }

@@ -158,7 +158,9 @@ def cells_by_seen(before: Results, after: Results, seen: frozenset[str]) -> dict
 
 
 def _changes(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[Row]:
-    return compare_runs(*(clips_of(by_cell(side)) for side in (before, after)))
+    """Cells alone: a card has no line for both questions together, and p values are corrected over its lines."""
+    sides = [clips_of(by_cell(side)) for side in (before, after)]
+    return compare_runs(*({cell: clips for cell, clips in side.items() if cell[2] != "both"} for side in sides))
 
 
 def _cells(before: Sequence[Row], after: Sequence[Row], changes: Sequence[Row]) -> list[Cell]:
