@@ -242,8 +242,8 @@ def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False) -
     scores = read_json(out / "scores.json")
     if "headline" not in scores:
         raise DataError(f"{out}/scores.json is of an older version", hint=f"run `mma-bench score {out}`")
-    summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
     shown = [] if dataset is None else mistakes(predictions, dataset, run["split"])
+    summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
     write_json(out / "report.json", summary)
     write_text(out / "report.md", markdown(summary))
     write_text(out / "report.html", page(summary, shown))
