@@ -1,13 +1,18 @@
-"""Responders whose truth is known, through the real `score`: what is reported of them is what they are."""
+"""Responders whose truth is known, through the real `score`, `report` and `leaderboard`: they are called what they are."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mma_bench.evaluation import leaderboard, report
+from mma_bench.evaluation.score import main as score_run
 from mma_bench.evaluation.score import score
 from mma_bench.schema import Condition
+from mma_bench.tables import read_json
 from tests.evaluation import responders
 from tests.evaluation.responders import BASES, CLASSES, Responder, run_of
+from tests.evaluation.runs import write_run
 
 CONFLICTS = (Condition.ALIGNED, Condition.MISALIGNED, Condition.MISLEADING_CAPTION)
 GUESS = 1 / len(CLASSES)
@@ -82,3 +87,40 @@ def test_shared_sounds_widen_the_interval_of_hearing_alone() -> None:
         name: found[f"accuracy {name}"]["high"] - found[f"accuracy {name}"]["low"] for name in ("visual", "audio")
     }
     assert widths["audio"] > 1.4 * widths["visual"]
+
+
+def test_report_and_leaderboard_say_what_the_responders_are(tmp_path: Path) -> None:
+    known = {
+        "immune": responders.immune(),
+        "perfect": responders.perfect,
+        "sees": responders.sees_only,
+        "hears": responders.hears_only,
+        "five": responders.answers_five,
+        "fails": _fails_once,
+    }
+    for name, responder in known.items():
+        write_run(tmp_path / name, run_of(responder, name, conditions=CONFLICTS))
+    leaderboard.main(tmp_path)
+    board = read_json(tmp_path / "leaderboard.json")
+    rank = {row["run"]: row["rank"].get("forced_choice") for row in board["runs"]}
+    assert rank == {"perfect": 1, "immune": 2, "five": 3, "sees": 4, "hears": 4, "fails": None}
+    assert {row["run"]: row["unranked"] for row in board["runs"] if row["unranked"]} == {"fails": "incomplete"}
+    pairs = {(row["first"], row["second"]): row for row in board["pairs"] if row["question"] == "both"}
+    assert len(pairs) == 10
+    assert pairs["immune", "perfect"]["p_holm"] < 1e-6
+    assert (pairs["hears", "sees"]["difference"], pairs["hears", "sees"]["p_holm"]) == (0.0, 1.0)
+    for name in ("immune", "fails"):
+        score_run(tmp_path / name)
+        report.main(tmp_path / name)
+    text = (tmp_path / "immune" / "report.md").read_text()
+    changes = text[text.index("### Change from aligned") : text.index("### What the answers followed")]
+    hearing = next(line for line in changes.splitlines() if line.startswith("| misaligned | audio |"))
+    assert hearing == "| misaligned | audio | +0.0 [−1.2, +1.2] | 1.000 | 1.000 | donor | 655 | 0 |"
+    assert "Incomplete: 1 of 3,930 prompts failed" in (tmp_path / "fails" / "report.md").read_text()
+
+
+def _fails_once(asked: responders.Asked) -> str | None:
+    first = next(iter(responders.class_of()))
+    if asked == responders.Asked("visual", first, first, None):
+        return responders.FAILED
+    return responders.perfect(asked)
