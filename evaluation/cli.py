@@ -53,17 +53,23 @@ def _asking(command: Command) -> Command:
     return command
 
 
+_PAPER_CLIPS = click.option(
+    "--paper-clips", is_flag=True, help="The clips are the paper's own: show its results beside the measured ones."
+)
+
+
 @click.command()
 @_asking
 @click.option("--seen-classes", type=_FILE, help="Classes that the model was tuned on, one a line (appendix H).")
-def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) -> None:
+@_PAPER_CLIPS
+def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: str, **asking: Any) -> None:
     """Ask a model everything, score its answers and write the report."""
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
 
     _infer(out=out, dataset=dataset, **asking)
     scoring.main(out, seen_classes)
-    reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None)
+    reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None, paper_clips=paper_clips)
 
 
 @click.command()
@@ -86,17 +92,18 @@ def score(out: Path, seen_classes: Path | None) -> None:
 @click.command()
 @click.argument("out", type=_FOLDER)
 @click.option("--dataset", type=_FOLDER, help="The dataset's folder, to show wrong answers beside their clips.")
-def results(out: Path, dataset: Path | None) -> None:
+@_PAPER_CLIPS
+def results(out: Path, dataset: Path | None, paper_clips: bool) -> None:
     """Write report.md, report.json and report.html from a run's scores."""
     from mma_bench.evaluation import report as reporting
 
-    reporting.main(out, dataset)
+    reporting.main(out, dataset, paper_clips=paper_clips)
 
 
 @click.command()
 @click.argument("runs", type=_FOLDER)
 def leaderboard(runs: Path) -> None:
-    """Compare all runs below a folder: leaderboard.html and leaderboard.md."""
+    """Compare all runs below a folder: leaderboard.html, leaderboard.md and leaderboard.json."""
     from mma_bench.evaluation import leaderboard as board
 
     board.main(runs)

@@ -1,9 +1,11 @@
 """The charts of the evaluation's pages: pure functions of score tables to matplotlib figures.
 
-All are drawn under `page.chart_style` and follow the page's theme; questions about sight are blue, about sound orange.
+A dashed line is what guessing among the options gives: the mean `chance` of the rows. All are drawn under
+`page.chart_style` and follow the page's theme; questions about sight are blue, about sound orange.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
 from mma_bench.page import LIGHT, chart_style
@@ -13,11 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUESTION_COLOURS: Final = {"visual": LIGHT["sight"], "audio": LIGHT["sound"]}
+_RANKED: Final = {"both": LIGHT["accent"], **QUESTION_COLOURS}  # questions of the ranking, from above
 CAPTORS: Final = {
     "truth": ("the truth", LIGHT["good"]),
     "other_modality": ("the other modality", LIGHT["bad"]),
     "caption": ("the caption", LIGHT["warn"]),
     "neither": ("none of them", LIGHT["line"]),
+    "unparseable": ("unparseable", LIGHT["muted"]),
 }
 _WIDTH: Final = 4.7  # inches; see chart_style
 _LONGEST: Final = 28  # characters of a label
@@ -30,7 +34,7 @@ def accuracy_bars(rows: Sequence[Row]) -> "Figure":
     """Grouped bars, one group for each condition, with 95 % intervals; a diamond is the paper's value (Figures 4, 6-8).
 
     Args:
-        rows: Rows of `accuracy` of one protocol, with `published` (a fraction or None).
+        rows: Rows of `accuracy` of one protocol, with `published` (a fraction or None) and `chance`.
     """
     from matplotlib.figure import Figure
 
@@ -57,6 +61,7 @@ def accuracy_bars(rows: Sequence[Row]) -> "Figure":
         )
     axes.set_xticks(range(len(conditions)), [plain(name).replace(" ", "\n") for name in conditions], size=8.5)
     axes.set_xlim(-0.6, max(len(conditions), 1) - 0.4)
+    _chance(rows, axes.axhline)
     _percent(axes, "y", "accuracy, %")
     _legend(axes)
     return figure
@@ -80,6 +85,7 @@ def capture_bars(rows: Sequence[Row]) -> "Figure":
     axes.set_yticks(range(len(cells)), [f"{plain(condition)}, {question}" for condition, question in cells])
     axes.set_ylim(len(cells) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
+    _chance(rows, axes.axvline)
     _percent(axes, "x", "answers, %")
     _legend(axes, columns=2)
     return figure
@@ -148,6 +154,7 @@ def group_points(rows: Sequence[Row], label: str) -> "Figure":
     axes.set_xticks(range(len(groups)), [str(group) for group in groups])
     axes.set_xlim(-0.5, max(len(groups), 1) - 0.5)
     axes.set_xlabel(label)
+    _chance(rows, axes.axhline)
     _percent(axes, "y", "accuracy, %")
     _legend(axes)
     return figure
@@ -155,34 +162,45 @@ def group_points(rows: Sequence[Row], label: str) -> "Figure":
 
 @chart_style()
 def ranking(rows: Sequence[Row]) -> "Figure":
-    """One line for each run, in the order given: accuracy of both questions with intervals.
+    """One line for each run, in the order given: both senses right, and the accuracy of both questions, with intervals.
 
     Args:
-        rows: Rows of `accuracy` under one condition, with the run's `name`.
+        rows: Rows of the question `both`, `visual` or `audio` under one condition, with the run's `name` and `chance`.
+            The line of chance is that of one question; for both at once it is hardly above 0.
     """
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(row["name"] for row in rows))
-    figure = Figure((_WIDTH, 0.36 * len(names) + 1.0))
+    figure = Figure((_WIDTH, 0.42 * len(names) + 1.0))
     axes = figure.subplots()
-    for offset, (question, colour) in zip((-0.12, 0.12), QUESTION_COLOURS.items(), strict=True):
+    for offset, (question, colour) in zip((-0.24, 0.0, 0.24), _RANKED.items(), strict=True):
         there = [row for row in rows if row["question"] == question and row["mean"] is not None]
+        if not there:
+            continue
         axes.errorbar(
             [100 * row["mean"] for row in there],
             [names.index(row["name"]) + offset for row in there],
             xerr=_whiskers(there),
-            fmt="o",
+            fmt="D" if question == "both" else "o",
             color=colour,
             markersize=5,
             elinewidth=1.2,
             label=question,
         )
+    _chance([row for row in rows if row["question"] != "both"], axes.axvline)
     axes.set_yticks(range(len(names)), [plain(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     _percent(axes, "x", "accuracy, %")
     _legend(axes)
     return figure
+
+
+def _chance(rows: Sequence[Row], draw: Callable[..., Any]) -> None:
+    """The line of chance, where it is known."""
+    known = [row["chance"] for row in rows if row.get("chance") is not None]
+    if known:
+        draw(100 * fmean(known), color=LIGHT["muted"], linestyle="--", linewidth=1, label="chance")
 
 
 def plain(name: str) -> str:

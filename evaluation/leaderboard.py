@@ -1,12 +1,12 @@
-"""Leaderboard: all runs below a folder side by side, `leaderboard.html` and `leaderboard.md`.
+"""Leaderboard: all runs below a folder side by side, `leaderboard.html`, `leaderboard.md` and `leaderboard.json`.
 
-In: the predictions of each run. Runs are ordered by how well they hear when sight disagrees (audio question,
-misaligned), and compared in pairs on the same clips. A run on other data or with other prompts is listed, marked, and
-compared with none.
+In: the predictions of each run. Runs are ranked by how often both of their senses are right on the same misaligned
+clip, and compared in pairs on the same clips. A run on other data or with other prompts, or one that lacks answers, is
+listed, marked, and neither ranked nor compared.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,40 +14,53 @@ from typing import Any
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
+from mma_bench.evaluation.cells import Cell, by_cell
+from mma_bench.evaluation.comparisons import Clips, clips_of, compare_runs, corrected
+from mma_bench.evaluation.headline import MEASURES, headline
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
-from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, points
-from mma_bench.evaluation.score import accuracy, compare_runs
-from mma_bench.files import write_text
+from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, percent, points
+from mma_bench.evaluation.score import accuracies
+from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import Condition
-from mma_bench.stats import format_estimate, holm
+from mma_bench.stats import format_estimate
+
+OTHER_DATA = "other data"
+INCOMPLETE = "incomplete"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run with its accuracies.
+    """A run with its scores.
 
     Attributes:
         folder: Relative to the folder of all runs; names the run.
+        headline: Rows of `headline.headline`.
+        accuracy: Rows of `score.accuracy`.
+        clips: What pairs of runs are compared on.
         data: Condition → fingerprint of its data and version of the prompts.
     """
 
     folder: str
     model: str
-    predictions: Sequence[Prediction]
+    failed: int
+    headline: list[dict[str, Any]]
     accuracy: list[dict[str, Any]]
+    clips: Mapping[Cell, Clips]
     data: dict[str, tuple[str, str]]
 
     @classmethod
     def of(cls, folder: str, predictions: Sequence[Prediction]) -> "Run":
         """Score a run."""
-        first = predictions[0]
+        first, cells = predictions[0], by_cell(predictions)
         return cls(
             folder=folder,
-            model=model_name({"model": first.model, "adapter": first.adapter}),
-            predictions=predictions,
-            accuracy=accuracy(predictions),
+            model=model_name({"model": first.model, "adapter": first.adapter, "settings": first.settings}),
+            failed=sum(row.status == "failed" for row in predictions),
+            headline=headline(cells),
+            accuracy=accuracies(cells),
+            clips=clips_of(cells),
             data={row.condition: (row.dataset_fingerprint, row.prompt_version) for row in predictions},
         )
 
@@ -57,15 +70,47 @@ class Run:
         found = (row for row in self.accuracy if (row["protocol"], row["condition"], row["question"]) == wanted)
         return next(found, None)
 
+    def headline_row(self, protocol: str, measure: str, question: str) -> dict[str, Any] | None:
+        """A row of the headline, None if it was not asked."""
+        wanted = protocol, measure, question
+        found = (row for row in self.headline if (row["protocol"], row["measure"], row["question"]) == wanted)
+        return next(found, None)
+
+    def parsed(self, protocol: str) -> float | None:
+        """The share of all answers under a protocol that can be read, None without an answer."""
+        rows = [row for row in self.accuracy if row["protocol"] == protocol]
+        answers = sum(row["n"] for row in rows)
+        return 1 - sum(row["unparseable"] for row in rows) / answers if answers else None
+
 
 def order(runs: Sequence[Run], protocol: str) -> list[Run]:
-    """The runs that used the protocol, best audio accuracy under misaligned first, those without one last."""
+    """The runs that used the protocol, most often right with both senses first, those without a number last."""
 
     def key(run: Run) -> tuple[float, str]:
-        row = run.row(protocol, Condition.MISALIGNED, "audio")
+        row = run.headline_row(protocol, "both_right", "both")
         return (1.0 if row is None or row["mean"] is None else -row["mean"], run.folder)
 
     return sorted((run for run in runs if any(row["protocol"] == protocol for row in run.accuracy)), key=key)
+
+
+def unranked(runs: Sequence[Run]) -> dict[str, str]:
+    """Folder → why a run cannot be compared with the others: OTHER_DATA or INCOMPLETE.
+
+    A run is incomplete if a prompt failed, or if another run on the same data was asked about more clips in a
+    condition that both have.
+    """
+    same = {run.folder for run in comparable(runs)}
+    asked: dict[Cell, set[str]] = defaultdict(set)
+    for run in runs:
+        for cell, clips in run.clips.items() if run.folder in same else ():
+            asked[cell] |= clips.outcomes.keys()
+    found = {}
+    for run in runs:
+        if run.folder not in same:
+            found[run.folder] = OTHER_DATA
+        elif run.failed or any(clips.outcomes.keys() != asked[cell] for cell, clips in run.clips.items()):
+            found[run.folder] = INCOMPLETE
+    return found
 
 
 def comparable(runs: Sequence[Run]) -> list[Run]:
@@ -79,20 +124,21 @@ def comparable(runs: Sequence[Run]) -> list[Run]:
 
 
 def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Every run against every other, cell by cell: `compare_runs` with p values corrected over all of it (Holm)."""
-    rows = [
-        {"first": first.folder, "second": second.folder, **row}
-        for first, second in combinations(runs, 2)
-        for row in compare_runs(first.predictions, second.predictions)
-    ]
-    tested = [row for row in rows if row["p"] is not None]
-    for row, adjusted in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_holm"] = adjusted
-    return rows
+    """Every run against every other, cell by cell and both senses together.
+
+    p values are corrected over all of it (Holm): the family is every pair, protocol, condition and question here.
+    """
+    return corrected(
+        [
+            {"first": first.folder, "second": second.folder, **row}
+            for first, second in combinations(runs, 2)
+            for row in compare_runs(first.clips, second.clips)
+        ]
+    )
 
 
 def main(results: Path) -> None:
-    """Write leaderboard.html and leaderboard.md into the folder of all runs.
+    """Write leaderboard.html, leaderboard.md and leaderboard.json into the folder of all runs.
 
     Raises:
         DataError: No run below the folder, or a run that cannot be read.
@@ -101,17 +147,55 @@ def main(results: Path) -> None:
     if not paths:
         raise DataError(f"no predictions.jsonl below {results}", hint="give each run its --out below that folder")
     runs = [Run.of(path.parent.relative_to(results).as_posix(), read_predictions(path)) for path in paths]
-    html, text = pages(runs)
+    board = summarise(runs)
+    write_json(results / "leaderboard.json", board)
+    html, text = pages(runs, board)
     write_text(results / "leaderboard.html", html)
     write_text(results / "leaderboard.md", text)
 
 
-def pages(runs: Sequence[Run]) -> tuple[str, str]:
+def summarise(runs: Sequence[Run]) -> dict[str, Any]:
+    """The content of leaderboard.json.
+
+    Returns:
+        `runs`: of every run its folder, model, `unranked` (why, or None), `rank` by protocol, headline and accuracy;
+        `pairs`: the rows of `comparisons`, without runs that are not ranked.
+    """
+    left_out = unranked(runs)
+    compared = [run for run in runs if run.folder not in left_out]
+    protocols = list(dict.fromkeys(row["protocol"] for run in runs for row in run.accuracy))
+    ranks = {protocol: _ranks(compared, protocol) for protocol in protocols}
+    return {
+        "runs": [
+            {
+                "run": run.folder,
+                "model": run.model,
+                "unranked": left_out.get(run.folder),
+                "rank": {protocol: rank[run.folder] for protocol, rank in ranks.items() if run.folder in rank},
+                "headline": run.headline,
+                "accuracy": run.accuracy,
+            }
+            for run in runs
+        ],
+        "pairs": comparisons(compared),
+    }
+
+
+def _ranks(compared: Sequence[Run], protocol: str) -> dict[str, int]:
+    """Folder → rank, from 1, of the runs that have what they are ranked by; equal runs have the same rank."""
+    values = {
+        run.folder: row["mean"]
+        for run in order(compared, protocol)
+        if (row := run.headline_row(protocol, "both_right", "both")) is not None and row["mean"] is not None
+    }
+    return {folder: 1 + sum(other > value for other in values.values()) for folder, value in values.items()}
+
+
+def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
     """The leaderboard as HTML and as Markdown."""
-    same = {run.folder for run in comparable(runs)}
+    left_out = {run["run"]: run["unranked"] for run in summary["runs"] if run["unranked"] is not None}
     asked = {row["protocol"] for run in runs for row in run.accuracy}
-    boards = [_board(runs, protocol, same) for protocol in PROTOCOLS if protocol in asked]
-    compared = comparisons([run for run in runs if run.folder in same])
+    boards = [_board(runs, protocol, left_out) for protocol in PROTOCOLS if protocol in asked]
     html, text = (
         render(
             template,
@@ -119,10 +203,12 @@ def pages(runs: Sequence[Run]) -> tuple[str, str]:
             title="MMA-Bench leaderboard",
             runs=runs,
             boards=boards,
-            comparable=same,
-            comparisons=compared,
+            unranked=left_out,
+            comparisons=summary["pairs"],
             cell=format_estimate,
             points=points,
+            percent=percent,
+            measure_names=MEASURES,
             p_value=p_value,
         )
         for template in ("leaderboard.html", "leaderboard.md")
@@ -130,24 +216,30 @@ def pages(runs: Sequence[Run]) -> tuple[str, str]:
     return html, text
 
 
-def _board(runs: Sequence[Run], protocol: str, same: set[str]) -> dict[str, Any]:
-    """One protocol's table: cells in the paper's order, a line for each run, those that cannot be compared last."""
-    ranked = sorted(order(runs, protocol), key=lambda run: run.folder not in same)
+def _board(runs: Sequence[Run], protocol: str, left_out: dict[str, str]) -> dict[str, Any]:
+    """One protocol's tables: headline and cells in the paper's order, a line for each run, those not ranked last."""
+    listed = sorted(order(runs, protocol), key=lambda run: run.folder in left_out)
+    compared = [run for run in listed if run.folder not in left_out]
     asked = {
-        (row["condition"], row["question"]) for run in ranked for row in run.accuracy if row["protocol"] == protocol
+        (row["condition"], row["question"]) for run in listed for row in run.accuracy if row["protocol"] == protocol
     }
     cells = [(str(c), question) for c in Condition for question in QUESTIONS if (str(c), question) in asked]
-    misaligned = [
+    rows = [row for run in listed for row in run.headline if row["protocol"] == protocol]
+    measures = list(dict.fromkeys((row["measure"], row["question"]) for row in rows))
+    drawn = [
         {**row, "name": run.folder}
-        for run in ranked
-        if run.folder in same
-        for question in QUESTIONS
-        if (row := run.row(protocol, Condition.MISALIGNED, question)) is not None and row["mean"] is not None
+        for run in compared
+        for row in run.headline
+        if row["protocol"] == protocol and row["measure"] in ("both_right", "accuracy") and row["mean"] is not None
     ]
     return {
         "protocol": protocol,
         "heading": PROTOCOLS[protocol],
+        "measures": measures,
+        "headlines": [(run, [run.headline_row(protocol, *measure) for measure in measures]) for run in listed],
         "cells": cells,
-        "lines": [(run, [run.row(protocol, *cell) for cell in cells]) for run in ranked],
-        "chart": svg(figures.ranking(misaligned), f"Accuracy on misaligned clips, {protocol}") if misaligned else None,
+        "lines": [(run, [run.row(protocol, *cell) for cell in cells]) for run in listed],
+        "parsed": {run.folder: run.parsed(protocol) for run in listed},
+        "rank": _ranks(compared, protocol),
+        "chart": svg(figures.ranking(drawn), f"Misaligned clips, {protocol}") if drawn else None,
     }

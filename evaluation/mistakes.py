@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.cells import is_right
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.evaluation.score import is_right
 from mma_bench.page import data_uri
 from mma_bench.schema import Condition
 

@@ -6,7 +6,7 @@ reader would hesitate, nothing is read.
 1. Case, mark-up, underscores, hyphens, articles and plurals do not matter. An answer that is a name of an option, and
    nothing else, is that option.
 2. Names are those of the options, of AudioSet's ontology (`synonyms.json`) and of everyday life (`everyday_names.csv`).
-   The longest counts: a `guinea pig` is not a pig, a `fire alarm` is not a fire, and `dog food` is not a dog. Sounds that
+   The longest counts: a `guinea pig` is not a pig, a `fire alarm` not a fire, and `dog food` not a dog. Sounds that
    many things make (`howl`) and words of many senses (`camera`) count only where nothing else stands beside them.
 3. A denial reaches over its clause (`I do not hear a dog`, `a cat rather than a dog`) and over a list that goes on
    from it. What is denied anywhere is not the answer, and a denial alone names nothing. What is asked or conditional

@@ -1,4 +1,5 @@
-"""The paper's published results, so that a measured number stands beside the one it should be compared with.
+"""The paper's published results. They are of the paper's own clips: beside a run they stand only where its clips are
+these, by the word of whoever asks for the report; else in a table of their own.
 
 `published_results.json` is copied from the tables and figures that its `source` names; values are percent there and
 fractions here. Only the paper's own question is compared: forced choice with a generated answer, abstention and chain
@@ -8,9 +9,10 @@ of thought. The paper has no log-likelihood scores.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
+
+from mma_bench.schema import Condition
 
 _TUNED: Final = " + modality-aware LoRA"
 # Names under which a model is published elsewhere than in the paper, reduced as by `_reduced`.
@@ -19,15 +21,6 @@ _ALIASES: Final = {
     "videollama217bav": "VideoLLaMA2",
     "videollama27bav": "VideoLLaMA2",
 }
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The paper's lowest and highest accuracy over its untuned models, as fractions."""
-
-    low: float
-    high: float
-    models: int
 
 
 def _load() -> Mapping[str, Any]:
@@ -40,19 +33,28 @@ RESULTS: Final = _load()
 SOURCE: Final[str] = RESULTS["source"]
 
 
-def published_name(model: str, adapter: str | None) -> str | None:
+def published_name(model: str, adapter: str | None, settings: Mapping[str, Any] | None = None) -> str | None:
     """The paper's name of a model, None if the paper did not measure it.
 
     Args:
         model: As the engine calls it: `Qwen/Qwen2.5-Omni-7B`, `gemini-2.5-pro`. Case, punctuation and the owner before
             a slash do not matter.
         adapter: With one, the paper's tuned model is the one to compare with, if it tuned this model.
+        settings: Of the engine. Where they name a `checkpoint` or a `model`, that is what answers, whatever it is
+            called: with other weights it is not the published model.
     """
     names = {_reduced(name): name for name in RESULTS["black_box"]} | _ALIASES
-    name = names.get(_reduced(model.rstrip("/").rsplit("/", 1)[-1]))
+    weights = weights_of(settings or {}) or model
+    name = names.get(_reduced(weights.rstrip("/").rsplit("/", 1)[-1]))
     if name is None or adapter is None:
         return name
     return name + _TUNED if name + _TUNED in RESULTS["black_box"] else None
+
+
+def weights_of(settings: Mapping[str, Any]) -> str | None:
+    """What an engine's settings say that answers, None if they name no weights."""
+    named = settings.get("checkpoint") or settings.get("model")
+    return None if named is None else str(named)
 
 
 def published_accuracy(name: str, protocol: str, condition: str, question: str) -> float | None:
@@ -67,12 +69,21 @@ def published_accuracy(name: str, protocol: str, condition: str, question: str) 
     return None if value is None else value / 100
 
 
-def published_spread(protocol: str, condition: str, question: str) -> Spread | None:
-    """The range over the paper's untuned models, None where it reports none."""
-    untuned = [name for name in RESULTS["black_box"] if not name.endswith(_TUNED)]
-    values = [published_accuracy(name, protocol, condition, question) for name in untuned]
-    known = [value for value in values if value is not None]
-    return Spread(min(known), max(known), len(known)) if known else None
+def published_rows() -> list[dict[str, Any]]:
+    """The paper's forced-choice results by model: `model`, then condition → question → fraction or None."""
+    return [
+        {
+            "model": name,
+            **{
+                str(condition): {
+                    question: published_accuracy(name, "forced_choice", condition, question)
+                    for question in ("visual", "audio")
+                }
+                for condition in Condition
+            },
+        }
+        for name in RESULTS["black_box"]
+    ]
 
 
 def _reduced(name: str) -> str:

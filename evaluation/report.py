@@ -1,7 +1,7 @@
 """Report: a run's numbers for people (`report.html`, `report.md`) and for programs (`report.json`).
 
-In: `run.json`, `scores.json` and `predictions.jsonl` of a run, and the dataset's folder if wrong answers shall be shown
-beside their clips. Every number comes from the scores; nothing is averaged again here.
+In: `run.json`, `scores.json` and `predictions.jsonl` of a run, and the dataset's folder, for wrong answers beside their
+clips and for the judge that chose the clips. Every number comes from the scores; nothing is averaged again here.
 """
 
 from collections import Counter
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from markupsafe import Markup
 
+from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
+from mma_bench.evaluation.circular import circular, judges_of
+from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.mistakes import Mistake, mistakes
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.published import SOURCE, published_accuracy, published_name, published_spread
+from mma_bench.evaluation.published import SOURCE, published_accuracy, published_name, published_rows, weights_of
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import Condition
@@ -38,14 +41,32 @@ Summary: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, Any]
 
 
-def summarise(run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Sequence[Prediction]) -> Summary:
-    """All that the report says, without the pictures: the content of report.json."""
-    name = published_name(run["model"], run["adapter"])
-    rows = [_with_published(row, name) for row in scores["accuracy"]]
+def summarise(
+    run: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    predictions: Sequence[Prediction],
+    *,
+    paper_clips: bool = False,
+    judges: Sequence[str] = (),
+) -> Summary:
+    """All that the report says, without the pictures: the content of report.json.
+
+    Args:
+        run: The content of run.json.
+        scores: The content of scores.json.
+        predictions: Of the run.
+        paper_clips: Whether the clips are the paper's own, so that its results can be compared with these.
+        judges: Who chose the clips; empty if it is not known.
+    """
+    name = published_name(run["model"], run["adapter"], run["settings"])
+    rows = [_with_published(row, name if paper_clips else None) for row in scores["accuracy"]]
+    note = circular(run, judges)
     return {
+        "headline": scores["headline"],
+        "complete": scores["failed"] == 0,
         "run": dict(run),
-        "published": {"model": name, "source": SOURCE},
-        "notes": [*_notes(rows), *_circular(run, rows)],
+        "published": {"model": name, "beside": paper_clips and name is not None, "source": SOURCE},
+        "notes": [*_notes(rows), *([note] if note else [])],
         "accuracy": rows,
         "drop": scores["drop"],
         "capture": scores["capture"],
@@ -59,39 +80,29 @@ def summarise(run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Se
 
 def _with_published(row: Mapping[str, Any], name: str | None) -> Row:
     cell = row["protocol"], row["condition"], row["question"]
-    spread = published_spread(*cell)
-    return {
-        **row,
-        "published": None if name is None else published_accuracy(name, *cell),
-        "published_low": spread and spread.low,
-        "published_high": spread and spread.high,
-        "published_models": spread.models if spread else 0,
-    }
+    return {**row, "published": None if name is None else published_accuracy(name, *cell)}
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
     notes = []
     clips = max(row["clusters"] for row in rows)
     if clips == 0:
-        notes.append("No answer could be read: there is nothing to average. What came instead is below.")
+        notes.append("There is no answer, so there is nothing to average. What came instead is below.")
     elif clips < SMALL:
         notes.append(f"{_counted(clips, 'clip')}: intervals are wide. Do not read much into single numbers.")
     prompts = sum(row["prompts"] for row in rows)
-    for status, meaning in (("failed", "failed"), ("unparseable", "gave an answer that names no class or several")):
-        count = sum(row[status] for row in rows)
-        if count:
-            notes.append(f"{count:,} of {_counted(prompts, 'prompt')} {meaning}.")
+    failed, unparseable = (sum(row[status] for row in rows) for status in ("failed", "unparseable"))
+    if failed:
+        notes.append(
+            f"Incomplete: {failed:,} of {_counted(prompts, 'prompt')} failed. The run is ranked nowhere; the same "
+            "command asks them again."
+        )
+    if unparseable:
+        notes.append(
+            f"{unparseable:,} of {_counted(prompts, 'prompt')} gave an answer that names no class or several, which "
+            "counts as wrong."
+        )
     return notes
-
-
-def _circular(run: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
-    """A judge that admitted the clips is not measured by them."""
-    if run["settings"].get("engine") != "specialist" or not rows:
-        return []
-    return [
-        "The same two networks are the build's judge and admitted these clips: their accuracy on aligned clips is no "
-        "finding. How it changes on misaligned ones is, as neither network has access to the other's modality."
-    ]
 
 
 def _counted(count: int, noun: str) -> str:
@@ -133,8 +144,10 @@ def _words(summary: Summary) -> dict[str, Any]:
         "summary": summary,
         "run": summary["run"],
         "cell": format_estimate,
-        "strict": lambda row: format_estimate({key: row[f"strict_{key}"] for key in ("mean", "low", "high")}),
-        "paper": _paper,
+        "percent": percent,
+        "measures": MEASURES,
+        "paper": published_rows(),
+        "conditions": [str(condition) for condition in Condition],
         "points": points,
         "p_value": p_value,
         "captors": {captor: label for captor, (label, _) in figures.CAPTORS.items()},
@@ -142,8 +155,12 @@ def _words(summary: Summary) -> dict[str, Any]:
 
 
 def model_name(run: Mapping[str, Any]) -> str:
-    """The model, with its adapter if it has one."""
-    return str(run["model"]) + (f" + {run['adapter']}" if run["adapter"] else "")
+    """The model with its adapter, and with its weights where its name is a published one and they are not."""
+    name, settings = str(run["model"]), run["settings"]
+    published = published_name(name, None)
+    if published is not None and published_name(name, None, settings) != published:
+        name += f" with {weights_of(settings)}"
+    return name + (f" + {run['adapter']}" if run["adapter"] else "")
 
 
 def p_value(p: float | None) -> str:
@@ -153,13 +170,11 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _paper(row: Mapping[str, Any]) -> str:
-    """The published value, or the range of the paper's models as context."""
-    if row["published"] is not None:
-        return f"{100 * row['published']:.1f}"
-    if row["published_low"] is None:
+def percent(value: float | None) -> str:
+    """A fraction in percent with one decimal, with two below 1 %; a dash where there is none."""
+    if value is None:
         return "–"
-    return f"{100 * row['published_low']:.1f}–{100 * row['published_high']:.1f}"
+    return f"{100 * value:.2f}" if 0 < value < 0.01 else f"{100 * value:.1f}"
 
 
 def points(row: Mapping[str, Any]) -> str:
@@ -176,7 +191,7 @@ def _asked(summary: Summary) -> list[str]:
 
 
 def _tables(summary: Summary, protocol: str) -> Row:
-    tables = ("accuracy", "drop", "capture", "by_class", "by_distance", "by_seen")
+    tables = ("headline", "accuracy", "drop", "capture", "by_class", "by_distance", "by_seen")
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 
@@ -210,12 +225,13 @@ def _chart(draw: Callable[[Sequence[Row]], "Figure"], rows: Sequence[Row], label
     return svg(draw(rows), label) if any(row["mean"] is not None for row in rows) else None
 
 
-def main(out: Path, dataset: Path | None = None) -> None:
+def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False) -> None:
     """Write report.md, report.json and report.html into a run's folder.
 
     Args:
         out: Holds run.json, predictions.jsonl and scores.json.
         dataset: The dataset's folder; without it the page has no clips.
+        paper_clips: As in `summarise`.
 
     Raises:
         DataError: One of the three files is missing or broken.
@@ -223,8 +239,11 @@ def main(out: Path, dataset: Path | None = None) -> None:
     """
     run = read_json(out / "run.json")
     predictions = read_predictions(out / "predictions.jsonl")
-    summary = summarise(run, read_json(out / "scores.json"), predictions)
+    scores = read_json(out / "scores.json")
+    if "headline" not in scores:
+        raise DataError(f"{out}/scores.json is of an older version", hint=f"run `mma-bench score {out}`")
     shown = [] if dataset is None else mistakes(predictions, dataset, run["split"])
+    summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
     write_json(out / "report.json", summary)
     write_text(out / "report.md", markdown(summary))
     write_text(out / "report.html", page(summary, shown))

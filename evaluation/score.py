@@ -1,23 +1,31 @@
 """Score: predictions in, numbers out; pure and offline.
 
-Answers that could not be parsed and prompts that failed have columns of their own. `accuracy` is over parsed answers;
-`strict` counts unparseable answers as not right and leaves failed prompts out.
+An accuracy is over all answers: one that cannot be parsed is wrong, and `parsed` is the share of the others. A failed
+prompt has no answer and is left out; a run that has one is incomplete.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.cells import (
+    Cell,
+    asked_class,
+    by_cell,
+    chance,
+    estimated,
+    is_right,
+    labelled,
+    outcomes,
+)
+from mma_bench.evaluation.comparisons import drops
+from mma_bench.evaluation.headline import headline, led_by_caption, led_by_other
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.files import write_json, write_text
-from mma_bench.schema import Condition
-from mma_bench.stats import Outcomes, difference, estimate, holm
 
 Scores: TypeAlias = dict[str, Any]
-Cell: TypeAlias = tuple[str, str, str]  # protocol, condition, question
 
 
 def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = frozenset()) -> Scores:
@@ -27,46 +35,34 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
         predictions: Of one run.
         seen_classes: Classes that the model was tuned on (appendix H); empty if that is not asked.
     """
-    cells = _by_cell(predictions)
+    cells = by_cell(predictions)
     scores: Scores = {
+        "headline": headline(cells),
+        "failed": sum(row.status == "failed" for row in predictions),
         "run": _run(predictions[0]),
-        "accuracy": _accuracies(cells),
-        "drop": _drops(cells),
+        "accuracy": accuracies(cells),
+        "drop": drops(cells),
         "capture": [
-            _labelled(cell, {"captured_by": name, **_estimate(rows, counts)})
+            labelled(cell, {"captured_by": name, **estimated(outcomes(rows, counts)), "chance": chance(rows)})
             for cell, rows in cells.items()
             for name, counts in answer_sources(rows)
         ],
-        "by_class": _grouped(cells, lambda row: row.visual_class if row.question == "visual" else row.audio_class),
+        "by_class": _grouped(cells, asked_class),
         "by_distance": _grouped(cells, lambda row: row.class_distance),
     }
     if seen_classes:
-        scores["by_seen"] = _grouped(
-            cells,
-            lambda row: (
-                "seen"
-                if (row.visual_class if row.question == "visual" else row.audio_class) in seen_classes
-                else "unseen"
-            ),
-        )
+        scores["by_seen"] = _grouped(cells, lambda row: "seen" if asked_class(row) in seen_classes else "unseen")
     return scores
 
 
 def accuracy(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """The table `accuracy` of `score` alone: a row for each protocol, condition and question."""
-    return _accuracies(_by_cell(predictions))
+    return accuracies(by_cell(predictions))
 
 
-def _accuracies(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
-    return [_labelled(cell, _accuracy(rows)) for cell, rows in cells.items()]
-
-
-def _by_cell(predictions: Iterable[Prediction]) -> dict[Cell, list[Prediction]]:
-    cells: dict[Cell, list[Prediction]] = defaultdict(list)
-    order = {str(condition): rank for rank, condition in enumerate(Condition)}
-    for row in predictions:
-        cells[row.protocol, row.condition, row.question].append(row)
-    return dict(sorted(cells.items(), key=lambda item: (item[0][0], order[item[0][1]], item[0][2] != "visual")))
+def accuracies(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
+    """A row for each cell."""
+    return [labelled(cell, _accuracy(rows)) for cell, rows in cells.items()]
 
 
 def _run(prediction: Prediction) -> dict[str, Any]:
@@ -74,75 +70,38 @@ def _run(prediction: Prediction) -> dict[str, Any]:
     return {name: getattr(prediction, name) for name in names}
 
 
-def _labelled(cell: Cell, values: Mapping[str, Any]) -> dict[str, Any]:
-    protocol, condition, question = cell
-    return {"protocol": protocol, "condition": condition, "question": question, **values}
-
-
-def outcomes(rows: Iterable[Prediction], counts: Callable[[Prediction], bool], *, strict: bool = False) -> Outcomes:
-    """Base clip → 1.0 for each answer that counts, else 0.0; parsed answers only, or with the unparseable ones."""
-    statuses = ("ok", "unparseable") if strict else ("ok",)
-    by_base: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        if row.status in statuses:
-            by_base[row.base_id].append(1.0 if counts(row) else 0.0)
-    return by_base
-
-
-def is_right(row: Prediction) -> bool:
-    """Whether the parsed answer is the right one."""
-    return row.answer == row.expected
-
-
 def _accuracy(rows: Sequence[Prediction]) -> dict[str, Any]:
-    strict = estimate(outcomes(rows, is_right, strict=True))
+    answered = [row for row in rows if row.status != "failed"]
+    unparseable = sum(row.status == "unparseable" for row in rows)
     return {
         "prompts": len(rows),
-        "unparseable": sum(row.status == "unparseable" for row in rows),
-        "failed": sum(row.status == "failed" for row in rows),
-        **asdict(estimate(outcomes(rows, is_right))),
-        **{f"strict_{key}": getattr(strict, key) for key in ("mean", "low", "high")},
+        "unparseable": unparseable,
+        "failed": len(rows) - len(answered),
+        "parsed": (len(answered) - unparseable) / len(answered) if answered else None,
+        **estimated(outcomes(answered)),
+        "chance": chance(rows),
     }
-
-
-def _estimate(rows: Sequence[Prediction], counts: Callable[[Prediction], bool]) -> dict[str, Any]:
-    return asdict(estimate(outcomes(rows, counts)))
 
 
 def answer_sources(rows: Sequence[Prediction]) -> list[tuple[str, Callable[[Prediction], bool]]]:
     """What an answer can follow where there is a conflict: the truth, the other modality, the caption, none of them.
 
-    Each answer counts once, for the first of them that it names, so that the shares add up to 1.
+    Each answer counts once, for the first of them that it names, so that the shares add up to 1; one that names no
+    class, or several, is `unparseable`.
     """
-    captors: list[tuple[str, Callable[[Prediction], bool]]] = []
+    sources: list[tuple[str, Callable[[Prediction], bool]]] = []
     if any(row.other is not None for row in rows):
-        captors.append(("other_modality", lambda row: not is_right(row) and row.answer == row.other))
+        sources.append(("other_modality", led_by_other))
     if any(row.caption is not None for row in rows):
-        captors.append(
-            ("caption", lambda row: row.answer not in (row.expected, row.other) and row.answer == row.caption)
-        )
-    if captors:
-        captors = [("truth", is_right), *captors, ("neither", lambda row: row.answer not in _named(row))]
-    return captors
-
-
-def _named(row: Prediction) -> set[str | None]:
-    return {row.expected, row.other, row.caption}
-
-
-def _drops(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
-    """Each condition against aligned, paired by base clip, p values corrected over all of them (Holm)."""
-    drops = []
-    for (protocol, condition, question), rows in cells.items():
-        aligned = cells.get((protocol, str(Condition.ALIGNED), question))
-        if aligned is None or condition == Condition.ALIGNED:
-            continue
-        change = difference(outcomes(aligned, is_right), outcomes(rows, is_right))
-        drops.append(_labelled((protocol, condition, question), asdict(change)))
-    tested = [row for row in drops if row["p"] is not None]
-    for row, adjusted in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_holm"] = adjusted
-    return drops
+        sources.append(("caption", led_by_caption))
+    if not sources:
+        return []
+    return [
+        ("truth", is_right),
+        *sources,
+        ("neither", lambda row: row.answer is not None and row.answer not in (row.expected, row.other, row.caption)),
+        ("unparseable", lambda row: row.answer is None),
+    ]
 
 
 def _grouped(
@@ -155,31 +114,8 @@ def _grouped(
             group = group_of(row)
             if group is not None:
                 groups[group].append(row)
-        table += [_labelled(cell, {"group": group, **_accuracy(groups[group])}) for group in sorted(groups)]
+        table += [labelled(cell, {"group": group, **_accuracy(groups[group])}) for group in sorted(groups)]
     return table
-
-
-def compare_runs(first: Sequence[Prediction], second: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """The second run against the first, cell by cell, paired by base clip, corrected over all cells (Holm).
-
-    Raises:
-        ConfigError: The runs saw different data in a condition that both have.
-    """
-    cells = _by_cell(first), _by_cell(second)
-    rows = []
-    for cell in cells[0]:
-        if cell not in cells[1]:
-            continue
-        data = {row.dataset_fingerprint for side in cells for row in side[cell]}
-        if len(data) > 1:
-            raise ConfigError(
-                f"the runs saw different data under {cell[1]}", hint="compare runs on the same version of the dataset"
-            )
-        rows.append(_labelled(cell, asdict(difference(*(outcomes(side[cell], is_right) for side in cells)))))
-    tested = [row for row in rows if row["p"] is not None]
-    for row, adjusted in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_holm"] = adjusted
-    return rows
 
 
 def read_seen_classes(path: Path | None) -> frozenset[str]:
@@ -201,18 +137,26 @@ def main(out: Path, seen_classes: Path | None = None) -> Scores:
 
 
 def as_csv(scores: Scores) -> str:
-    """Accuracies as a DVC plot: a row per cell, in percent; cells where nothing could be parsed are left out."""
+    """Both senses right and the accuracies as a DVC plot, in percent; a cell without answers has no row."""
+    both = [row for row in scores["headline"] if row["measure"] == "both_right"]
     rows = [
         f"{row['protocol']} · {row['condition']} · {row['question']},{100 * row['mean']:.1f}"
-        for row in scores["accuracy"]
+        for row in (*both, *scores["accuracy"])
         if row["mean"] is not None
     ]
     return "\n".join(["cell,accuracy", *rows]) + "\n"
 
 
 def as_metrics(scores: Scores) -> dict[str, Any]:
-    """Accuracies as a DVC metric: protocol → condition → question → fraction, None where nothing could be parsed."""
-    tree: dict[str, Any] = {}
+    """A DVC metric of fractions, None where there is no answer: the headline first, then the accuracies.
+
+    Returns:
+        `failed` prompts; protocol → `headline` → measure → question; protocol → condition → question.
+    """
+    tree: dict[str, Any] = {"failed": scores["failed"]}
+    for row in scores["headline"]:
+        measures = tree.setdefault(row["protocol"], {}).setdefault("headline", {})
+        measures.setdefault(row["measure"], {})[row["question"]] = row["mean"]
     for row in scores["accuracy"]:
         tree.setdefault(row["protocol"], {}).setdefault(row["condition"], {})[row["question"]] = row["mean"]
     return tree

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError
+from mma_bench.evaluation.cells import asked_class, by_cell
+from mma_bench.evaluation.comparisons import clips_of, compare_runs
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.score import accuracy, compare_runs
+from mma_bench.evaluation.score import accuracy
 from mma_bench.schema import Condition
 from mma_bench.tables import read_json
 
@@ -40,7 +42,7 @@ class Cell:
     Attributes:
         before: A row of `score.accuracy`, None if this was not asked.
         after: Likewise.
-        change: A row of `score.compare_runs` (fractions, `p_holm` over all cells), None if one side was not asked.
+        change: A row of `compare_runs` (fractions, `p_holm` over all cells), None if one side was not asked.
     """
 
     protocol: str
@@ -140,7 +142,7 @@ def _asked(predictions: Iterable[Prediction]) -> dict[Key, set[tuple[str, str]]]
 
 def cells(before: Results, after: Results) -> list[Cell]:
     """All cells that one of the two has, in the paper's order."""
-    return _cells(before.accuracy, after.accuracy, compare_runs(before.predictions, after.predictions))
+    return _cells(before.accuracy, after.accuracy, _changes(before.predictions, after.predictions))
 
 
 def cells_by_seen(before: Results, after: Results, seen: frozenset[str]) -> dict[str, list[Cell]]:
@@ -148,15 +150,17 @@ def cells_by_seen(before: Results, after: Results, seen: frozenset[str]) -> dict
     groups: dict[str, list[Cell]] = {}
     for group in ("seen", "unseen"):
         sides = [
-            [row for row in each.predictions if (_class_of(row) in seen) == (group == "seen")]
+            [row for row in each.predictions if (asked_class(row) in seen) == (group == "seen")]
             for each in (before, after)
         ]
-        groups[group] = _cells(accuracy(sides[0]), accuracy(sides[1]), compare_runs(sides[0], sides[1]))
+        groups[group] = _cells(accuracy(sides[0]), accuracy(sides[1]), _changes(sides[0], sides[1]))
     return groups
 
 
-def _class_of(row: Prediction) -> str:
-    return row.visual_class if row.question == "visual" else row.audio_class
+def _changes(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[Row]:
+    """Cells alone: a card has no line for both questions together, and p values are corrected over its lines."""
+    sides = [clips_of(by_cell(side)) for side in (before, after)]
+    return compare_runs(*({cell: clips for cell, clips in side.items() if cell[2] != "both"} for side in sides))
 
 
 def _cells(before: Sequence[Row], after: Sequence[Row], changes: Sequence[Row]) -> list[Cell]:

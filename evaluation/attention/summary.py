@@ -15,7 +15,7 @@ from scipy import stats
 from mma_bench.evaluation.attention.effect import Separation, separations, token_separation
 from mma_bench.evaluation.attention.knockout import MODALITIES
 from mma_bench.evaluation.attention.schema import ASKED
-from mma_bench.stats import difference, estimate
+from mma_bench.stats import estimate, mean_change
 
 Row: TypeAlias = dict[str, Any]
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -154,12 +154,11 @@ def losses(knockout: pl.DataFrame) -> pl.DataFrame:
 
 
 def loss_rows(knockout: pl.DataFrame) -> list[Row]:
-    """Mean loss with its 95 % bootstrap interval and sign-flip p over base clips."""
+    """Mean loss with its 95 % t interval and t test over base clips."""
     keys = ("state", "condition", "question", "modality", "first_layer", "last_layer", "target")
     rows = []
     for key, cell in _parts(losses(knockout), keys):
-        lost = {base: [loss] for base, loss in cell.select("base", "loss").iter_rows()}
-        found = difference({base: [0.0] for base in lost}, lost)
+        found = mean_change(cell["loss"].to_list())
         rows.append({**dict(zip(keys, key, strict=True)), **vars(found)})
     return rows
 

@@ -2,7 +2,7 @@
 
 Yes is the positive class. `mean` is over parsed answers, `strict_mean` counts unparseable answers as wrong; questions
 that failed or whose video is missing are counted in columns of their own and are in neither. Intervals are exact where
-each source video has one answer, else a bootstrap over source videos (`stats.estimate`).
+each source video has one answer, else on the effective number of answers (`stats.estimate`).
 """
 
 from collections import defaultdict

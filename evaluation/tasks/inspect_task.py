@@ -22,7 +22,7 @@ from mma_bench.evaluation.tasks.clips import clip_file
 from mma_bench.evaluation.tasks.questions import MAX_NEW_TOKENS, answer_of, dataset_name, marks, target_of, text_of
 from mma_bench.schema import Modality
 
-_MARKS = ("accuracy", "strict", "unparseable")
+_MARKS = ("accuracy", "unparseable")
 # What is kept of a row beside each sample: what scoring reads, and what a reader of the log may group by.
 _KEPT = ("condition", "base_id", "donor_id", "visual_class", "audio_class", "caption", "class_distance", "options")
 
@@ -62,7 +62,7 @@ def mma_bench(
 def forced_choice(asked: tuple[Modality, ...]) -> Scorer:
     """Marks under the names of `questions.marks`; the standard error is clustered by base clip.
 
-    An answer that cannot be parsed is not scored in `<question>_accuracy`; its reason is invalid_response_format.
+    An answer that cannot be parsed is wrong; its reason is invalid_response_format.
     """
     names = [f"{question}_{mark}" for question in asked for mark in _MARKS]
 

@@ -61,14 +61,11 @@ def answer_of(text: str, row: Mapping[str, Any]) -> str | None:
 def marks(text: str, row: Mapping[str, Any], question: Modality) -> dict[str, float]:
     """Marks of one answer, 0.0 or 1.0, to be averaged by name over all answers that have them.
 
-    `<question>_accuracy` is over the answers that could be parsed, and is missing for the others;
-    `<question>_strict` counts an unparseable answer as not right, as the paper's numbers do;
-    `<question>_unparseable` is the share of these.
+    `<question>_accuracy` counts an unparseable answer as wrong; `<question>_unparseable` is the share of these.
     """
     answer = answer_of(text, row)
     right = float(answer == target_of(row, question))
-    every = {f"{question}_strict": right, f"{question}_unparseable": float(answer is None)}
-    return every if answer is None else {f"{question}_accuracy": right, **every}
+    return {f"{question}_accuracy": right, f"{question}_unparseable": float(answer is None)}
 
 
 @lru_cache(maxsize=4)  # the questions about a clip share their words; a text is 25 kB

@@ -1,14 +1,16 @@
 """The leaderboard: order, comparability, corrected comparisons, and a page that fits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation import leaderboard, report, score
-from mma_bench.evaluation.leaderboard import Run, comparable, comparisons, order
+from mma_bench.evaluation.leaderboard import Run, comparable, comparisons, order, summarise, unranked
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.stats import holm
+from mma_bench.stats import format_estimate, holm
+from mma_bench.tables import read_json
 from tests.evaluation.pages import CHROMIUM, Page, look
 from tests.evaluation.runs import answers, prediction, write_predictions
 
@@ -16,24 +18,39 @@ OTHER = "0" * 64
 
 
 def _hears(share: float, clips: int = 10, **others: str) -> list[Prediction]:
-    """Right about what is heard in a share of the misaligned clips."""
+    """Right about the picture always, and about the sound in a share of the misaligned clips."""
     return [
-        prediction(f"c{i}", "misaligned", "audio", "Cat" if i < share * clips else "Bird", heard="Cat", **others)
+        prediction(f"c{i}", "misaligned", question, answer, heard="Cat", **others)
         for i in range(clips)
+        for question, answer in (("visual", "Bird"), ("audio", "Cat" if i < share * clips else "Bird"))
     ]
 
 
-def test_the_best_listener_comes_first_and_one_without_a_number_last() -> None:
+def test_who_is_right_with_both_senses_comes_first_and_one_without_a_number_last() -> None:
     runs = [
         Run.of("none", [prediction()]),
-        Run.of("failed", [prediction("c", "misaligned", "audio", status="failed")]),
+        Run.of("hears", [replace(row, answer="Cat") for row in _hears(1.0)]),
         Run.of("half", _hears(0.5)),
         Run.of("best", _hears(0.9)),
-        Run.of("zero", _hears(0.0)),
         Run.of("thinks", _hears(1.0, protocol="chain_of_thought")),
     ]
-    assert [run.folder for run in order(runs, "forced_choice")] == ["best", "half", "zero", "failed", "none"]
+    assert [run.folder for run in order(runs, "forced_choice")] == ["best", "half", "hears", "none"]
     assert [run.folder for run in order(runs, "chain_of_thought")] == ["thinks"]
+
+
+def test_a_run_that_lacks_answers_is_neither_ranked_nor_compared() -> None:
+    best = _hears(1.0)
+    failed = [replace(row, status="failed", answer=None) if i == 0 else row for i, row in enumerate(best)]
+    runs = [Run.of("half", _hears(0.5)), Run.of("zero", _hears(0.0)), Run.of("fails", failed), Run.of("few", best[:4])]
+    assert unranked(runs) == {"fails": "incomplete", "few": "incomplete"}
+    board = summarise(runs)
+    assert {row["run"]: row["rank"] for row in board["runs"]} == {
+        "half": {"forced_choice": 1},
+        "zero": {"forced_choice": 2},
+        "fails": {},
+        "few": {},
+    }
+    assert {(row["first"], row["second"]) for row in board["pairs"]} == {("half", "zero")}
 
 
 def test_a_run_on_other_data_or_prompts_is_not_comparable() -> None:
@@ -49,13 +66,21 @@ def test_a_run_on_other_data_or_prompts_is_not_comparable() -> None:
 
 def test_pairs_are_corrected_over_the_whole_page() -> None:
     runs = [Run.of(name, _hears(share)) for name, share in (("a", 0.0), ("b", 0.8), ("c", 1.0))]
-    rows = comparisons(runs)
+    rows = [row for row in comparisons(runs) if row["question"] == "audio"]
     assert [(row["first"], row["second"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [row["difference"] for row in rows] == pytest.approx([0.8, 1.0, 0.2])
     raw = [2 / 2**8, 2 / 2**10, 0.5]
     assert [row["p"] for row in rows] == pytest.approx(raw)
-    assert [row["p_holm"] for row in rows] == pytest.approx(holm(raw))
-    assert [row["p_holm"] for row in rows] == pytest.approx([2 * raw[0], 3 * raw[1], 0.5])
+    assert len(comparisons(runs)) == 9  # three pairs: visual, audio, both
+    assert [row["p_holm"] for row in comparisons(runs)] == pytest.approx(holm([row["p"] for row in comparisons(runs)]))
+
+
+def test_a_real_difference_is_found_among_many_runs() -> None:
+    runs = [Run.of(f"run{i}", _hears(0.5, 100, model=f"m{i}")) for i in range(8)] + [Run.of("better", _hears(0.8, 100))]
+    found = [row for row in comparisons(runs) if row["question"] == "audio"]
+    assert len(found) == 36
+    for row in found:
+        assert (row["p_holm"] < 0.001) == ("better" in (row["first"], row["second"]))
 
 
 def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
@@ -65,22 +90,28 @@ def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
     leaderboard.main(tmp_path)
     page = Page((tmp_path / "leaderboard.html").read_text())
     text = (tmp_path / "leaderboard.md").read_text()
-    for rows in runs.values():
-        (cell,) = score.accuracy(rows)
-        assert score.format_estimate(cell) in page.text
-        assert score.format_estimate(cell) in text
-    lines = [line for line in text.splitlines() if "| tiny |" in line]
-    assert [line.split("|")[1].strip() for line in lines] == [
-        "one",
-        "two/deep",
-        "foreign (other data: not comparable)",
+    board = read_json(tmp_path / "leaderboard.json")
+    for rows, listed in zip((runs[row["run"]] for row in board["runs"]), board["runs"], strict=True):
+        assert listed["accuracy"] == score.accuracy(rows)
+        assert listed["headline"] == score.score(rows)["headline"]
+        for cell in (*listed["accuracy"], *listed["headline"]):
+            assert format_estimate(cell) in page.text
+            assert format_estimate(cell) in text
+    lines = [line.split("|")[1:3] for line in text.splitlines() if "| tiny |" in line]
+    assert [[part.strip() for part in line] for line in lines[:3]] == [
+        ["1", "one"],
+        ["2", "two/deep"],
+        ["–", "foreign (other data: not ranked)"],
     ]
-    (row,) = comparisons([Run.of("one", runs["one"]), Run.of("two/deep", runs["two/deep"])])
-    assert report.points(row) in page.text
-    assert report.points(row) in text
+    rows = comparisons([Run.of("one", runs["one"]), Run.of("two/deep", runs["two/deep"])])
+    assert board["pairs"] == rows
+    for row in rows:
+        assert {"difference", "low", "high", "p", "p_holm"} <= row.keys()
+        assert report.points(row) in page.text
+        assert report.points(row) in text
     assert "two/deep against one" in page.text
     assert "foreign against" not in page.text
-    assert page.text.count("other data: not comparable") == 1
+    assert page.text.count("other data: not ranked") == 2
 
 
 def test_names_are_text(tmp_path: Path) -> None:

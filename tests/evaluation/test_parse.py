@@ -19,7 +19,7 @@ from mma_bench.prompts import NONE_OF_THE_ABOVE
 OPTIONS = sorted(SYNONYMS)
 ABSTENTION = [*OPTIONS, NONE_OF_THE_ABOVE]
 ANSWERS = Path(__file__).with_name("answers")
-DECISIONS = Path(__file__).parents[2] / "builders/labels/class_decisions.csv"
+DECISIONS = Path(__file__).parents[2] / "builders/curation/class_decisions.csv"
 
 
 def _outcome(row: dict[str, str]) -> str:

@@ -46,13 +46,27 @@ def test_values_are_those_of_the_tables(cell: tuple[str, str, str, str], value: 
     assert published.published_accuracy(*cell) == (None if value is None else pytest.approx(value))
 
 
-def test_the_spread_is_over_untuned_models() -> None:
-    spread = published.published_spread("forced_choice", "misaligned", "audio")
-    assert spread == published.Spread(pytest.approx(0.0118), pytest.approx(0.2516), 8)
-    long_context = published.published_spread("forced_choice", "long_context", "audio")
-    assert long_context is not None
-    assert long_context.models == 7
-    assert published.published_spread("loglikelihood", "aligned", "audio") is None
+@pytest.mark.parametrize(
+    ("model", "settings", "name"),
+    [
+        ("qwen2.5-omni-7b", {"checkpoint": "Qwen/Qwen2.5-Omni-7B"}, "Qwen2.5-Omni-7B"),
+        ("qwen2.5-omni-7b", {"checkpoint": "me/Qwen2.5-Omni-7B-tuned"}, None),
+        ("gemini-2.5-pro", {"model": "gemini-3-pro"}, None),
+        ("openai-server", {"model": "Qwen/Qwen2.5-Omni-7B"}, "Qwen2.5-Omni-7B"),
+        ("videollama2", {"command": ["python"]}, "VideoLLaMA2"),
+    ],
+)
+def test_the_weights_decide_and_not_what_they_are_called(
+    model: str, settings: dict[str, object], name: str | None
+) -> None:
+    assert published.published_name(model, None, settings) == name
+
+
+def test_the_table_of_the_papers_results_has_every_model_and_condition() -> None:
+    rows = {row["model"]: row for row in published.published_rows()}
+    assert len(rows) == len(published.RESULTS["black_box"])
+    assert rows["Qwen2.5-Omni-7B"]["misaligned"]["audio"] == pytest.approx(0.2516)
+    assert rows["PandaGPT"]["long_context"] == {"visual": None, "audio": None}
 
 
 def test_every_model_has_every_condition_in_percent() -> None:

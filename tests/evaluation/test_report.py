@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.evaluation import mistakes, report, score
+from mma_bench.evaluation import circular, mistakes, report, score
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
+from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 from tests.evaluation.pages import CHROMIUM, Page, look, screenshot
 from tests.evaluation.runs import answers, prediction, write_run
@@ -26,6 +27,7 @@ class Shelf:
 
     fingerprint_now = "f" * 64
     sizes: dict[str, int] = {}  # noqa: RUF012  (set by tests)
+    judge = "omni (qwen2.5-omni-7b)"
 
     def __init__(self, name: str, *, split: str) -> None:
         assert split == "test"
@@ -33,10 +35,14 @@ class Shelf:
     def fingerprint(self, condition: str) -> str:
         return self.fingerprint_now
 
-    def rows(self, condition: str) -> Iterator[dict[str, Any]]:
+    def rows(self, condition: str, columns: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
         for number in range(60):
             name = f"clip{number:02}.{condition}"
-            yield {"id": name, "video": {"bytes": name.encode().ljust(self.sizes.get(name, 0), b"."), "path": None}}
+            yield {
+                "id": name,
+                "video": {"bytes": name.encode().ljust(self.sizes.get(name, 0), b"."), "path": None},
+                "judge": self.judge,
+            }
 
 
 @pytest.fixture
@@ -54,13 +60,13 @@ def test_every_number_of_the_scores_is_in_every_report(out: Path) -> None:
     report.main(out)
     scores = read_json(out / "scores.json")
     summary = read_json(out / "report.json")
-    for table in ("drop", "capture", "by_class", "by_distance"):
+    for table in ("headline", "drop", "capture", "by_class", "by_distance"):
         assert summary[table] == scores[table]
     for row, scored in zip(summary["accuracy"], scores["accuracy"], strict=True):
         assert scored.items() <= row.items()
     for text in _texts(out):
-        for row in (*scores["accuracy"], *scores["capture"], *scores["by_distance"]):
-            assert score.format_estimate(row) in text
+        for row in (*scores["headline"], *scores["accuracy"], *scores["capture"], *scores["by_distance"]):
+            assert format_estimate(row) in text
         for row in scores["drop"]:
             assert report.points(row) in text
             assert report.p_value(row["p_holm"]) in text
@@ -70,7 +76,10 @@ def test_every_number_of_the_scores_is_in_every_report(out: Path) -> None:
     ("table", "values", "text"),
     [
         ("accuracy", {"mean": 0.12345, "low": 0.0111, "high": 0.2222}, "12.3 [1.1, 22.2]"),
-        ("accuracy", {"strict_mean": 0.12345, "strict_low": 0.0111, "strict_high": 0.2222}, "12.3 [1.1, 22.2]"),
+        ("headline", {"mean": 0.12345, "low": 0.0111, "high": 0.2222}, "12.3 [1.1, 22.2]"),
+        ("headline", {"chance": 0.3456}, "34.6"),
+        ("accuracy", {"parsed": 0.3456}, "34.6"),
+        ("drop", {"unpaired": 7777}, "7777"),
         ("accuracy", {"unparseable": 7777}, "7777"),
         ("accuracy", {"failed": 8888}, "8888"),
         ("drop", {"difference": -0.4321, "low": -0.5432, "high": 0.0123}, "−43.2 [−54.3, +1.2]"),
@@ -113,29 +122,108 @@ def test_equal_inputs_give_equal_bytes(out: Path) -> None:
     assert [(out / name).read_bytes() for name in names] == before
 
 
-def test_the_published_value_stands_beside_the_measured_one(tmp_path: Path) -> None:
-    write_run(tmp_path, answers(model="Qwen/Qwen2.5-Omni-7B"))
+def _report(out: Path, *, paper_clips: bool = False, dataset: Path | None = None, **others: Any) -> dict[str, Any]:
+    write_run(out, answers(**others))
+    score.main(out)
+    report.main(out, dataset, paper_clips=paper_clips)
+    summary: dict[str, Any] = read_json(out / "report.json")
+    return summary
+
+
+def _misaligned_audio(out: Path) -> list[str]:
+    lines = (out / "report.md").read_text().splitlines()
+    return next(line for line in lines if line.startswith("| misaligned | audio |")).split(" | ")
+
+
+def test_on_the_papers_clips_the_published_value_stands_beside_the_measured_one(tmp_path: Path) -> None:
+    _report(tmp_path, paper_clips=True, model="Qwen/Qwen2.5-Omni-7B")
+    assert _misaligned_audio(tmp_path)[5] == "25.2"
+    for text in _texts(tmp_path):
+        assert "published accuracy of Qwen2.5-Omni-7B" in text
+        assert "own results" not in text
+
+
+def test_on_other_clips_the_papers_results_have_a_table_of_their_own(tmp_path: Path) -> None:
+    summary = _report(tmp_path, model="Qwen/Qwen2.5-Omni-7B")
+    assert all(row["published"] is None for row in summary["accuracy"])
+    for text in _texts(tmp_path):
+        assert "published accuracy of" not in text
+        assert "own results" in text
+        assert "/ 25.2" in text
+
+
+def test_other_weights_are_not_the_published_model(tmp_path: Path) -> None:
+    settings = {"engine": "transformers", "checkpoint": "tuned/by-somebody"}
+    summary = _report(tmp_path, paper_clips=True, model="qwen2.5-omni-7b", settings=settings)
+    assert summary["published"] == {"model": None, "beside": False, "source": summary["published"]["source"]}
+    assert all(row["published"] is None for row in summary["accuracy"])
+    assert "qwen2.5-omni-7b with tuned/by-somebody" in _texts(tmp_path)[0]
+
+
+def test_the_right_weights_are_the_published_model_wherever_they_lie(tmp_path: Path) -> None:
+    settings = {"engine": "transformers", "checkpoint": "/models/Qwen2.5-Omni-7B"}
+    summary = _report(tmp_path, paper_clips=True, model="qwen2.5-omni-7b", settings=settings)
+    assert summary["published"]["model"] == "Qwen2.5-Omni-7B"
+    assert "with /models" not in _texts(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("judge", "model", "settings", "family"),
+    [
+        ("omni (qwen2.5-omni-7b)", "qwen3-omni-30b", {"engine": "transformers"}, "Qwen"),
+        ("omni (qwen2.5-omni-7b)", "openai-server", {"engine": "openai", "model": "Qwen/Qwen2.5-Omni-7B"}, "Qwen"),
+        ("specialist (YAMNet, EfficientNet-Lite2)", "specialist", {"engine": "specialist"}, "YAMNet"),
+        ("omni (qwen2.5-omni-7b)", "gemini-2.5-pro", {"engine": "gemini"}, None),
+        ("specialist (YAMNet, EfficientNet-Lite2)", "qwen2.5-omni-7b", {"engine": "transformers"}, None),
+    ],
+)
+def test_a_judge_of_the_models_own_family_is_said(
+    judge: str,
+    model: str,
+    settings: dict[str, Any],
+    family: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    monkeypatch.setattr(circular, "Benchmark", Shelf)
+    monkeypatch.setattr(Shelf, "judge", judge)
+    notes = _report(tmp_path, dataset=tmp_path, model=model, settings=settings)["notes"]
+    said = [note for note in notes if "of one family" in note]
+    assert len(said) == (family is not None)
+    assert all(family in note for note in said if family)
+
+
+def test_without_the_dataset_the_run_says_who_judged(tmp_path: Path) -> None:
+    write_run(tmp_path, answers(model="qwen2.5-omni-7b"), judge="omni (qwen2.5-omni-7b)")
     score.main(tmp_path)
     report.main(tmp_path)
-    row = next(
-        line for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| misaligned | audio |")
-    )
-    assert row.split(" | ")[4] == "25.2"
-    assert "published accuracy of Qwen2.5-Omni-7B" in Page((tmp_path / "report.html").read_text()).text
+    assert any("of one family (Qwen)" in note for note in read_json(tmp_path / "report.json")["notes"])
 
 
-def test_another_model_has_the_papers_range_for_context(out: Path) -> None:
+def test_the_headline_stands_before_every_other_number(out: Path) -> None:
     report.main(out)
+    assert next(iter(read_json(out / "report.json"))) == "headline"
+    first = read_json(out / "scores.json")["headline"][0]
     for text in _texts(out):
-        assert "The paper did not measure this model" in text
-        assert "1.2–25.2" in text  # misaligned, audio: PandaGPT to Qwen2.5-Omni-7B
+        assert text.index("Both senses right") < text.index("Every condition")
+        assert text.index(format_estimate(first)) < text.index("Every condition")
+
+
+def test_scores_of_an_older_version_are_named(out: Path) -> None:
+    scores = read_json(out / "scores.json")
+    del scores["headline"]
+    write_json(out / "scores.json", scores)
+    with pytest.raises(DataError, match=r"scores\.json is of an older version"):
+        report.main(out)
 
 
 def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     report.main(out)
     notes = read_json(out / "report.json")["notes"]
     assert notes[0] == "12 clips: intervals are wide. Do not read much into single numbers."
-    assert any(re.fullmatch(r"\d+ of 144 prompts failed\.", note) for note in notes)
+    assert any(re.match(r"Incomplete: \d+ of 144 prompts failed\. The run is ranked nowhere", note) for note in notes)
+    assert read_json(out / "report.json")["complete"] is False
     many = tmp_path_factory.mktemp("many")
     write_run(many, [prediction(f"c{i}") for i in range(report.SMALL)])
     score.main(many)
@@ -143,13 +231,14 @@ def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest
     assert read_json(many / "report.json")["notes"] == []
 
 
-def test_a_run_of_failures_alone_has_a_report(tmp_path: Path) -> None:
+def test_a_run_of_failures_alone_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circular, "Benchmark", Shelf)
     rows = [prediction(f"c{i}", c, status="failed") for i in range(3) for c in ("aligned", "misaligned")]
     write_run(tmp_path, rows)
     score.main(tmp_path)
-    report.main(tmp_path, tmp_path)  # no wrong answer to show: the dataset is not needed
+    report.main(tmp_path, tmp_path)  # no wrong answer to show: no clip is read
     for text in _texts(tmp_path):
-        assert "No answer could be read" in text
+        assert "There is no answer" in text
         assert "6 × HTTP 500 from the server" in text
     assert Page((tmp_path / "report.html").read_text()).unsafe == []
 
@@ -166,6 +255,7 @@ def test_unread_answers_are_shown_commonest_first(tmp_path: Path) -> None:
 
 def test_the_page_fetches_and_runs_nothing_and_names_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    monkeypatch.setattr(circular, "Benchmark", Shelf)
     hostile = {"seen": HOSTILE, "heard": "Cat", "model": HOSTILE, "adapter": HOSTILE, "dataset": HOSTILE}
     conflict = {**hostile, "question": "audio", "condition": "misaligned"}
     rows = [
@@ -190,6 +280,7 @@ def _videos(out: Path) -> list[bytes]:
 
 def test_wrong_answers_are_playable(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    monkeypatch.setattr(circular, "Benchmark", Shelf)
     report.main(out)
     assert _videos(out) == []
     report.main(out, out)
@@ -233,6 +324,7 @@ def test_the_clips_stay_below_the_limit(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_another_dataset_is_refused(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    monkeypatch.setattr(circular, "Benchmark", Shelf)
     monkeypatch.setattr(Shelf, "fingerprint_now", "0" * 64)
     with pytest.raises(ConfigError, match="holds other clips"):
         report.main(out, out)
@@ -250,6 +342,7 @@ def test_a_missing_input_is_named(out: Path, name: str) -> None:
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_looks_right_in_a_browser(tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    monkeypatch.setattr(circular, "Benchmark", Shelf)
     long = "a-very-long-name-without-any-place-to-break-it/" * 4
     rows = answers(model=long) + answers(protocol="chain_of_thought", model=long)
     rows[1] = replace(rows[1], status="unparseable", answer=None, raw="x" * 400)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation import score
-from mma_bench.stats import Estimate
+from mma_bench.stats import Estimate, format_estimate
 from mma_bench.tables import read_json
 from tests.evaluation.runs import CLASSES, answers, prediction, write_predictions, write_run
 
@@ -19,7 +19,7 @@ def _only(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
     return found
 
 
-def test_unread_and_failed_answers_are_no_part_of_accuracy() -> None:
+def test_an_answer_that_cannot_be_read_is_wrong_and_a_failed_prompt_has_none() -> None:
     rows = [
         prediction("a", answer="Bird"),
         prediction("b", answer="Cat"),
@@ -27,9 +27,12 @@ def test_unread_and_failed_answers_are_no_part_of_accuracy() -> None:
         prediction("d", status="failed"),
         prediction("e", status="failed"),
     ]
-    (found,) = score.score(rows)["accuracy"]
-    assert (found["prompts"], found["n"], found["unparseable"], found["failed"]) == (5, 2, 1, 2)
-    assert (found["mean"], found["strict_mean"]) == (1 / 2, pytest.approx(1 / 3))
+    scores = score.score(rows)
+    (found,) = scores["accuracy"]
+    assert (found["prompts"], found["n"], found["unparseable"], found["failed"]) == (5, 3, 1, 2)
+    assert (found["mean"], found["parsed"]) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert found["chance"] == 1 / 4
+    assert scores["failed"] == 2
     assert score.accuracy(rows) == [found]
 
 
@@ -45,11 +48,10 @@ def test_prompts_add_up(kinds: list[str]) -> None:
         for i, kind in enumerate(kinds)
     ]
     (found,) = score.accuracy(rows)
-    assert found["n"] + found["unparseable"] + found["failed"] == found["prompts"] == len(kinds)
-    right, wrong = kinds.count("right"), kinds.count("wrong")
-    assert found["mean"] == (right / (right + wrong) if right + wrong else None)
-    unread = kinds.count("unparseable")
-    assert found["strict_mean"] == (right / (right + wrong + unread) if right + wrong + unread else None)
+    assert found["n"] + found["failed"] == found["prompts"] == len(kinds)
+    right, answered = kinds.count("right"), len(kinds) - kinds.count("failed")
+    assert found["mean"] == (pytest.approx(right / answered) if answered else None)
+    assert found["parsed"] == (pytest.approx(1 - kinds.count("unparseable") / answered) if answered else None)
 
 
 def test_a_run_of_failures_has_no_accuracy() -> None:
@@ -78,7 +80,12 @@ def test_capture_by_hand() -> None:
     rows = [prediction(f"c{i}", answer=answer, **conflict) for i, answer in enumerate(given_answers)]
     rows += [prediction("u", status="unparseable", **conflict), prediction("f", status="failed", **conflict)]
     shares = {row["captured_by"]: (row["mean"], row["n"]) for row in score.score(rows)["capture"]}
-    assert shares == {"truth": (0.2, 5), "other_modality": (0.6, 5), "neither": (0.2, 5)}
+    assert shares == {
+        "truth": (pytest.approx(1 / 6), 6),
+        "other_modality": (0.5, 6),
+        "neither": (pytest.approx(1 / 6), 6),
+        "unparseable": (pytest.approx(1 / 6), 6),
+    }
 
 
 def test_capture_by_the_caption_by_hand() -> None:
@@ -87,7 +94,7 @@ def test_capture_by_the_caption_by_hand() -> None:
         for i, answer in enumerate(["Bird", "Cat", "Cat", "Rain"])
     ]
     shares = {row["captured_by"]: row["mean"] for row in score.score(rows)["capture"]}
-    assert shares == {"truth": 0.25, "caption": 0.5, "neither": 0.25}
+    assert shares == {"truth": 0.25, "caption": 0.5, "neither": 0.25, "unparseable": 0.0}
 
 
 def test_without_a_conflict_nothing_captures() -> None:
@@ -99,15 +106,21 @@ option = st.sampled_from(CLASSES)
 
 @given(
     st.lists(
-        st.tuples(option, option, st.none() | option, option, st.sampled_from(["visual", "audio"])),
+        st.tuples(option, option, st.none() | option, st.none() | option, st.sampled_from(["visual", "audio"])),
         min_size=1,
         max_size=15,
     )
 )
 @settings(deadline=None, max_examples=60)
-def test_capture_shares_add_to_one(drawn: list[tuple[str, str, str | None, str, str]]) -> None:
+def test_capture_shares_add_to_one(drawn: list[tuple[str, str, str | None, str | None, str]]) -> None:
     rows = [
-        prediction(f"c{i}", "misaligned", question, answer, seen=seen, heard=heard, caption=caption)
+        prediction(
+            *(f"c{i}", "misaligned", question, answer),
+            seen=seen,
+            heard=heard,
+            caption=caption,
+            status="unparseable" if answer is None else "ok",
+        )
         for i, (seen, heard, caption, answer, question) in enumerate(drawn)
     ]
     by_question: dict[str, float] = {}
@@ -125,11 +138,78 @@ def test_drops_are_paired_by_clip_and_corrected() -> None:
     rows.append(prediction("alone", "misaligned", answer="Bird", heard="Cat"))  # no aligned answer: not compared
     drops = score.score(rows)["drop"]
     misaligned, zeroed = (_only(drops, condition=name) for name in ("misaligned", "frames_zeroed"))
-    assert (misaligned["difference"], misaligned["clusters"]) == (-1.0, 8)
+    assert (misaligned["difference"], misaligned["clusters"], misaligned["unpaired"]) == (-1.0, 8, 1)
     assert misaligned["p"] == pytest.approx(2 / 2**8)
     assert misaligned["p_holm"] == pytest.approx(2 * 2 / 2**8)
-    assert (zeroed["difference"], zeroed["p_holm"]) == (-1 / 8, 1.0)
+    assert (zeroed["difference"], zeroed["p_holm"], zeroed["unpaired"]) == (-1 / 8, 1.0, 0)
     assert all(row["condition"] != "aligned" for row in drops)
+
+
+def test_hearing_under_conflict_is_compared_with_the_donors_own_clip() -> None:
+    rows = [
+        prediction("base", "aligned", "audio", "Bird"),
+        prediction("donor", "aligned", "audio", "Bird", seen="Cat", heard="Cat"),  # this sound is not understood
+        prediction("base", "misaligned", "audio", "Bird", heard="Cat", donor_id="donor"),  # nor is it here
+        prediction("other", "misaligned", "audio", "Cat", heard="Cat", donor_id="unasked"),
+        prediction("base", "aligned", "visual", "Bird"),
+        prediction("base", "misaligned", "visual", "Bird", heard="Cat", donor_id="donor"),
+    ]
+    seeing, hearing = score.score(rows)["drop"]
+    assert (hearing["difference"], hearing["clusters"], hearing["unpaired"]) == (0.0, 1, 1)
+    assert (seeing["compared_with"], hearing["compared_with"]) == ("base", "donor")
+    assert (seeing["difference"], seeing["unpaired"]) == (0.0, 0)
+
+
+def test_seeds_of_a_clip_are_averaged_before_it_is_compared() -> None:
+    rows = [prediction("a", "aligned", seed=seed) for seed in range(3)]
+    rows += [prediction("a", "frames_zeroed", answer="Cat" if seed else "Bird", seed=seed) for seed in range(3)]
+    (drop,) = score.score(rows)["drop"]
+    assert (drop["difference"], drop["clusters"]) == (pytest.approx(-2 / 3), 1)
+
+
+def test_the_headline_by_hand() -> None:
+    given = [("Bird", "Cat"), ("Bird", "Bird"), ("Rain", "Cat"), ("Bird", None)]
+    conflict: dict[str, Any] = {"condition": "misaligned", "heard": "Cat", "donor_id": "d"}
+    rows = [
+        prediction(f"c{i}", question=question, answer=answer, status="ok" if answer else "unparseable", **conflict)
+        for i, pair in enumerate(given)
+        for question, answer in zip(("visual", "audio"), pair, strict=True)
+    ]
+    for question, answer in (("visual", "Cat"), ("audio", "Bird")):
+        rows.append(prediction("c0", "misleading_caption", question, answer, caption="Cat"))
+    rows += [prediction("half", "misaligned", "visual", heard="Cat", donor_id="d")]
+    found = {(row["measure"], row["question"]): (row["mean"], row["chance"]) for row in score.score(rows)["headline"]}
+    assert found == {
+        ("both_right", "both"): (1 / 4, 1 / 16),
+        ("accuracy", "visual"): (4 / 5, 1 / 4),
+        ("accuracy", "audio"): (2 / 4, 1 / 4),
+        ("balanced_accuracy", "visual"): (4 / 5, 1 / 4),
+        ("balanced_accuracy", "audio"): (2 / 4, 1 / 4),
+        ("led_by_other", "visual"): (0.0, 1 / 4),
+        ("led_by_other", "audio"): (1 / 4, 1 / 4),
+        ("led_by_caption", "visual"): (1.0, 1 / 4),
+        ("led_by_caption", "audio"): (0.0, 1 / 4),
+    }
+
+
+def test_every_class_weighs_the_same_in_the_balanced_accuracy() -> None:
+    rows = [
+        prediction(f"c{i}", "misaligned", question, answer, seen=seen, heard="Rain", donor_id="d")
+        for i, (seen, answer) in enumerate([("Bird", "Bird")] * 9 + [("Cat", "Bird")])
+        for question in ("visual", "audio")
+    ]
+    found = {(row["measure"], row["question"]): row["mean"] for row in score.score(rows)["headline"]}
+    assert (found["accuracy", "visual"], found["balanced_accuracy", "visual"]) == (0.9, 0.5)
+
+
+def test_the_headline_stands_first() -> None:
+    scores = score.score(answers(6))
+    assert next(iter(scores)) == "headline"
+    metrics = score.as_metrics(scores)
+    assert list(metrics) == ["failed", "forced_choice"]
+    assert list(metrics["forced_choice"])[:2] == ["headline", "aligned"]
+    assert metrics["forced_choice"]["headline"]["both_right"]["both"] == scores["headline"][0]["mean"]
+    assert score.as_csv(scores).splitlines()[1].startswith("forced_choice · misaligned · both,")
 
 
 def test_each_protocol_drops_from_its_own_aligned() -> None:
@@ -144,7 +224,7 @@ def test_each_protocol_drops_from_its_own_aligned() -> None:
 def test_seeds_of_a_clip_are_one_cluster() -> None:
     rows = [prediction("a", seed=s, answer="Bird" if s else "Cat") for s in range(3)] + [prediction("b")]
     (found,) = score.accuracy(rows)
-    assert (found["n"], found["clusters"], found["mean"], found["method"]) == (4, 2, 0.75, "bootstrap")
+    assert (found["n"], found["clusters"], found["mean"], found["method"]) == (4, 2, 0.75, "effective")
 
 
 def test_a_class_is_that_which_the_question_asks_for() -> None:
@@ -169,20 +249,6 @@ def test_seen_and_unseen_classes() -> None:
     assert "by_seen" not in score.score(rows)
     found = {row["group"]: row["mean"] for row in score.score(rows, frozenset({"Cat"}))["by_seen"]}
     assert found == {"seen": 1.0, "unseen": 0.0}
-
-
-def test_runs_are_compared_on_common_clips() -> None:
-    first = [prediction(f"c{i}", answer="Cat") for i in range(6)]
-    second = [prediction(f"c{i}") for i in range(1, 7)]
-    (found,) = score.compare_runs(first, second)
-    assert (found["difference"], found["clusters"]) == (1.0, 5)
-    assert found["p_holm"] == found["p"] == pytest.approx(2 / 2**5)
-    assert score.compare_runs(first, [prediction(question="audio")]) == []
-
-
-def test_runs_on_other_data_are_not_compared() -> None:
-    with pytest.raises(ConfigError, match="different data under aligned"):
-        score.compare_runs([prediction()], [prediction(dataset_fingerprint="0" * 64)])
 
 
 def test_main_writes_what_it_returns_and_needs_no_run(tmp_path: Path) -> None:
@@ -213,10 +279,10 @@ def test_missing_inputs_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "text"),
     [
-        (Estimate(0.5, 0.25, 0.75, 8, 8, "bootstrap"), "50.0 [25.0, 75.0]"),
+        (Estimate(0.5, 0.25, 0.75, 8, 8, "effective"), "50.0 [25.0, 75.0]"),
         ({"mean": 0.7321, "low": 0.6512, "high": 0.8034}, "73.2 [65.1, 80.3]"),
         (Estimate(None, None, None, 0, 0, "none"), "–"),
     ],
 )
 def test_estimates_read_as_percent(cell: Any, text: str) -> None:
-    assert score.format_estimate(cell) == text
+    assert format_estimate(cell) == text

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest, t, ttest_1samp
 
 from mma_bench import stats
 
@@ -32,26 +33,72 @@ def test_no_answers_give_no_number() -> None:
     nothing = stats.Estimate(None, None, None, 0, 0, "none")
     assert stats.estimate({}) == nothing
     assert stats.estimate({"a": []}) == nothing
-    assert stats.difference({"a": [1.0]}, {"b": [1.0]}) == stats.Difference(None, None, None, None, 0)
-    assert stats.difference({"a": []}, {"a": [1.0]}).clusters == 0
 
 
 def test_answers_of_a_clip_are_weighted_one_each() -> None:
     found = stats.estimate({"a": [1.0, 1.0, 1.0], "b": [0.0], "c": []})
-    assert (found.mean, found.n, found.clusters, found.method) == (0.75, 4, 2, "bootstrap")
+    assert (found.mean, found.n, found.clusters, found.method) == (0.75, 4, 2, "effective")
 
 
-def test_a_bootstrap_over_clips_is_wider_than_one_over_answers_that_repeat() -> None:
+def test_answers_that_repeat_count_as_one() -> None:
     rng = np.random.default_rng(5)
-    hits = rng.random(60) < 0.5
-    clustered = stats.estimate({f"clip{i}": [float(hit)] * 6 for i, hit in enumerate(hits)})
-    naive = stats.estimate({f"answer{i}": [float(hit)] for i, hit in enumerate(np.repeat(hits, 6))})
-    assert clustered.mean == naive.mean
-    assert clustered.low is not None
-    assert clustered.high is not None
-    assert naive.low is not None
-    assert naive.high is not None
-    assert clustered.high - clustered.low > 2 * (naive.high - naive.low)  # √6 in theory
+    hits = [float(hit) for hit in rng.random(60) < 0.5]
+    repeated = stats.estimate({f"clip{i}": [hit] * 6 for i, hit in enumerate(hits)})
+    once = stats.estimate({f"clip{i}": [hit] for i, hit in enumerate(hits)})
+    assert (repeated.low, repeated.high) == (pytest.approx(once.low), pytest.approx(once.high))
+
+
+def test_a_donor_of_many_clips_counts_as_one_of_its_size() -> None:
+    rng = np.random.default_rng(6)
+    donors = rng.integers(0, 40, 240)
+    heard = rng.random(40) < 0.5
+    values = [float(heard[donor]) for donor in donors]
+    bases = list(range(240))
+    alone, shared = stats.share(values, [bases]), stats.share(values, [bases, list(donors)])
+    assert alone.mean == shared.mean
+    assert _width(shared) > 2 * _width(alone)  # √6 in theory
+    swapped = stats.share(values, [list(donors), bases])
+    assert (swapped.low, swapped.high) == (shared.low, shared.high)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_where_all_answers_agree_clusters_count_as_if_they_could_not_differ(value: float) -> None:
+    found = stats.estimate({"a": [value] * 3, "b": [value] * 3, "c": [value] * 3})
+    exact = stats.estimate({name: [value] for name in "abc"})
+    assert (found.low, found.high) == (exact.low, exact.high)
+    assert _width(found) > 0.7
+    assert _width(stats.estimate({"a": [value] * 9})) == pytest.approx(0.975)
+
+
+def test_clusters_that_balance_are_no_reason_for_a_narrow_interval() -> None:
+    found = stats.estimate({str(i): [0.0, 1.0] for i in range(5)})
+    exact = stats.estimate({str(i): [float(i % 2)] for i in range(10)})
+    assert (found.low, found.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+
+
+def test_groups_weigh_the_same() -> None:
+    values, groups = [1.0, 1.0, 1.0, 0.0, 0.0, 1.0], ["a", "a", "a", "a", "b", "c"]
+    found = stats.share(values, [list(range(6))], groups)
+    assert found.mean == pytest.approx((0.75 + 0 + 1) / 3)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.2  # b and c have one clip each, which says little
+    assert found.high > 0.9
+
+
+def test_other_values_have_a_t_interval() -> None:
+    values = [0.2, 0.4, 0.3, 0.35, 0.5]
+    found = stats.estimate({str(i): [value] for i, value in enumerate(values)})
+    interval = ttest_1samp(values, 0).confidence_interval()
+    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    assert found.method == "t"
+    assert _width(stats.estimate({"a": [0.4]})) == 1.0
+
+
+def _width(found: stats.Estimate) -> float:
+    assert found.low is not None
+    assert found.high is not None
+    return found.high - found.low
 
 
 def test_the_exact_interval_covers_the_truth_in_95_of_100_runs_at_least() -> None:
@@ -66,59 +113,89 @@ def test_the_exact_interval_covers_the_truth_in_95_of_100_runs_at_least() -> Non
         assert covered >= 372  # 95 % less three standard errors of 400 runs: the exact interval is conservative
 
 
-def test_the_clustered_interval_covers_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "RESAMPLES", 999)
-    rng = np.random.default_rng(2)
-    covered = 0
-    for _ in range(200):
-        chances = rng.beta(1, 1, size=60)  # mean 0.5, answers within a clip alike
-        found = stats.estimate({str(i): list((rng.random(4) < chance) * 1.0) for i, chance in enumerate(chances)})
-        assert found.method == "bootstrap"
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40))
+@settings(deadline=None, max_examples=100)
+def test_an_interval_holds_the_mean_and_is_never_of_width_zero(rows: list[tuple[int, int, int]]) -> None:
+    values, bases, donors = ([float(row[i]) for row in rows] for i in range(3))
+    for groups in (None, bases):
+        found = stats.share(values, [bases, donors], groups)
+        assert found.mean is not None
         assert found.low is not None
         assert found.high is not None
-        covered += found.low <= 0.5 <= found.high
-    assert 178 <= covered < 200
+        assert 0 <= found.low <= found.mean + 1e-9
+        assert found.mean - 1e-9 <= found.high <= 1
+        assert _width(found) > 0
+    change = stats.paired([value - 0.5 for value in values], [bases, donors])
+    assert change.low is not None
+    assert change.high is not None
+    assert change.low <= np.mean(values) - 0.5 <= change.high
+    assert change.high - change.low > 0
 
 
-def test_a_difference_is_second_minus_first_over_common_clips() -> None:
-    first = {"a": [1.0], "b": [1.0, 0.0], "only": [0.0]}
-    second = {"a": [0.0], "b": [0.0, 0.0], "other": [1.0]}
-    found = stats.difference(first, second)
-    assert (found.difference, found.clusters) == (-0.75, 2)
-    assert (found.low, found.high) == (-1.0, -0.5)
-    assert stats.difference(second, first).difference == 0.75
+@pytest.mark.parametrize(("better", "worse"), [(1, 0), (5, 0), (13, 0), (7, 2), (30, 80), (0, 400)])
+def test_one_answer_for_each_clip_is_tested_by_mcnemars_exact_test(better: int, worse: int) -> None:
+    changes = [1.0] * better + [-1.0] * worse + [0.0] * 50
+    found = stats.paired(changes, [list(range(len(changes)))])
+    assert found.p == pytest.approx(binomtest(better, better + worse).pvalue)
+    assert found.difference == pytest.approx((better - worse) / len(changes))
+    n = len(changes) + 2  # Bonett and Price, with t for z and n - 1 for n
+    p, q = (better + 1) / n, (worse + 1) / n
+    half = t.ppf(0.975, n - 1) * np.sqrt((p + q - (p - q) ** 2) / (n - 1))
+    assert found.low == pytest.approx(max(-1, p - q - half))
+    assert found.high == pytest.approx(min(1, p - q + half))
 
 
-@pytest.mark.parametrize(("n", "p"), [(1, 1.0), (5, 2 / 2**5), (8, 2 / 2**8), (13, 2 / 2**13)])
-def test_few_clips_have_an_exact_p(n: int, p: float) -> None:
-    found = stats.difference(_each_once(n, n), _each_once(0, n))
-    assert found.p == pytest.approx(p)
-    assert found.difference == -1.0
+def test_p_has_no_floor_that_a_correction_lifts_above_five_percent() -> None:
+    bases = list(range(655))
+    donors = [base // 2 for base in bases]
+    changes = [1.0] * 150 + [0.0] * 505
+    for clusters in ([bases], [bases, donors]):
+        found = stats.paired(changes, clusters)
+        assert found.p is not None
+        assert found.p * 10_000 < 0.001
 
 
-def test_equal_runs_do_not_differ() -> None:
-    found = stats.difference(_each_once(3, 9), _each_once(3, 9))
-    assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+def test_equal_runs_do_not_differ_and_that_is_not_certain() -> None:
+    found = stats.paired([0.0] * 9, [list(range(9))])
+    assert (found.difference, found.p) == (0.0, 1.0)
+    assert found.low == pytest.approx(-t.ppf(0.975, 10) * np.sqrt(2 / 11 / 10))
+    assert found.high == -found.low
 
 
-def test_p_is_uniform_where_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "RESAMPLES", 499)
-    rng = np.random.default_rng(3)
-    found = []
-    for _ in range(200):
-        sides = [{str(i): [float(rng.random() < 0.5)] for i in range(40)} for _ in range(2)]
-        found.append(stats.difference(*sides).p)
-    assert sum(p is not None and p <= 0.05 for p in found) <= 20  # 5 % of 200, and three standard errors
-    assert sum(p is not None and p <= 0.5 for p in found) >= 60
+def test_pairs_that_share_a_donor_are_fewer_than_they_seem() -> None:
+    rng = np.random.default_rng(7)
+    donors = list(np.repeat(np.arange(40), 6))
+    changes = [float(change) for change in rng.integers(-1, 2, 40)[donors]]
+    alone = stats.paired(changes, [list(range(240))])
+    shared = stats.paired(changes, [list(range(240)), donors])
+    assert alone.p is not None
+    assert shared.p is not None
+    assert alone.p < shared.p
+    assert alone.low is not None
+    assert shared.low is not None
+    assert shared.low < alone.low
+
+
+def test_no_pairs_give_no_number() -> None:
+    nothing = stats.Difference(None, None, None, None, 0)
+    assert stats.paired([], [[]]) == nothing
+    assert stats.mean_change([]) == nothing
+
+
+def test_mean_changes_are_those_of_students_t() -> None:
+    changes = [1.5, -0.5, 2.0, 3.0]
+    found, reference = stats.mean_change(changes), ttest_1samp(changes, 0)
+    assert (found.difference, found.p, found.clusters) == (1.5, pytest.approx(reference.pvalue), 4)
+    assert found.low == pytest.approx(reference.confidence_interval().low)
+    assert stats.mean_change([2.0]) == stats.Difference(2.0, 2.0, 2.0, 1.0, 1)
+    assert stats.mean_change([0.0, 0.0]).p == 1.0
+    assert stats.mean_change([2.0] * 8).p == 2 / 2**8
 
 
 def test_the_same_outcomes_give_the_same_numbers_in_any_order() -> None:
     rng = np.random.default_rng(4)
-    outcomes = {str(i): list((rng.random(3) < 0.4) * 1.0) for i in range(30)}
-    shuffled = dict(reversed(outcomes.items()))
-    assert stats.estimate(outcomes) == stats.estimate(shuffled)
-    other = {key: values[:1] for key, values in outcomes.items()}
-    assert stats.difference(outcomes, other) == stats.difference(shuffled, other)
+    outcomes = {str(i): [float(hit) for hit in rng.random(3) < 0.4] for i in range(30)}
+    assert stats.estimate(outcomes) == stats.estimate(dict(reversed(outcomes.items())))
 
 
 def test_holm_by_hand() -> None:

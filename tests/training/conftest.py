@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.publish.conftest import client, hub, waits
 from tests.training import small as making
+
+__all__ = ["client", "hub", "waits"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -135,7 +135,7 @@ def test_an_adapter_on_a_tower_too_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_adapter_that_learnt_nothing_is_refused(tmp_path: Path) -> None:
-    refused(save(tmp_path / "adapter", scale=0.0), "effect", "has no effect")
+    refused(save(tmp_path / "adapter", scale=0.0), "effect", "has no useful effect")
 
 
 def test_an_adapter_that_cannot_be_merged_is_refused(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:

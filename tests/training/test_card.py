@@ -17,6 +17,7 @@ from mma_bench.errors import ConfigError, DataError, MmaBenchError
 from mma_bench.evaluation import score
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
+from mma_bench.stats import format_estimate
 from mma_bench.training import card
 from mma_bench.training.cli import adapter
 from tests.evaluation.runs import answers, prediction, write_predictions, write_run
@@ -122,7 +123,7 @@ def test_the_tables_show_both_intervals_of_every_condition(folder: Path) -> None
         for row in json.loads((folder / side / "scores.json").read_text())["accuracy"]:
             name = row["condition"].replace("_", " ")
             line = next(each for each in results.splitlines() if each.startswith(f"| {name} | {row['question']} |"))
-            assert score.format_estimate(row) in line, (side, line)
+            assert format_estimate(row) in line, (side, line)
 
 
 def worse_lines(text: str) -> list[str]:
@@ -175,9 +176,20 @@ def test_answers_that_can_no_longer_be_read_are_a_limit(folder: Path) -> None:
     assert "1 of 144 prompts got an answer that names no class or several; without the adapter 0." in limits
 
 
-def test_what_no_answer_could_be_read_of_is_not_called_unharmed(folder: Path) -> None:
+def test_answers_that_cannot_be_read_are_wrong_after_the_tuning_too(folder: Path) -> None:
     rows = [
         replace(row, status="unparseable", answer=None) if row.condition == "long_context" else row
+        for row in answers(seed=2, skill=0.8)
+    ]
+    evaluate(folder / "after", rows, **tuned(folder / "run"))
+    limits = section(make(folder), "Limits")
+    assert "- long context, visual question (forced choice): " in limits
+    assert " % before, 0.0 [0.0, " in limits
+
+
+def test_what_failed_altogether_is_not_called_unharmed(folder: Path) -> None:
+    rows = [
+        replace(row, status="failed", answer=None, error="HTTP 500") if row.condition == "long_context" else row
         for row in answers(seed=2, skill=0.8)
     ]
     evaluate(folder / "after", rows, **tuned(folder / "run"))
@@ -193,11 +205,11 @@ def test_seen_and_unseen_are_split_by_the_runs_own_classes(folder: Path) -> None
     evaluation = [row for row in answers(seed=2, skill=0.8) if row.visual_class not in CLASSES]
     aligned = [row for row in evaluation if row.condition == "aligned" and row.question == "visual"]
     right = score.accuracy(aligned)[0]
-    assert score.format_estimate(right) in next(line for line in unseen if "| aligned | visual |" in line)
+    assert format_estimate(right) in next(line for line in unseen if "| aligned | visual |" in line)
     heard = [row for row in answers(seed=2, skill=0.8) if row.audio_class not in CLASSES]
     heard = [row for row in heard if row.condition == "misaligned" and row.question == "audio"]
     right = score.accuracy(heard)[0]
-    assert score.format_estimate(right) in next(line for line in unseen if "| misaligned | audio |" in line)
+    assert format_estimate(right) in next(line for line in unseen if "| misaligned | audio |" in line)
     assert "Tuned on 3 classes: Bird, Cat, Rain." in table
 
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from mma_bench.errors import DataError
+from mma_bench.evaluation.cells import is_right
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.score import is_right, outcomes
 from mma_bench.files import write_json
 from mma_bench.schema import Condition
 
@@ -132,13 +132,13 @@ def answers_of(
 
 def _of_one(
     run: Iterable[Prediction], counts: Callable[[Prediction], bool]
-) -> dict[tuple[str, str], Mapping[str, Sequence[float]]]:
-    cells: dict[tuple[str, str], list[Prediction]] = {}
+) -> dict[tuple[str, str], dict[str, list[float]]]:
+    cells: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in run:
         if row.status == "failed":
             raise DataError(f"{row.key}: {row.error}", hint="run `make miniature` again: failed prompts are asked anew")
-        cells.setdefault((row.condition, row.question), []).append(row)
-    return {asked: outcomes(rows, counts, strict=True) for asked, rows in cells.items()}
+        cells.setdefault((row.condition, row.question), {}).setdefault(row.base_id, []).append(float(counts(row)))
+    return cells
 
 
 def metrics(runs: Mapping[str, Sequence[Iterable[Prediction]]]) -> Metrics:

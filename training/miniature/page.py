@@ -16,6 +16,7 @@ from mma_bench import layout
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
 from mma_bench.evaluation.attention import figures as lines
+from mma_bench.evaluation.cells import chance
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_text
@@ -73,6 +74,7 @@ class PageFacts:
         runs: Facts about how it was made, as (name, value).
         seeds: The seeds, in the order of `metrics`.
         clips: Base clips that were asked about.
+        chance: What guessing among the classes gives, as a fraction.
         attention: Figures with their captions, by whoever measured attention; empty without it.
     """
 
@@ -84,6 +86,7 @@ class PageFacts:
     runs: Sequence[tuple[str, str]]
     seeds: Sequence[int]
     clips: int
+    chance: float
     attention: Sequence[tuple[Markup, str]] = ()
 
 
@@ -93,7 +96,14 @@ def page(facts: PageFacts) -> str:
 
     def rows(state: str) -> list[Row]:
         return [
-            {"condition": condition, "question": question, "published": None, "name": NAMES[state], **values}
+            {
+                "condition": condition,
+                "question": question,
+                "published": None,
+                "name": NAMES[state],
+                "chance": facts.chance,
+                **values,
+            }
             for condition, by_question in tree[state].items()
             for question, values in by_question.items()
         ]
@@ -121,7 +131,9 @@ def page(facts: PageFacts) -> str:
         },
         seen_charts={
             condition: svg(
-                figures.group_points([row for row in facts.seen if row["condition"] == condition], "classes"),
+                figures.group_points(
+                    [{**row, "chance": facts.chance} for row in facts.seen if row["condition"] == condition], "classes"
+                ),
                 f"Seen and unseen classes, {condition}",
             )
             for condition in dict.fromkeys(row["condition"] for row in facts.seen)
@@ -245,6 +257,7 @@ def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, out: Path
         runs=how(root, seeds),
         seeds=seeds,
         clips=len({row.base_id for row in runs["base"][0]}),
+        chance=chance(runs["base"][0]),
         attention=attention(read_json(measured)) if measured.is_file() else [],
     )
     write_text(out, page(facts))

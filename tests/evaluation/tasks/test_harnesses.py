@@ -100,8 +100,7 @@ def test_lmms_eval(said: str, dataset: Path, tmp_path: Path, pytestconfig: pytes
         for question, right in (("visual", "Bird"), ("audio", HEARD[condition])):
             parsed = said == "a bird"
             assert found[f"{question}_unparseable,none"] == (not parsed)
-            assert found[f"{question}_strict,none"] == (parsed and right == "Bird")
-            assert found.get(f"{question}_accuracy,none") == (float(right == "Bird") if parsed else None)
+            assert found[f"{question}_accuracy,none"] == (parsed and right == "Bird")
     for log in tmp_path.glob("out/**/*.jsonl"):
         lines = log.read_text("utf-8").splitlines()
         assert len(lines) == 2
@@ -123,6 +122,4 @@ def test_inspect_ai(said: str, dataset: Path, tmp_path: Path, pytestconfig: pyte
         for question, right in (("visual", "Bird"), ("audio", HEARD[condition])):
             parsed = said == "a bird"
             assert found[f"{question}_unparseable"]["mean"] == (not parsed)
-            assert found[f"{question}_strict"]["accuracy"] == (parsed and right == "Bird")
-            value = found[f"{question}_accuracy"]["accuracy"]
-            assert value == (right == "Bird") if parsed else value != value, "NaN where nothing was parsed"
+            assert found[f"{question}_accuracy"]["accuracy"] == (parsed and right == "Bird")

@@ -51,6 +51,7 @@ def facts() -> PageFacts:
         runs=[("Model", "1,020,000 parameters"), ("Versions", "torch 2.14.1, " * 12)],
         seeds=(0, 1, 2),
         clips=32,
+        chance=1 / 8,
         attention=attention(SUMMARY),
     )
 

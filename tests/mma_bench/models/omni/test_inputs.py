@@ -175,5 +175,5 @@ def test_a_single_frame_is_no_video() -> None:
         stream.width, stream.height, stream.pix_fmt = 56, 56, "yuv420p"
         out.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((56, 56, 3), np.uint8), format="rgb24")))
         out.mux(stream.encode(None))
-    with pytest.raises(InvalidInput, match="clip-0 has 1 frame"):
+    with pytest.raises(InvalidInput, match="clip-0: 1 frame"):
         decode(task(video=file.getvalue()), engine()._processor.video_processor, fps=2.0, max_frames=None)

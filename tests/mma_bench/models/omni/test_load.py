@@ -108,7 +108,7 @@ def test_an_adapter_changes_answers_and_has_a_revision(adapter: Callable[..., Pa
 
 
 def test_an_adapter_without_effect_is_refused(adapter: Callable[..., Path]) -> None:
-    with pytest.raises(MmaBenchError, match="has no effect"):
+    with pytest.raises(MmaBenchError, match="has no useful effect"):
         load(checkpoint(), adapter=str(adapter(scale=0.0)))
 
 
