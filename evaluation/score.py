@@ -151,12 +151,12 @@ def as_metrics(scores: Scores) -> dict[str, Any]:
     """A DVC metric of fractions, None where there is no answer: the headline first, then the accuracies.
 
     Returns:
-        `failed` prompts; protocol → `headline` → measure → question; protocol → condition → question.
+        Protocol → `headline` → measure → question; protocol → condition → question; the number of `failed` prompts.
     """
-    tree: dict[str, Any] = {"failed": scores["failed"]}
+    tree: dict[str, Any] = {}
     for row in scores["headline"]:
         measures = tree.setdefault(row["protocol"], {}).setdefault("headline", {})
         measures.setdefault(row["measure"], {})[row["question"]] = row["mean"]
     for row in scores["accuracy"]:
         tree.setdefault(row["protocol"], {}).setdefault(row["condition"], {})[row["question"]] = row["mean"]
-    return tree
+    return {**tree, "failed": scores["failed"]}

@@ -1,4 +1,4 @@
-"""Responders whose truth is known, through the real `score`, `report` and `leaderboard`: the truth comes out."""
+"""Responders whose truth is known, through the real `score`, `report` and `leaderboard`."""
 
 from pathlib import Path
 from typing import Any

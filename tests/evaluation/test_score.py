@@ -206,7 +206,7 @@ def test_the_headline_stands_first() -> None:
     scores = score.score(answers(6))
     assert next(iter(scores)) == "headline"
     metrics = score.as_metrics(scores)
-    assert list(metrics) == ["failed", "forced_choice"]
+    assert list(metrics) == ["forced_choice", "failed"]
     assert list(metrics["forced_choice"])[:2] == ["headline", "aligned"]
     assert metrics["forced_choice"]["headline"]["both_right"]["both"] == scores["headline"][0]["mean"]
     assert score.as_csv(scores).splitlines()[1].startswith("forced_choice · misaligned · both,")
