@@ -45,7 +45,7 @@ RUN: Final = {
         "mma-bench evaluate --model random --out results/specialist",
     ),
     "mma-bench score DIR": ("mma-bench score results/specialist",),
-    "mma-bench results DIR [--dataset mma-bench]": ("mma-bench results results/specialist --dataset mma-bench",),
+    "mma-bench results DIR [--dataset mma-bench] [--paper-clips]": ("mma-bench results results/specialist --dataset mma-bench",),
     "mma-bench leaderboard results": None,
     "mma-bench sft-export DIR": None,
     "mma-bench publish diff mma-bench-1.1.0 mma-bench": ("mma-bench publish diff mma-bench mma-bench",),

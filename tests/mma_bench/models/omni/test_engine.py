@@ -169,7 +169,7 @@ def test_a_clip_that_cannot_be_decoded_fails_with_its_name_and_stops_nothing() -
     )
     assert [answer.key for answer in broken] == [WRITE.key, SCORE.key]
     assert all(
-        (answer.error or "").startswith("clip clip-5: unreadable: clip-5 is not a readable") for answer in broken
+        (answer.error or "").startswith("clip clip-5: unreadable: clip-5: not a readable") for answer in broken
     )
     assert silent[0].error == "clip clip-6: no_audio_stream: clip-6: no audio stream"
     assert fine[0].text is not None
