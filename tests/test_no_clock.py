@@ -31,6 +31,7 @@ def clocks(source: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_no_test_sleeps_or_gives_up_early() -> None:
     found = {
         f"{path.relative_to(HERE).as_posix()}: {call}"

@@ -129,6 +129,7 @@ def state(root: Path) -> dict[str, tuple[str, int]]:
     return {str(path): (file_sha256(path), path.stat().st_mtime_ns) for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_every_candidate_gets_a_row_and_bad_clips_stop_nothing(project: Path) -> None:
     stray = layout.ACQUIRED_CLIPS / "test" / ".tmp-of-a-killed-run.mp4"
     stray.parent.mkdir(parents=True)

@@ -75,6 +75,7 @@ def by_hand(table: ClassTable, label_ids: list[str]) -> tuple[list[str], list[st
     return kept, nodes, "" if node.class_name else f"removed_{node.step}", node.class_name
 
 
+@pytest.mark.slow
 @given(filtered())
 @settings(deadline=None, max_examples=150)
 def test_the_filter_does_what_the_appendix_says(case: tuple[ClassTable, list[list[str]]]) -> None:
@@ -85,6 +86,7 @@ def test_the_filter_does_what_the_appendix_says(case: tuple[ClassTable, list[lis
     assert set(decided["reason"]) <= {"", *REASONS}
 
 
+@pytest.mark.slow
 @given(filtered())
 @settings(deadline=None, max_examples=60)
 def test_removing_ancestors_twice_changes_nothing(case: tuple[ClassTable, list[list[str]]]) -> None:
@@ -95,6 +97,7 @@ def test_removing_ancestors_twice_changes_nothing(case: tuple[ClassTable, list[l
     assert twice.select(fate).equals(once.select(fate))
 
 
+@pytest.mark.slow
 @given(filtered(), st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=60)
 def test_the_order_of_rows_and_labels_does_not_matter(
@@ -109,6 +112,7 @@ def test_the_order_of_rows_and_labels_does_not_matter(
     assert second == [first[place] for place in order]
 
 
+@pytest.mark.slow
 @given(filtered())
 @settings(deadline=None, max_examples=60)
 def test_the_funnel_adds_up(case: tuple[ClassTable, list[list[str]]]) -> None:
@@ -161,6 +165,7 @@ def test_the_funnel_ends_in_the_papers_counts(project: Path) -> None:
         assert sum(counts.values()) == 2 * counts["segments"]
 
 
+@pytest.mark.slow
 def test_each_class_has_the_count_of_the_curation_table(project: Path) -> None:
     table = read_table(project / layout.CANDIDATES, CANDIDATES)
     found = Counter(table.select("subset", "class_name").rows())

@@ -208,6 +208,7 @@ def packet_count(path: str) -> int:
         return sum(1 for packet in container.demux(audio=0) if packet.size)
 
 
+@pytest.mark.slow
 def test_rows_hold_facts_of_the_written_files_and_promises_of_the_sources(project: Path) -> None:
     clips = {row["clip_id"]: row for row in read_table(layout.ALIGNED, ALIGNED).iter_rows(named=True)}
     rows = table().rows(named=True)

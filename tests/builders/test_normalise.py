@@ -99,6 +99,7 @@ def test_ten_seconds_at_29_97_are_300_frames(run: Run, tmp_path: Path) -> None:
     assert (result["frames"], result["fps"]) == (300, pytest.approx(30_000 / 1001))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     {
@@ -160,12 +161,14 @@ def test_train_clips_are_square_and_exactly_as_long(run: Run, tmp_path: Path, si
     assert 2.0 <= result["audio_duration_s"] < 2.0 + 1024 / 44_100
 
 
+@pytest.mark.slow
 def test_a_train_clip_may_lack_one_frame_but_not_two(run: Run, tmp_path: Path) -> None:
     assert run(clip(tmp_path / "one.mp4", seconds=1.96), "train")["frames"] == 50
     Path("data/normalised/train/clip.mp4").unlink()
     assert refusal(run, clip(tmp_path / "two.mp4", seconds=1.92), "train") == "too_short"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_a_second_run_writes_the_same_bytes(run: Run, tmp_path: Path, split: str) -> None:
     source = make(tmp_path / "source.avi", *picture(2.2), *tone(2.2), "-c:v", "mpeg4", "-c:a", "libmp3lame")
@@ -181,6 +184,7 @@ def test_a_high_frame_rate_is_capped(run: Run, tmp_path: Path) -> None:
 # What is refused
 
 
+@pytest.mark.slow
 def test_refusals_of_files(run: Run, good: Path, tmp_path: Path) -> None:
     front = make(tmp_path / "front.mp4", "-i", str(good), "-c", "copy", "-movflags", "+faststart")
     (tmp_path / "empty.mp4").touch()
@@ -205,6 +209,7 @@ def test_refusals_of_files(run: Run, good: Path, tmp_path: Path) -> None:
         assert refusal(run, path, "train") == reason.strip(), path.name
 
 
+@pytest.mark.slow
 def test_refusals_of_contents(run: Run, tmp_path: Path) -> None:
     cases = {
         "single_frame": make(tmp_path / "single.mp4", *picture(0.04), *tone(), *H264, *AAC),
@@ -298,6 +303,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: Path) -> Para
     return PARAMS.model_copy(update={"normalise": SHORT, "workers": 1})
 
 
+@pytest.mark.slow
 def test_one_bad_clip_stops_no_other(project: Params) -> None:
     stray = layout.NORMALISED_CLIPS / "test" / "of_earlier_parameters.mp4"
     stray.parent.mkdir(parents=True)

@@ -31,6 +31,7 @@ def collection(sizes: dict[str, int], duration_s: float = 10.0) -> pl.DataFrame:
 sizes = st.dictionaries(st.sampled_from([f"class{i}" for i in range(14)]), st.integers(1, 12), min_size=4, max_size=14)
 
 
+@pytest.mark.slow
 @given(sizes, st.integers(1, 3), st.integers(0, 5))
 @settings(deadline=None, max_examples=60)
 def test_donors_are_of_distinct_other_classes(sizes: dict[str, int], count: int, seed: int) -> None:
@@ -44,6 +45,7 @@ def test_donors_are_of_distinct_other_classes(sizes: dict[str, int], count: int,
         assert class_of[base] not in classes
 
 
+@pytest.mark.slow
 @given(sizes, st.integers(0, 5))
 @settings(deadline=None, max_examples=40)
 def test_the_order_of_rows_does_not_matter(sizes: dict[str, int], seed: int) -> None:
@@ -90,6 +92,7 @@ def test_donor_classes_are_near_uniform(seed: int) -> None:
     assert min(taken.values()) >= even / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("count", [1, 10])
 def test_adding_a_clip_leaves_most_pairs_as_they_were(seed: int, count: int) -> None:

@@ -68,12 +68,14 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_the_page_fetches_and_runs_nothing(html: str) -> None:
     page = Page(html)
     assert page.unsafe == []
     assert all((link["href"] or "").startswith("#") for link in page.elements["a"])
 
 
+@pytest.mark.slow
 def test_names_from_outside_are_text(build: Path, params: Params) -> None:
     for path, schema, key in ((layout.VARIANTS, VARIANTS, "id"), (layout.VERDICTS, VERDICTS, "clip_id")):
         table = read_table(path, schema)
@@ -112,6 +114,7 @@ def test_the_page_says_what_the_tables_say(html: str) -> None:
         assert statement in text, statement
 
 
+@pytest.mark.slow
 def test_the_gallery_holds_the_very_clips(build: Path, params: Params) -> None:
     report.main(params)
     page = Page(report.PAGE.read_text())
@@ -239,6 +242,7 @@ def test_empty_data_still_gives_charts() -> None:
     charts.scores(from_rows([], VERDICTS), "visual_unimodal", 0.5)
 
 
+@pytest.mark.slow
 def test_the_picture_shows_one_clip_under_every_condition(build: Path) -> None:
     run = CliRunner().invoke(picture.main, ["docs/overview.png", "--clip", "cat-test0"], catch_exceptions=False)
     assert run.output == "wrote docs/overview.png\n"

@@ -20,6 +20,7 @@ from mma_bench.tables import from_rows, read_table, write_table
 HEADER = "clip_id,annotator,object_visible,audio_pure,action_dynamic\n"
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(min_size=1, max_size=2), st.booleans(), max_size=5), st.integers(1, 3))
 def test_only_unanimous_passes_of_enough_people_keep_a_clip(votes: dict[str, bool], annotators: int) -> None:
     assert (consensus(votes, annotators) == "ok") == (len(votes) >= annotators and all(votes.values()))

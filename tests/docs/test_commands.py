@@ -45,7 +45,9 @@ RUN: Final = {
         "mma-bench evaluate --model random --out results/specialist",
     ),
     "mma-bench score DIR": ("mma-bench score results/specialist",),
-    "mma-bench results DIR [--dataset mma-bench] [--paper-clips]": ("mma-bench results results/specialist --dataset mma-bench",),
+    "mma-bench results DIR [--dataset mma-bench] [--paper-clips]": (
+        "mma-bench results results/specialist --dataset mma-bench",
+    ),
     "mma-bench leaderboard results": None,
     "mma-bench sft-export DIR": None,
     "mma-bench publish diff mma-bench-1.1.0 mma-bench": ("mma-bench publish diff mma-bench mma-bench",),
@@ -173,6 +175,7 @@ def test_a_wrong_command_does_not_parse(broken: str) -> None:
 OTHERS: Final = [command for command in ALL if command not in OURS]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_paths_need_not_exist")
 @pytest.mark.parametrize("command", OTHERS, ids=lambda command: f"{command.page}: {command.text}"[:70])
 def test_other_commands_name_what_is_there(command: Command) -> None:
@@ -295,6 +298,7 @@ def test_what_can_run_offline_runs(finished: Path, monkeypatch: pytest.MonkeyPat
     assert (finished / "results/leaderboard.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_checksums_of_a_package_hold(finished: Path) -> None:
     for line in (finished / "mma-bench/checksums.sha256").read_text().splitlines():
         digest, _, name = line.partition("  ")
@@ -320,6 +324,7 @@ def test_python_compiles_and_its_imports_are_there(page: str, text: str) -> None
             assert all(hasattr(module, alias.name) for alias in node.names)
 
 
+@pytest.mark.slow
 def test_loading_runs_as_written(finished: Path) -> None:
     checks = {
         "docs/python.md": "assert {row.model for row in predictions} == {'always-first'}\n"

@@ -24,6 +24,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
 
+@pytest.mark.slow
 def test_evaluate_writes_predictions_scores_and_three_reports(bench: Path) -> None:
     result = run("evaluate", "--model", "oracle", "--out", "run", "--protocols", "forced_choice,loglikelihood")
     assert result.exit_code == 0, result.output
@@ -42,6 +43,7 @@ def test_evaluate_writes_predictions_scores_and_three_reports(bench: Path) -> No
     assert "forced_choice · aligned · audio,100.0" in Path("run/accuracy.csv").read_text()
 
 
+@pytest.mark.slow
 def test_the_three_steps_give_what_evaluate_gives(bench: Path) -> None:
     assert run("evaluate", "--model", "random", "--out", "whole").exit_code == 0
     assert run("infer", "--model", "random", "--out", "steps").exit_code == 0
@@ -51,6 +53,7 @@ def test_the_three_steps_give_what_evaluate_gives(bench: Path) -> None:
         assert Path("whole", name).read_bytes() == Path("steps", name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_leaderboard_of_two_runs(bench: Path) -> None:
     for model in ("random", "oracle"):
         assert run("evaluate", "--model", model, "--out", f"results/{model}").exit_code == 0

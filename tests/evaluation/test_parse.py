@@ -262,12 +262,14 @@ _PIECES = st.one_of(st.text(max_size=8), st.sampled_from(OPTIONS), st.sampled_fr
 _TEXTS = st.lists(_PIECES, max_size=12).map(" ".join) | st.lists(_PIECES, max_size=12).map("".join)
 
 
+@pytest.mark.slow
 @given(_TEXTS, st.booleans())
 @settings(deadline=None, max_examples=300)
 def test_no_string_raises(text: str, chain_of_thought: bool) -> None:
     assert parse(text, ABSTENTION, SYNONYMS, chain_of_thought=chain_of_thought) in (None, *ABSTENTION)
 
 
+@pytest.mark.slow
 @given(_TEXTS, st.sampled_from(OPTIONS), st.booleans())
 @example('{"class": "Camera"}', "Camera", False)
 @example("Camera. In sight", "Camera", False)
@@ -279,6 +281,7 @@ def test_what_is_denied_at_the_end_is_not_the_answer(text: str, option: str, cha
     assert parse(answer, ABSTENTION, SYNONYMS, chain_of_thought=chain_of_thought) != option
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=4, unique=True), st.booleans())
 @settings(deadline=None, max_examples=200)
 def test_an_option_by_itself_is_read_whatever_it_is(options: list[str], chain_of_thought: bool) -> None:
@@ -293,6 +296,7 @@ _REPEATED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain_of_thought", [False, True])
 @pytest.mark.parametrize("unit", [unit for unit in _REPEATED.split("|") if unit])
 def test_a_megabyte_is_read_in_bounded_steps(unit: str, chain_of_thought: bool) -> None:

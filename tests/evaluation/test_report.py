@@ -56,6 +56,7 @@ def _texts(out: Path) -> tuple[str, str]:
     return Page((out / "report.html").read_text()).text, (out / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_every_number_of_the_scores_is_in_every_report(out: Path) -> None:
     report.main(out)
     scores = read_json(out / "scores.json")
@@ -72,6 +73,7 @@ def test_every_number_of_the_scores_is_in_every_report(out: Path) -> None:
             assert report.p_value(row["p_holm"]) in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "values", "text"),
     [
@@ -100,6 +102,7 @@ def test_a_changed_score_changes_the_reports(out: Path, table: str, values: dict
     assert all(text in each.replace("7,777", "7777").replace("8,888", "8888") for each in _texts(out))
 
 
+@pytest.mark.slow
 def test_a_changed_score_changes_the_chart(out: Path) -> None:
     report.main(out)
     before = re.findall(r"<svg.*?</svg>", (out / "report.html").read_text(), re.DOTALL)
@@ -114,6 +117,7 @@ def test_a_changed_score_changes_the_chart(out: Path) -> None:
     assert all(old != new for old, new in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(out: Path) -> None:
     report.main(out)
     names = ("report.html", "report.md", "report.json")
@@ -143,6 +147,7 @@ def test_on_the_papers_clips_the_published_value_stands_beside_the_measured_one(
         assert "own results" not in text
 
 
+@pytest.mark.slow
 def test_on_other_clips_the_papers_results_have_a_table_of_their_own(tmp_path: Path) -> None:
     summary = _report(tmp_path, model="Qwen/Qwen2.5-Omni-7B")
     assert all(row["published"] is None for row in summary["accuracy"])
@@ -152,6 +157,7 @@ def test_on_other_clips_the_papers_results_have_a_table_of_their_own(tmp_path: P
         assert "/ 25.2" in text
 
 
+@pytest.mark.slow
 def test_other_weights_are_not_the_published_model(tmp_path: Path) -> None:
     settings = {"engine": "transformers", "checkpoint": "tuned/by-somebody"}
     summary = _report(tmp_path, paper_clips=True, model="qwen2.5-omni-7b", settings=settings)
@@ -160,6 +166,7 @@ def test_other_weights_are_not_the_published_model(tmp_path: Path) -> None:
     assert "qwen2.5-omni-7b with tuned/by-somebody" in _texts(tmp_path)[0]
 
 
+@pytest.mark.slow
 def test_the_right_weights_are_the_published_model_wherever_they_lie(tmp_path: Path) -> None:
     settings = {"engine": "transformers", "checkpoint": "/models/Qwen2.5-Omni-7B"}
     summary = _report(tmp_path, paper_clips=True, model="qwen2.5-omni-7b", settings=settings)
@@ -167,6 +174,7 @@ def test_the_right_weights_are_the_published_model_wherever_they_lie(tmp_path: P
     assert "with /models" not in _texts(tmp_path)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judge", "model", "settings", "family"),
     [
@@ -194,6 +202,7 @@ def test_a_judge_of_the_models_own_family_is_said(
     assert all(family in note for note in said if family)
 
 
+@pytest.mark.slow
 def test_without_the_dataset_the_run_says_who_judged(tmp_path: Path) -> None:
     write_run(tmp_path, answers(model="qwen2.5-omni-7b"), judge="omni (qwen2.5-omni-7b)")
     score.main(tmp_path)
@@ -201,6 +210,7 @@ def test_without_the_dataset_the_run_says_who_judged(tmp_path: Path) -> None:
     assert any("of one family (Qwen)" in note for note in read_json(tmp_path / "report.json")["notes"])
 
 
+@pytest.mark.slow
 def test_the_headline_stands_before_every_other_number(out: Path) -> None:
     report.main(out)
     assert next(iter(read_json(out / "report.json"))) == "headline"
@@ -218,6 +228,7 @@ def test_scores_of_an_older_version_are_named(out: Path) -> None:
         report.main(out)
 
 
+@pytest.mark.slow
 def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     report.main(out)
     notes = read_json(out / "report.json")["notes"]
@@ -278,6 +289,7 @@ def _videos(out: Path) -> list[bytes]:
     return [base64.b64decode((video["src"] or "").split(",")[1]) for video in page.elements.get("video", [])]
 
 
+@pytest.mark.slow
 def test_wrong_answers_are_playable(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mistakes, "Benchmark", Shelf)
     monkeypatch.setattr(circular, "Benchmark", Shelf)

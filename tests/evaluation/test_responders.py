@@ -39,6 +39,7 @@ def test_conflict_has_no_effect_on_an_immune_responder() -> None:
         assert (row["clusters"], row["unpaired"]) == (BASES, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("responder", "wanted"),
     [
@@ -89,6 +90,7 @@ def test_shared_sounds_widen_the_interval_of_hearing_alone() -> None:
     assert widths["audio"] > 1.4 * widths["visual"]
 
 
+@pytest.mark.slow
 def test_report_and_leaderboard_say_what_the_responders_are(tmp_path: Path) -> None:
     known = {
         "immune": responders.immune(),

@@ -11,6 +11,7 @@ from mma_bench.cli import main
 from mma_bench.errors import MmaBenchError
 
 
+@pytest.mark.slow
 def test_a_sound_environment_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_NEEDED_GB", 0)
     result = CliRunner().invoke(main, ["doctor"])

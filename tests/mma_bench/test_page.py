@@ -74,6 +74,7 @@ def test_an_unknown_template_is_named() -> None:
         page.render("missing.html", title="A page")
 
 
+@pytest.mark.slow
 def test_a_chart_is_the_same_bytes_again_in_another_process() -> None:
     drawing = page.svg(chart(), "A chart")
     assert page.svg(chart(), "A chart") == drawing

@@ -66,6 +66,7 @@ def test_peft_itself_loads_what_training_makes(sound: Path) -> None:
         assert torch.equal(state[name.replace(".weight", ".default.weight")], tensor), name
 
 
+@pytest.mark.slow
 def test_whole_and_thinker_checkpoints_take_the_same_adapter(sound: Path) -> None:
     assert scores(sound, checkpoint(layout="full")) == scores(sound, checkpoint())
 
@@ -95,6 +96,7 @@ def refused(folder: Path, name: str, match: str) -> None:
             scores(folder, checkpoint())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -134,6 +136,7 @@ def test_an_adapter_on_a_tower_too_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "adapter", "targets", r"changes 2 modules outside the text model, model\.audio_tower\.layers\.0")
 
 
+@pytest.mark.slow
 def test_an_adapter_that_learnt_nothing_is_refused(tmp_path: Path) -> None:
     refused(save(tmp_path / "adapter", scale=0.0), "effect", "has no useful effect")
 

@@ -157,6 +157,7 @@ def test_the_limits_name_exactly_what_got_worse(folder: Path, monkeypatch: pytes
     assert "Not measured before and after: misaligned, misleading caption." in text
 
 
+@pytest.mark.slow
 def test_without_a_loss_it_says_so(folder: Path) -> None:
     evaluate(folder / "after", answers(seed=1, skill=0.6), **tuned(folder / "run"))
     assert worse_lines(make(folder)) == []
@@ -213,6 +214,7 @@ def test_seen_and_unseen_are_split_by_the_runs_own_classes(folder: Path) -> None
     assert "Tuned on 3 classes: Bird, Cat, Rain." in table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "said"),
     [
@@ -339,6 +341,7 @@ def test_scores_of_other_predictions_are_refused(folder: Path) -> None:
         make(folder)
 
 
+@pytest.mark.slow
 def test_a_licence_is_read_and_never_guessed(folder: Path) -> None:
     assert "licence is some-licence, as the base model's card states" in " ".join(make(folder).split())
     (folder / "base/README.md").unlink()

@@ -49,6 +49,7 @@ def test_a_run_by_the_bundled_config_then_a_check_of_what_it_made(small: Path, t
     assert len(checked.stdout.splitlines()) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "code", "message"),
     [

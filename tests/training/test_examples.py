@@ -74,6 +74,7 @@ def examples(family: Family) -> list[Example]:
     return [made[index] for index in range(len(made))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_example_is_what_the_model_is_asked_then_the_answer_and_the_end_token(family: Family) -> None:
     tokenizer = engine(family)._processor.tokenizer

@@ -59,6 +59,7 @@ def publish(client: Hub, run: Path, base_name: str | None = "someone/tiny-omni",
     publish_adapter(client, run, "org/x", card=run / "README.md", results=results, base_name=base_name, dry_run=dry_run)
 
 
+@pytest.mark.slow
 def test_it_holds_adapter_processor_card_and_scores(client: Hub, hub: StandIn, run: Path, tmp_path: Path) -> None:
     publish(client, run)
     files = hub.files("org/x", kind="model")
@@ -133,6 +134,7 @@ def test_a_dry_run_sends_nothing(client: Hub, hub: StandIn, run: Path, capsys: p
     assert "+ adapter_model.safetensors (" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named(client: Hub, hub: StandIn, run: Path) -> None:
     with pytest.raises(ConfigError, match="give --base-name ORG/NAME"):
         publish(client, run, base_name=None)

@@ -55,6 +55,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_best_adapter_its_facts_and_its_curve(whole: Path) -> None:
     rows, told = curve(whole), facts(whole)
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]

@@ -54,6 +54,7 @@ def test_every_clip_that_a_gate_hashes_is_a_dependency(table: str, folders: list
     assert set(folders) <= set(stage(table)["deps"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_the_code_of_a_gate_is_a_dependency(table: str) -> None:
     used = {*modules_used(table), *modules_used("gate")}

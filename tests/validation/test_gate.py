@@ -88,6 +88,7 @@ def test_at_most_five_offenders_are_named_and_the_rest_is_counted(world: World) 
     assert "; ..." in result.output
 
 
+@pytest.mark.slow
 def test_a_message_shortens_hashes_and_the_record_does_not(world: World) -> None:
     world.edit("variants", "cat-1.misaligned.dog-1", video_sha256="a" * 64)
     world.write()
@@ -133,6 +134,7 @@ def test_the_page_shows_every_gate_that_ran_failing_ones_first(world: World) -> 
     ]
 
 
+@pytest.mark.slow
 def test_the_page_says_which_gates_speak_of_older_files(world: World) -> None:
     world.write()
     run("aligned")
@@ -180,6 +182,7 @@ def test_names_are_stable_words_and_every_promise_says_why_and_what_to_do(world:
         assert re.search(r"mma-bench build|dvc repro|validate\.|acquire\.|curation table", promise.hint), promise.hint
 
 
+@pytest.mark.slow
 def test_a_gate_sends_nothing_and_writes_nothing_of_great_expectations(world: World, tmp_path: Path) -> None:
     """In a process of its own: no socket is opened, no bar drawn, no file made but the two reports."""
     world.write()

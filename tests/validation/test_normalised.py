@@ -54,6 +54,7 @@ def test_every_promise_has_its_fault(world: World) -> None:
     assert world.promise_names("normalised") == list(FAULTS)
 
 
+@pytest.mark.slow
 def test_a_sound_table_passes(world: World) -> None:
     world.write()
     world.check("normalised")

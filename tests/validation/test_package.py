@@ -204,6 +204,7 @@ FAULTS: dict[str, Callable[[Dataset], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_broken_promise_is_refused_by_name(dataset: Dataset, name: str) -> None:
     dataset.assert_refused("package", name, lambda _: FAULTS[name](dataset))
@@ -223,6 +224,7 @@ def test_bytes_that_are_no_clip_are_refused(dataset: Dataset) -> None:
     dataset.assert_refused("package", "video_bytes_are_the_promised_ones", lambda _: broken(dataset))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["data/aligned/extra.txt", "notes.md"])
 def test_a_file_that_is_not_listed_is_refused(dataset: Dataset, where: str) -> None:
     dataset.later.append(lambda: (layout.PACKAGE / where).write_text("more"))

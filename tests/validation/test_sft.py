@@ -154,6 +154,7 @@ FAULTS: dict[str, Callable[[Tuning], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_broken_promise_is_refused_by_name(tuning: Tuning, name: str) -> None:
     tuning.assert_refused("sft", name, lambda _: FAULTS[name](tuning))
@@ -163,6 +164,7 @@ def test_every_promise_has_its_fault(tuning: Tuning) -> None:
     assert tuning.promise_names("sft") == list(FAULTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -183,6 +185,7 @@ def test_what_the_stage_makes_passes(tuning: Tuning, changed: dict[str, Any]) ->
     tuning.check("sft")
 
 
+@pytest.mark.slow
 def test_the_stage_passes_on_clips_that_share_a_sound(tuning: Tuning) -> None:
     for row in tuning.train:
         if row["id"] in ("hammer-0.aligned", "hammer-5.aligned", "bell-2.aligned"):

@@ -92,6 +92,7 @@ FAULTS: dict[str, Callable[[World], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_broken_promise_is_refused_by_name(world: World, name: str) -> None:
     world.assert_refused("variants", name, FAULTS[name])
@@ -101,6 +102,7 @@ def test_every_promise_has_its_fault(world: World) -> None:
     assert world.promise_names("variants") == list(FAULTS)
 
 
+@pytest.mark.slow
 def test_a_sound_table_passes(world: World) -> None:
     world.write()
     world.check("variants")
@@ -129,6 +131,7 @@ def test_three_misaligned_variants_of_which_two_sound_alike_are_refused(world: W
     world.check("variants", "misaligned_count_is_exact")
 
 
+@pytest.mark.slow
 def test_conditions_that_are_not_configured_are_not_asked_for(world: World) -> None:
     world.raw["conflicts"]["conditions"]["test"] = ["aligned"]
     table = world.tables["variants"]

@@ -43,6 +43,7 @@ def test_a_sound_table_passes(world: World) -> None:
     world.check("verdicts")
 
 
+@pytest.mark.slow
 def test_a_clip_that_could_not_be_judged_needs_no_answers(world: World) -> None:
     none = dict.fromkeys(
         f"{sense}_{kind}_{what}"

@@ -120,6 +120,7 @@ def test_the_class_list_is_called_a_reconstruction_and_compared(facts: CardFacts
     assert "reproduces the counts of the paper's Table 7 exactly (3,518 eval, 3,892 balanced_train, 182,970" in exact
 
 
+@pytest.mark.slow
 def test_the_judge_the_reviews_and_the_donors_are_what_the_rows_say(facts: CardFacts) -> None:
     card = dataset_card(facts)
     assert "pair of specialists" in card

@@ -78,6 +78,7 @@ def sent_frames(request: Request) -> np.ndarray[Any, Any]:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
 
 
+@pytest.mark.slow
 def test_the_four_checks_send_only_what_is_open(params: Any) -> None:
     with serving(YES) as server:
         judge = open_judge(params(server))

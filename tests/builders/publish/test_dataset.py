@@ -23,6 +23,7 @@ Publish = Callable[..., None]
 UPLOADS, COMMITS = r"^PUT /lfs/", r"^POST /api/datasets/org/mma/commit/"
 
 
+@pytest.mark.slow
 def test_a_version_is_one_commit_its_tag_and_exactly_the_gated_bytes(
     publish: Publish, hub: StandIn, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,12 +39,14 @@ def test_a_version_is_one_commit_its_tag_and_exactly_the_gated_bytes(
     assert "fetched again by tag" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_file_is_fetched_again_by_the_tag(publish: Publish, hub: StandIn) -> None:
     publish()
     fetched = {path.rpartition("/resolve/1.0.0/")[2] for _, path, _ in hub.sent("^GET .*/resolve/1.0.0/")}
     assert fetched == set(hub.files("org/mma")) - {".gitattributes"}
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_what_would_change_and_changes_nothing(
     publish: Publish, hub: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +58,7 @@ def test_a_dry_run_prints_what_would_change_and_changes_nothing(
     assert all(method in ("GET", "HEAD") or path == "/api/validate-yaml" for method, path, _ in hub.requests)
 
 
+@pytest.mark.slow
 def test_published_again_it_only_proves_what_is_there(publish: Publish, hub: StandIn) -> None:
     publish()
     hub.requests.clear()
@@ -117,6 +121,7 @@ def test_a_change_that_the_version_does_not_admit_is_refused(publish: Publish, h
     assert set(hub.repos["dataset", "org/mma"].tags) == {"1.0.0", "1.1.0"}
 
 
+@pytest.mark.slow
 def test_a_relabelled_clip_is_a_major_change(publish: Publish, root: Path) -> None:
     publish()
     variants = read_table(layout.VARIANTS, VARIANTS)
@@ -156,6 +161,7 @@ def test_a_tampered_file_is_refused(publish: Publish, hub: StandIn, root: Path, 
     assert not hub.requests
 
 
+@pytest.mark.slow
 def test_a_file_that_arrived_tampered_is_noticed(publish: Publish, hub: StandIn) -> None:
     hub.fail(r"^POST .*/tag/main|/tag/[0-9a-f]{40}", 500, times=TRIES)
     with pytest.raises(HubError):
@@ -171,6 +177,7 @@ def test_a_file_that_arrived_tampered_is_noticed(publish: Publish, hub: StandIn)
         publish()
 
 
+@pytest.mark.slow
 def test_a_cut_in_the_middle_of_a_shard_is_gone_on_from(publish: Publish, hub: StandIn, waits: list[float]) -> None:
     hub.fail(UPLOADS, after=2000, skip=2, times=1000)
     with pytest.raises(HubError, match=r"send data/[\s\S]*same command again"):
@@ -187,6 +194,7 @@ def test_a_cut_in_the_middle_of_a_shard_is_gone_on_from(publish: Publish, hub: S
     assert "1.0.0" in hub.repos["dataset", "org/mma"].tags
 
 
+@pytest.mark.slow
 def test_killed_between_commit_and_tag_it_goes_on_with_the_tag(
     publish: Publish, hub: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +207,7 @@ def test_killed_between_commit_and_tag_it_goes_on_with_the_tag(
     assert hub.repos["dataset", "org/mma"].tags
 
 
+@pytest.mark.slow
 def test_an_answer_that_was_lost_is_no_second_commit(publish: Publish, hub: StandIn) -> None:
     hub.fail(COMMITS, late=True)  # made, but the connection ends before the answer
     publish()
@@ -221,6 +230,7 @@ def test_files_that_went_are_deleted(publish: Publish, hub: StandIn, root: Path)
     assert "licences/GPL-2.txt" in hub.files("org/mma", "1.0.0")
 
 
+@pytest.mark.slow
 def test_without_a_token_a_dry_run_reads_what_is_public(publish: Publish, root: Path, hub: StandIn) -> None:
     from mma_bench.builders.publish.dataset import publish as call
 
@@ -243,6 +253,7 @@ def _another_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "datetime", Tomorrow)
 
 
+@pytest.mark.slow
 def test_the_token_is_in_no_output_log_or_file(
     publish: Publish, hub: StandIn, root: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

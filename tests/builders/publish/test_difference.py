@@ -136,6 +136,7 @@ def test_a_condition_that_goes_is_major_and_one_that_comes_minor() -> None:
     assert (come.conditions_added, come.level) == (["misleading_caption (test)"], Level.MINOR)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.sets(st.sampled_from("abcd"), max_size=2), st.sets(st.sampled_from("abcd"), max_size=2))
 def test_a_difference_and_its_reverse_name_the_same(left: set[str], right: set[str]) -> None:
@@ -147,6 +148,7 @@ def test_a_difference_and_its_reverse_name_the_same(left: set[str], right: set[s
     assert (there.level == Level.NONE) == (left == right or without(*left) == without(*right))
 
 
+@pytest.mark.slow
 def test_the_command_compares_folders(root: Path) -> None:
     Path("mma-bench").rename("old")
     project.renew(root, "1.0.1", without=["cat-test1_30000"])

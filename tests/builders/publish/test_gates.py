@@ -24,6 +24,7 @@ def edited(gate: str, **changes: Any) -> None:
     write_json(layout.VALIDATION / f"{gate}.json", project.record(Path(), gate) | changes)
 
 
+@pytest.mark.slow
 def test_what_passed_is_let_through(root: Path) -> None:
     proven()
 

@@ -31,6 +31,7 @@ def copy(publish: Publish, hub: StandIn, root: Path) -> Path:
     return root / "copy"
 
 
+@pytest.mark.slow
 def test_the_card_is_read_by_the_hubs_own_loader(copy: Path, client: Hub) -> None:
     card = DatasetCard.load(copy / "README.md", ignore_metadata_errors=False)
     assert (card.data.pretty_name, card.data.license, card.data.version) == ("MMA-Bench", "other", "1.0.0")
@@ -40,6 +41,7 @@ def test_the_card_is_read_by_the_hubs_own_loader(copy: Path, client: Hub) -> Non
     refuse_bad_card(client, copy / "README.md", "dataset")
 
 
+@pytest.mark.slow
 def test_metadata_that_the_hub_refuses_stop_it(copy: Path, client: Hub) -> None:
     card = copy / "README.md"
     card.write_text(card.read_text().replace("license_name: per-clip\n", ""))
@@ -70,6 +72,7 @@ def test_croissant_is_valid_and_its_records_are_the_rows(copy: Path) -> None:
     assert video > 1000
 
 
+@pytest.mark.slow
 def test_croissant_tells_every_file_with_its_hash_and_the_responsible_ai_fields(copy: Path) -> None:
     told: dict[str, Any] = json.loads((copy / "croissant.json").read_text())
     listed = dict(reversed(line.split("  ")) for line in (copy / "checksums.sha256").read_text().splitlines())
@@ -98,6 +101,7 @@ def test_croissant_tells_every_file_with_its_hash_and_the_responsible_ai_fields(
     assert "0 of 12 clips were reviewed" in told["rai:dataAnnotationProtocol"]
 
 
+@pytest.mark.slow
 def test_croissant_says_version_day_licence_and_where_the_records_are(copy: Path) -> None:
     told: dict[str, Any] = json.loads((copy / "croissant.json").read_text())
     assert (told["@type"], told["name"], told["version"]) == ("sc:Dataset", "MMA-Bench", "1.0.0")
@@ -126,6 +130,7 @@ def test_without_mlcroissant_nothing_begins(publish: Publish, hub: StandIn, monk
     assert not hub.requests
 
 
+@pytest.mark.slow
 def test_the_datasheet_has_the_figures_of_the_build(copy: Path) -> None:
     text = (copy / "DATASHEET.md").read_text()
     for said in (
@@ -143,6 +148,7 @@ def test_the_datasheet_has_the_figures_of_the_build(copy: Path) -> None:
     assert "{%" not in text
 
 
+@pytest.mark.slow
 def test_the_citation_names_version_and_paper(copy: Path) -> None:
     cited = yaml.safe_load((copy / "CITATION.cff").read_text())
     assert (cited["cff-version"], cited["type"], cited["version"]) == ("1.2.0", "dataset", "1.0.0")

@@ -44,6 +44,7 @@ def rebuilt(*arguments: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_it_holds_all_but_the_media(index: Path, root: Path) -> None:
     full, bare = root / "mma-bench", index
     for shard in sorted((full / "data").glob("*/*.parquet")):
@@ -133,6 +134,7 @@ def test_nothing_is_made_from_nothing(index: Path, root: Path) -> None:
     assert json.loads(Path("reports/rebuild.json").read_text())["clips"]["counts"] == {"missing": 12}
 
 
+@pytest.mark.slow
 def test_a_changed_edition_is_refused(index: Path, root: Path) -> None:
     (index / SHARD).write_bytes((index / SHARD).read_bytes() + b" ")
     with pytest.raises(DataError, match=rf"index/{SHARD} is missing or not as checksums\.sha256 lists it"):
@@ -163,6 +165,7 @@ def test_a_name_that_would_leave_the_folder_is_only_a_name(index: Path, root: Pa
     assert report["clips"]["by_id"]["../../outside (test)"]["kind"] == "missing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/hostname"])
 def test_a_list_that_names_a_file_outside_is_refused_before_anything(index: Path, root: Path, name: str) -> None:
     full = index / "full/checksums.sha256"

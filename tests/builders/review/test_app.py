@@ -34,6 +34,7 @@ def recorded(store: Store) -> int:
         return connection.execute(select(func.count()).select_from(votes)).scalar_one()
 
 
+@pytest.mark.slow
 def test_nothing_but_the_login_is_open(client: Client, review_set: list[Item], store: Store) -> None:
     nobody = client(None)
     app: Any = nobody.app

@@ -62,6 +62,7 @@ def test_votes_without_a_second_do_not_count_and_sameness_has_no_alpha() -> None
         assert (row.clips, row.percent.mean, row.alpha) == (0, None, None)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=30))
 def test_kappa_is_scikit_learns_and_alpha_follows_it(votes: list[tuple[bool, bool]]) -> None:

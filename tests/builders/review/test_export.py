@@ -93,6 +93,7 @@ def test_exported_people_are_anonymous_and_notes_and_controls_are_there(
     assert json.loads(Path("reviews/reviews.json").read_text()) == json.loads(json.dumps(report))
 
 
+@pytest.mark.slow
 def test_a_third_person_decides_only_if_asked_to(
     project: Path, store: Store, judged: list[str], review_set: list[Item]
 ) -> None:
@@ -116,6 +117,7 @@ def run(store: Store, *arguments: str, stdin: str = "") -> Result:
     return CliRunner().invoke(review, [*arguments, "--database", str(store.engine.url)], input=stdin)
 
 
+@pytest.mark.slow
 def test_the_commands_say_what_they_did(project: Path, store: Store, judged: list[str]) -> None:
     told = run(store, "status").output
     assert "12 clips, 2 annotators" in told

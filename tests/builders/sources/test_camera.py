@@ -29,6 +29,7 @@ def motion(photo: Path, clip_id: str) -> float:
     return float(np.abs(np.diff(np.stack(small), axis=0)).mean() * 255 / 219)
 
 
+@pytest.mark.slow
 def test_every_clip_of_the_sample_moves() -> None:
     with (SAMPLE / "manifest.csv").open(encoding="utf-8") as stream:
         measured = {row["clip_id"]: motion(SAMPLE / row["photo"], row["clip_id"]) for row in csv.DictReader(stream)}

@@ -54,6 +54,7 @@ def build(**changes: object) -> pl.DataFrame:
     return read_table(layout.ACQUIRED, ACQUIRED)
 
 
+@pytest.mark.slow
 def test_a_tombstone_removes_now_and_for_good(project: Path) -> None:
     build()
     Path("data/variants/test").mkdir(parents=True)
@@ -79,6 +80,7 @@ def test_a_tombstoned_clip_is_not_even_asked_for(project: Path) -> None:
     assert not isinstance(made[IDS[0]], Refusal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", ["../../etc/passwd", "nul\0", "x" * 300, ""])
 def test_a_hostile_id_is_no_tombstone(project: Path, bad: str) -> None:
     with pytest.raises(ConfigError):
@@ -99,6 +101,7 @@ def test_a_missing_or_broken_list_stops_everything(project: Path) -> None:
     assert not layout.ledger("acquire").exists()
 
 
+@pytest.mark.slow
 def test_a_frozen_manifest_gives_the_same_split_minus_what_is_gone(project: Path) -> None:
     first = build().filter(pl.col("status") == "ok")
     path = Path("manifests/0.1.0.csv")
@@ -177,6 +180,7 @@ def test_the_status_counts_last_attempts_and_tells_the_rest(tmp_path: Path) -> N
     assert status.remaining.total_seconds() == pytest.approx(2 / 42 * 3600)
 
 
+@pytest.mark.slow
 def test_status_and_retry_as_commands(project: Path) -> None:
     build()
     told = CliRunner().invoke(acquire, ["status"])

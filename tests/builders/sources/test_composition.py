@@ -25,6 +25,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_facts_read_back(clip: Path) -> None:
     facts = media_facts(clip)
     assert (facts["frames"], facts["fps"], facts["video_duration_s"]) == (SECONDS * FPS, FPS, SECONDS)
@@ -40,6 +41,7 @@ def test_facts_read_back(clip: Path) -> None:
     assert header.duration_s == pytest.approx(SECONDS, abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_in_another_process(clip: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.mp4"
     code = (

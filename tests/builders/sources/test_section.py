@@ -76,6 +76,7 @@ def test_any_section_is_exact(
     assert abs(facts["video_duration_s"] - length_ms / 1000) <= 1 / FPS + 0.05
 
 
+@pytest.mark.slow
 def test_sight_and_sound_of_two_files(videos: Path, tmp_path: Path) -> None:
     section_of(videos, tmp_path / "two.mp4", ("sight.mp4", "sound.m4a"), 3.1, 4.1)
     section_of(videos, tmp_path / "one.mp4", ("plain.mp4",), 3.1, 4.1)

@@ -32,6 +32,7 @@ def source(site: Site) -> YouTubeSource:
 HOSTILE = ["../../../x", "a/b/c/d/e/f", "nul\0aaaaaaa", "-" * 12, "x" * 4096, "\u202eaaaaaaaaaa", "aaaaaaaaaa?", ""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("video_id", HOSTILE)
 def test_a_hostile_id_is_refused_and_nobody_is_asked(site: Site, video_id: str) -> None:
     request = source(site).request(Segment("clip_0", video_id, 0.0, 1.0))

@@ -130,6 +130,7 @@ def test_beams_static_caches_and_blocks_without_a_pass_are_refused() -> None:
         recorder.captured()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_the_last_row_is_that_of_the_whole_matrix(data: st.DataObject) -> None:

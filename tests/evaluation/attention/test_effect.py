@@ -49,6 +49,7 @@ def test_the_permutation_test_is_calibrated_under_the_null_hypothesis() -> None:
         assert abs(share - level) < 5 * (level * (1 - level) / 300) ** 0.5
 
 
+@pytest.mark.slow
 def test_the_permutation_test_finds_a_shift_and_the_interval_covers_d() -> None:
     rng = np.random.default_rng(2)
     true = 0.6 / (1 + 0.25) ** 0.5  # shift over the root of the variance of level and noise

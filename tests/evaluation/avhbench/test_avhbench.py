@@ -330,6 +330,7 @@ def test_synonyms_count_where_there_is_a_wordnet_and_the_score_is_named_for_what
     assert without.score("the hound barks", "the dog barks") < with_it.score("the hound barks", "the dog barks")
 
 
+@pytest.mark.slow
 def test_without_wordnet_s_data_nothing_is_called_meteor(tmp_path: Path) -> None:
     """In a process of its own, because NLTK keeps what it has found."""
     code = (

@@ -55,6 +55,7 @@ def test_each_check_and_class_is_compared_on_the_clips_that_both_judged() -> Non
 ANSWERS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @examples(max_examples=25, deadline=None)
 @given(answers=ANSWERS)
 def test_kappa_is_that_of_the_raw_answers(answers: list[tuple[bool, bool]]) -> None:
@@ -68,6 +69,7 @@ def test_kappa_is_that_of_the_raw_answers(answers: list[tuple[bool, bool]]) -> N
         assert -1 <= found.low <= found.high <= 1
 
 
+@pytest.mark.slow
 def test_the_interval_is_the_same_on_every_run_and_narrows_with_clips() -> None:
     rng = np.random.default_rng(0)
     one = rng.random(200) < 0.6

@@ -50,6 +50,7 @@ def test_every_positive_pair_is_listed_and_no_unclear_one(manifest: dict[str, di
     assert sum(pair.label for pair in pairs) == 66
 
 
+@pytest.mark.slow
 def test_the_media_give_the_scores_of_the_table(params: Params, specialist: Specialist, tmp_path: Path) -> None:
     """A clip that is cropped and encoded; one that is copied is compared in the test of the stage."""
     (clip,) = (row for row in read_sample_media(ROOT / "sample") if row["clip_id"] == "pig-2")

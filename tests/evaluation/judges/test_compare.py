@@ -63,6 +63,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(judge, ["compare", *arguments], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_two_tables_are_compared(project: Path) -> None:
     assert run("a.parquet", "b.parquet").exit_code == 0
     out = project / "reports/judges"

@@ -58,6 +58,7 @@ def start(tmp_path: Path, fates: list[str], version: int = 1) -> list[dict[str, 
     return run(tasks_for(tmp_path, fates, version), work, tmp_path / "ledger.jsonl", workers=2, title="test")
 
 
+@pytest.mark.slow
 def test_a_refused_clip_stops_no_other(tmp_path: Path) -> None:
     entries = start(tmp_path, ["ok", "refused", "ok"])
     assert [(entry["key"], entry["status"], entry["reason"]) for entry in entries] == [
@@ -82,6 +83,7 @@ def test_a_block_ends_the_run_and_the_next_goes_on(tmp_path: Path) -> None:
     assert before < 34 == len(calls(tmp_path)), "every clip once, the blocked one twice"
 
 
+@pytest.mark.slow
 def test_a_file_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(tmp_path, ["ok", "ok"])
     read: list[Path] = []
@@ -154,6 +156,7 @@ class Unimportable:
         return {}
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_start_blame_no_clip(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="worker processes die before they do any work"):
         run(tasks_for(tmp_path, ["ok"] * 3), Unimportable(), tmp_path / "ledger.jsonl", workers=2, title="test")

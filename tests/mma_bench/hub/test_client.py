@@ -18,6 +18,7 @@ from tests.hub import Repo
 Publish = Callable[..., None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "where", "hint"),
     [
@@ -42,6 +43,7 @@ def test_a_refusal_says_what_to_do_and_is_not_repeated(
     assert not hub.repos.get(("dataset", "org/mma")) or not hub.repos["dataset", "org/mma"].tags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "where"),
     [
@@ -64,6 +66,7 @@ def test_a_passing_fault_is_waited_for(
         assert 1 <= waits[0] <= 2 <= waits[1] <= 4
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_cut_is_made_again(publish: Publish, hub: StandIn) -> None:
     cut = [hub.fail(where, after=1000) for where in ("^PUT /lfs/", "/commit/", "^GET .*/resolve/1.0.0/data/")]
     publish()
@@ -125,6 +128,7 @@ def test_a_name_that_is_no_repository_is_refused(name: str) -> None:
         repo_name(name)
 
 
+@pytest.mark.slow
 def test_the_command_tells_its_errors_without_traceback_and_without_token(
     hub: StandIn, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,6 +208,7 @@ def test_sound_of_other_codecs_is_carried_over(codec: str, base: Path, tmp_path:
     assert header(tmp_path / "silent.mp4")["sound"] == (48000, "mono")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["libvpx-vp9", "libx265"])
 def test_pictures_of_other_codecs_are_carried_over(codec: str, donor: Path, tmp_path: Path) -> None:
     base = write(tmp_path / "base.mp4", Clip(codecs=(codec, "aac")))
@@ -232,6 +233,7 @@ def test_what_an_edit_list_hides_stays_hidden(base: Path, donor: Path, tmp_path:
     assert_same_pictures(tmp_path / "silent.mp4", cut)
 
 
+@pytest.mark.slow
 @each_operation
 def test_sight_and_sound_lie_side_by_side_in_the_file(operation: Operation, tmp_path: Path) -> None:
     # Longer than what a muxer holds back by itself.

@@ -25,6 +25,7 @@ NATIVE = Shape(
 SQUARE = replace(NATIVE, square=96, fill=True)
 
 
+@pytest.mark.slow
 def test_native_shape(good: Path, tmp_path: Path) -> None:
     encode(good, tmp_path / "out.mp4", NATIVE)
     facts, before = media_facts(tmp_path / "out.mp4"), media_facts(good)
@@ -51,6 +52,7 @@ def test_cut_to_frames_and_seconds(good: Path, tmp_path: Path) -> None:
     assert 1.2 <= facts["audio_duration_s"] < 1.2 + 1024 / 44_100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["160x96", "97x161", "64x48"])
 def test_square_is_the_centre(tmp_path: Path, size: str) -> None:
     """A white square in the centre, half as long as the shorter side, in black: half as long in the square clip."""
@@ -128,6 +130,7 @@ def test_variable_rate_becomes_constant(tmp_path: Path) -> None:
     assert times == pytest.approx([n / 25 for n in range(50)])
 
 
+@pytest.mark.slow
 def test_fill_repeats_one_frame_and_pads_the_sound(tmp_path: Path) -> None:
     short = make(tmp_path / "short.mp4", *picture(1.96), *tone(1.8), *H264, *AAC)
     encode(short, tmp_path / "out.mp4", SQUARE)
@@ -142,6 +145,7 @@ def test_fill_repeats_one_frame_and_pads_the_sound(tmp_path: Path) -> None:
     assert media_facts(tmp_path / "out.mp4")["frames"] == 49, "one frame is repeated, never more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "written"), [((44_100, 2), (44_100, 2)), ((8_000, 1), (44_100, 1)),
                            ((96_000, 6), (44_100, 2))]
@@ -171,6 +175,7 @@ def test_damage_is_not_hidden(good: Path, tmp_path: Path) -> None:
     assert "0x" not in caught.value.detail, "an address would differ from run to run"
 
 
+@pytest.mark.slow
 def test_damage_inside_frames_is_seen(good: Path, tmp_path: Path) -> None:
     """A decoder makes up what is damaged; FFmpeg on several threads does not tell, here it must."""
     with av.open(good) as container:
@@ -211,6 +216,7 @@ def test_a_playlist_is_refused(good: Path, tmp_path: Path) -> None:
         encode(playlist, tmp_path / "out.mp4", NATIVE)
 
 
+@pytest.mark.slow
 def test_too_much_computing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CPU_LIMIT_S", 1)
     heavy = make(tmp_path / "heavy.mkv", *picture(10, "640x480", "30"), *tone(10), "-c:v", "mpeg4", *AAC)
@@ -235,6 +241,7 @@ def test_being_killed_is_no_fault_of_the_clip(good: Path, tmp_path: Path, monkey
     assert caught.value.reason == "encoder_stopped"
 
 
+@pytest.mark.slow
 def test_a_long_source_is_read_only_as_far_as_needed(tmp_path: Path) -> None:
     """Damage in the middle of a minute is never met when two seconds are wanted."""
     long = make(tmp_path / "long.mp4", *picture(60, "64x48", "5"), *tone(60), *H264, *AAC)

@@ -48,6 +48,7 @@ def test_black_and_silent(black: Path) -> None:
     assert facts["motion"] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "yuv420p10le"])
 def test_luma_is_on_the_full_scale(tmp_path: Path, pixel_format: str) -> None:
     for colour, expected in (("black", 0), ("gray", 128)):

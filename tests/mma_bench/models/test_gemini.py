@@ -65,6 +65,7 @@ def parts(request: Request) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_an_answer_with_its_usage() -> None:
     with serving(OK) as server:
         answer = one(server)

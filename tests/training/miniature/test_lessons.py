@@ -15,6 +15,7 @@ from mma_bench.training.miniature.world import CLASSES
 LESSONS = Lessons(3, whole=2, blanked=1, conflicts=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_true_of_the_clips(kind: Kind) -> None:
     rows = LESSONS.rows(kind)

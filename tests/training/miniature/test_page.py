@@ -56,6 +56,7 @@ def facts() -> PageFacts:
     )
 
 
+@pytest.mark.slow
 def test_every_accuracy_is_on_the_page_with_its_interval(facts: PageFacts) -> None:
     text = Page(page(facts)).text
     for state in STATES:
@@ -66,6 +67,7 @@ def test_every_accuracy_is_on_the_page_with_its_interval(facts: PageFacts) -> No
         assert format_estimate(row) in text
 
 
+@pytest.mark.slow
 def test_the_verdicts_follow_the_numbers(facts: PageFacts) -> None:
     better = {**facts.metrics, "tuned": _with(facts.metrics["tuned"], 0.99)}
     worse = {**facts.metrics, "tuned": _with(facts.metrics["tuned"], 0.10)}
@@ -81,6 +83,7 @@ def _with(tree: Any, mean: float) -> Any:
     }
 
 
+@pytest.mark.slow
 def test_what_was_tried_is_shown_and_nothing_runs_or_is_fetched(facts: PageFacts) -> None:
     content = page(facts)
     found = Page(content)
@@ -90,6 +93,7 @@ def test_what_was_tried_is_shown_and_nothing_runs_or_is_fetched(facts: PageFacts
     assert "91/100" in found.text
 
 
+@pytest.mark.slow
 def test_answers_are_right_or_wrong_by_the_sense_that_is_asked_about(facts: PageFacts) -> None:
     cells = Page(page(facts)).elements["td"]
     marks = [cell["class"] for cell in cells if cell.get("class") in ("good", "bad")]

@@ -32,6 +32,7 @@ def read_back(name: str, seed: int) -> tuple[Clip, npt.NDArray[np.uint8], npt.ND
         return clip, frames(path), audio(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(names, names, st.integers(0, 2**40))
 def test_a_clip_is_what_its_seed_draws_sense_by_sense(seen: str, heard: str, seed: int) -> None:

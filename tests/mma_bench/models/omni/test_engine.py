@@ -61,6 +61,7 @@ def test_the_whole_published_checkpoint_answers_as_its_thinker_saved_alone() -> 
     assert engine(layout="full").answer(asked) == engine().answer(asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("condition", list(Condition))
 def test_audio_tokens_are_there_exactly_where_the_condition_has_sound(family: Family, condition: Condition) -> None:
@@ -141,6 +142,7 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
         OmniSettings(checkpoint="x", **wrong)
 
 
+@pytest.mark.slow
 def test_prepared_clips_are_answered_alike() -> None:
     assert engine().answer([engine().prepare(asked) for asked in ASKED]) == engine().answer(ASKED)
 
@@ -168,9 +170,7 @@ def test_a_clip_that_cannot_be_decoded_fails_with_its_name_and_stops_nothing() -
         [task(WRITE, SCORE, seed=5, video=b"no media"), task(WRITE, seed=6, video=mute), task(WRITE)]
     )
     assert [answer.key for answer in broken] == [WRITE.key, SCORE.key]
-    assert all(
-        (answer.error or "").startswith("clip clip-5: unreadable: clip-5: not a readable") for answer in broken
-    )
+    assert all((answer.error or "").startswith("clip clip-5: unreadable: clip-5: not a readable") for answer in broken)
     assert silent[0].error == "clip clip-6: no_audio_stream: clip-6: no audio stream"
     assert fine[0].text is not None
 

@@ -57,6 +57,7 @@ GOLDEN_3 = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "golden"), [("qwen2_5_omni", GOLDEN_2_5), ("qwen3_omni", GOLDEN_3)])
 def test_media_come_before_the_text_and_sound_beside_its_frames(family: Family, golden: list[str]) -> None:
     assert sequence(family, task(PROMPT)) == golden

@@ -37,6 +37,7 @@ def read(family: Family) -> tuple[Prefix, int]:
 TOKENS = st.lists(st.sampled_from([70, 71, 72, 900]), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=8, deadline=None)
 @given(st.lists(TOKENS, min_size=1, max_size=6))
