@@ -1,9 +1,9 @@
-"""Package: the dataset that everything after it consumes, and the only thing it consumes.
+"""Package: builds the dataset, the only input of everything after the build.
 
 In: `variants.parquet` with its clips, `aligned.parquet`, the class list and the counts of all stages. Out: the folder
-`mma-bench/`, a Hugging Face dataset that `load_dataset("mma-bench", condition)` takes as it lies: for each condition
-a config of Parquet shards with the clips' bytes inside, a card with the facts of this very build, the class list and
-a list of checksums. The folder is built beside the old one and swapped with it in one system call.
+`mma-bench/`, a Hugging Face dataset that `load_dataset("mma-bench", condition)` loads as it is: for each condition a
+config of Parquet shards with the clips' bytes inside, a card with the facts of this build, the class list and a list of
+checksums. The folder is built next to the old one and swapped with it in one system call.
 
 Equal inputs give equal bytes: rows are sorted by id and every writer setting is fixed.
 """
@@ -35,7 +35,7 @@ from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
 from mma_bench.tables import counts_of_splits, read_json, read_table
 
 ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
-LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be passed on only with these
+LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be redistributed only with these
 CHECKSUMS: Final = "checksums.sha256"
 _BESIDE: Final = ".tmp-mma-bench"
 
@@ -87,7 +87,7 @@ def plan(variants: pl.DataFrame, sizes: Mapping[str, int], max_bytes: int) -> li
 
 
 def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
-    """Write rows of COLUMNS as Parquet, a few in memory at a time, and return how many bytes they take in memory.
+    """Write rows of COLUMNS as Parquet, a few in memory at a time, and return their size in memory in bytes.
 
     The media are stored as they are (they are compressed already) and cut into pages by their content, so that a new
     version of the dataset uploads only the pages that changed.
@@ -121,10 +121,10 @@ def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
 
 
 def swap_folder(new: Path, old: Path) -> None:
-    """Put the folder `new` in the place of `old`, which may exist, and remove what was there.
+    """Replace the folder `old`, which may exist, by `new`, and remove the old contents.
 
-    Where the system can exchange two folders in one call (Linux), a kill at any instant leaves the old folder or the
-    new one at `old`. Elsewhere there is an instant without either, after which the stage has to run again.
+    Where the system can exchange two folders in one call (Linux), a kill at any instant leaves either the old folder or
+    the new one at `old`. Elsewhere there is a moment with neither, and a kill then requires running the stage again.
     """
     if not old.exists():
         new.rename(old)
@@ -207,11 +207,11 @@ def _rows(variants: pl.DataFrame, options: Sequence[str], progress: Progress) ->
 
 
 def _stale(clip_id: str, path: str, what: str) -> DataError:
-    return DataError(f"{clip_id}: {path} {what}", hint="run `dvc repro`, which makes the clip again")
+    return DataError(f"{clip_id}: {path} {what}", hint="run `dvc repro` to make the clip again")
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths in one system call; False where the system or the file system cannot."""
+    """Exchange two paths in one system call; False if the system or the file system does not support it."""
     if not sys.platform.startswith("linux"):
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE

@@ -74,7 +74,7 @@ def read_rows(
         key = tuple(getattr(row, name) for name in unique)
         if unique and (first := seen.setdefault(key, line)) != line:
             said = ", ".join(f"{columns[name]} {value!r}" for name, value in zip(unique, key, strict=True))
-            raise DataError(f"{where}: {said} is in line {first} already", hint="rename or remove one of the two")
+            raise DataError(f"{where}: {said} is already in line {first}", hint="rename or remove one of the two")
         rows.append(row)
     return rows
 

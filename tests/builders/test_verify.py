@@ -70,7 +70,7 @@ def test_reviews_are_read(tmp_path: Path) -> None:
         ("x,a,yes,yes\n", "line 2: 4 columns, the header has 5"),
         ("x,,yes,yes,yes\n", "line 2, column 'annotator': empty"),
         ("x,a,yes,maybe,yes\n", "line 2, column 'audio_pure': 'maybe' is neither yes nor no"),
-        ("x,a,yes,yes,yes\nx,a,no,yes,yes\n", "line 3: clip_id 'x', annotator 'a' is in line 2 already"),
+        ("x,a,yes,yes,yes\nx,a,no,yes,yes\n", "line 3: clip_id 'x', annotator 'a' is already in line 2"),
     ],
 )
 def test_bad_reviews_name_file_and_line(tmp_path: Path, row: str, message: str) -> None:
