@@ -106,7 +106,7 @@ def test_an_export_is_read_without_its_control_clips(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([review("x", "p1", audio_pure=False)], "p1 on x: passed in spite of a failed criterion"),
+        ([review("x", "p1", audio_pure=False)], "p1 on x: passed despite a failed criterion"),
         ([review("x", "p1"), review("x", "p1")], "p1 on x: reviewed twice"),
         ([review("x", "p1", action_dynamic=None)], "p1 on x: a value is missing"),
         ([review("x", "vggsounder")], "an annotator of x is called vggsounder"),

@@ -97,7 +97,7 @@ def _rows(files: dict[str, bytes]) -> list[str]:
 @pytest.mark.parametrize("stone", ["cat-test1_30000", "cat-test1"], ids=["clip", "video"])
 def test_a_clip_that_was_to_be_removed_is_not_published(publish: Publish, hub: StandIn, stone: str) -> None:
     # Six rows of its own, and one whose sound it is.
-    with pytest.raises(DataError, match="7 rows hold a clip that was to be removed"):
+    with pytest.raises(DataError, match="7 rows hold a clip that must be removed"):
         publish(removed={stone})
     assert not hub.requests
 
