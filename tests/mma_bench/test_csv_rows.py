@@ -58,7 +58,7 @@ def test_a_byte_order_mark_and_line_ends_do_not_matter(tmp_path: Path, start: by
     [
         ("", "line 1: column 'clip_id' is missing"),
         ("clip_id;sound;class\n", "line 1: column 'clip_id' is missing"),
-        ("clip_id,sound,class,sound\n", "line 1: column 'sound' is there twice"),
+        ("clip_id,sound,class,sound\n", "line 1: column 'sound' appears twice"),
         (HEADER + "cat-1,meow,Cat,4\n", "line 2: 4 columns, the header has 5"),
         (HEADER + "cat-1,meow,Cat,4,x,y\n", "line 2: 6 columns, the header has 5"),
         (HEADER + "cat-1, ,Cat,4,\n", "line 2, column 'sound': empty"),
