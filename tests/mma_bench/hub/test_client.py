@@ -21,9 +21,9 @@ Publish = Callable[..., None]
 @pytest.mark.parametrize(
     ("status", "where", "hint"),
     [
-        (401, "^POST /api/repos/create", "log in anew"),
+        (401, "^POST /api/repos/create", "log in again"),
         (403, "/preupload/", "a token with write access"),
-        (409, "/commit/", "somebody else changes this repository"),
+        (409, "/commit/", "somebody else is changing this repository"),
         (412, "/commit/", "somebody else has committed meanwhile"),
         (413, "^PUT /lfs/", "lower package.max_shard_mb"),
         (413, "/commit/", "lower package.max_shard_mb"),
@@ -141,7 +141,7 @@ def test_the_command_tells_its_errors_without_traceback_and_without_token(
     hub.token = "another"  # noqa: S105
     refused = run.invoke(main, ["publish", "dataset", "--repo", "org/new", "--version", "1.0.0"])
     assert refused.exit_code == 1
-    assert "log in anew" in refused.output
+    assert "log in again" in refused.output
     assert TOKEN not in "".join(output.output for output in [*outputs, refused])
     bad = run.invoke(main, ["publish", "dataset", "--repo", "org/mma", "--version", "1.0"])
     assert (bad.exit_code, "'1.0' is not a version" in bad.output) == (2, True)
