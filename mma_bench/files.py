@@ -18,7 +18,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a fresh path beside `path`; on success fsync it and rename it onto `path`, on error remove it.
+    """Yield a temporary path next to `path`; on success fsync it and rename it onto `path`, on error remove it.
 
     A reader sees either the old or the new bytes, never a partial file; a kill leaves at most a `.tmp-*` file.
     """

@@ -13,7 +13,7 @@ YES: Final = ("Yes", "yes", "YES")
 NO: Final = ("No", "no", "NO")
 SAYS_YES: Final = r"(?i)^\W*yes\b"  # for `re` and for polars
 
-PROMPT_VERSION: Final = "2511.22826-1"  # raised with any change to what this module returns
+PROMPT_VERSION: Final = "2511.22826-1"  # increased with any change to this module's output
 NONE_OF_THE_ABOVE: Final = "None of the above"
 LONG_CONTEXT_TOKENS: Final = 10_000
 

@@ -1,4 +1,4 @@
-"""Publication: the packaged dataset becomes a version on the Hub; what was published can be compared and rebuilt.
+"""Publication: the packaged dataset becomes a version on the Hub; published versions can be compared and rebuilt.
 
 Not part of `dvc repro`: each step is a command of `mma-bench publish`. See docs/release.md.
 """

@@ -82,7 +82,7 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
 
     if Path(source).is_dir():
         if revision is not None:
-            raise ConfigError(f"{source} is a folder; a revision goes with a name on the Hub", hint="leave it out")
+            raise ConfigError(f"{source} is a folder; --revision applies only to names on the Hub", hint="omit it")
         make(Path(source), clips, out, report)
         return
     if revision is None:

@@ -68,8 +68,8 @@ def publish(
     Raises:
         ConfigError: The version does not follow the last one or is not the dataset's; mlcroissant is not installed.
         GateError: A gate did not pass on exactly these bytes.
-        DataError: A removed clip is in the dataset; the version is on the Hub with other bytes; what was fetched
-            again is not what was sent.
+        DataError: A removed clip is in the dataset; the version is on the Hub with other bytes; the downloaded files
+            differ from those sent.
         HubError: See there.
     """
     if find_spec("mlcroissant") is None:

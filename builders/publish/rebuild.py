@@ -215,7 +215,9 @@ def _card_of_part(card: str, folder: Path, sizes: Mapping[str, tuple[int, int]])
         shards = [name for name in sizes if name.startswith(f"data/{info['config_name']}/")]
         info["download_size"] = sum((folder / name).stat().st_size for name in shards)
         info["dataset_size"] = sum(split["num_bytes"] for split in info["splits"])
-    note = "\n> **A part of the dataset**, rebuilt from clips at hand: the figures below are those of the whole.\n"
+    note = (
+        "\n> **A part of the dataset**, rebuilt from local clips: the figures below are those of the whole dataset.\n"
+    )
     return with_head(card, head).replace("\n# MMA-Bench\n", f"\n# MMA-Bench\n{note}", 1)
 
 

@@ -46,7 +46,7 @@ def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
     click.echo(f"{clip_or_video}: {'is now' if new else 'was already'} in {tombstones}; {len(removed)} files removed")
     click.echo(
         "next: commit the list, run `dvc repro`, and publish the result as a new version; "
-        "`dvc gc --workspace` clears DVC's cache of what is no longer used"
+        "`dvc gc --workspace` removes unused files from DVC's cache"
     )
 
 

@@ -1,4 +1,4 @@
-"""A segment, the request for its clip, what was fetched, and the Protocol of a clip source.
+"""A segment, the request for its clip, the fetched clip, and the Protocol of a clip source.
 
 A source is opened once, in the main process, and says for each segment how to get its clip (`request`). Requests are
 small and are sent to the workers, which `fetch` them; so an index of a million files is built once and never sent.

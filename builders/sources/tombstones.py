@@ -105,7 +105,7 @@ def main(path: Path, stone_id: str, reason: str, today: date) -> tuple[bool, lis
     """Write the tombstone of an id and remove its media at once.
 
     Returns:
-        Whether the tombstone is new, and what was removed.
+        Whether the tombstone is new, and the removed paths.
     """
     new = add_tombstone(path, stone_id, reason, today)
     folders = [layout.ACQUIRED_CLIPS, layout.NORMALISED_CLIPS, layout.VARIANT_CLIPS, layout.PARTIAL_CLIPS]

@@ -143,7 +143,7 @@ def _pipeline(
 
     rows = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(wave)]
     source = ray.data.from_items(rows, override_num_blocks=len(rows))
-    source.context.max_errored_blocks = -1  # a lost clip is no reason to lose the others
+    source.context.max_errored_blocks = -1  # a lost clip must not stop the others
     source.context.enable_progress_bars = False
     source.context.execution_options.preserve_order = False
     with warnings.catch_warnings():

@@ -29,13 +29,13 @@ _HINTS: Final = {
     409: "somebody else is changing this repository; run the same command again when they are done",
     412: "somebody else has committed in the meantime; check the repository, then run the same command again",
     413: "the server rejects a request of this size; lower package.max_shard_mb in params.yaml and run `dvc repro`",
-    429: "the server limits requests; run the same command later, what was uploaded is kept",
+    429: "the server limits requests; run the same command later, uploaded files are kept",
 }
-_LATER: Final = "the server cannot be reached or fails; run the same command again later, what was uploaded is kept"
+_LATER: Final = "the server cannot be reached or fails; run the same command again later, uploaded files are kept"
 
 
 class HubError(MmaBenchError):
-    """The Hub refused a request or cannot be reached; what was uploaded is kept, so the same command resumes."""
+    """The Hub refused a request or cannot be reached; uploaded files are kept, so the same command resumes."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message, hint=_HINTS.get(status or 0, _LATER))

@@ -31,7 +31,7 @@ from mma_bench.errors import InvalidInput
 from mma_bench.files import atomic_path
 from mma_bench.media.demux import MediaPacket, audio_stream, opened, video_stream
 
-VERSION = "1"  # raised with any change to the bytes that this module writes
+VERSION = "1"  # increased with any change to the bytes that this module writes
 
 _AAC_FRAME = 1024  # samples in a packet
 _FIRST_STEADY = 2  # packets before this one may contain the encoder's name and differ from later ones

@@ -24,7 +24,7 @@ Publish = Callable[..., None]
         (401, "^POST /api/repos/create", "log in again"),
         (403, "/preupload/", "a token with write access"),
         (409, "/commit/", "somebody else is changing this repository"),
-        (412, "/commit/", "somebody else has committed meanwhile"),
+        (412, "/commit/", "somebody else has committed in the meantime"),
         (413, "^PUT /lfs/", "lower package.max_shard_mb"),
         (413, "/commit/", "lower package.max_shard_mb"),
     ],
