@@ -52,14 +52,14 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
     """
     request: Request = payload["request"]
     path = clip_path(layout.ACQUIRED_CLIPS / payload["split"], payload["clip_id"], request.suffix)
-    with atomic_path(path) as beside:
-        fetched = request.fetch(beside)
+    with atomic_path(path) as staged:
+        fetched = request.fetch(staged)
         try:
-            probe(beside, max_bytes=max_bytes)
+            probe(staged, max_bytes=max_bytes)
         except InvalidInput as error:
             error.subject = fetched.origin  # the file is removed, and its name differs in each run
             raise
-        size, sha256 = beside.stat().st_size, file_sha256(beside)
+        size, sha256 = staged.stat().st_size, file_sha256(staged)
     return {"path": str(path), "sha256": sha256, "bytes": size, **vars(fetched)}
 
 

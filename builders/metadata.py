@@ -73,8 +73,8 @@ def obtain(target: Path, folder: Path | None) -> None:
     """Write the official files into `target`, each atomically; nothing is written unless `locate` finds all of them."""
     for name, source in locate(folder).items():
         # Copied, not linked: DVC and users change files in the project, and the cache must stay intact.
-        with atomic_path(target / name) as beside:
-            shutil.copyfile(source, beside)
+        with atomic_path(target / name) as staged:
+            shutil.copyfile(source, staged)
 
 
 def main(params: Params) -> None:

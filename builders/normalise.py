@@ -121,19 +121,19 @@ def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dic
     header = probe(source, max_pixels=settings.max_pixels, max_seconds=settings.max_source_s)
     times = timeline(source, settings.clip_s)
     check_source(source, times, header, settings.clip_s)
-    with atomic_path(target) as beside:
+    with atomic_path(target) as staged:
         if split is Split.TEST and copyable(header, times):
-            packets = remux(source, beside, min(settings.clip_s, float(times.video_end_s)))
-            facts = facts_of(beside, target)
+            packets = remux(source, staged, min(settings.clip_s, float(times.video_end_s)))
+            facts = facts_of(staged, target)
             check_copied(source, facts, packets)
         else:
             shape = shape_of(split, header, times, settings)
-            encode(source, beside, shape)
-            facts = facts_of(beside, target)
+            encode(source, staged, shape)
+            facts = facts_of(staged, target)
             if split is Split.TRAIN and facts["frames"] < shape.frames:
                 raise InvalidInput("too_short", f"{facts['frames']} frames, {shape.frames} are needed", subject=source)
         check_written(source, split, facts, times, settings)
-        sha256 = file_sha256(beside)
+        sha256 = file_sha256(staged)
     return {"path": target.as_posix(), "sha256": sha256, **facts}
 
 
@@ -199,12 +199,12 @@ def frames_within(seconds: float, fps: Fraction) -> int:
     return math.ceil(Fraction(seconds).limit_denominator(1_000_000) * fps)
 
 
-def facts_of(beside: Path, target: Path) -> dict[str, Any]:
+def facts_of(staged: Path, target: Path) -> dict[str, Any]:
     """The facts of a file under its temporary name; errors name the clip's final path, which is the same on every
     run.
     """
     try:
-        return media_facts(beside)
+        return media_facts(staged)
     except InvalidInput as error:
         error.subject = target
         raise

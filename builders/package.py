@@ -37,7 +37,7 @@ from mma_bench.tables import counts_of_splits, read_json, read_table
 ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
 LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be redistributed only with these
 CHECKSUMS: Final = "checksums.sha256"
-_BESIDE: Final = ".tmp-mma-bench"
+_STAGED: Final = ".tmp-mma-bench"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def swap_folder(new: Path, old: Path) -> None:
     elif _exchange(new, old):
         shutil.rmtree(new)
     else:
-        retired = old.with_name(f"{_BESIDE}-old")
+        retired = old.with_name(f"{_STAGED}-old")
         shutil.rmtree(retired, ignore_errors=True)
         old.rename(retired)
         new.rename(old)
@@ -153,12 +153,12 @@ def main(params: Params) -> None:
     counted = counts_of_splits(variants)
     stages = {stage: read_json(layout.metrics(stage)) for stage in COUNTED_STAGES} | {"package": counted}
     funnel, classes = read_json(layout.FUNNEL), load_classes(layout.CLASSES)
-    beside = layout.PACKAGE.with_name(_BESIDE)
-    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+    staged = layout.PACKAGE.with_name(_STAGED)
+    shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
     sizes: dict[tuple[str, str], Size] = {}
     with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
         for shard in shards:
-            path = beside / shard.path
+            path = staged / shard.path
             memory = write_shard(path, _rows(shard.rows, options[shard.split], progress))
             so_far = sizes.get((shard.condition, shard.split), Size(0, 0, 0))
             sizes[shard.condition, shard.split] = so_far + Size(shard.rows.height, memory, path.stat().st_size)
@@ -172,17 +172,17 @@ def main(params: Params) -> None:
         stages=stages,
         sizes=sizes,
     )
-    write_text(beside / "README.md", dataset_card(facts))
-    write_text(beside / "LICENSE.md", licence_notice(aligned))
+    write_text(staged / "README.md", dataset_card(facts))
+    write_text(staged / "LICENSE.md", licence_notice(aligned))
     if composed(aligned):
-        shutil.copytree(LICENCE_TEXTS, beside / LICENCE_TEXTS.name)
-    shutil.copyfile(layout.CLASSES, beside / "classes.json")
-    files = sorted(path for path in beside.rglob("*") if path.is_file())
-    sums = [f"{file_sha256(path)}  {path.relative_to(beside).as_posix()}\n" for path in files]
-    write_text(beside / CHECKSUMS, "".join(sums))
+        shutil.copytree(LICENCE_TEXTS, staged / LICENCE_TEXTS.name)
+    shutil.copyfile(layout.CLASSES, staged / "classes.json")
+    files = sorted(path for path in staged.rglob("*") if path.is_file())
+    sums = [f"{file_sha256(path)}  {path.relative_to(staged).as_posix()}\n" for path in files]
+    write_text(staged / CHECKSUMS, "".join(sums))
     for folder in {path.parent for path in files}:
         fsync(folder)
-    swap_folder(beside, layout.PACKAGE)
+    swap_folder(staged, layout.PACKAGE)
     write_json(layout.metrics("package"), counted)
 
 

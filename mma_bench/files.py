@@ -24,14 +24,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept at the end because muxers choose the container by it.
-    beside = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
+    staged = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
     try:
-        yield beside
-        fsync(beside)
-        beside.replace(path)
+        yield staged
+        fsync(staged)
+        staged.replace(path)
         fsync(path.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
 
 
 def fsync(path: Path) -> None:
@@ -45,8 +45,8 @@ def fsync(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    with atomic_path(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with atomic_path(path) as staged:
+        staged.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:

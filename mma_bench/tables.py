@@ -56,8 +56,8 @@ def write_table(table: pl.DataFrame, path: Path, schema: Schema, sort_by: Sequen
     if checked.select(sort_by).is_duplicated().any():
         twice = checked.filter(checked.select(sort_by).is_duplicated()).row(0, named=True)
         raise DataError(f"{path}: two rows for {', '.join(f'{key}={twice[key]}' for key in sort_by)}")
-    with atomic_path(path) as beside:
-        checked.write_parquet(beside, compression="zstd", statistics=True)
+    with atomic_path(path) as staged:
+        checked.write_parquet(staged, compression="zstd", statistics=True)
 
 
 def from_rows(rows: Sequence[dict[str, Any]], schema: Schema) -> pl.DataFrame:

@@ -59,10 +59,10 @@ class Difference:
         pairs = Level.PATCH if self.only_removed else Level.MINOR
         found: dict[Level, list[str]] = {level: [] for level in Level}
         for level, what, names in (
-            (Level.MAJOR, "classes gone from the options", self.classes_removed),
+            (Level.MAJOR, "classes removed from the options", self.classes_removed),
             (Level.MAJOR, "classes new among the options", self.classes_added),
-            (Level.MAJOR, "conditions gone", self.conditions_removed),
-            (Level.MAJOR, "columns gone or of another type", self.columns_removed),
+            (Level.MAJOR, "conditions removed", self.conditions_removed),
+            (Level.MAJOR, "columns removed or of another type", self.columns_removed),
             (Level.MAJOR, "rows relabelled", self.relabelled),
             (Level.MAJOR, "rows with other wording or options", self.reworded),
             (Level.MINOR, "conditions new", self.conditions_added),

@@ -30,21 +30,21 @@ def write_index(dataset: Contents, folder: Path) -> None:
     Raises:
         DataError: A shard has no column `video`.
     """
-    beside = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(beside, ignore_errors=True)
+    staged = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(staged, ignore_errors=True)
     sizes: dict[str, int] = {}
     with Progress("publish: index", len(dataset.files), "file") as progress:
         for name, path in dataset.files.items():
             if name.endswith(".parquet"):
-                sizes[name] = _without_media(path, beside / name)
+                sizes[name] = _without_media(path, staged / name)
             elif name in (CARD, CHECKSUMS):
-                _copy(path, beside / FULL / name)
+                _copy(path, staged / FULL / name)
             else:
-                _copy(path, beside / name)
+                _copy(path, staged / name)
             progress.advance()
-    write_text(beside / CARD, index_card(dataset.files[CARD].read_text("utf-8"), beside, sizes))
+    write_text(staged / CARD, index_card(dataset.files[CARD].read_text("utf-8"), staged, sizes))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    swap_folder(beside, folder)
+    swap_folder(staged, folder)
 
 
 def index_card(card: str, folder: Path, sizes: dict[str, int]) -> str:
@@ -83,8 +83,8 @@ def _without_media(shard: Path, out: Path) -> int:
     table = pq.read_table(shard, columns=[name for name in names if name != _MEDIA])
     # `datasets` keeps the features in the schema's metadata, and would look for the removed column.
     table = table.replace_schema_metadata(None)
-    with atomic_path(out) as beside:
-        pq.write_table(table, beside, version="2.6", compression="zstd")
+    with atomic_path(out) as staged:
+        pq.write_table(table, staged, version="2.6", compression="zstd")
     return int(table.nbytes)
 
 

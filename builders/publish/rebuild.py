@@ -59,28 +59,28 @@ def rebuild(index: Path, clips: Path, out: Path, report: Path) -> None:
     listed = read_checksums((index / FULL / CHECKSUMS).read_bytes(), index / FULL / CHECKSUMS)
     manifest = read_table(index / MANIFEST, SCHEMA)
     found = _match_clips(manifest, clips)
-    beside = out.with_name(f".tmp-{out.name}")
-    shutil.rmtree(beside, ignore_errors=True)
+    staged = out.with_name(f".tmp-{out.name}")
+    shutil.rmtree(staged, ignore_errors=True)
     rows: dict[str, Match] = {}
     sizes: dict[str, tuple[int, int]] = {}
     with Progress("rebuild", manifest.height, "row") as progress:
         for shard in sorted((index / "data").glob("*/*.parquet")):
             name = shard.relative_to(index).as_posix()
             made: list[str] = []
-            memory = write_shard(beside / name, _shard_rows(shard, found, rows, made, progress))
+            memory = write_shard(staged / name, _shard_rows(shard, found, rows, made, progress))
             if made:
                 sizes[name] = (len(made), memory)
             else:
-                (beside / name).unlink()
+                (staged / name).unlink()
     if not sizes:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(staged, ignore_errors=True)
         write_json(report, _report(found, rows, None))
         raise DataError(
             f"none of the clips in {clips} matches the manifest ({report} says why)",
             hint="name the folder that holds them with --clips",
         )
-    identical = _finish(index, beside, sizes, listed, whole=all(_is_good(kind) for kind in rows.values()))
-    swap_folder(beside, out)
+    identical = _finish(index, staged, sizes, listed, whole=all(_is_good(kind) for kind in rows.values()))
+    swap_folder(staged, out)
     write_json(report, _report(found, rows, identical))
     kinds = Counter(kind.kind for kind in rows.values())
     print(f"{out}: {len(rows)} rows: " + ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())))
@@ -215,9 +215,7 @@ def _card_of_part(card: str, folder: Path, sizes: Mapping[str, tuple[int, int]])
         shards = [name for name in sizes if name.startswith(f"data/{info['config_name']}/")]
         info["download_size"] = sum((folder / name).stat().st_size for name in shards)
         info["dataset_size"] = sum(split["num_bytes"] for split in info["splits"])
-    note = (
-        "\n> **A part of the dataset**, rebuilt from local clips: the figures below are those of the whole dataset.\n"
-    )
+    note = "\n> **A part of the dataset**, rebuilt from local clips: the figures below are those of the whole.\n"
     return with_head(card, head).replace("\n# MMA-Bench\n", f"\n# MMA-Bench\n{note}", 1)
 
 

@@ -186,9 +186,9 @@ class Pacer:
             before = asdict(state)
             yield state
             if asdict(state) != before:
-                beside = self.path.with_suffix(f".{os.getpid()}")
-                beside.write_text(json.dumps(asdict(state)), encoding="utf-8")
-                beside.replace(self.path)
+                staged = self.path.with_suffix(f".{os.getpid()}")
+                staged.write_text(json.dumps(asdict(state)), encoding="utf-8")
+                staged.replace(self.path)
 
     def _read(self) -> _State:
         try:

@@ -61,7 +61,7 @@ def _alone(task: Task, work: Work) -> Entry:
         try:
             return pool.submit(attempt, work, task).result()
         except BrokenProcessPool:
-            detail = f"the worker process died on {task.key} twice, the second time with no other clip beside it"
+            detail = f"the worker process died on {task.key} twice, the second time with no other clip running"
             return entry_of(task, "refused", "decoder_crashed", detail)
 
 

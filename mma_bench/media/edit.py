@@ -192,9 +192,9 @@ def _writing(out: Path, time_base: Fraction) -> Iterator[OutputContainer]:
         "max_interleave_delta": "0",  # the muxer gets one stream after the other and interleaves all of them
         "movie_timescale": str(math.lcm(1000, time_base.denominator)),  # otherwise a later start is rounded to 1 ms
     }
-    with atomic_path(out) as beside:
+    with atomic_path(out) as staged:
         try:
-            with av.open(f"file:{beside}", "w", format="mp4", options=options) as container:
+            with av.open(f"file:{staged}", "w", format="mp4", options=options) as container:
                 yield container
         except FFmpegError as error:
             raise OSError(error.errno, f"cannot be written ({error.strerror})", str(out)) from error

@@ -74,7 +74,7 @@ def test_a_server_that_stays_away_ends_the_command(client: Hub, hub: StandIn, wa
     hub.fail("/refs", 503, times=100)
     hub.repos["dataset", "org/mma"] = Repo()
     hub.repos["dataset", "org/mma"].commit({})
-    with pytest.raises(HubError, match="what was uploaded is kept") as ended:
+    with pytest.raises(HubError, match="uploaded files are kept") as ended:
         client.ask("tags", client.api.list_repo_refs, "org/mma", repo_type="dataset")
     assert ended.value.status == 503
     assert len(waits) == TRIES - 1
