@@ -43,7 +43,7 @@ class OmniJudge:
         params: The judge's part of params.yaml.
         model: Its name.
         settings: Of the model.
-        checkpoint: Its files, which are loaded when the judge is first asked.
+        checkpoint: Its files, which are loaded on first use.
     """
 
     params: OmniJudgeParams

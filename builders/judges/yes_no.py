@@ -71,7 +71,7 @@ def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) 
     config = load_config(params.model, overrides=params.settings)
     if config.engine != engine:
         raise ConfigError(
-            f"judge.model: {params.model} is asked through the engine {config.engine}, but judge.name is {params.name}",
+            f"judge.model: {params.model} runs on the engine {config.engine}, but judge.name is {params.name}",
             hint=f"choose a model of the engine {engine} (`mma-bench models`), or another judge",
         )
     return config.name, checked(kind, config.settings, f"judge.settings for {params.model}")

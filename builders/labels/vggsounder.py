@@ -3,7 +3,7 @@
 In: the labels, by content hash, and `builders/curation/vggsounder_classes.csv`, which maps each of the 309 labels to
 one of the benchmark's classes, if any. Out: what is known about a segment, and VGGSounder's vote on a clip.
 
-A clip gets a vote only where one of its labels is the candidate's class. The vote is a pass if people saw and heard
+A clip has a vote only if one of its labels is the candidate's class. The vote is a pass if people saw and heard
 every label of the clip, so that nothing else is heard over it, and flagged neither background music nor a still image
 nor a voice-over.
 
@@ -118,7 +118,7 @@ def join_labels(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
         segments: As `read` gives them.
 
     Returns:
-        `vote`: True or False; null where no label of the clip is its class.
+        `vote`: True or False; null if no label of the clip is its class.
     """
     counts = pl.col("classes").list.contains(pl.col("class_name"))
     passes = pl.col("clean") & pl.col("seen").list.contains(pl.col("class_name"))
@@ -128,5 +128,5 @@ def join_labels(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
 
 
 def votes(clips: pl.DataFrame, segments: pl.DataFrame) -> dict[str, bool]:
-    """VGGSounder's vote by clip, where it has one. Args as in `join_labels`, with clip_id."""
+    """VGGSounder's vote by clip, for clips that have one. Args as in `join_labels`, with clip_id."""
     return dict(join_labels(clips, segments).drop_nulls("vote").select("clip_id", "vote").iter_rows())

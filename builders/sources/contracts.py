@@ -67,7 +67,7 @@ class Request(Protocol):
 
 
 class ClipSource(Protocol):
-    """A place to get clips from."""
+    """A source of clips."""
 
     @property
     def name(self) -> str:
