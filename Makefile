@@ -13,7 +13,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready ## Make the environment in .venv and see that FFmpeg is there
+setup: $(VENV)/.ready ## Create the environment in .venv and check that FFmpeg is installed
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing; on Debian: apt-get install python3.11 python3.11-venv, or: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -23,37 +23,37 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	bash mma_bench/media/install_ffmpeg.sh
 	touch $@
 
-repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as dvc.yaml tells
+repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as defined in dvc.yaml
 	dvc repro
 
-evaluate: setup ## Evaluate the baselines and a tiny random model on the built benchmark (some minutes)
+evaluate: setup ## Evaluate the baselines and a tiny random model on the built benchmark (a few minutes)
 	dvc repro evaluation/dvc.yaml
 
 miniature: setup ## The paper's effect on a tiny model: three seeds of up to 10 minutes each, and a page
-	@echo "Three seeds of up to 10 minutes each on 2 cores, and some minutes around them; stopped, it goes on where it was."
+	@echo "Three seeds of up to 10 minutes each on 2 cores, plus a few minutes of overhead; run it again to resume."
 	dvc repro training/miniature/dvc.yaml
 
-test: setup lint types test-fast ## Lint, types and all tests, the fast ones first, also in a browser
+test: setup lint types test-fast ## Lint, types and all tests, the fast ones first, including browser tests
 	bash tests/install_chromium.sh
 	pytest -n 2 --dist loadfile -m slow
 
 test-fast: setup ## The tests that are not marked slow: at most 3 minutes on 2 idle cores
 	pytest -n 2 --dist loadfile -m "not slow"
 
-lint: setup # Style, format, and who may import whom
+lint: setup # Style, format and import contracts
 	ruff check .
 	ruff format --check .
 	lint-imports
 
-types: setup # Types by mypy; every import by pyright, as editors follow them
+types: setup # Types by mypy; every import by pyright, as editors resolve them
 	mypy
 	basedpyright --level error
 
-bench: setup ## Print speeds as ratios against named rivals
+bench: setup ## Print speed ratios against named alternatives
 	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
 
-docs: setup ## Make the site of the documentation in site/
+docs: setup ## Build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
-clean: ## Remove what the build made, but not the environment
+clean: ## Remove everything the build made, but not the environment
 	rm -rf data mma-bench reports metrics site

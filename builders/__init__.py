@@ -1,1 +1,3 @@
-"""One module per stage of `dvc.yaml`, in that order; each has a `main(params)` that reads, calls pure code, writes."""
+"""One module per stage of `dvc.yaml`, in that order; each has a `main(params)` that reads, calls pure functions and
+writes.
+"""

@@ -1,11 +1,11 @@
-"""Stage `acquire`: fetches the clip of every candidate from the source that params.yaml names.
+"""Stage `acquire`: fetches the clip of every candidate from the source configured in params.yaml.
 
-In: `candidates.parquet`, and perhaps a frozen manifest and a list of tombstones. Out: `data/acquired/<split>/<clip
-id>.<suffix>`, `acquired.parquet` with one row for every candidate of the chosen subsets (also for those that are not
-available, with the reason), `metrics/acquire.json`, and what `availability` publishes.
+In: `candidates.parquet`, optionally a frozen manifest, and the list of tombstones. Out: `data/acquired/<split>/<clip
+id>.<suffix>`, `acquired.parquet` with one row for every candidate of the chosen subsets (unavailable ones included,
+with the reason), `metrics/acquire.json`, and what `availability` publishes.
 
-Only the size and the header are checked here, which is cheap, so that a download that cannot be used is not kept; what
-decoding shows (silence, no frames, too short) is for the stage `normalise`. `sources` fetches a single clip.
+Only the size and the header are checked here, which is cheap, so that an unusable download is not kept; problems that
+only decoding shows (silence, no frames, too short) are left to the stage `normalise`. `sources` fetches a single clip.
 """
 
 import shutil
@@ -34,7 +34,7 @@ from mma_bench.media.probe import probe
 from mma_bench.schema import ACQUIRED, CANDIDATES
 from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
-_VERSION = 1  # raise it when this stage takes or refuses a clip that it did not before
+_VERSION = 1  # raise it when the rules for accepting a clip change
 
 
 def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
@@ -52,21 +52,21 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
     """
     request: Request = payload["request"]
     path = clip_path(layout.ACQUIRED_CLIPS / payload["split"], payload["clip_id"], request.suffix)
-    with atomic_path(path) as beside:
-        fetched = request.fetch(beside)
+    with atomic_path(path) as staged:
+        fetched = request.fetch(staged)
         try:
-            probe(beside, max_bytes=max_bytes)
+            probe(staged, max_bytes=max_bytes)
         except InvalidInput as error:
-            error.subject = fetched.origin  # the file is removed, and its name is another in each run
+            error.subject = fetched.origin  # the file is removed, and its name differs in each run
             raise
-        size, sha256 = beside.stat().st_size, file_sha256(beside)
+        size, sha256 = staged.stat().st_size, file_sha256(staged)
     return {"path": str(path), "sha256": sha256, "bytes": size, **vars(fetched)}
 
 
 def tasks(
     selected: pl.DataFrame, source: ClipSource, max_bytes: int, tombstones: Mapping[str, Tombstone] | None = None
 ) -> list[Task]:
-    """One task per row of `selected`; requests to a site that may block us come last.
+    """One task per row of `selected`; requests to a site that may block us are last.
 
     Args:
         selected: From `sources.selection.select`.
@@ -96,7 +96,7 @@ def tasks(
 
 
 def remove_partial(entries: Sequence[Entry]) -> None:
-    """Remove the working state of the clips that are settled."""
+    """Remove the working state of settled clips."""
     settled = {entry["key"] for entry in entries if entry["status"] in SETTLED}
     if layout.PARTIAL_CLIPS.is_dir():
         for folder in layout.PARTIAL_CLIPS.iterdir():
@@ -133,7 +133,7 @@ def main(params: Params) -> None:
         example = table.filter(pl.col("reason") == reason)["detail"][0]
         raise DataError(
             f"acquire: none of {table.height} clips could be acquired, {count} for {reason}, e.g. {example}",
-            hint="correct acquire.source or acquire.folder in params.yaml, or acquire.splits if it names other clips",
+            hint="correct acquire.source, acquire.folder or acquire.splits in params.yaml",
         )
 
 

@@ -1,11 +1,11 @@
-"""Stage `candidates`: the label filter, which leaves the segments of exactly one class (appendix A.2).
+"""Stage `candidates`: the label filter, which keeps the segments of exactly one class (appendix A.2).
 
 In: AudioSet's three segment lists, the manifests of params.yaml, and classes.json. Out: candidates.parquet (the
-segments that are left, with their class), label_sets.parquet (the fate of every distinct label set, so that any
-dropped segment's can be looked up) and metrics/funnel.json (segments in, dropped by which rule, candidates out).
+remaining segments, with their class), label_sets.parquet (the outcome for every distinct label set, so that the reason
+for any dropped segment can be looked up) and metrics/funnel.json (segments in, dropped by which rule, candidates out).
 
-The rules, in the paper's order. Labels that are above another label of the clip are removed; the leaves that remain
-are mapped to class-level nodes; a clip whose nodes have no root in common (`cross_tree`) or are several
+The rules, in the paper's order. Labels that are ancestors of another label of the clip are removed; the leaves that
+remain are mapped to class-level nodes; a clip whose nodes have no common root (`cross_tree`) or that has several nodes
 (`multi_class`) is dropped, since it shows more than one event; so is a clip of a node that is not a class
 (`removed_...`, by the rule that removed it).
 """
@@ -37,14 +37,14 @@ REASONS: Final = (
 
 @dataclass(frozen=True)
 class Rule:
-    """The class table as relations between nodes. A node is a number: its place in `node_ids`.
+    """The class table as relations between nodes. A node is represented by its index in `node_ids`.
 
     Attributes:
         node_ids: All node ids, sorted.
         above: label, ancestor: one row for each ancestor of a label.
         mapped: label, node: one row for each class-level node of a label.
-        nodes: One row for each node: its `roots` (a bit for each root above it, or that it is), and the `reason` and
-            `class_name` of a clip that is of just this node.
+        nodes: One row for each node: its `roots` (a bit for each root above it, itself included), and the `reason` and
+            `class_name` of a clip with just this node.
     """
 
     node_ids: pl.Series
@@ -81,7 +81,7 @@ def rule_of(classes: ClassTable) -> Rule:
 
 
 def decide(label_sets: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """What becomes of a clip with each label set.
+    """Decide what becomes of a clip with each label set.
 
     Args:
         label_sets: `label_ids`, lists of ids that are in the ontology, none of them empty.
@@ -90,7 +90,7 @@ def decide(label_sets: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     Returns:
         `label_sets` with leaves, class_nodes, reason and class_name as in LABEL_SETS, in the same order.
     """
-    # A pair of set and node is one number, so that joins and groups have one key; eagerly, since these are small.
+    # A (set, node) pair is encoded as one number, so that joins and groups have one key; eager, since these are small.
     count = len(rule.node_ids)
     pair = pl.col("set") * count
     ids = label_sets.select("label_ids", set=pl.int_range(pl.len())).explode("label_ids")
@@ -114,7 +114,7 @@ def decide(label_sets: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _lists(sets: pl.Series, values: pl.Series) -> pl.Series:
-    """The values of each set as a list; every set has some, and its rows follow each other."""
+    """The values of each set as a list; every set has at least one, and its rows are adjacent."""
     return pl.DataFrame({"set": sets, "value": values}).group_by("set", maintain_order=True).agg("value")["value"]
 
 
@@ -137,7 +137,7 @@ def read_lists(folder: Path, manifests: Mapping[str, str], known: Iterable[str])
     """Subset and list, one after the other: AudioSet's of `folder`, then those of the manifests.
 
     Raises:
-        DataError: As `read_audioset` and `read_clip_manifest`; or a manifest's subset is called like another one.
+        DataError: As `read_audioset` and `read_clip_manifest`; or a manifest's subset has the name of another subset.
     """
     labels = frozenset(known)
     others: dict[str, SegmentList] = {}
@@ -168,7 +168,7 @@ def main(params: Params) -> None:
         funnels[subset] = funnel(found)
     table, fates = pl.concat(passed), pl.concat(decided)
     _check_once(table)
-    # Both at once: to sort and write one table keeps one core busy.
+    # Both at once: sorting and writing one table keeps only one core busy.
     with ThreadPoolExecutor(2) as pool:
         done = pool.submit(write_table, fates, layout.LABEL_SETS, LABEL_SETS, ["subset", "label_set"])
         write_table(table, layout.CANDIDATES, CANDIDATES, ["subset", "clip_id"])
@@ -179,7 +179,7 @@ def main(params: Params) -> None:
 
 
 def _check_once(table: pl.DataFrame) -> None:
-    """A clip in two subsets would be two clips with one name from here on."""
+    """Refuse a clip in two subsets: from here on it would be two clips with one name."""
     twice = table["clip_id"].is_duplicated()
     if twice.any():
         clip_id, subsets = table["clip_id"].filter(twice)[0], table["subset"].filter(twice)[:2]

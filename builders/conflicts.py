@@ -4,8 +4,8 @@ In: `aligned.parquet` and `pairs.parquet`. Out: `variants.parquet`, one row per 
 of `misaligned`, `audio_removed` and `frames_zeroed`. In `misleading_caption` and `long_context` the conflict is in the
 prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, point at the aligned clip's own file.
 
-What a variant must carry (`base_video_sha256`, `source_audio_sha256`) is computed from its sources, what it does carry
-from the written file: the gate compares the two.
+The expected hashes (`base_video_sha256`, `source_audio_sha256`) are computed from the sources, the actual ones from the
+written file; the gate compares the two.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def misleading_class(clip_id: str, class_name: str, classes: Sequence[str], seed
     """The class that the false caption of a clip names: any of `classes` but the clip's own, near-uniformly.
 
     Rendezvous hashing: each class draws a number from (seed, clip, class) and the highest wins. So the caption of a
-    clip does not depend on other clips, and a new class takes over its even share of the captions and moves no other.
+    clip does not depend on other clips, and a new class takes over its even share of the captions and changes no other.
 
     Raises:
         ValueError: `classes` has no other class.
@@ -58,7 +58,7 @@ def context_seed(clip_id: str, seed: int) -> int:
 def plan(
     aligned: pl.DataFrame, pairs: pl.DataFrame, conditions: Mapping[str, Sequence[Condition]], seed: int
 ) -> list[Row]:
-    """The rows of the table of variants without outcome, file and facts, in the table's order.
+    """The rows of the variants table without outcome, file and facts, in the table's order.
 
     Args:
         aligned: Schema ALIGNED.
@@ -77,7 +77,7 @@ def plan(
         if Condition.MISLEADING_CAPTION in wanted and len(classes) == 1:
             raise DataError(
                 f"{layout.ALIGNED}: all clips of split {split!r} are {classes[0]}, no caption can mislead",
-                hint=f"acquire clips of other classes, or take misleading_caption out of conflicts.conditions.{split}",
+                hint=f"acquire clips of other classes, or remove misleading_caption from conflicts.conditions.{split}",
             )
         for condition in wanted:
             if condition == Condition.MISALIGNED:
@@ -96,7 +96,7 @@ def make_variant(payload: Mapping[str, Any]) -> Row:
             to write; `slack_s`, by how much (in seconds) the donor's sound may end before the base's picture.
 
     Returns:
-        `path`, `sha256`, the facts of the written file, and the packet hashes that the sources promise.
+        `path`, `sha256`, the facts of the written file, and the packet hashes expected from the sources.
 
     Raises:
         InvalidInput: A source is missing, changed or broken; names it.
@@ -196,7 +196,7 @@ def _of_both(of_base: str, of_donor: str) -> str:
 
 
 def _found(clips: Collection[Row]) -> dict[str, str | None]:
-    """SHA-256 of each aligned clip's file as it is now, None if it is missing."""
+    """The current SHA-256 of each aligned clip's file, None if it is missing."""
     found: dict[str, str | None] = {}
     with Progress("conflicts: reading sources", len(clips)) as progress:
         for clip in clips:
@@ -212,7 +212,7 @@ def _source(clip: Row, found: Mapping[str, str | None]) -> Row:
 
 
 def _checked(source: Mapping[str, Any]) -> Path:
-    """The source's path, if its file is the one that the table of aligned clips speaks of."""
+    """The source's path, if its file is the one that the table of aligned clips describes."""
     if source["found"] is None:
         raise InvalidInput(
             "source_missing", f"the file of clip {source['clip_id']} does not exist", subject=source["path"]
@@ -236,7 +236,8 @@ def _task(row: Row, clips: Mapping[tuple[str, str], Row], found: Mapping[str, st
     }
     if row["condition"] == Condition.MISALIGNED:
         payload |= {"donor": _source(clips[row["split"], row["donor_id"]], found), "slack_s": slack_s}
-    # What was found is in it, so that a variant refused for its source is tried again once the source is back.
+    # The fingerprint includes the hash found, so that a variant refused for its source is retried once the source is
+    # back.
     return Task(_key(row), fingerprint(variants.VERSION, version("av"), list(FACTS), payload), payload)
 
 
@@ -245,7 +246,7 @@ def _key(row: Row) -> str:
 
 
 def _pointed(clip: Row, found: Mapping[str, str | None]) -> Entry:
-    """The entry, as an executor's, of a row that points at the aligned clip itself."""
+    """The entry, in the executor's format, of a row that points at the aligned clip itself."""
     try:
         _checked(_source(clip, found))
     except InvalidInput as error:
@@ -256,5 +257,5 @@ def _pointed(clip: Row, found: Mapping[str, str | None]) -> Entry:
 
 
 def _hash(*parts: object) -> int:
-    """64 bits that depend on nothing but `parts` (Python's own hash differs from process to process)."""
+    """A 64-bit hash that depends only on `parts` (Python's own hash differs between processes)."""
     return int.from_bytes(hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest(), "big")

@@ -1,8 +1,8 @@
-"""Stage `judge`: four yes/no checks per clip, and only clips that pass all of them go on (appendix B.1).
+"""Stage `judge`: four yes/no checks per clip; only clips that pass all of them are kept (appendix B.1).
 
-In: normalised clips. Out: data/verdicts.parquet, each check's score and answer, and how the clip left the stage.
+In: normalised clips. Out: data/verdicts.parquet, each check's score and answer, and the clip's outcome.
 
-| check | the judge gets | it is asked |
+| check | input | question |
 |---|---|---|
 | `visual_unimodal` | the frames alone | Is the cat clearly visible in this video? |
 | `audio_unimodal` | the sound alone | Is the sound of cat clearly audible in this video? |
@@ -10,12 +10,12 @@ In: normalised clips. Out: data/verdicts.parquet, each check's score and answer,
 | `audio_crossmodal` | both | the second question |
 
 A clip that fails is `rejected`, with the first check that failed as its reason. A clip whose class the judge cannot
-know by sight or by sound is not judged but `refused` (`class_unknown_to_judge`): a no would say something about the
-clip that nobody looked for.
+recognise by sight or by sound is not judged but `refused` (`class_unknown_to_judge`), since a "no" would say nothing
+about the clip.
 
-The ledger is the cache of the answers: its key is what they depend on, the clip's bytes, the questions' words and the
-judge's revision. Whoever tries another judge and comes back, renames a clip or takes it into another split, asks
-nothing again.
+The ledger caches the answers, keyed by everything they depend on: the clip's bytes, the wording of the questions and
+the judge's revision. So nothing is asked again after trying another judge and switching back, renaming a clip or moving
+it to another split.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ from mma_bench.prompts import judge_question
 from mma_bench.schema import CHECKS, MODALITIES, NORMALISED, VERDICTS, Modality
 from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
-VERSION: Final = 2  # of this stage's rules: a new one judges every clip again
+VERSION: Final = 2  # of this stage's rules: raise it to judge every clip again
 
 JUDGE: Final[TypeAdapter[JudgeParams | OmniJudgeParams]] = TypeAdapter(JudgeParams | OmniJudgeParams)
 
@@ -61,18 +61,18 @@ def judged(
     workers: int,
     ray: RayParams | None = None,
 ) -> pl.DataFrame:
-    """The verdicts of a judge on normalised clips; what the ledger has is not asked again.
+    """The verdicts of a judge on normalised clips; checks already in the ledger are not repeated.
 
     Args:
         clips: Good rows of NORMALISED.
         params: Which judge.
-        workers: Processes for a judge that does not say how many hold its model.
-        ray: Where Ray is; None: processes of this machine.
+        workers: Processes for a judge that does not set its own number.
+        ray: How to reach Ray; None: worker processes on this machine.
     """
-    # Here before the workers start: missing weights stop the stage at once, with one message.
+    # Before the workers start, so that missing weights stop the stage at once, with one message.
     judge = open_judge(params)
     by_clip = [task_of(clip, judge) for clip in clips]
-    tasks = list({task.key: task for task in by_clip}.values())  # the same bytes and class are asked about once
+    tasks = list({task.key: task for task in by_clip}.values())  # equal bytes and class are judged once
     entries = run(
         tasks,
         partial(_judge_in_worker, params.model_dump_json()),
@@ -87,7 +87,7 @@ def judged(
 
 
 def task_of(clip: Mapping[str, Any], judge: Judge) -> Task:
-    """The clip's work; its key holds all that the verdict depends on."""
+    """The clip's task; its key covers everything the verdict depends on."""
     payload = {name: clip[name] for name in ("path", "duration_s", "class_name")}
     asked = prompt_sha256(clip["class_name"])
     return Task(
@@ -99,7 +99,7 @@ def task_of(clip: Mapping[str, Any], judge: Judge) -> Task:
 
 @cache
 def _worker_judge(params: str) -> tuple[Judge, int]:
-    """One judge per worker process: its networks load once. With the number of frames that it sees."""
+    """One judge per worker process, so that its networks load once, and the number of frames it is given."""
     chosen = JUDGE.validate_json(params)
     return open_judge(chosen), chosen.frames
 
@@ -110,7 +110,7 @@ def _judge_in_worker(params: str, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Decode one clip and ask the four checks.
+    """Decode one clip and run the four checks.
 
     Returns:
         `<check>_score`, `<check>_pass` and `<check>_answer` of all four; with `status`, `reason` and
@@ -130,12 +130,12 @@ def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> di
     try:
         return four_checks(judge, whole, class_name)
     except ClipError as error:
-        error.subject = path  # a judge knows none
+        error.subject = path  # a judge does not know the path
         raise
 
 
 def four_checks(judge: Judge, whole: View, class_name: str) -> dict[str, Any]:
-    """Ask all four, also after one has failed: the scores are evidence about the judge. Returns as `judge_clip`."""
+    """Run all four, even after one has failed: the scores are evidence about the judge. Returns as `judge_clip`."""
     result: dict[str, Any] = {}
     failed = []
     for check in CHECKS:

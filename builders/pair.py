@@ -2,12 +2,12 @@
 
 In: `aligned.parquet` and the class list. Out: `pairs.parquet`, `donors[split]` rows per clip, from distinct classes.
 
-Three promises, which pull against each other: donor classes are used near-uniformly (a class's size does not
-matter), a clip's pairs do not depend on the rest of the data more than they must (adding a clip leaves most pairs as
-they were, so that a new version of the dataset stays comparable), and everything follows from the seed. Rendezvous
-hashing gives the last two: each clip ranks all classes, and all donors of a class, by a hash of (seed, clip, class
-or donor) and takes the first. A bound on how often a class may be taken, as in consistent hashing with bounded loads
-(Mirrokni, Thorup and Zadimoghaddam, arXiv 1608.01350), gives the first.
+Three guarantees, which conflict with each other: donor classes are used near-uniformly (a class's size does not
+matter), a clip's pairs depend on the rest of the data as little as possible (adding a clip leaves most pairs unchanged,
+so that a new version of the dataset stays comparable), and everything is determined by the seed. Rendezvous hashing
+gives the last two: each clip ranks all classes, and all donors of a class, by a hash of (seed, clip, class or donor)
+and takes the first. A bound on how often a class may be taken, as in consistent hashing with bounded loads (Mirrokni,
+Thorup and Zadimoghaddam, arXiv 1608.01350), gives the first.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from mma_bench.files import write_json
 from mma_bench.schema import ALIGNED, PAIRS
 from mma_bench.tables import from_rows, read_table, write_table
 
-HEADROOM = 0.25  # a class is taken at most this much more often than evenly; less headroom moves more pairs on growth
+HEADROOM = 0.25  # a class is used at most this much above its even share; less headroom moves more pairs on growth
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -51,7 +51,7 @@ def choose_donors(clips: pl.DataFrame, count: int, *, seed: int, slack_s: float)
         slack_s: A donor's sound may end this much before the base's picture.
 
     Raises:
-        DataError: Too few classes, or no class with a long enough donor is left for a clip; names the clip.
+        DataError: Too few classes, or no class with a long enough donor remains for a clip; names the clip.
     """
     names = sorted(clips["class_name"].unique().to_list())
     if len(names) <= count:
@@ -65,7 +65,7 @@ def choose_donors(clips: pl.DataFrame, count: int, *, seed: int, slack_s: float)
     bound = math.ceil((1 + HEADROOM) * clips.height * count / len(names))
     taken = dict.fromkeys(names, 0)
     chosen: dict[str, list[str]] = {}
-    # In the order of their hashes, so that a new clip comes at a random place and moves few that come after it.
+    # In the order of their hashes, so that a new clip is inserted at a random position and affects few later ones.
     for base_hash, base in sorted(bases, key=lambda item: (item[0], item[1]["clip_id"])):
         order = np.argsort(_mix(class_hashes ^ np.uint64(base_hash)), kind="stable")
         ranked = [names[i] for i in order if names[i] != base["class_name"]]
@@ -125,7 +125,7 @@ def _donors(clips: pl.DataFrame, seed: int) -> Donors:
 
 
 def _best(donors: Donors, base_hash: int, needed_s: float, video_id: str) -> str | None:
-    """The donor that this base ranks first among those long enough and not cut from the base's own video."""
+    """The donor that this base ranks first among those that are long enough and not from the base's own video."""
     weights = _mix(donors.hashes ^ np.uint64(base_hash))
     usable = (donors.audio_s >= needed_s) & (donors.videos != video_id)
     if not usable.any():
@@ -134,7 +134,7 @@ def _best(donors: Donors, base_hash: int, needed_s: float, video_id: str) -> str
 
 
 def _hash(*parts: object) -> int:
-    """64 bits that depend on nothing but `parts` (Python's own hash differs from process to process)."""
+    """A 64-bit hash that depends only on `parts` (Python's own hash differs between processes)."""
     return int.from_bytes(hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest(), "little")
 
 

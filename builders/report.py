@@ -1,4 +1,4 @@
-"""Report: `reports/dataset.html`, a page where a person can look at what was built, and hear it.
+"""Report: `reports/dataset.html`, a page for looking at the built dataset and listening to it.
 
 In: every table and count of the build. Out: one self-contained page with the funnel, the classes and the pruned
 ontology, the clips' facts, the judge's scores, the pairs, and a gallery of playable clips under each condition.
@@ -33,11 +33,11 @@ Counts = Mapping[str, Mapping[str, int]]  # subset or split → step → rows
 
 @dataclass(frozen=True)
 class Branch:
-    """A node of the ontology with what hangs below it.
+    """A node of the ontology with its subtree.
 
     Attributes:
-        counts_as: What a clip with this label alone belongs to: the class, or the nodes that were dropped.
-        classes: How many classes lie in the branch, the node itself included.
+        counts_as: What a clip with only this label belongs to: the class, or the dropped nodes.
+        classes: Number of classes in the subtree, the node itself included.
         also_under: Names of its other parents.
     """
 
@@ -51,7 +51,7 @@ class Branch:
 
 
 def forest(classes: ClassTable) -> tuple[Branch, ...]:
-    """The ontology as trees, children by name; a node with several parents stands below each of them."""
+    """The ontology as trees, children by name; a node with several parents appears under each of them."""
     children: dict[str | None, list[str]] = {}
     for node_id, node in classes.nodes.items():
         for parent in node.parents or (None,):
@@ -75,7 +75,7 @@ def forest(classes: ClassTable) -> tuple[Branch, ...]:
 
 
 def remaining(counts: Mapping[str, int], first: str, last: str) -> list[tuple[str, int]]:
-    """What is left after each drop: {"in": 5, "too_short": 2, "ok": 3} → [("in", 5), ("− too short", 3), ("ok", 3)].
+    """Rows left after each drop: {"in": 5, "too_short": 2, "ok": 3} → [("in", 5), ("− too short", 3), ("ok", 3)].
 
     Raises:
         DataError: The counts do not add up.
@@ -92,7 +92,7 @@ def remaining(counts: Mapping[str, int], first: str, last: str) -> list[tuple[st
 
 
 def clip_funnel(stages: Mapping[str, Counts], split: str) -> list[tuple[str, int]]:
-    """What is left of a split's candidates after each reason of each stage, from `acquire` to `verify`."""
+    """The number of a split's candidates left after each reason of each stage, from `acquire` to `verify`."""
     steps: list[tuple[str, int]] = []
     for stage in ("acquire", "normalise", "judge", "verify"):
         counts = stages[stage].get(split, {"in": 0, "ok": 0})
@@ -180,7 +180,7 @@ def page(
 
 
 def waveform(peaks: Sequence[float]) -> Markup:
-    """Peaks, 0 to 1, as an outline mirrored at the middle of a box of 2 units' height; silence is a line."""
+    """Peaks, 0 to 1, as an outline mirrored about the middle of a box 2 units high; silence is a line."""
     tall = [max(peak, 0.02) for peak in peaks]
     up = " ".join(f"{x},{1 - peak:.2f}" for x, peak in enumerate(tall))
     down = " ".join(f"{x},{1 + peak:.2f}" for x, peak in reversed(list(enumerate(tall))))
@@ -227,13 +227,13 @@ def _steps(classes: ClassTable) -> dict[str, int]:
 
 
 def _only(counted: Counts, splits: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The classes that have clips in one of the splits, with those counts alone."""
+    """The classes with clips in any of the splits, with only those counts."""
     kept = {name: {split: row[split] for split in splits if split in row} for name, row in counted.items()}
     return {name: row for name, row in sorted(kept.items()) if row}
 
 
 def _clip_facts(aligned: pl.DataFrame, params: Params, splits: Sequence[str]) -> list[tuple[str, Any]]:
-    """(heading, chart) of what was decoded from the aligned clips."""
+    """(heading, chart) of the facts decoded from the aligned clips."""
 
     def by_split(column: str) -> dict[str, list[float]]:
         return {split: aligned.filter(pl.col("split") == split)[column].to_list() for split in splits}

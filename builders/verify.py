@@ -1,12 +1,12 @@
-"""Verify: the judge's passes become the aligned set, through human reviews where the profile asks for them.
+"""Verify: the clips that the judge passed become the aligned set, after human review if the profile requires it.
 
-In: `normalised.parquet`, `verdicts.parquet` and the evidence that `verify.evidence` names. Out: `aligned.parquet`. The
-rule is appendix B.2 of the paper: `annotators` people judge three criteria each, and a clip stays only if all of them
-pass it on all three. Without `verify.required` the judge alone decides and each row says whether people agreed as well.
+In: `normalised.parquet`, `verdicts.parquet` and the evidence listed in `verify.evidence`. Out: `aligned.parquet`. The
+rule is appendix B.2 of the paper: `annotators` people judge three criteria each, and a clip is kept only if all of them
+pass it on all three. Without `verify.required` the judge alone decides, and each row records whether people agreed.
 
 - `app`: the reviews in the file `verify.reviews`.
-- `vggsounder`: the labels of VGGSounder (`evidence/vggsounder.py`). Alone they decide, since several people stand
-  behind each of them; beside `app` they are one more reviewer, who is silent about most clips.
+- `vggsounder`: the labels of VGGSounder (`labels/vggsounder.py`). On their own they decide, since each reflects several
+  people; together with `app` they count as one more reviewer, who has no vote on most clips.
 """
 
 from collections import Counter, defaultdict
@@ -32,13 +32,13 @@ Reviews = dict[str, dict[str, bool]]  # clip → annotator → passed all criter
 
 
 def read_reviews(path: Path) -> Reviews:
-    """Read what `mma-bench review export` wrote (Parquet, schema REVIEWS; control clips are not votes), or a CSV.
+    """Read the output of `mma-bench review export` (Parquet, schema REVIEWS; control clips are not votes), or a CSV.
 
     A CSV has the columns clip_id, annotator and the three criteria with `yes` or `no`; it passes a clip if all are yes.
 
     Raises:
         ConfigError: No such file.
-        DataError: See `read_rows`; another value, a pass in spite of a failed criterion, or a second review by one
+        DataError: See `read_rows`; an invalid value, a pass despite a failed criterion, or a second review by one
             annotator; names the file and the line, or the clip and the annotator.
     """
     if not path.is_file():
@@ -65,7 +65,7 @@ def _from_table(path: Path) -> Reviews:
         if any(row[column] is None for column in ("clip_id", "annotator", "passed", *CRITERIA)):
             raise DataError(f"{where}: a value is missing", hint="export the reviews again")
         if row["passed"] and not all(row[criterion] for criterion in CRITERIA):
-            raise DataError(f"{where}: passed in spite of a failed criterion", hint="have the clip reviewed again")
+            raise DataError(f"{where}: passed despite a failed criterion", hint="have the clip reviewed again")
         if annotator in reviews[clip_id]:
             raise DataError(f"{where}: reviewed twice", hint="keep one row")
         reviews[clip_id][annotator] = row["passed"]
@@ -103,13 +103,13 @@ def with_votes(reviews: Reviews, votes: dict[str, bool]) -> Reviews:
 
 
 def evidence_of(votes: dict[str, bool]) -> str:
-    """Who voted, as `aligned.parquet` names them: "app", "vggsounder", "app, vggsounder" or ""."""
+    """Who voted, as recorded in `aligned.parquet`: "app", "vggsounder", "app, vggsounder" or ""."""
     sources = {vggsounder.NAME if annotator == vggsounder.NAME else "app" for annotator in votes}
     return ", ".join(sorted(sources))
 
 
 def consensus(votes: dict[str, bool], annotators: int) -> str:
-    """`ok` if all of at least `annotators` people passed the clip, else why not."""
+    """`ok` if at least `annotators` people voted and all passed the clip, else the reason."""
     if len(votes) < annotators:
         return "too_few_reviews"
     if all(votes.values()):

@@ -1,8 +1,8 @@
 """mma-bench: builds, checks and packages a benchmark of sight, sound and text in conflict (arXiv 2511.22826).
 
-`builders` turn AudioSet into aligned clips and conflict variants, `validation` gates every table between two stages,
-`evaluation` asks models and scores their answers, `training` tunes them. The names in `__all__` are what a notebook
-needs and what stays; docs/python.md shows each. They are imported when they are first used.
+`builders` turns AudioSet into aligned clips and conflict variants, `validation` gates every table between two stages,
+`evaluation` queries models and scores their answers, `training` tunes them. The names in `__all__` are the stable
+public API for notebooks; docs/python.md shows each. They are imported on first use.
 """
 
 from importlib import import_module

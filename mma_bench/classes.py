@@ -1,7 +1,7 @@
-"""The class list and what became of every other node of the ontology: `data/classes.json` as frozen records.
+"""The class list and the outcome for every other node of the ontology: `data/classes.json` as frozen records.
 
 Written by the stage `ontology`; read by the label filter, the pairing, the gates and the report. A node is an entry
-of AudioSet's ontology, whose id is the label id of the segment lists. A class-level node is one that is left once
+of AudioSet's ontology, whose id is the label id of the segment lists. A class-level node is one that remains after
 everything below the maximum depth is absorbed (appendix A.1); 61 of them are classes, the others were dropped.
 """
 
@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeAlias
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import fingerprint, write_json
 
-# Which rule of appendix A.1 settled a node. `depth` and `absorbed` lead to another node, the others end here.
+# The rule of appendix A.1 that decided a node. `depth` and `absorbed` point to another node, the others are final.
 Step: TypeAlias = Literal[
     "kept",  # a class
     "depth",  # deeper than the maximum depth: absorbed into its ancestor there
     "absorbed",  # absorbed into a class by the curation table
     "restricted",  # dropped: marked blacklist or abstract in the ontology
-    "multi_parent",  # dropped: several paths lead to it
+    "multi_parent",  # dropped: reached by several paths
     "actionless",  # dropped by the curation table: no visible action or object
     "ambiguous",  # dropped by the curation table: broad, overlapping, or a sound without its source
     "uncurated",  # dropped: not in the curation table, because no published segment carries it
@@ -36,10 +36,10 @@ class Node:
         parents: Ids, sorted; empty for a root.
         depth: Nodes on the shortest path from a root, both ends counted: a root has 1.
         class_nodes: The class-level nodes that a clip with this label belongs to, sorted; more than one if several
-            paths lead to different ones.
-        step: The rule that settled it.
-        reason: For a person.
-        class_name: The class it counts as, or None: dropped, or led to several nodes.
+            paths reach different ones.
+        step: The rule that decided it.
+        reason: Readable explanation.
+        class_name: The class it counts as, or None if dropped or mapped to several nodes.
     """
 
     name: str
@@ -56,10 +56,10 @@ class LabelClass:
     """One of the benchmark's classes.
 
     Attributes:
-        name: As answers and options write it, e.g. `Brass_instrument`.
+        name: As written in answers and options, e.g. `Brass_instrument`.
         node_id: Its class-level node.
         display_name: The ontology's name of that node.
-        path: Node ids from a root down to the node; the shortest path, of several the first by names.
+        path: Node ids from a root down to the node; the shortest path, ties broken by name.
         members: Ids of all nodes that count as this class, its own included, sorted.
     """
 
@@ -72,7 +72,7 @@ class LabelClass:
 
 @dataclass(frozen=True)
 class Override:
-    """A node that a mechanical rule drops and the curation table keeps or absorbs."""
+    """A node dropped by a mechanical rule but kept or absorbed by the curation table."""
 
     node_id: str
     name: str
@@ -101,7 +101,7 @@ class ClassTable:
 
     @cached_property
     def distances(self) -> Mapping[tuple[str, str], int]:
-        """What `class_distance` looks up, for every pair of classes."""
+        """The lookup table of `class_distance`, for every pair of classes."""
         climbs = {item.name: _climb(self.nodes, item.node_id) for item in self.classes}
         return {
             (a, b): min(up + climbs[b][node] for node, up in climbs[a].items() if node in climbs[b])
@@ -114,7 +114,7 @@ _ABOVE_ROOTS = ""  # the virtual root; no label id is empty
 
 
 def _climb(nodes: Mapping[str, Node], node_id: str) -> dict[str, int]:
-    """Fewest edges up from a node to itself (0), to each node above it, and to the virtual root above all roots."""
+    """Fewest edges from a node to itself (0), to each ancestor, and to the virtual root above all roots."""
     edges: dict[str, int] = {}
     level, climbed = [node_id], 0
     while level:
@@ -127,7 +127,7 @@ def _climb(nodes: Mapping[str, Node], node_id: str) -> dict[str, int]:
 def class_distance(classes: ClassTable, a: str, b: str) -> int:
     """Edges between two classes in the ontology, up to a common ancestor and down again, 0 for a class and itself.
 
-    The roots count as children of one virtual root. Where several paths lead to a class, the shortest way counts.
+    The roots count as children of one virtual root. If several paths reach a class, the shortest is used.
 
     Raises:
         DataError: No such class; names it.
@@ -150,7 +150,7 @@ def load_classes(path: Path) -> ClassTable:
     """Read `classes.json`.
 
     Raises:
-        DataError: It is missing, is no JSON, or not of this form.
+        DataError: It is missing, not JSON, or not in this format.
     """
     from mma_bench.tables import read_json  # polars comes with it
 
@@ -163,7 +163,7 @@ def load_classes(path: Path) -> ClassTable:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is not of the form of this version ({error!r})", hint="delete it and run `dvc repro`"
+            f"{path} is not in the format of this version ({error!r})", hint="delete it and run `dvc repro`"
         ) from None
 
 

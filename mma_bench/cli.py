@@ -1,4 +1,4 @@
-"""The command line: thin commands over the stages; everything heavy is imported where it is used."""
+"""The command line: thin commands over the stages; heavy modules are imported where they are used."""
 
 import importlib
 import os
@@ -43,7 +43,7 @@ def main(root: Path) -> None:
 def build(stage: str, params_path: Path) -> None:
     """Run one stage of dvc.yaml in the current project.
 
-    A stage that works clip by clip resumes where it was stopped and repeats no finished clip.
+    A clip-by-clip stage resumes after an interruption and repeats no finished clip.
     """
     from mma_bench.config import load_params
 
@@ -57,7 +57,7 @@ def build(stage: str, params_path: Path) -> None:
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )
 def validate(table: str, params_path: Path) -> None:
-    """Run the gate of one table; exits with 3 and a report if the table breaks an invariant."""
+    """Run the gate of one table; exits with 3 and a report if the table violates an invariant."""
     from mma_bench.config import load_params
     from mma_bench.validation.gate import main as run_gate
 
@@ -66,7 +66,7 @@ def validate(table: str, params_path: Path) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Say what of the environment is missing and how to fix it; exits with 1 if anything is."""
+    """Report what is missing from the environment and how to fix it; exits with 1 if anything is."""
     from mma_bench.doctor import main as check
 
     check()

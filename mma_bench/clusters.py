@@ -15,7 +15,7 @@ Codes: TypeAlias = npt.NDArray[np.intp]  # [answers], from 0, equal for answers 
 
 
 def codes_of(keys: Sequence[Hashable]) -> Codes:
-    """Numbers from 0 for keys, in the order in which they come."""
+    """Numbers keys from 0, in order of first occurrence."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
 
@@ -27,9 +27,11 @@ def clusters_within(group: Codes, way: Codes) -> npt.NDArray[np.intp]:
 
 
 def cluster_variance(parts: Array, codes: Sequence[Codes]) -> tuple[float, int]:
-    """The variance of the sum of `parts` [answers], and its degrees of freedom: the fewest clusters of a way, less one.
+    """The variance of the sum of `parts` [answers], and its degrees of freedom: the fewest clusters of a way, minus
+    one.
 
-    Of two ways: both, less that of what shares both. No less than either alone, which the sum can be by chance.
+    For two ways: the sum of both, minus that of their intersection; at least that of either alone, since the sum can be
+    smaller by chance.
     """
     ways = [_squares(parts, way) for way in codes]
     variance = max(ways)

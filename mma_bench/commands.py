@@ -1,4 +1,4 @@
-"""What commands share: how a user's mistake is printed, and options that hold several values."""
+"""Shared by the commands: printing user errors, and options with several values."""
 
 import sys
 from typing import Any
@@ -9,7 +9,7 @@ from mma_bench.errors import ConfigError, MmaBenchError
 
 
 class ReportingGroup(click.Group):
-    """Prints a user's mistake as one message without a traceback, with the error's own exit code."""
+    """Prints a user error as one message without a traceback and exits with the error's exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -18,18 +18,18 @@ class ReportingGroup(click.Group):
             click.echo(f"error: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("stopped; finished clips are kept, the same command goes on from here", err=True)
+            click.echo("interrupted; finished clips are kept, run the same command again to resume", err=True)
             sys.exit(130)
         except OSError as error:
-            if error.filename is None:  # no file of the user's: a fault of ours, to be seen whole
+            if error.filename is None:  # not about a user's file: a bug of ours, shown with its traceback
                 raise
             click.echo(f"error: {error.filename}: {error.strerror}", err=True)
-            click.echo("  hint: see that the path is right, may be written to, and that the disk has room", err=True)
+            click.echo("  hint: check that the path is right and writable, and that the disk has free space", err=True)
             sys.exit(1)
 
 
 def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
-    """`KEY=VALUE` pairs; values are read as YAML, so that numbers are numbers."""
+    """`KEY=VALUE` pairs; values are parsed as YAML, so that numbers are numbers."""
     import yaml
 
     pairs = {}

@@ -1,6 +1,6 @@
 """`params.yaml` as frozen models: one namespace per stage, every key required, no unknown key accepted.
 
-Defaults live in `params.yaml` alone, so that a reader sees every value in one place and DVC sees every change.
+Defaults are only in `params.yaml`, so that a reader sees every value in one place and DVC sees every change.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ class Namespace(BaseModel):
 
 
 class MetadataParams(Namespace):
-    """Where AudioSet's files may lie besides the cache and the network."""
+    """Where AudioSet's files may be besides the cache and the network."""
 
     folder: str | None  # a folder that holds the official CSVs and ontology.json; checked by hash like any other place
 
@@ -42,42 +42,42 @@ class CandidatesParams(Namespace):
 
 
 class YouTubeParams(Namespace):
-    """How the video site is asked. Cookies and proxy are not parameters: they are secrets (docs/acquire.md)."""
+    """Requests to the video site. Cookies and proxy are not parameters: they are secrets (docs/acquire.md)."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^{}]*\{id\}[^{}]*$")]  # a video's page
-    extractors: Annotated[list[str], Field(min_length=1)]  # yt-dlp's, no others are let near an address
-    min_height: Count  # the smallest rendition that has at least so many rows of pixels
-    interval_s: Annotated[float, Field(ge=0)]  # mean time between two clips that begin, over all workers
-    jitter: Fraction  # the interval varies by this share
+    extractors: Annotated[list[str], Field(min_length=1)]  # yt-dlp's; no others may handle a URL
+    min_height: Count  # the smallest rendition with at least this many rows of pixels
+    interval_s: Annotated[float, Field(ge=0)]  # mean time between the starts of two clips, over all workers
+    jitter: Fraction  # the interval varies by this fraction
     bytes_per_s: Count | None  # over all workers; null does not limit
-    block_after: Count  # refusals in a row, without one success, that are a block
-    pause_s: Positive  # how long a block lasts at least; doubled at every further one
+    block_after: Count  # refusals in a row, without a success, that count as a block
+    pause_s: Positive  # minimum duration of a block; doubled at every further one
     attempts: Count  # per clip and run
     backoff_s: Annotated[float, Field(ge=0)]  # before the second attempt; doubled before every further one, with jitter
-    retry_budget_s: Positive  # no clip is tried again after so long in a run
-    timeout_s: Positive  # of connecting, and of waiting for the next bytes
-    min_bytes_per_s: Annotated[float, Field(ge=0)]  # slower answers are given up
+    retry_budget_s: Positive  # no clip is retried after this long in a run
+    timeout_s: Positive  # for connecting, and for waiting for the next bytes
+    min_bytes_per_s: Annotated[float, Field(ge=0)]  # slower responses are aborted
 
 
 SourceName: TypeAlias = Literal["sample", "folder", "tar", "youtube"]
 
 
 class AcquireParams(Namespace):
-    """Which candidates to get, and from where."""
+    """Which candidates to fetch, and from where."""
 
-    source: SourceName | Annotated[list[SourceName], Field(min_length=1)]  # a list: each is asked in turn
-    folder: str | None  # for `folder`: where the clips lie
-    shards: str | None  # for `tar`: where WebDataset shards lie
+    source: SourceName | Annotated[list[SourceName], Field(min_length=1)]  # a list: tried in order
+    folder: str | None  # for `folder`: where the clips are
+    shards: str | None  # for `tar`: where the WebDataset shards are
     youtube: YouTubeParams | None  # for `youtube`
-    manifest: str | None  # the frozen manifest of a released version: its clips are got, and no others
-    tombstones: str  # a CSV of what must never be got again; `mma-bench acquire remove` writes it
+    manifest: str | None  # the frozen manifest of a released version: only its clips are fetched
+    tombstones: str  # a CSV of ids that must never be fetched again; `mma-bench acquire remove` writes it
     splits: dict[Literal["test", "train"], list[str]]  # the subsets of candidates.parquet that feed each split
     limit: Count | None  # at most this many clips per split, for trials; null takes all
     max_bytes: Count
 
     @property
     def sources(self) -> list[SourceName]:
-        """The sources in the order in which they are asked."""
+        """The sources in the order in which they are tried."""
         return [self.source] if isinstance(self.source, str) else self.source
 
     @model_validator(mode="after")
@@ -99,12 +99,12 @@ class AcquireParams(Namespace):
 class NormaliseParams(Namespace):
     """Appendix C."""
 
-    clip_s: Positive  # test clips are cut to at most this, train clips have exactly this
+    clip_s: Positive  # test clips are cut to at most this; train clips have exactly this length
     min_test_s: Positive  # shorter test clips are refused
-    train_size: Count  # train clips are square, this many pixels a side
+    train_size: Count  # train clips are square, with sides of this many pixels
     min_rms_dbfs: Annotated[float, Field(ge=-120, le=0)]  # quieter clips are refused as silent
     max_pixels: Count  # width × height of one frame
-    max_source_s: Positive  # longer files are refused unread
+    max_source_s: Positive  # longer files are refused without decoding
 
 
 class JudgeParams(Namespace):
@@ -120,21 +120,21 @@ class OmniJudgeParams(Namespace):
     """Appendix B.1, by an omni model: here (`omni`) or behind an OpenAI-compatible server (`omni-server`)."""
 
     name: Literal["omni", "omni-server"]
-    model: str  # as `mma-bench models` lists it, or a YAML file of that form
-    settings: dict[str, Any]  # in the place of the model's own, e.g. base_url
+    model: str  # as listed by `mma-bench models`, or a YAML file of that form
+    settings: dict[str, Any]  # override the model's own, e.g. base_url
     frames: Annotated[int, Field(ge=2, multiple_of=2)]  # evenly spread; two make one grid of video tokens
     decide_by: Literal["answer", "probability"]  # the greedy answer (the paper's rule), or the probability of "Yes"
     visual_threshold: Fraction  # of that probability
     audio_threshold: Fraction
-    processes: Count  # each holds the model, or has a question on its way to the server
+    processes: Count  # each holds the model, or has one request to the server in flight
 
 
 class VerifyParams(Namespace):
     """Appendix B.2."""
 
     required: bool  # false: the stage passes clips on with human_verified = false
-    evidence: Annotated[list[Literal["app", "vggsounder"]], Field(min_length=1)]  # whose word counts
-    reviews: str | None  # for `app`: what `mma-bench review export` wrote, or a CSV with the same criteria as yes or no
+    evidence: Annotated[list[Literal["app", "vggsounder"]], Field(min_length=1)]  # which votes are used
+    reviews: str | None  # for `app`: output of `mma-bench review export`, or a CSV with yes or no per criterion
     annotators: Count  # this many must agree
 
 
@@ -159,7 +159,7 @@ class ValidateParams(Namespace):
     duration_tolerance_s: Positive
     min_motion: Annotated[float, Field(ge=0, le=255)]
     max_black_luma: Annotated[float, Field(ge=0, le=255)]
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]  # perceptual hashes this close or closer are one picture
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]  # perceptual hashes this close count as one picture
 
 
 class PackageParams(Namespace):
@@ -174,7 +174,7 @@ class SftParams(Namespace):
 
     seed: int
     validation_share: Annotated[float, Field(ge=0, lt=1)]  # of the aligned clips of each class; 0: no validation
-    donors: Count | None  # at most this many misaligned clips of each base clip; null: all
+    donors: Count | None  # at most this many misaligned clips per base clip; null: all
     # Only clips of these classes: their names, or a share of all classes above 0 (appendix H: 0.5); null: all
     classes: Annotated[list[str], Field(min_length=1)] | Annotated[float, Field(gt=0, le=1)] | None
     conditions: Annotated[list[Literal["aligned", "misaligned"]], Field(min_length=1, max_length=2)]
@@ -187,9 +187,9 @@ class SftParams(Namespace):
 
 
 class RayParams(Namespace):
-    """Where Ray is, and what a process that holds a judge needs of it (docs/cluster.md)."""
+    """How to reach Ray, and the resources of a judge process (docs/cluster.md)."""
 
-    address: str | None  # auto: the cluster that this machine is part of; null: a Ray of the run's own, on this machine
+    address: str | None  # auto: the cluster that this machine is part of; null: a local Ray started for the run
     judge_cpus: Positive
     judge_gpus: Annotated[float, Field(ge=0)]
 
@@ -198,8 +198,8 @@ class Params(Namespace):
     """All of params.yaml."""
 
     executor: Literal["local", "ray"]
-    workers: Count  # clips at a time, on all machines together
-    ray: RayParams  # used if it is the executor
+    workers: Count  # concurrent clips, over all machines
+    ray: RayParams  # used if executor is ray
     metadata: MetadataParams
     ontology: OntologyParams
     candidates: CandidatesParams
@@ -214,7 +214,7 @@ class Params(Namespace):
     sft: SftParams
 
     def on_ray(self) -> RayParams | None:
-        """What the executor needs to know of Ray; None: the clips are worked on by processes of this machine."""
+        """The executor's Ray parameters; None: worker processes on this machine."""
         return self.ray if self.executor == "ray" else None
 
     def subsets(self) -> dict[str, Split]:
@@ -226,7 +226,7 @@ def load_params(path: Path) -> Params:
     """Read params.yaml or a profile.
 
     Raises:
-        ConfigError: No such file, no YAML, an unknown key, a missing key or a wrong type; names the key.
+        ConfigError: No such file, not YAML, an unknown key, a missing key or a wrong type; names the key.
     """
     hint = "run in the project's root, or name the folder with `mma-bench --root DIR`"
     return checked(Params, read_yaml(path, path, hint), path)

@@ -1,4 +1,4 @@
-"""CSV files that people write, as checked rows: one way to read them and to say what is wrong, and where."""
+"""Hand-written CSV files as validated rows: one reader, with errors that say what is wrong and where."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ Row = TypeVar("Row", bound="CsvRow")
 
 
 class CsvRow(BaseModel):
-    """A row. A subclass has a field for each column that is used, by its name or its `validation_alias`.
+    """A row. A subclass has a field for each used column, by its name or its `validation_alias`.
 
     A column whose field has a default may be absent. Other columns are ignored, unless the subclass forbids them.
 
@@ -44,7 +44,7 @@ def _clip_id(text: str) -> str:
 
 
 Filled = Annotated[str, AfterValidator(_filled)]
-ClipId = Annotated[str, AfterValidator(_clip_id)]  # safe as a part of a path
+ClipId = Annotated[str, AfterValidator(_clip_id)]  # safe as a path component
 
 
 def read_rows(
@@ -53,14 +53,14 @@ def read_rows(
     """The rows of a CSV file with a header, in UTF-8 with or without a byte order mark. Blank lines are skipped.
 
     Args:
-        file: To read.
-        model: What each row is to be.
-        unique: Fields that no two rows may have alike.
-        hint: What to do where there is no such file.
+        file: The file to read.
+        model: The model of a row.
+        unique: Fields whose combined value must differ between rows.
+        hint: What to do if the file does not exist.
 
     Raises:
-        DataError: No such file, not UTF-8, not CSV, a missing column, a row of another length than the header, a wrong
-            value, or two rows with the same `unique` fields; names the file, and the line and column.
+        DataError: No such file, not UTF-8, not CSV, a missing column, a row with another number of cells than the
+            header, a wrong value, or two rows with the same `unique` fields; names the file, and the line and column.
     """
     rows: list[Row] = []
     seen: dict[tuple[object, ...], int] = {}
@@ -74,7 +74,7 @@ def read_rows(
         key = tuple(getattr(row, name) for name in unique)
         if unique and (first := seen.setdefault(key, line)) != line:
             said = ", ".join(f"{columns[name]} {value!r}" for name, value in zip(unique, key, strict=True))
-            raise DataError(f"{where}: {said} is in line {first} already", hint="rename or remove one of the two")
+            raise DataError(f"{where}: {said} is already in line {first}", hint="rename or remove one of the two")
         rows.append(row)
     return rows
 
@@ -89,7 +89,7 @@ def _cells(file: Traversable, model: type[CsvRow], hint: str) -> Iterator[tuple[
             if cells and len(cells) != len(header):
                 raise DataError(
                     f"{file}, line {reader.line_num}: {len(cells)} columns, the header has {len(header)}",
-                    hint="correct the row; a text with a comma in it stands in quotes",
+                    hint="correct the row; put a text that contains a comma in quotes",
                 )
             if cells:
                 yield reader.line_num, dict(zip(header, cells, strict=True))
@@ -116,7 +116,7 @@ def _check_header(header: Sequence[str], model: type[CsvRow], where: str) -> Non
         if field.is_required() and column not in header:
             raise DataError(f"{where}: column {column!r} is missing", hint="restore the table's header")
         if header.count(column) > 1:
-            raise DataError(f"{where}: column {column!r} is there twice", hint="rename or remove one of the two")
+            raise DataError(f"{where}: column {column!r} appears twice", hint="rename or remove one of the two")
     if model.model_config.get("extra") == "forbid" and (unknown := [name for name in header if name not in fields]):
         raise DataError(f"{where}: unknown column {unknown[0]!r}", hint=f"the columns are {','.join(fields)}")
 

@@ -1,6 +1,6 @@
-"""`mma-bench doctor`: what of the environment is missing, and how to fix it.
+"""`mma-bench doctor`: what is missing from the environment, and how to fix it.
 
-Each check is a function that returns what it found or raises `MmaBenchError` with a hint.
+Each check is a function that returns its finding or raises `MmaBenchError` with a hint.
 """
 
 import importlib.metadata
@@ -21,7 +21,7 @@ _NEEDED_GB = 10  # the environment is in place when this runs; a build of the sa
 
 
 def check_packages() -> str:
-    """Every package that mma-bench requires is installed in a version that it accepts."""
+    """Every package that mma-bench requires is installed in an accepted version."""
     wanted = [Requirement(line) for line in importlib.metadata.requires("mma-bench") or []]
     wanted = [item for item in wanted if item.marker is None or item.marker.evaluate({"extra": ""})]
     problems = []
@@ -39,7 +39,7 @@ def check_packages() -> str:
 
 
 def check_ffmpeg() -> str:
-    """The ffmpeg program is there and has the encoders that the build uses."""
+    """The ffmpeg program is installed and has the encoders that the build uses."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise MmaBenchError("no program `ffmpeg` on PATH", hint=_DEBIAN_FFMPEG)
@@ -57,7 +57,7 @@ def check_ffmpeg() -> str:
 
 def check_torchcodec() -> str:
     """torchcodec, which decodes the dataset's `Video` column, finds FFmpeg's shared libraries."""
-    # In a process of its own: a library that does not load can end the process.
+    # In a separate process: a library that fails to load can crash the process.
     code = "import torch, torchcodec.decoders; print(torch.__version__, torchcodec.__version__)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if run.returncode != 0:
@@ -70,7 +70,7 @@ def check_torchcodec() -> str:
 
 
 def check_youtube() -> str:
-    """Where params.yaml names YouTube: yt-dlp is there, and a JavaScript runtime that it can use."""
+    """If params.yaml uses YouTube: yt-dlp is installed, with a JavaScript runtime that it can use."""
     from mma_bench.config import load_params
 
     wanted = layout.PARAMS.exists() and "youtube" in load_params(layout.PARAMS).acquire.sources
@@ -80,7 +80,7 @@ def check_youtube() -> str:
     if not wanted:
         return "no JavaScript runtime for yt-dlp (only needed to download from YouTube)"
     raise MmaBenchError(
-        "yt-dlp finds no JavaScript runtime that it supports, or is missing itself",
+        "yt-dlp is missing, or finds no JavaScript runtime that it supports",
         hint="install yt-dlp, and deno 2.3 or node 22 or newer",
     )
 
@@ -107,7 +107,7 @@ def check_git() -> str:
 
 
 def check_disk() -> str:
-    """There is room for the build, and the cache can be written."""
+    """There is disk space for the build, and the cache is writable."""
     from mma_bench.fetch import cache_folder
 
     cache = cache_folder()
@@ -121,18 +121,18 @@ def check_disk() -> str:
         ) from None
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     if free < _NEEDED_GB:
-        raise MmaBenchError(f"{free:.1f} GB free here, {_NEEDED_GB} GB are advised", hint="free some space")
+        raise MmaBenchError(f"{free:.1f} GB free here, {_NEEDED_GB} GB are recommended", hint="free some space")
     return f"{free:.0f} GB free; cache {cache}"
 
 
 def check_params() -> str:
-    """params.yaml, if this is a project's folder, can be used."""
+    """params.yaml, if this is a project's folder, is valid."""
     from mma_bench.config import load_params
 
     if not layout.PARAMS.exists():
         return "no params.yaml here (only needed to build)"
     load_params(layout.PARAMS)
-    return "params.yaml can be used"
+    return "params.yaml is valid"
 
 
 CHECKS: tuple[Callable[[], str], ...] = (

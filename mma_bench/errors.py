@@ -1,7 +1,7 @@
 """Typed errors: what went wrong, with which clip or file, and how to fix it.
 
 Two families. An error of one clip (`ClipError`) is recorded in the stage's ledger with its status and reason and
-never stops the other clips. Every other `MmaBenchError` (bad configuration, a table that breaks its contract, a
+never stops the other clips. Every other `MmaBenchError` (invalid configuration, a table that violates its contract, a
 failed gate) stops the command, which prints the message without a traceback and exits with `exit_code`.
 """
 
@@ -13,7 +13,7 @@ class MmaBenchError(Exception):
 
     Args:
         message: What is wrong; names the clip, file or key.
-        hint: What to do about it, as an imperative sentence. Printed on a line of its own.
+        hint: What to do about it, as an imperative sentence. Printed on its own line.
     """
 
     exit_code = 1
@@ -34,7 +34,7 @@ class ConfigError(MmaBenchError):
 
 
 class DataError(MmaBenchError):
-    """A table, ontology, segment list or other input file breaks its contract."""
+    """A table, ontology, segment list or other input file violates its contract."""
 
 
 class GateError(MmaBenchError):
@@ -44,7 +44,7 @@ class GateError(MmaBenchError):
 
 
 class StageError(MmaBenchError):
-    """A clip-by-clip stage ended with clips that have no settled status; running it again resumes. Exit code 4."""
+    """A clip-by-clip stage ended with unsettled clips; running it again resumes. Exit code 4."""
 
     exit_code = 4
 
@@ -54,12 +54,12 @@ class ClipError(Exception):
 
     Args:
         reason: A short snake_case code that is counted in the funnel, e.g. `no_audio_stream`.
-        problem: What is wrong, for a person, with the measured value.
+        problem: What is wrong, as readable text with the measured value.
         subject: The file or clip that has the problem.
 
     Attributes:
-        subject: May be set to a better name by whoever catches the error and raises it again: code that reads a
-            temporary file does not know which clip it is.
+        subject: Code that catches and re-raises the error may set a better name: code that reads a temporary file does
+            not know the clip.
     """
 
     status = "failed"
@@ -72,7 +72,7 @@ class ClipError(Exception):
 
     @property
     def detail(self) -> str:
-        """The subject and the problem, as tables and ledgers have them."""
+        """The subject and the problem, as recorded in tables and ledgers."""
         return self.problem if self.subject is None else f"{self.subject}: {self.problem}"
 
     def __str__(self) -> str:
@@ -80,24 +80,24 @@ class ClipError(Exception):
 
 
 class InvalidInput(ClipError):
-    """The clip's bytes or its metadata break a rule; trying again cannot help."""
+    """The clip's bytes or its metadata violate a rule; retrying cannot help."""
 
     status = "refused"
 
 
 class Permanent(ClipError):
-    """The clip cannot be had from this source, now or later (removed, private, absent from the mirror)."""
+    """The clip is permanently unavailable from this source (removed, private, absent from the mirror)."""
 
     status = "unavailable"
 
 
 class Retryable(ClipError):
-    """A passing fault (time-out, 5xx, reset); the next run tries again."""
+    """A transient failure (timeout, 5xx, reset); the next run retries."""
 
     status = "retry"
 
 
 class Blocked(ClipError):
-    """The source refuses us, not the clip; the run stops politely and no clip is marked dead."""
+    """The source refuses us, not the clip; the run stops cleanly and no clip is marked unavailable."""
 
     status = "blocked"

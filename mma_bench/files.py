@@ -1,4 +1,4 @@
-"""Atomic writes, content hashes and names that are safe as paths."""
+"""Atomic writes, content hashes and path-safe names."""
 
 import hashlib
 import json
@@ -12,30 +12,30 @@ from typing import Any
 
 from mma_bench.errors import InvalidInput
 
-# YouTube ids may begin with "-" and hold "_"; a dot separates the parts of a variant's id.
+# YouTube ids may start with "-" and contain "_"; a dot separates the parts of a variant's id.
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a fresh path beside `path`; on success fsync it and rename it onto `path`, on error remove it.
+    """Yield a temporary path next to `path`; on success fsync it and rename it onto `path`, on error remove it.
 
-    A reader sees the old bytes or the new ones, never a part; a kill leaves at most a `.tmp-*` file behind.
+    A reader sees either the old or the new bytes, never a partial file; a kill leaves at most a `.tmp-*` file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept at the end because muxers choose the container by it.
-    beside = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
+    staged = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
     try:
-        yield beside
-        fsync(beside)
-        beside.replace(path)
+        yield staged
+        fsync(staged)
+        staged.replace(path)
         fsync(path.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
 
 
 def fsync(path: Path) -> None:
-    """Bring a file, or the names in a directory, to the disk."""
+    """Flush a file, or a directory's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -45,8 +45,8 @@ def fsync(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    with atomic_path(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with atomic_path(path) as staged:
+        staged.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -70,7 +70,7 @@ def clip_path(folder: Path, clip_id: str, suffix: str = ".mp4") -> Path:
     """The path of a clip in `folder`.
 
     Raises:
-        InvalidInput: `unsafe_id` if the id could leave the folder or hide there.
+        InvalidInput: `unsafe_id` if the id could escape the folder or be a hidden file.
     """
     if not _SAFE_ID.fullmatch(clip_id) or ".." in clip_id:
         raise InvalidInput(

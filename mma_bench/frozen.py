@@ -1,7 +1,7 @@
-"""The frozen manifest of a released version: which clips are in which split, whatever becomes of their videos.
+"""The frozen manifest of a released version: which clips are in which split, whatever happens to their videos.
 
-`mma-bench acquire freeze` writes it once; a build whose `acquire.manifest` names it gets exactly these clips. What is
-gone is missing, and nothing moves to another split or is put in its place.
+`mma-bench acquire freeze` writes it once; a build whose `acquire.manifest` points to it fetches exactly these clips.
+Unavailable clips are missing, not replaced, and no clip moves to another split.
 """
 
 import hashlib
@@ -57,8 +57,8 @@ def restrict_to_manifest(selected: pl.DataFrame, manifest: pl.DataFrame, path: P
     """Those of `selected` (see `acquire.select`) that the manifest lists.
 
     Raises:
-        DataError: A clip of the manifest is not a candidate, or is one of another split: the ontology, the curation
-            table or acquire.splits are not those of the version.
+        DataError: A clip of the manifest is not a candidate, or belongs to another split: the ontology, the curation
+            table or acquire.splits differ from that version.
     """
     both = manifest.join(selected.select("clip_id", here="split"), on="clip_id", how="left")
     strange = both.filter(pl.col("here").is_null() | (pl.col("here") != pl.col("split")))
@@ -66,7 +66,7 @@ def restrict_to_manifest(selected: pl.DataFrame, manifest: pl.DataFrame, path: P
         row = strange.row(0, named=True)
         where = "not a candidate" if row["here"] is None else f"a candidate for {row['here']}"
         raise DataError(
-            f"{path}: {strange.height} of {manifest.height} clips are not those of this build; the first, "
+            f"{path}: {strange.height} of {manifest.height} clips do not match this build; the first, "
             f"{row['clip_id']!r} of {row['split']}, is {where}",
             hint="check out the version that the manifest belongs to",
         )
@@ -74,15 +74,15 @@ def restrict_to_manifest(selected: pl.DataFrame, manifest: pl.DataFrame, path: P
 
 
 def subset_name(clips: pl.DataFrame) -> str:
-    """The name of a set of clips: SHA-256 of its manifest, so equal for equal splits and different for others."""
+    """The name of a set of clips: SHA-256 of its manifest, so equal exactly for equal splits."""
     return hashlib.sha256(manifest_of(clips).encode()).hexdigest()
 
 
 def freeze(clips: pl.DataFrame, path: Path) -> bool:
-    """Write the manifest; False if it is there already, with the same clips.
+    """Write the manifest; False if it already exists with the same clips.
 
     Raises:
-        DataError: It is there with other clips. A released version does not change.
+        DataError: It exists with other clips. A released version does not change.
     """
     text = manifest_of(clips)
     if path.is_file():

@@ -1,4 +1,4 @@
-"""Where every artefact of the build lies, relative to the project's root (the folder with `params.yaml`)."""
+"""Paths of all build artefacts, relative to the project's root (the folder with `params.yaml`)."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ METADATA = DATA / "metadata"  # ontology.json and three segment CSVs
 ONTOLOGY = METADATA / "ontology.json"
 CLASSES = DATA / "classes.json"
 CANDIDATES = DATA / "candidates.parquet"
-LABEL_SETS = DATA / "label_sets.parquet"  # the fate of every distinct label set
+LABEL_SETS = DATA / "label_sets.parquet"  # the outcome for every distinct label set
 FUNNEL = METRICS / "funnel.json"
 
 ACQUIRED = DATA / "acquired.parquet"
@@ -47,7 +47,7 @@ LEDGERS = DATA / "ledgers"  # working state of the clip-by-clip stages; not an o
 VALIDATION = REPORTS / "validation"  # one JSON file per gate
 PACKAGE = Path("mma-bench")  # the Hugging Face dataset
 
-SFT = DATA / "sft"  # what a model is tuned on; another folder may be named, with files of the same names
+SFT = DATA / "sft"  # the tuning examples; another folder with the same file names may be given
 SFT_EXAMPLES = "examples.parquet"
 SFT_FACTS = "facts.json"
 SFT_CLASSES = "classes.txt"

@@ -1,8 +1,8 @@
-"""One base for every HTML page of the project: self-contained, without scripts, readable in light and dark.
+"""The base of every HTML page of the project: self-contained, without scripts, readable in light and dark mode.
 
-A page is a jinja2 template that extends `page.html`. What comes in is escaped; what goes out asks for nothing from
-outside (the page's own content security policy forbids it too), so that a report can be mailed, archived or opened
-without a network. Charts are matplotlib figures turned into inline SVG whose colours follow the page's theme.
+A page is a jinja2 template that extends `page.html`. Values are escaped; the page loads nothing external (its content
+security policy forbids it too), so that a report can be mailed, archived or opened offline. Charts are matplotlib
+figures converted to inline SVG whose colours follow the page's theme.
 """
 
 import base64
@@ -19,7 +19,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The page's colours. Charts are drawn with the light ones; in the SVG each becomes the CSS variable of its name.
+# The page's colours. Charts are drawn with the light ones; in the SVG each becomes the CSS variable of that name.
 LIGHT: Final = {
     "paper": "#fcfcfa",
     "card": "#ffffff",
@@ -57,7 +57,7 @@ _STYLE_SHEET = re.compile(r"<style.*?</style>", re.DOTALL)
 def render(template: str, package: str = "mma_bench", *, title: str, **context: Any) -> str:
     """The page of a template in `<package>/templates/`, as one HTML document.
 
-    The template may extend `page.html`, which offers the blocks `style`, `lead` (below the heading), `content` and
+    The template may extend `page.html`, which provides the blocks `style`, `lead` (below the heading), `content` and
     `footer`, and the filter `count` (3518 → 3,518). Values are escaped unless they are `Markup`.
 
     Raises:
@@ -88,11 +88,11 @@ def file_uri(path: Path, media_type: str) -> str:
 
 @contextmanager
 def chart_style() -> Iterator[None]:
-    """Matplotlib's settings for charts of a page: draw figures of 4 to 6 inches width inside, 1 inch being 72 px.
+    """Matplotlib's settings for charts of a page: draw figures 4 to 6 inches wide under it, at 72 px per inch.
 
     Also a decorator: `@chart_style()`.
 
-    Figures of that width stay readable on a telephone and scale up on a wide screen.
+    Figures of that width stay readable on a phone and scale up on a wide screen.
     """
     import matplotlib as mpl
 
@@ -100,7 +100,7 @@ def chart_style() -> Iterator[None]:
         {
             "font.family": "sans-serif",
             "font.size": 10,
-            "text.parse_math": False,  # a "$" in a name is a "$"
+            "text.parse_math": False,  # a "$" in a name is literal
             "text.color": LIGHT["ink"],
             "axes.edgecolor": LIGHT["line"],
             "axes.labelcolor": LIGHT["muted"],
@@ -127,7 +127,7 @@ def svg(figure: "Figure", label: str) -> Markup:
 
     Args:
         figure: Drawn with the colours of `LIGHT` under `chart_style`.
-        label: What the chart shows, for those who cannot see it; also keeps ids of several charts apart.
+        label: Text alternative of the chart; also keeps the ids of several charts distinct.
     """
     import matplotlib as mpl
 

@@ -20,7 +20,7 @@ class Progress:
         self._bar = tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True) if sys.stderr.isatty() else None
 
     def advance(self) -> None:
-        """One more is finished."""
+        """Count one more finished clip."""
         self.done += 1
         if self._bar is not None:
             self._bar.update()

@@ -1,7 +1,7 @@
-"""The paper's prompts to the letter (Figures 5, 20, 25; section 4.1.4; appendices B.1 and J), with a version.
+"""The paper's prompts, verbatim (Figures 5, 20, 25; section 4.1.4; appendices B.1 and J), with a version.
 
-Braces in the paper's figures (`{Accordion, Bird, Cat,...}`, `{Classes_List}`) mark a place to fill: the classes
-stand there without braces, separated by a comma and a space.
+Braces in the paper's figures (`{Accordion, Bird, Cat,...}`, `{Classes_List}`) mark a placeholder: the classes are
+inserted without braces, separated by a comma and a space.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ YES: Final = ("Yes", "yes", "YES")
 NO: Final = ("No", "no", "NO")
 SAYS_YES: Final = r"(?i)^\W*yes\b"  # for `re` and for polars
 
-PROMPT_VERSION: Final = "2511.22826-1"  # raised with any change to what this module returns
+PROMPT_VERSION: Final = "2511.22826-1"  # increased with any change to this module's output
 NONE_OF_THE_ABOVE: Final = "None of the above"
 LONG_CONTEXT_TOKENS: Final = 10_000
 
 _QUESTION: Final = "Which class best describes the {modality} content of this video? Options: {options}."
 _SHORT_ANSWER: Final = "Answer using a single word or phrase."
-# Figure 25 shows this instruction alone; it takes the place of the short-answer sentence after the question.
+# Figure 25 shows only this instruction; it replaces the short-answer sentence after the question.
 _CHAIN_OF_THOUGHT: Final = (
     "Think step by step about what the {modality} content shows. First provide your thinking process, then give the "
     "final answer in the format: Final Answer: <class>."
 )
 _CAPTION: Final = "Video_caption: {caption}."
 
-# Appendix B.1: what the judge is asked; the cross-modal checks ask the same with both modalities present.
+# Appendix B.1: the judge's questions; the cross-modal checks ask the same with both modalities present.
 _CHECK: Final = {
     "visual": "Is the {class_name} clearly visible in this video?",
     "audio": "Is the sound of {class_name} clearly audible in this video?",

@@ -1,6 +1,6 @@
-"""What every retry over a network shares: how long to wait, and which HTTP statuses can pass by themselves.
+"""Shared by all network retries: how long to wait, and which HTTP statuses are transient.
 
-The loop itself is tenacity's. Clients that retry by themselves, such as openai's, are left to do so.
+The loop itself is tenacity's. Clients with built-in retries, such as openai's, keep them.
 """
 
 import re
@@ -19,20 +19,20 @@ _SECONDS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 def backoff(first_s: float, longest_s: float) -> wait_base:
     """Between half and all of `first_s`, `2 * first_s`, `4 * first_s` … at most `longest_s` seconds.
 
-    Half of it is random, so that clients that failed together do not come back together.
+    Half of it is random, so that clients that failed together do not retry together.
     """
     half_s, longest_half_s = first_s / 2, longest_s / 2
     return wait_exponential(half_s, max=longest_half_s) + wait_random_exponential(half_s, max=longest_half_s)
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """The seconds that a Retry-After header asks to wait: a number or a date (RFC 9110, section 10.2.3).
+    """The wait of a Retry-After header in seconds: a number or a date (RFC 9110, section 10.2.3).
 
-    Decimals are accepted as well, which some servers send.
+    Decimals, which some servers send, are accepted too.
 
     Args:
         value: The header; None if there is none.
-        now: With a time zone; None takes the clock's.
+        now: With a time zone; None uses the current time.
 
     Returns:
         At least 0; None if the header is missing or malformed.
@@ -50,10 +50,10 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
 
 
 def wait_at_least(asked_s: Callable[[BaseException], float | None], otherwise: wait_base) -> WaitBaseT:
-    """Wait by `otherwise`, and never less than the server asked.
+    """Wait according to `otherwise`, but never less than the server asked.
 
     Args:
-        asked_s: The seconds that the server asked to wait, by the error of the attempt; None if it did not.
+        asked_s: Maps the attempt's error to the wait requested by the server in seconds; None if it requested none.
         otherwise: See `backoff`.
     """
 

@@ -1,4 +1,4 @@
-"""Data contracts: the columns and types of every table that passes from one stage to the next.
+"""Data contracts: the columns and types of every table passed from one stage to the next.
 
 Units: times and durations in seconds; `rms_dbfs` in dB relative to full scale, never below -120; `motion`,
 `luma_max` on the 0–255 scale of 8-bit luma; hashes as lower-case hex. A row whose `status` is not `ok` has null facts.
@@ -33,7 +33,7 @@ class Condition(StrEnum):
     LONG_CONTEXT = "long_context"
 
 
-# Conditions whose medium is the aligned clip itself; the conflict is in the prompt.
+# Conditions that use the aligned clip's file; the conflict is in the prompt.
 TEXT_CONDITIONS: Final = (Condition.MISLEADING_CAPTION, Condition.LONG_CONTEXT)
 
 _STR, _F64, _I64, _BOOL = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
@@ -43,7 +43,7 @@ _LABELS = pl.List(pl.String())
 SEGMENTS: Final[Schema] = {
     "subset": _STR,  # eval, balanced_train, unbalanced_train; sample_eval, sample_train
     "clip_id": _STR,  # AudioSet: <YouTube id>_<start in ms>
-    "video_id": _STR,  # the source video; what must not lie on both sides of the split
+    "video_id": _STR,  # the source video; must not occur in both splits
     "start_s": _F64,
     "end_s": _F64,
     "label_ids": _LABELS,  # AudioSet label ids as published, e.g. /m/01yrx
@@ -56,14 +56,14 @@ CANDIDATES: Final[Schema] = {**SEGMENTS, "class_name": _STR}
 LABEL_SETS: Final[Schema] = {
     "subset": _STR,
     "label_set": _STR,  # the label ids as published, joined by commas
-    "segments": _I64,  # how many carry it
-    "leaves": pl.List(_STR),  # without those above another
+    "segments": _I64,  # number of segments with it
+    "leaves": pl.List(_STR),  # without ancestors of others
     "class_nodes": pl.List(_STR),  # the class-level nodes of the leaves, sorted
     "reason": _STR,  # "" for a candidate, else one of REASONS
     "class_name": _STR,  # null if dropped
 }
 
-# What every later table says of a clip.
+# The columns of a clip in every later table.
 IDENTITY: Final[Schema] = {
     "clip_id": _STR,
     "split": _STR,
@@ -76,7 +76,7 @@ IDENTITY: Final[Schema] = {
     "licence": _STR,
 }
 
-# How a clip left a clip-by-clip stage.
+# The outcome of a clip in a clip-by-clip stage.
 OUTCOME: Final[Schema] = {
     "status": _STR,  # ok, or the status of a ClipError: refused, unavailable, retry, blocked, failed
     "reason": _STR,  # "" if ok, else a snake_case code
@@ -93,11 +93,11 @@ FACTS: Final[Schema] = {
     "width": _I64,
     "height": _I64,
     "fps": _F64,
-    "frames": _I64,  # decoded, not announced
+    "frames": _I64,  # decoded, not from the header
     "sample_rate": _I64,
     "channels": _I64,
     "audio_peak": _F64,  # 0.0 (digital silence) to 1.0
-    "rms_dbfs": _F64,  # -120.0 stands for silence
+    "rms_dbfs": _F64,  # -120.0 means silence
     "luma_max": _F64,  # brightest pixel of any frame, 0 (black) to 255
     "motion": _F64,  # mean absolute luma difference of frames 0.2 s apart, 0 to 255
     "video_sha256": _STR,  # of the video packets' payloads in decoding order
@@ -118,13 +118,13 @@ VERDICTS: Final[Schema] = {
     **OUTCOME,  # status "rejected" with the first failed check as reason, or ok
     **{f"{check}_score": _F64 for check in CHECKS},  # 0 to 1
     **{f"{check}_pass": _BOOL for check in CHECKS},
-    **{f"{check}_answer": _STR for check in CHECKS},  # the judge's own words; null of a judge that has none
+    **{f"{check}_answer": _STR for check in CHECKS},  # the judge's reply; null if it does not generate text
     "judge": _STR,
     "judge_revision": _STR,  # hash of weights, thresholds and code version
     "prompt_sha256": _STR,
 }
 
-# What people said of clips that the judge passed, as `mma-bench review export` writes it; one row per clip and person.
+# Human reviews of clips that the judge passed, as written by `mma-bench review export`; one row per clip and person.
 REVIEWS: Final[Schema] = {
     "clip_id": _STR,
     "annotator": _STR,  # anonymous
@@ -135,7 +135,7 @@ REVIEWS: Final[Schema] = {
     "note": _STR,
     "reviewed_at": _STR,  # UTC, ISO 8601
     "guideline_version": _STR,
-    "is_control": _BOOL,  # planted to measure attention; no vote
+    "is_control": _BOOL,  # inserted to measure attention; not a vote
 }
 
 ALIGNED: Final[Schema] = {
@@ -144,7 +144,7 @@ ALIGNED: Final[Schema] = {
     **FACTS,
     "judge": _STR,
     "human_verified": _BOOL,
-    "evidence": _STR,  # who spoke for it: "app", "vggsounder" or "app, vggsounder"; "" unless human_verified
+    "evidence": _STR,  # who confirmed it: "app", "vggsounder" or "app, vggsounder"; "" unless human_verified
 }
 
 PAIRS: Final[Schema] = {
@@ -154,10 +154,10 @@ PAIRS: Final[Schema] = {
     "rank": _I64,  # 0-based position among the base's donors
     "visual_class": _STR,
     "audio_class": _STR,
-    "class_distance": _I64,  # edges between the two classes in the ontology, counted over a common root above all roots
+    "class_distance": _I64,  # edges between the two classes in the ontology, with a virtual root above all roots
 }
 
-# One row per clip under one condition: what the dataset is packaged from.
+# One row per clip under one condition: the input of packaging.
 VARIANTS: Final[Schema] = {
     "id": _STR,  # <base>.<condition>, misaligned: <base>.misaligned.<donor>
     "condition": _STR,
@@ -175,13 +175,13 @@ VARIANTS: Final[Schema] = {
     **FACTS,
     "base_video_sha256": _STR,  # video packets of the aligned clip
     # Audio packets that the variant must carry: the first ones of the donor (misaligned) or of the base; null for
-    # audio_removed, whose track is made.
+    # audio_removed, whose track is generated.
     "source_audio_sha256": _STR,
     "judge": _STR,
     "human_verified": _BOOL,
 }
 
-# One row per example that a model is tuned on.
+# One row per tuning example.
 EXAMPLES: Final[Schema] = {
     "example_id": _STR,  # <id>.<question>.<copy>
     "part": _STR,  # train, validation
@@ -197,7 +197,7 @@ EXAMPLES: Final[Schema] = {
     "audio_class": _STR,
 }
 
-# What is read of the dataset to make them.
+# The dataset columns that they are made from.
 SFT_CLIPS: Final[Schema] = {
     **dict.fromkeys(("id", "condition", "base_id", "donor_id", "visual_class", "audio_class"), _STR),
     **dict.fromkeys(("visual_question", "audio_question", "visual_answer", "audio_answer"), _STR),

@@ -1,9 +1,10 @@
 """Statistics of conflict: intervals, paired tests and corrections, clustered by every clip that an answer depends on.
 
-A misaligned clip has the picture of its base clip and the sound of its donor, and a donor lends its sound to several
+A misaligned clip has the picture of its base clip and the sound of its donor, and a donor's sound is used for several
 base clips: answers that share either are not independent, nor are answers to one prompt under several seeds. So the
 variance is clustered two ways (Cameron, Gelbach and Miller, "Robust inference with multiway clustering", JBES 2011),
-and an interval never has width zero, not at 0 or 100 % either. `benchmarks/coverage.py` measures what all of them hold.
+and an interval never has width zero, not even at 0 or 100 %. `benchmarks/coverage.py` measures the coverage of all of
+them.
 """
 
 import math
@@ -20,7 +21,7 @@ from scipy import special, stats
 from mma_bench.clusters import cluster_variance, clusters_within, codes_of
 
 RESAMPLES = 9_999
-KAPPA_RESAMPLES = 999  # of what is computed resample by resample
+KAPPA_RESAMPLES = 999  # bootstrap resamples
 _SEED = 2511
 
 Outcomes = Mapping[str, Sequence[float]]  # base clip → one value per answer: 1.0 if it counts, else 0.0
@@ -51,7 +52,7 @@ class Difference:
 
     Attributes:
         p: Two-sided, against no difference.
-        clusters: Pairs: clips that both have.
+        clusters: Pairs: clips on both sides.
     """
 
     difference: float | None
@@ -70,17 +71,17 @@ def estimate(outcomes: Outcomes) -> Estimate:
 def share(
     values: Sequence[float], clusters: Sequence[Sequence[Hashable]], groups: Sequence[Hashable] | None = None
 ) -> Estimate:
-    """The share of answers that count, or with groups the mean of the groups' shares, each group weighing the same.
+    """The share of answers that count, or with groups the mean of the groups' shares with equal weights.
 
     The interval is that of Clopper and Pearson on the effective number of answers (Korn and Graubard, "Confidence
     intervals for proportions with small expected number of positive counts", Survey Methodology 1998):
-    1 + p (1 - p) / V, V being the cluster-robust variance of p; lowered as they lower it where clusters are few. It is
-    the exact interval where all answers are independent. Where all answers agree V says nothing, and clusters count as
-    if their answers could not differ (Kish's effective size). A group with a single cluster does not show how far its
-    clusters lie apart and is held against the mean of all groups.
+    1 + p (1 - p) / V, V being the cluster-robust variance of p; lowered as in their paper if clusters are few. It is
+    the exact interval if all answers are independent. If all answers agree, V carries no information, and each cluster
+    counts as if its answers could not differ (Kish's effective size). A group with a single cluster gives no
+    within-group variance, so its deviation is taken from the mean of all groups.
 
     Args:
-        values: 0 to 1; other values than 0 and 1 have a t interval with the same variance.
+        values: 0 to 1; values other than 0 and 1 get a t interval with the same variance.
         clusters: One or two keys of each answer: its base clip, which is counted, and its donor.
         groups: The group of each answer, e.g. its class.
     """
@@ -103,7 +104,7 @@ def share(
     if df == 0 or np.ptp(y) == 0:
         effective = min(float(1 / (np.bincount(way, weights) ** 2).sum()) for way in codes)
     else:
-        effective = 1 + mean * (1 - mean) / max(variance, 1e-12)  # which is 0 where clusters happen to balance
+        effective = 1 + mean * (1 - mean) / max(variance, 1e-12)  # which is 0 if clusters happen to balance
         if effective - 1 > df:
             effective = (
                 1 + (effective - 1) * float(special.stdtrit(effective - 1, 0.975) / special.stdtrit(df, 0.975)) ** 2
@@ -115,13 +116,13 @@ def share(
 
 
 def paired(changes: Sequence[float], clusters: Sequence[Sequence[Hashable]]) -> Difference:
-    """The mean of one difference for each clip, with its interval and test.
+    """The mean of one difference per clip, with its interval and test.
 
     The interval is Wald's after adding a pair that changed for the better and one that changed for the worse (Bonett
     and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
-    Journal of Educational and Behavioral Statistics 2012), with the cluster-robust variance and Student's t; a pair
-    added weighs as much as a cluster. The test is McNemar's exact one where each clip has one answer on both sides and
-    no clip is in two pairs, else the t test that belongs to the interval, whose p has no floor.
+    Journal of Educational and Behavioral Statistics 2012), with the cluster-robust variance and Student's t; an added
+    pair weighs as much as a cluster. The test is McNemar's exact one if each clip has one answer on both sides and no
+    clip is in two pairs, else the t test that corresponds to the interval, whose p has no floor.
 
     Args:
         changes: -1 to 1.
@@ -150,13 +151,13 @@ def paired(changes: Sequence[float], clusters: Sequence[Sequence[Hashable]]) -> 
 
 
 def mean_change(changes: Sequence[float]) -> Difference:
-    """The mean of real numbers, one for each base clip, with Student's t interval and test."""
+    """The mean of real numbers, one per base clip, with Student's t interval and test."""
     n = len(changes)
     if n == 0:
         return Difference(None, None, None, None, 0)
     change = np.asarray(changes, dtype=float)
     mean = float(change.mean())
-    if np.ptp(change) == 0:  # t knows no doubt here; with random signs all would be equal in 2 of 2^n cases
+    if np.ptp(change) == 0:  # t gives no uncertainty here; with random signs all would be equal in 2 of 2^n cases
         return Difference(mean, mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - n), n)
     found = stats.ttest_1samp(change, 0.0)
     interval = found.confidence_interval()
@@ -175,7 +176,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _clopper_pearson(mean: float, n: float) -> tuple[float, float]:
-    """The exact interval of a share; n and the hits need not be whole numbers."""
+    """The exact interval of a share; n and the hits need not be integers."""
     hits = mean * n
     low = float(special.betaincinv(hits, n - hits + 1, 0.025)) if hits > 0 else 0.0
     high = float(special.betaincinv(hits + 1, n - hits, 0.975)) if hits < n else 1.0
@@ -183,7 +184,7 @@ def _clopper_pearson(mean: float, n: float) -> tuple[float, float]:
 
 
 def _t_interval(mean: float, variance: float, df: int, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Within the bounds of what is averaged, and those bounds where a single cluster says nothing of others."""
+    """Clip to the bounds of the averaged values; exactly those bounds if there is only one cluster."""
     if df == 0:
         return bounds
     half = float(special.stdtrit(df, 0.975)) * math.sqrt(variance)
@@ -196,11 +197,11 @@ class Agreement:
 
     Attributes:
         class_name: None for all classes.
-        clips: How many both judged.
-        same: To how many both gave the same answer.
-        only_first: Passed by the first judge alone.
-        only_second: Passed by the second alone.
-        kappa: -1 to 1; None if both gave one and the same answer throughout, which no chance can be taken from.
+        clips: Number judged by both.
+        same: Number with the same answer from both.
+        only_first: Passed only by the first judge.
+        only_second: Passed only by the second.
+        kappa: -1 to 1; None if both always gave the same single answer, for which kappa is undefined.
         low: Of the 95 % interval; None without a kappa, or with a single clip.
     """
 
@@ -239,7 +240,7 @@ def agreement(
 def percentile_interval(samples: Sequence[npt.NDArray[Any]], statistic: Callable[..., float]) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of a statistic of paired samples [clips], without NaN resamples."""
     with warnings.catch_warnings():
-        # Where all resamples have one value, that is the interval, and no reason to warn.
+        # If all resamples have one value, that is the interval, without a warning.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         resampled = stats.bootstrap(
             samples,
@@ -259,7 +260,7 @@ def _interval(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> tuple
 
 
 def _cells(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """How many clips both reject, only the second passes, only the first passes, both pass."""
+    """Numbers of clips that both reject, only the second passes, only the first passes, both pass."""
     neither, only_second, only_first, both = np.bincount(2 * one.astype(int) + other, minlength=4).tolist()
     return neither, only_second, only_first, both
 
@@ -279,7 +280,7 @@ def _or_nan(value: float | None) -> float:
 
 
 def interval(row: Mapping[str, Any]) -> str:
-    """`0.81 [0.62, 0.95]`, or a dash where there is no kappa."""
+    """`0.81 [0.62, 0.95]`, or a dash if there is no kappa."""
     if row["kappa"] is None:
         return "–"
     if row["low"] is None:
@@ -288,7 +289,7 @@ def interval(row: Mapping[str, Any]) -> str:
 
 
 def format_estimate(cell: Estimate | Mapping[str, Any]) -> str:
-    """`73.2 [65.1, 80.3]` in percent, or a dash where there is nothing to average."""
+    """`73.2 [65.1, 80.3]` in percent, or a dash if there is nothing to average."""
     values = asdict(cell) if isinstance(cell, Estimate) else cell
     if values["mean"] is None:
         return "–"

@@ -1,4 +1,4 @@
-"""Tables between stages: Parquet files whose columns and types are checked on the way in and on the way out."""
+"""Tables between stages: Parquet files whose columns and types are checked on reading and writing."""
 
 import json
 from collections import Counter
@@ -37,7 +37,7 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
     """Read a table written by `write_table`.
 
     Raises:
-        DataError: The file is missing, is no Parquet file, or breaks the schema.
+        DataError: The file is missing, is not a Parquet file, or violates the schema.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)")
@@ -56,24 +56,24 @@ def write_table(table: pl.DataFrame, path: Path, schema: Schema, sort_by: Sequen
     if checked.select(sort_by).is_duplicated().any():
         twice = checked.filter(checked.select(sort_by).is_duplicated()).row(0, named=True)
         raise DataError(f"{path}: two rows for {', '.join(f'{key}={twice[key]}' for key in sort_by)}")
-    with atomic_path(path) as beside:
-        checked.write_parquet(beside, compression="zstd", statistics=True)
+    with atomic_path(path) as staged:
+        checked.write_parquet(staged, compression="zstd", statistics=True)
 
 
 def from_rows(rows: Sequence[dict[str, Any]], schema: Schema) -> pl.DataFrame:
-    """A table from rows; a column that a row lacks (a refused clip has no duration) is null there."""
+    """A table from rows; columns missing from a row (a refused clip has no duration) are null."""
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema, orient="row")
 
 
 def outcome_table(
     clips: Iterable[Mapping[str, Any]], entries: Iterable[Mapping[str, Any]], schema: Schema
 ) -> pl.DataFrame:
-    """The table of a clip-by-clip stage: of each clip its own columns, how it left the stage, and its result.
+    """The table of a clip-by-clip stage: for each clip its own columns, its outcome, and its result.
 
     Args:
-        clips: What a row keeps of its clip; a column that the result has as well is the result's.
+        clips: The clips' columns; a column that is also in the result is taken from the result.
         entries: The executor's entries of the same clips, in the same order.
-        schema: Columns that are not in it are left out.
+        schema: Columns not in it are dropped.
     """
     rows = [
         {**clip, **{name: entry[name] for name in OUTCOME}, **entry["result"]}
@@ -83,7 +83,7 @@ def outcome_table(
 
 
 def outcome_counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Per split of a stage's table: rows `in`, each reason not to be ok, `ok`. The parts add up to `in`."""
+    """Per split of a stage's table: rows `in`, each reason for not being ok, `ok`. The parts add up to `in`."""
     counts = {}
     for split in Split:
         rows = table.filter(pl.col("split") == split)
@@ -93,7 +93,7 @@ def outcome_counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def counts_of_splits(table: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """As `outcome_counts`, without the splits that the table has no row of."""
+    """As `outcome_counts`, without splits that have no rows in the table."""
     return {split: counts for split, counts in outcome_counts(table).items() if counts["in"]}
 
 

@@ -1,7 +1,7 @@
 """One row of the packaged dataset: its columns with their meaning, and how a variant becomes a row.
 
 In: a row of `variants.parquet` and the class list of its split. Out: both questions with their answers, everything a
-consumer needs without knowing how the clip was made. The card's table of columns is this module's.
+consumer needs without knowing how the clip was made. The card's table of columns is generated from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's type in `datasets` and what it says."""
+    """A column's type in `datasets` and its description."""
 
     kind: Literal["string", "strings", "int64", "float64", "bool", "video"]
     meaning: str
@@ -94,7 +94,7 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
         if made[answer] not in options:
             raise DataError(
                 f"{variant['id']}: {answer} {made[answer]!r} is not among the {len(options)} classes of its split",
-                hint="its donor is not an aligned clip of the split; run `dvc repro`, which rebuilds the variants",
+                hint="its donor is not an aligned clip of the split; run `dvc repro` to rebuild the variants",
             )
     return {name: made[name] if name in made else variant[name] for name in COLUMNS}
 
@@ -104,10 +104,10 @@ def _question(question: Modality, variant: Mapping[str, Any], options: Sequence[
     if variant["condition"] != Condition.MISLEADING_CAPTION:
         return forced_choice(question, options)
     if variant["caption"] is None:
-        raise DataError(f"{variant['id']}: no caption", hint="run `dvc repro` so that the variants are rebuilt")
+        raise DataError(f"{variant['id']}: no caption", hint="run `dvc repro` to rebuild the variants")
     return misleading_caption(question, options, variant["caption"])
 
 
 def _or_nothing(variant: Mapping[str, Any], answer: str, gone: Condition) -> str:
-    """The class, or "None of the above" under the condition that takes the modality away (appendix J)."""
+    """The class, or "None of the above" under the condition that removes the modality (appendix J)."""
     return NONE_OF_THE_ABOVE if variant["condition"] == gone else str(variant[answer])

@@ -9,7 +9,7 @@ from mma_bench.config import JudgeParams, OmniJudgeParams
 
 
 def open_judge(params: JudgeParams | OmniJudgeParams) -> Judge:
-    """The judge that params.yaml names, its weights checked or fetched; networks load when it is first asked.
+    """The judge configured in params.yaml, its weights checked or fetched; networks load on first use.
 
     Raises:
         ConfigError: A setting of its model cannot be used, or a key is missing.

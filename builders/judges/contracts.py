@@ -1,7 +1,7 @@
-"""What a judge gets of a clip, what it answers, and the Protocol.
+"""A judge's input and answer, and the Protocol.
 
-The stage decodes a clip once and hands a judge a `View` of it. A view carries arrays and no path, so a closed sense
-cannot be reached in any way: that is what makes the unimodal checks unimodal.
+The stage decodes a clip once and hands a judge a `View` of it. A view carries arrays and no path, so the withheld
+modality cannot be reached in any way: that is what makes the unimodal checks unimodal.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from mma_bench.schema import Modality
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What a judge gets of a clip.
+    """A judge's input for one clip.
 
     Attributes:
         duration_s: Of the clip, in seconds.
-        frames: uint8 [T, height, width, 3] RGB, evenly spread over the clip, in native geometry; None: not open.
-        audio: float32 [samples] mono, -1 to 1, at `mma_bench.media.SAMPLE_RATE`; None: not open.
+        frames: uint8 [T, height, width, 3] RGB, evenly spread over the clip, in native geometry; None: withheld.
+        audio: float32 [samples] mono, -1 to 1, at `mma_bench.media.SAMPLE_RATE`; None: withheld.
     """
 
     duration_s: float
@@ -28,7 +28,7 @@ class View:
     audio: NDArray[np.float32] | None
 
     def only(self, modality: Modality) -> "View":
-        """The same clip with the other sense closed."""
+        """The same clip with the other modality withheld."""
         if modality == "visual":
             return View(self.duration_s, self.frames, None)
         return View(self.duration_s, None, self.audio)
@@ -41,7 +41,7 @@ class Verdict:
     Attributes:
         yes: Whether the class is clearly visible, or audible.
         score: 0 (surely not) to 1 (surely).
-        words: What the judge said; None if it does not speak.
+        words: The judge's reply; None if it does not generate text.
     """
 
     yes: bool
@@ -50,7 +50,7 @@ class Verdict:
 
 
 class Judge(Protocol):
-    """Answers checks; the same question about the same view gets the same answer, on every run.
+    """Answers checks, deterministically: the same question about the same view gets the same answer on every run.
 
     Attributes:
         name: For the verdicts and the dataset card.
@@ -67,14 +67,14 @@ class Judge(Protocol):
         """Whether the judge could answer yes at all for this class; if not, it must not be asked."""
 
     def ask(self, view: View, modality: Modality, class_name: str) -> Verdict:
-        """Answer the check of `modality` for `class_name` from what is open in `view`.
+        """Answer the check of `modality` for `class_name` from the modalities in `view`.
 
         Raises:
-            ValueError: The sense that the question is about is closed, or the judge does not know the class.
+            ValueError: The modality in question is withheld, or the judge does not know the class.
         """
 
 
 def require_modality(view: View, modality: Modality) -> None:
-    """Raises ValueError if the sense that is asked about is closed."""
+    """Raises ValueError if the modality in question is withheld."""
     if (view.frames if modality == "visual" else view.audio) is None:
         raise ValueError(f"the view has no {modality} content to ask about")

@@ -1,9 +1,9 @@
 """Qwen2.5-Omni as a judge, through transformers: the paper's automated check (appendix B.1, Figure 3).
 
-The judge gets what the view holds, and nothing else: without sound there is no audio token in the prompt, and without
-video the frames are black. Media are encoded once per view, so the two cross-modal questions share them,
-and what is asked goes through the model one view at a time, never padded into a batch in which one clip's audio flag
-would hold for another.
+The judge gets the contents of the view and nothing else: without sound there is no audio token in the prompt, and
+without video the frames are black. Media are encoded once per view, so the two cross-modal questions share them, and
+questions go through the model one view at a time, never padded into a batch in which one clip's audio flag would hold
+for another.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class OmniJudge:
         params: The judge's part of params.yaml.
         model: Its name.
         settings: Of the model.
-        checkpoint: Its files, which are loaded when the judge is first asked.
+        checkpoint: Its files, which are loaded on first use.
     """
 
     params: OmniJudgeParams
@@ -53,7 +53,7 @@ class OmniJudge:
 
     @classmethod
     def located(cls, params: OmniJudgeParams) -> Self:
-        """With the checkpoint on disk, downloaded from the hub if it is not there.
+        """With the checkpoint on disk, downloaded from the Hub if needed.
 
         Raises:
             MmaBenchError: The checkpoint is not available, or a setting cannot be used.
@@ -104,14 +104,14 @@ class OmniJudge:
 
 
 class _Model:
-    """The loaded thinker, and the view that it read last."""
+    """The loaded thinker, and the last view that it encoded."""
 
     def __init__(self, frames: int, inputs: "InputMaker", reader: "Reader") -> None:
         self._frames, self._inputs, self._reader = frames, inputs, reader
         self._latest: tuple[View, Prefix] | None = None
 
     def head(self, view: View) -> "Prefix":
-        """The view's media, encoded and read; not again for the very same view."""
+        """The view's media, encoded and prefilled; reused for the same view object."""
         from mma_bench.models.omni.media import Media
         from mma_bench.models.omni.memory import or_none
 
@@ -132,7 +132,7 @@ class _Model:
         return head
 
     def answer(self, head: "Prefix", prompt: Prompt) -> tuple[str, list[float], list[float]]:
-        """The greedy answer, and the log-probabilities that an answer begins with each spelling of yes and of no."""
+        """The greedy answer, and the log-probabilities that an answer begins with each spelling of yes and no."""
         from mma_bench.models.omni.memory import or_none
 
         inputs = self._inputs.prompt(prompt)

@@ -1,4 +1,4 @@
-"""An omni model behind an OpenAI-compatible server (vLLM, SGLang) as a judge: the same four questions, over HTTP.
+"""An omni model behind an OpenAI-compatible server (vLLM, SGLang) as a judge: the same four questions over HTTP.
 
 The server gets an MP4 file made of the view's frames and sound, so that a modality that the view lacks cannot leak
 through the original file: without sound there is no audio at all, and without video the frames are black. The
@@ -58,7 +58,7 @@ class OmniServerJudge:
 
     @classmethod
     def configured(cls, params: OmniJudgeParams) -> Self:
-        """With validated settings, and a key in the environment if the server needs one.
+        """With validated settings and, if the server needs one, a key from the environment.
 
         Raises:
             ConfigError: A setting cannot be used, or there is no key.
@@ -75,7 +75,7 @@ class OmniServerJudge:
 
     @cached_property
     def revision(self) -> str:
-        # The server's address and how it is reached change no answer.
+        # The server's address and connection settings do not affect an answer.
         asked = self.settings.model_dump(include={"model", "revision", "sound", "extra_body"})
         return fingerprint(asked, rules_of(self.params))[:16]
 
@@ -100,7 +100,7 @@ class OmniServerJudge:
             raise Retryable("no_answer", reply.error or "the server gave no text")
         if not reply.first_token_logprobs:
             raise Retryable("no_logprobs", f"{self.settings.model} gave no logprobs; use a server that does")
-        # Spellings that differ in case or spaces are tokens of their own.
+        # Spellings that differ in case or spaces are separate tokens.
         spelled = [(token.strip().lower(), logprob) for token, logprob in reply.first_token_logprobs.items()]
         yes, no = ([logprob for word, logprob in spelled if word in words] for words in (_YES, _NO))
         return answer(self.params, modality, reply.text, probability_of_yes(yes, no))
@@ -125,10 +125,10 @@ class OmniServerJudge:
 
 
 def as_mp4(view: View, count: int) -> bytes:
-    """A view as an MP4 file: H.264 at the rate of its frames, and its sound as FLAC, without loss.
+    """A view as an MP4 file: H.264 at the rate of its frames, and its sound as FLAC (lossless).
 
     Args:
-        view: Frames of odd sides lose a row or column, which yuv420p cannot have.
+        view: Frames with odd sides lose a row or column, since yuv420p needs even ones.
         count: Number of black frames, if the view has no video.
     """
     frames = pictures(view, count)

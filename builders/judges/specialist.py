@@ -1,7 +1,7 @@
-"""The specialist as a judge: a check is a yes if the score of its class reaches the threshold of its sense.
+"""The specialist as a judge: a check passes if the score of its class reaches the threshold of its modality.
 
-A network that gets one modality gives the same answer whether the other is there or not: the cross-modal checks repeat
-the unimodal ones by design, and each network runs once per clip.
+A network that gets one modality gives the same answer whether the other is present or not, so the cross-modal checks
+repeat the unimodal ones by design, and each network runs once per clip.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class SpecialistJudge:
         return Verdict(yes=score >= threshold, score=score)
 
     def scores(self, view: View, modality: Modality) -> dict[str, float]:
-        """The score of every class that the judge knows by this sense."""
+        """The score of every class that the judge knows in this modality."""
         require_modality(view, modality)
         if modality == "visual":
             assert view.frames is not None

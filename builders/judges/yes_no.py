@@ -1,8 +1,8 @@
-"""What the omni judges share: the frames of a view, "Yes" and "No" in words and in probability, and the decision.
+"""Shared by the omni judges: the frames of a view, "Yes" and "No" as text and as probability, and the decision.
 
-A model that is asked in words gives two kinds of evidence. Its greedy answer is the paper's rule (appendix B.1): the
+A language model gives two kinds of evidence. Its greedy answer is the paper's rule (appendix B.1): the
 check passes only if the answer begins with "Yes". The probability of "Yes" is P(Yes) / (P(Yes) + P(No)) at the
-beginning of the answer, over the spellings below; it can be held against a threshold that was chosen on labelled clips.
+beginning of the answer, over the spellings below; it can be compared with a threshold chosen on labelled clips.
 """
 
 import math
@@ -25,7 +25,7 @@ Settings = TypeVar("Settings", bound=Namespace)
 RULES: Final = 1  # version of this module: raise it to ask about every clip again
 MAX_NEW_TOKENS: Final = 16  # only the beginning of an answer counts
 
-# Square and of one size for all clips: not even the frame's shape tells the judge about the video.
+# Square and of one size for all clips, so that not even the frame's shape leaks information about the video.
 _BLACK_SIDE: Final = 336
 _DIGITS: Final = 6
 
@@ -48,20 +48,20 @@ def probability_of_yes(yes: Iterable[float], no: Iterable[float]) -> float:
     most = max([*yes, *no], default=-math.inf)
     if most == -math.inf:
         return 0.0
-    # Scaled by the likeliest, so that no sum is 0.
+    # Scaled by the largest, so that the sum is never 0.
     for_yes, for_no = (sum(math.exp(value - most) for value in values) for values in (yes, no))
     return round(for_yes / (for_yes + for_no), _DIGITS)
 
 
 def answer(params: OmniJudgeParams, modality: Modality, words: str, score: float) -> Verdict:
-    """The check's answer by the rule that params.yaml names, with both kinds of evidence."""
+    """The check's answer by the configured rule, with both kinds of evidence."""
     threshold = params.visual_threshold if modality == "visual" else params.audio_threshold
     yes = says_yes(words) if params.decide_by == "answer" else score >= threshold
     return Verdict(yes=yes, score=score, words=words)
 
 
 def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) -> tuple[str, Settings]:
-    """The name and the settings of the model that the judge is, checked.
+    """The name and the validated settings of the judge's model.
 
     Raises:
         ConfigError: No such model, a model of another engine, or a wrong setting; names it.
@@ -71,12 +71,12 @@ def engine_settings(params: OmniJudgeParams, engine: str, kind: type[Settings]) 
     config = load_config(params.model, overrides=params.settings)
     if config.engine != engine:
         raise ConfigError(
-            f"judge.model: {params.model} is asked through the engine {config.engine}, but judge.name is {params.name}",
-            hint=f"name a model of the engine {engine} (`mma-bench models`), or another judge",
+            f"judge.model: {params.model} runs on the engine {config.engine}, but judge.name is {params.name}",
+            hint=f"choose a model of the engine {engine} (`mma-bench models`), or another judge",
         )
     return config.name, checked(kind, config.settings, f"judge.settings for {params.model}")
 
 
 def rules_of(params: OmniJudgeParams) -> dict[str, Any]:
-    """The parameters that an answer or a decision depends on, besides the model's own revision."""
+    """The parameters that affect an answer or a decision, besides the model's own revision."""
     return {"rules": RULES, **params.model_dump(exclude={"processes", "model", "settings"})}

@@ -1,1 +1,1 @@
-"""Labels: AudioSet's segment lists, the class decisions of the ontology's curation, and VGGSounder's human labels."""
+"""Labels: AudioSet's segment lists, the class decisions of the ontology curation, and VGGSounder's human labels."""

@@ -1,4 +1,6 @@
-"""The curation table: one hand-made decision for each class-level node of the ontology (see README.md beside it)."""
+"""The curation table: one hand-made decision for each class-level node of the ontology (see the README.md next to
+it).
+"""
 
 import re
 from pathlib import Path
@@ -50,7 +52,7 @@ def read_decisions(path: Path) -> list[Decision]:
 
     Raises:
         DataError: See `read_rows`; an unknown decision, a node or a class named twice, a class that is missing,
-            forbidden or not written as a class name, a node absorbed into no class; names file and line.
+            not allowed or not written as a class name, a node absorbed into no class; names file and line.
     """
     decisions = read_rows(path, Decision, unique=["node_id"], hint="correct ontology.curation_table in params.yaml")
     kept: dict[str, str] = {}

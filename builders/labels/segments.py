@@ -1,10 +1,10 @@
 """Reads segment lists: AudioSet's CSVs, two million rows in half a second, and small manifests of other clips.
 
-Few distinct label texts stand for millions of rows. So a list is given as its distinct label sets, for the label
-filter to decide on once each (builders/candidates.py), and as rows that are spelled out only where they are wanted.
+Millions of rows share few distinct label texts. So a list is returned as its distinct label sets, on each of which the
+label filter decides once (builders/candidates.py), and as lazy rows that are collected only where needed.
 
-A list is right in every row or refused: quick vectorised tests say whether anything is wrong, and only then a slow
-look at each line says what and where.
+A list is valid in every row or refused: fast vectorised checks say whether anything is wrong, and only then does a slow
+pass over the lines find what and where.
 """
 
 import re
@@ -23,10 +23,10 @@ MANIFEST_CLIP_S: Final = 10.0  # clips of a manifest are composed to AudioSet's 
 
 # A row of AudioSet: ID, START, END, "LABEL,LABEL" with one blank after each separator.
 _ID: Final = r"[A-Za-z0-9_-]{11}"
-_SECONDS: Final = r"[0-9]{1,7}(?:\.[0-9]{1,3})?"  # no finer than the ms in a clip id
+_SECONDS: Final = r"[0-9]{1,7}(?:\.[0-9]{1,3})?"  # at most the millisecond resolution of a clip id
 _LABELS: Final = r'"[^", ]+(?:,[^", ]+)*"'
 _ROW_HINT: Final = 'a row reads: YTID, start_seconds, end_seconds, "label,label"'
-_LABEL_HINT: Final = "correct the label, or take the ontology that it comes from"
+_LABEL_HINT: Final = "correct the label, or use the ontology that it comes from"
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class SegmentList:
     """A checked list of segments.
 
     Attributes:
-        rows: Schema SEGMENTS and `labels`, the text that the labels have in the file; a column is made when the rows
-            are collected, so filter by `labels` first.
+        rows: Schema SEGMENTS and `labels`, the labels' text in the file; columns are computed when the rows are
+            collected, so filter by `labels` first.
         label_sets: Each distinct `labels`, its `label_ids` and how many `segments` carry it.
     """
 
@@ -57,8 +57,8 @@ def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentLis
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist", hint="run `mma-bench build metadata`")
-    # The blank is the separator: labels hold none, so a row has four fields whatever its labels are. Quotes are taken
-    # as they stand, so that a row is a line whatever they enclose.
+    # The space is the separator: labels contain none, so a row always has four fields. Quotes are read literally, so
+    # that a row is always one line.
     fields = pl.scan_csv(
         path,
         separator=" ",
@@ -88,7 +88,7 @@ def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentLis
 
 
 def _ends_in_blank(path: Path) -> bool:
-    """Whether the last byte is a separator, which polars overlooks there."""
+    """Whether the last byte is a separator, which polars ignores there."""
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - 1))
         return stream.read(1) == b" "
@@ -107,7 +107,7 @@ def _segment_list(raw: pl.DataFrame, subset: str, **columns: pl.Expr) -> Segment
 
 
 def _is_sound(raw: pl.DataFrame, label_sets: pl.DataFrame, known: Collection[str]) -> bool:
-    """Whether no row is malformed; times and label lists have few distinct texts, so those are looked at."""
+    """Whether no row is malformed; times and label lists have few distinct texts, so only those are checked."""
     lazy = raw.lazy()
     ids, times = pl.collect_all([lazy.select(_matches("id", f"^{_ID},$")), lazy.group_by("start", "end").agg()])
     texts = label_sets.select(_matches("labels", f"^{_LABELS}$"))
@@ -118,7 +118,7 @@ def _is_sound(raw: pl.DataFrame, label_sets: pl.DataFrame, known: Collection[str
         return False
     if not times.select((_seconds("start") < _seconds("end")).all()).item():
         return False
-    # AudioSet is sorted by video and has one segment of each; then neighbours tell, and nothing need be hashed.
+    # AudioSet is sorted by video with one segment per video, so comparing neighbours suffices and nothing is hashed.
     videos = raw["id"]
     if videos.is_sorted() and not (videos == videos.shift()).any():
         return True
@@ -126,12 +126,12 @@ def _is_sound(raw: pl.DataFrame, label_sets: pl.DataFrame, known: Collection[str
 
 
 def _matches(column: str, pattern: str) -> pl.Expr:
-    # A null stands where a line has fewer fields; `all` would pass over it.
+    # A line with fewer fields gives a null, which `all` would ignore.
     return pl.col(column).str.contains(pattern).all() & (pl.col(column).null_count() == 0)
 
 
 def _first_problem(path: Path, known: Collection[str]) -> DataError | None:
-    """Look at each line in turn; return what is wrong with the first that is wrong."""
+    """Check each line in turn; return the error of the first invalid one."""
     try:
         _check_lines(path, known)
     except DataError as error:
@@ -152,7 +152,7 @@ def _check_lines(path: Path, known: Collection[str]) -> None:
                 raise DataError(f"{where}: {len(columns)} columns, expected 4", hint=_ROW_HINT)
             video_id, start, end, labels = columns
             if not re.fullmatch(_ID, video_id):
-                raise DataError(f"{where}: {video_id!r} is no YouTube id of 11 characters", hint=_ROW_HINT)
+                raise DataError(f"{where}: {video_id!r} is not a YouTube id of 11 characters", hint=_ROW_HINT)
             for text in (start, end):
                 if not re.fullmatch(_SECONDS, text):
                     raise DataError(f"{where}: {text!r} is not a number of seconds", hint=_ROW_HINT)
@@ -164,7 +164,7 @@ def _check_lines(path: Path, known: Collection[str]) -> None:
             first = seen.setdefault((video_id, float(start)), number)
             if first != number:
                 raise DataError(
-                    f"{where}: segment {video_id} from {start} s is in line {first} already",
+                    f"{where}: segment {video_id} from {start} s is already in line {first}",
                     hint="remove one of the two",
                 )
 
@@ -185,7 +185,7 @@ class _Clip(CsvRow):
     @classmethod
     def _names_a_split(cls, split: str) -> str:
         if not re.fullmatch(r"[a-z0-9_]+", split):
-            raise ValueError(f"{split!r} is not the name of a split; write lower-case letters, e.g. eval")
+            raise ValueError(f"{split!r} is not the name of a split; use lower-case letters, e.g. eval")
         return split
 
     @field_validator("label_ids")
@@ -202,7 +202,7 @@ def read_clip_manifest(path: Path, name: str, known: Collection[str]) -> dict[st
     Args:
         path: A CSV with a header; its columns clip_id, split and label_ids (separated by `;`) are used, and `photo`
             if there is one: clips with the same photo are of one source video.
-        name: What the subsets are called after: `<name>_<split>`.
+        name: The subsets are called `<name>_<split>`.
         known: The ontology's label ids.
 
     Returns:

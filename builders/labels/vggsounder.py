@@ -1,14 +1,14 @@
 """VGGSounder: for each label of 12,014 clips, whether people saw it, heard it or both (Apache-2.0).
 
-In: the labels, by content hash, and `builders/curation/vggsounder_classes.csv`, which says of each of the 309 labels
-which of the benchmark's classes it is, if any. Out: what is known of a segment, and VGGSounder's vote on a clip.
+In: the labels, by content hash, and `builders/curation/vggsounder_classes.csv`, which maps each of the 309 labels to
+one of the benchmark's classes, if any. Out: what is known about a segment, and VGGSounder's vote on a clip.
 
-A clip gets a vote only where one of its labels is the candidate's class. The vote is a pass if people saw and heard
+A clip has a vote only if one of its labels is the candidate's class. The vote is a pass if people saw and heard
 every label of the clip, so that nothing else is heard over it, and flagged neither background music nor a still image
 nor a voice-over.
 
-Only one CSV of the wheel is needed, so it is taken out of the wheel by its hash; as a dependency the package would be
-installed and imported for the sake of that file.
+Only one CSV of the wheel is needed, so it is extracted from the wheel by its hash; as a dependency the package would be
+installed and imported just for that file.
 
 Source: Zverev et al., VGGSounder: Audio-Visual Evaluations for Foundation Models (2025); PyPI `vggsounder` 1.0.
 """
@@ -31,7 +31,7 @@ _CSV_SHA256: Final = "400979ea3dee34bed145d3fd96966e16689352df63b645c4730caf8eb2
 _FLAGS: Final = ("background_music", "static_image", "voice_over")
 _SEGMENT: Final = ("video_id", "start_s")
 
-# A labelled segment. Its classes are those of the benchmark that its labels are, each once, sorted.
+# A labelled segment. Its classes are the benchmark's classes of its labels, distinct and sorted.
 LABELLED: Final = {
     "video_id": pl.String(),
     "start_s": pl.Float64(),
@@ -43,10 +43,10 @@ LABELLED: Final = {
 
 
 def locate() -> Path:
-    """The published labels, fetched to the cache if they are not there.
+    """The published labels, fetched into the cache if missing.
 
     Raises:
-        FetchError: They cannot be had.
+        FetchError: They are not available.
     """
     wheel = Wheel(*_WHEEL, members=("vggsounder/data/vggsounder.csv",))
     return file_by_hash("vggsounder.csv", _CSV_SHA256, [wheel])
@@ -71,7 +71,7 @@ def labelled(published: pl.DataFrame, classes: dict[str, str | None]) -> pl.Data
         classes: As `class_map` gives them.
 
     Raises:
-        DataError: A label that the map lacks, a modality or an id of another form.
+        DataError: A label missing from the map, or an invalid modality or id.
     """
     if strange := sorted(set(published["label"]) - classes.keys()):
         raise DataError(
@@ -111,14 +111,14 @@ def read() -> pl.DataFrame:
 
 
 def join_labels(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
-    """The clips that VGGSounder has labelled, each with the columns of LABELLED and `vote`.
+    """The clips labelled in VGGSounder, each with the columns of LABELLED and `vote`.
 
     Args:
-        clips: With video_id, start_s and class_name. A segment is the same if its video and its start are.
+        clips: With video_id, start_s and class_name. Segments match by video and start.
         segments: As `read` gives them.
 
     Returns:
-        `vote`: True or False; null where no label of the clip is its class.
+        `vote`: True or False; null if no label of the clip is its class.
     """
     counts = pl.col("classes").list.contains(pl.col("class_name"))
     passes = pl.col("clean") & pl.col("seen").list.contains(pl.col("class_name"))
@@ -128,5 +128,5 @@ def join_labels(clips: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
 
 
 def votes(clips: pl.DataFrame, segments: pl.DataFrame) -> dict[str, bool]:
-    """VGGSounder's vote by clip, where it has one. Args as in `join_labels`, with clip_id."""
+    """VGGSounder's vote by clip, for clips that have one. Args as in `join_labels`, with clip_id."""
     return dict(join_labels(clips, segments).drop_nulls("vote").select("clip_id", "vote").iter_rows())

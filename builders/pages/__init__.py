@@ -1,1 +1,1 @@
-"""What the build shows: charts, the gallery of clips, and the README's picture."""
+"""Charts, the gallery of clips, and the README's picture."""

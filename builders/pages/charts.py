@@ -22,9 +22,9 @@ _ROW: Final = 0.27  # inches that one bar takes
 
 @chart_style()
 def funnel(remaining: Sequence[tuple[str, int]]) -> "Figure":
-    """What is left after each step: (step, rows left), the first being what went in.
+    """Rows left after each step: (step, rows left), the first being the input.
 
-    The pale part of a bar is what that step dropped.
+    The pale part of a bar is the rows that the step dropped.
     """
     figure, axes = _rows([name for name, _ in remaining])
     left = [count for _, count in remaining]
@@ -58,7 +58,7 @@ def bars(counts: Mapping[str, Mapping[str, int]], unit: str) -> "Figure":
 
 @chart_style()
 def histogram(values: Mapping[str, Iterable[float]], label: str, unit: str, *, bound: float | None = None) -> "Figure":
-    """Split → values; a dashed line where a parameter draws a bound."""
+    """Split → values; a dashed line marks a parameter's bound."""
     from matplotlib.figure import Figure
 
     kept = {split: list(values[split]) for split in SPLIT_COLOURS if split in values}
@@ -66,7 +66,7 @@ def histogram(values: Mapping[str, Iterable[float]], label: str, unit: str, *, b
     axes = figure.subplots()
     span = [value for series in kept.values() for value in series] + ([] if bound is None else [bound])
     low, high = min(span, default=0.0), max(span, default=1.0)
-    # A range of nothing (all clips of one length) gets a bar of its own width, not one as wide as the chart.
+    # An empty range (all clips of one length) gets a bar of normal width, not one as wide as the chart.
     margin = max((high - low) * 0.02, abs(high) * 0.05, 0.05)
     colours = [SPLIT_COLOURS[split] for split in kept]
     axes.hist(
@@ -115,7 +115,7 @@ def scores(verdicts: pl.DataFrame, check: str, threshold: float) -> "Figure":
 
 @chart_style()
 def pair_matrix(pairs: pl.DataFrame) -> "Figure":
-    """Who hears whom: rows are what is seen, columns what is heard, a square the number of pairs (schema PAIRS)."""
+    """Pairs by class: rows are what is seen, columns what is heard, a square the number of pairs (schema PAIRS)."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -128,7 +128,7 @@ def pair_matrix(pairs: pl.DataFrame) -> "Figure":
     axes = figure.subplots()
     for seen, heard, count in counted:
         column, row = names.index(heard), names.index(seen)
-        strength = 0.15 + 0.4 * count / most  # pale enough for the number on it
+        strength = 0.15 + 0.4 * count / most  # pale enough for a legible number on it
         axes.add_patch(Rectangle((column - 0.45, row - 0.45), 0.9, 0.9, color=LIGHT["sound"], alpha=strength))
         axes.text(column, row, str(count), ha="center", va="center", size=8, color=LIGHT["ink"])
     axes.plot([-0.5, last], [-0.5, last], color=LIGHT["line"], linewidth=1)
@@ -158,7 +158,7 @@ def _rows(names: Sequence[str], extra: float = 0.1) -> "tuple[Figure, Axes]":
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    """Names as people write them, cut so that the chart keeps its place."""
+    """Names as people write them, truncated so that the chart keeps its space."""
     plain = [name.replace("_", " ") for name in names]
     return [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in plain]
 

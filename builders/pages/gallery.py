@@ -1,7 +1,7 @@
-"""The gallery of the dataset's page: a few clips under every condition, playable where they stand.
+"""The gallery of the dataset's page: a few clips under every condition, playable inline.
 
 In: rows of `variants.parquet` with their files. Out: plain records for the template, media as `data:` URIs. A clip
-that several conditions share (the false caption and the long context leave the medium alone) is embedded once.
+    shared by several conditions (the false caption and the long context do not change the media) is embedded once.
 """
 
 import io
@@ -30,7 +30,7 @@ class Exhibit:
 
     Attributes:
         row: As packaged (see COLUMNS), without the media's bytes.
-        video: The clip as a data URI; None where the condition's medium is the aligned clip.
+        video: The clip as a data URI; None if the condition uses the aligned clip's file.
         poster: Its middle frame as a data URI; None likewise.
         peaks: Loudness over time, 0 to 1, for drawing; empty likewise.
     """
@@ -42,7 +42,7 @@ class Exhibit:
 
 
 def choose(variants: pl.DataFrame, sizes: Mapping[str, int]) -> list[str]:
-    """Base ids to show: of the test clips that are there under every condition, the smallest, each of another class.
+    """Base ids to show: of the test clips that exist under every condition, the smallest, each of a different class.
 
     Args:
         variants: Schema VARIANTS.
@@ -64,7 +64,7 @@ def choose(variants: pl.DataFrame, sizes: Mapping[str, int]) -> list[str]:
 
 
 def exhibits(variants: pl.DataFrame, base_id: str, options: Sequence[str]) -> list[Exhibit]:
-    """One clip under each of its conditions, the first donor's sound where there are several.
+    """One clip under each of its conditions, with the first donor's sound if there are several.
 
     Raises:
         InvalidInput: A file cannot be decoded; names it.

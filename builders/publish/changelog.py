@@ -1,4 +1,4 @@
-"""`CHANGELOG.md` of the dataset: each version's difference from the one before, with every name that differs."""
+"""`CHANGELOG.md` of the dataset: each version's difference from the previous one, with every name that differs."""
 
 from dataclasses import fields
 from datetime import date
@@ -12,7 +12,7 @@ _TITLE: Final = (
     "# Changes of the data\n\nVersions are tags. Major: other questions or answers; minor: new rows or bytes; patch: "
     "removals and descriptions.\n"
 )
-_LISTED: Final = 200  # names of one kind; the manifests have all
+_LISTED: Final = 200  # names per kind; the manifests have all
 
 
 def entry(version: str, released: date, new: Release, found: Difference | None, last: str | None) -> str:
@@ -31,6 +31,6 @@ def entry(version: str, released: date, new: Release, found: Difference | None, 
 
 
 def extended(before: str | None, new: str) -> str:
-    """The changelog with a new entry on top of those of `before`, the text of the last version."""
+    """The changelog with a new entry above those of `before`, the text of the last version."""
     entries = "" if before is None else "\n## " + before.partition("\n## ")[2]
     return f"{_TITLE}{new}{entries}"

@@ -1,4 +1,4 @@
-"""The commands of `mma-bench publish`; `publish adapter` joins them from `mma_bench.training.cli`."""
+"""The commands of `mma-bench publish`; `mma_bench.training.cli` adds `publish adapter`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 repo_option = click.option("--repo", required=True, metavar="ORG/NAME", help="The repository on the Hub.")
-private_option = click.option("--private", is_flag=True, help="Create the repository, if it is new, as a private one.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Print exactly what would change; send nothing.")
+private_option = click.option("--private", is_flag=True, help="Make the repository private if it is created.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would change; send nothing.")
 
 
 @click.group()
 def publish() -> None:
-    """Publish versions of the dataset and adapters on the Hub; compare and rebuild what was published.
+    """Publish versions of the dataset and adapters on the Hub; compare and rebuild published versions.
 
     The token is taken from HF_TOKEN or from `hf auth login`.
     """
@@ -26,16 +26,16 @@ def publish() -> None:
 
 @publish.command()
 @repo_option
-@click.option("--version", required=True, help="Such as 1.2.0: the dataset's own, and the tag.")
+@click.option("--version", required=True, help="The dataset's version and the tag, e.g. 1.2.0.")
 @click.option("--folder", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="The dataset.")
 @click.option("--index-only", is_flag=True, help="Without media: ids, times, labels, pairs and hashes.")
 @private_option
 @dry_run_option
 def dataset(repo: str, version: str, folder: Path, index_only: bool, private: bool, dry_run: bool) -> None:
-    """Publish a version of the dataset: one commit, its tag, and a fresh download to prove it.
+    """Publish a version of the dataset: one commit, its tag, and a fresh download to verify it.
 
-    Refuses unless every gate passed on exactly these bytes, and unless the version says how much has changed since
-    the last one. Stopped at any time, the same command resumes.
+    Refuses unless every gate passed on exactly these bytes, and unless the version number reflects what has changed
+    since the last one. If interrupted, the same command resumes.
     """
     from mma_bench.builders.publish import dataset as publication
     from mma_bench.builders.publish.removal import removed_ids
@@ -50,7 +50,7 @@ def dataset(repo: str, version: str, folder: Path, index_only: bool, private: bo
 @click.argument("old")
 @click.argument("new")
 def diff(old: str, new: str) -> None:
-    """Say what lies between two releases, and how large a change it is.
+    """Compare two releases and report the size of the change.
 
     OLD and NEW are folders, or ORG/NAME@VERSION.
     """
@@ -66,12 +66,12 @@ def diff(old: str, new: str) -> None:
 @click.argument("source")
 @click.option("--revision", help="The version, if SOURCE is on the Hub.")
 @click.option(
-    "--clips", type=_FOLDER, default=Path("data/normalised"), show_default=True, help="Base clips, named by their id."
+    "--clips", type=_FOLDER, default=Path("data/normalised"), show_default=True, help="Base clips, named by id."
 )
 @click.option("--out", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="Where the dataset is written.")
 @click.option("--report", type=_FILE, default=Path("reports/rebuild.json"), show_default=True)
 def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: Path) -> None:
-    """Make a dataset with media from an edition without and clips at hand; prove what matches.
+    """Rebuild the dataset with media from an edition without media and local clips; report what matches.
 
     SOURCE is a folder, or ORG/NAME.
     """
@@ -82,7 +82,7 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
 
     if Path(source).is_dir():
         if revision is not None:
-            raise ConfigError(f"{source} is a folder; a revision goes with a name on the Hub", hint="leave it out")
+            raise ConfigError(f"{source} is a folder; --revision applies only to names on the Hub", hint="omit it")
         make(Path(source), clips, out, report)
         return
     if revision is None:
@@ -94,7 +94,7 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
         fetch = hub.api.snapshot_download
         what = f"fetch {source}@{revision}"
         options = {"repo_type": "dataset", "revision": revision, "local_dir": folder}
-        # Without its shards' media an edition is small: all of it is fetched.
+        # An edition without media is small, so all of it is fetched.
         hub.ask(what, fetch, repo_name(source), ignore_patterns=[".gitattributes"], **options)
         make(Path(folder), clips, out, report)
 
@@ -103,15 +103,15 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
 @click.argument("target")
 @click.option("--folder", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="The dataset.")
 def copy(target: str, folder: Path) -> None:
-    """Copy the dataset to any fsspec path, e.g. s3://bucket/mma-bench; stopped, the same command resumes."""
+    """Copy the dataset to any fsspec path, e.g. s3://bucket/mma-bench; if interrupted, the same command resumes."""
     from mma_bench.builders.publish.shards import copy as send
 
     done = send(folder, target)
-    click.echo(f"{done.sent} files sent ({done.bytes} bytes), {done.kept} were there")
+    click.echo(f"{done.sent} files sent ({done.bytes} bytes), {done.kept} already there")
 
 
 def open_hub(*, needs_token: bool) -> "Hub":
-    """The Hub, with the user's token if there is one.
+    """A Hub client with the user's token, if there is one.
 
     Raises:
         ConfigError: A token is needed and there is none.

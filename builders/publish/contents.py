@@ -1,8 +1,8 @@
-"""What a version holds: the gated files as they are, and metadata files that depend on repository, version and day.
+"""The files of a version: the gated files unchanged, and metadata files that depend on repository, version and day.
 
-In: the dataset's folder, and the version before. Out: a folder `data/publications/ORG--NAME/VERSION/` with the files
-that are made for the publication, and the list of all files with their hashes. An interrupted publication finds its
-metadata files again, so that it continues with the same bytes on another day.
+In: the dataset's folder, and the previous version. Out: a folder `data/publications/ORG--NAME/VERSION/` with the files
+    generated for the publication, and the list of all files with their hashes. An interrupted publication reuses its
+    metadata files, so that it continues with the same bytes on another day.
 """
 
 import re
@@ -31,7 +31,7 @@ from mma_bench.tables import write_table
 
 CROISSANT: Final = "croissant.json"
 PUBLICATIONS: Final = layout.DATA / "publications"
-# Made for each publication; everything else of a version is a file of the build, byte for byte.
+# Generated for each publication; every other file of a version is a file of the build, byte for byte.
 METADATA_FILES: Final = (CARD, CHECKSUMS, MANIFEST, CROISSANT, CHANGELOG, "DATASHEET.md", "CITATION.cff")
 _RECORD: Final = "publication.json"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -39,7 +39,7 @@ _LOAD: Final = re.compile(r"^## Load it\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
 
 
 class _Record(BaseModel):
-    """When this publication was first tried, and of what."""
+    """When this publication was first attempted, and for which dataset."""
 
     released: date
     checksums: str
@@ -49,7 +49,7 @@ def hashed(folder: Path) -> Contents:
     """All files below a folder.
 
     Raises:
-        DataError: There is no such folder, or a link in it leads nowhere.
+        DataError: There is no such folder, or it holds a broken link.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}", hint="run `dvc repro`, or name the dataset's folder with --folder")
@@ -57,7 +57,7 @@ def hashed(folder: Path) -> Contents:
     sha256 = {}
     with Progress("publish: hashes", len(paths), "file") as progress:
         for path in paths:
-            if not path.is_file():  # a link into DVC's cache that leads nowhere
+            if not path.is_file():  # a broken link into DVC's cache
                 raise DataError(f"{path} is not a file", hint="run `dvc checkout`")
             sha256[path.relative_to(folder).as_posix()] = file_sha256(path)
             progress.advance()
@@ -65,10 +65,10 @@ def hashed(folder: Path) -> Contents:
 
 
 def refuse_other_version(folder: Path, version: str) -> None:
-    """Do nothing if the dataset says that it is of this version.
+    """Check that the dataset's card states this version.
 
     Raises:
-        ConfigError: It says otherwise, or nothing.
+        ConfigError: It states another one, or none.
     """
     said = read_head(folder / CARD).get("version")
     if said != version:
@@ -79,7 +79,7 @@ def refuse_other_version(folder: Path, version: str) -> None:
 
 
 def release_date(folder: Path, checksums: str) -> date:
-    """The day of a publication: that of its first try, if this folder was begun for the same dataset, else today."""
+    """The day of a publication: that of its first attempt, if this folder belongs to the same dataset, else today."""
     try:
         record = _Record.model_validate_json((folder / _RECORD).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -91,7 +91,7 @@ def release_date(folder: Path, checksums: str) -> date:
 
 
 def publication_folder(repo: str, version: str) -> Path:
-    """Where the metadata files of a publication are written."""
+    """The folder for the metadata files of a publication."""
     return PUBLICATIONS / repo.replace("/", "--") / version
 
 
@@ -118,7 +118,7 @@ def assemble(
         found: What has changed since `last`; None for the first version.
         changelog: That of the last version.
     """
-    # Here, since `mlcroissant` is of the extra `publish`, and `rebuild` does without.
+    # Imported here, since `mlcroissant` comes with the extra `publish` and `rebuild` does not need it.
     from mma_bench.builders.publish.croissant import croissant
 
     split = str(Split.TEST if Split.TEST in release.classes else Split.TRAIN)
@@ -143,10 +143,10 @@ def assemble(
 
 
 def hub_card(card: str, repo: str, version: str, split: str, *, index_only: bool) -> str:
-    """The build's card with the section on loading rewritten for the Hub; its metadata and figures stay.
+    """The build's card with the section on loading rewritten for the Hub; its metadata and figures are kept.
 
     Args:
-        split: To show in the example.
+        split: For the example.
 
     Raises:
         DataError: The card has no such section.
@@ -160,7 +160,7 @@ def hub_card(card: str, repo: str, version: str, split: str, *, index_only: bool
 
 
 def checksum_lines(sha256: Mapping[str, str]) -> str:
-    """Lines of `<sha256>  <path>`, as `sha256sum --check` reads them; without the list itself."""
+    """Lines of `<sha256>  <path>`, as `sha256sum --check` reads them; excludes the list itself."""
     return "".join(f"{sha256[name]}  {name}\n" for name in sorted(sha256) if name != CHECKSUMS)
 
 
@@ -168,7 +168,7 @@ def read_checksums(data: bytes, where: object) -> dict[str, str]:
     """Path → SHA-256, from lines of `<sha256>  <path>` in UTF-8.
 
     Raises:
-        DataError: A line has another form, or its path leaves the folder; names `where` and the line.
+        DataError: A line is malformed, or its path leaves the folder; names `where` and the line.
     """
     hashes = {}
     for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):

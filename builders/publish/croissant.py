@@ -1,9 +1,10 @@
-"""`croissant.json`: the release described for machines, in Croissant 1.1 with the fields of its RAI extension.
+"""`croissant.json`: the machine-readable description of the release, in Croissant 1.1 with the fields of its RAI
+extension.
 
-Every published file is listed with its address at the tag and its hash; the records of a config are read from a copy
-of the repository, whose shards lie beside this file. `mlcroissant validate --jsonld croissant.json` checks it.
+Every published file is listed with its URL at the tag and its hash; the records of a config are read from a copy of the
+repository, whose shards are next to this file. `mlcroissant validate --jsonld croissant.json` checks it.
 
-Imported only where a version is published: `mlcroissant` comes with the extra `publish`.
+Imported only for publishing: `mlcroissant` comes with the extra `publish`.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ _TYPES: Final = {
     "video": mlc.DataType.VIDEO_OBJECT,
 }
 _CONFORMS_TO: Final = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
-# What the specification's context for 1.1 has beyond that for 1.0, which is the one that mlcroissant begins with.
+# Additions of the 1.1 context in the specification to that of 1.0, which mlcroissant starts from.
 _CONTEXT_1_1: Final = {
     "arrayShape": "cr:arrayShape",
     "containedIn": "cr:containedIn",
@@ -62,7 +63,7 @@ def croissant(
         index_only: Without media: the records have no video.
 
     Raises:
-        mlcroissant.ValidationError: The description breaks the specification.
+        mlcroissant.ValidationError: The description violates the specification.
     """
     context = mlc.Context(conforms_to=_CONFORMS_TO[0], rdf=mlc.Rdf(context={**mlc.Rdf().context, **_CONTEXT_1_1}))
     metadata = mlc.Metadata(

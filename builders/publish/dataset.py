@@ -1,8 +1,9 @@
-"""`mma-bench publish dataset`: the gated dataset becomes a tagged version on the Hub, and is fetched again to be sure.
+"""`mma-bench publish dataset`: the gated dataset becomes a tagged version on the Hub, and is downloaded again to verify
+it.
 
-In: the dataset's folder, the records of the gates, the version before on the Hub. Out: one commit with what differs,
-the tag, and the proof that what the tag holds is what was here. Stopped at any time, the same command resumes: shards
-that were sent are not sent again, and a version that is there is only verified.
+In: the dataset's folder, the records of the gates, the previous version on the Hub. Out: one commit with what differs,
+    the tag, and the verification that the tag holds the local files. If interrupted, the same command resumes: uploaded
+    shards are not sent again, and an existing version is only verified.
 """
 
 import tempfile
@@ -53,22 +54,22 @@ def publish(
     private: bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Publish a version, or print what that would change.
+    """Publish a version, or print what would change.
 
     Args:
-        folder: The dataset, as the gates passed it.
+        folder: The dataset that passed the gates.
         repo: `ORG/NAME`; created if it does not exist.
         version: Such as 1.2.0; also the tag.
-        removed: Ids of clips and source videos that must not be in it.
+        removed: Ids of clips and source videos that it must not contain.
         index_only: Without media.
-        private: Whether a repository that is created is private.
+        private: Whether a newly created repository is private.
         dry_run: Send nothing.
 
     Raises:
-        ConfigError: The version does not follow the last one, or is not that of the dataset; mlcroissant is missing.
+        ConfigError: The version does not follow the last one or is not the dataset's; mlcroissant is not installed.
         GateError: A gate did not pass on exactly these bytes.
-        DataError: A removed clip is in the dataset; the version is on the Hub with other bytes; what was fetched
-            again is not what was sent.
+        DataError: A removed clip is in the dataset; the version is on the Hub with other bytes; the downloaded files
+            differ from those sent.
         HubError: See there.
     """
     if find_spec("mlcroissant") is None:
@@ -121,7 +122,7 @@ def publish(
     tag = {"tag": version, "revision": head, "repo_type": "dataset", "exist_ok": True}
     hub.ask(f"tag {version}", hub.api.create_tag, repo, **tag)
     repository.verify(version, contents.sha256)
-    print(f"published {repo} {version}: all {len(contents.sha256)} files fetched again by tag, each with its hash")
+    print(f"published {repo} {version}: all {len(contents.sha256)} files downloaded again by tag, all hashes match")
 
 
 def fetch_release(repository: Repository, version: str) -> Release:
@@ -135,13 +136,13 @@ def fetch_release(repository: Repository, version: str) -> Release:
         if card is None or manifest is None:
             raise DataError(
                 f"{repository.name}@{version} has no {MANIFEST if card else CARD} that can be read",
-                hint="check name and version; a dataset that this project did not publish cannot be compared",
+                hint="check name and version; only datasets published by this project can be compared",
             )
         return read_published(f"{repository.name}@{version}", card, manifest)
 
 
 def verify_published(repository: Repository, version: str, dataset: Contents) -> None:
-    """Check a version that has its tag already: the build's files in it are those that lie here.
+    """Check a version that is already tagged: its build files must be the local ones.
 
     Raises:
         DataError: It holds other files; a version is never replaced.
@@ -154,11 +155,11 @@ def verify_published(repository: Repository, version: str, dataset: Contents) ->
     theirs = {name: sha256 for name, sha256 in listed.items() if name not in METADATA_FILES}
     if differing := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
         raise DataError(
-            f"{repository.name} has a version {version}, and {differing[0]} in it is another file than here",
+            f"{repository.name} has a version {version}, and its {differing[0]} differs from the local file",
             hint="a version never changes: raise package.version in params.yaml, run `dvc repro`, publish that",
         )
     repository.verify(version, listed | itself)
-    print(f"{repository.name} {version} is there already: all {len(listed) + 1} files fetched, each with its hash")
+    print(f"{repository.name} {version} is already published: all {len(listed) + 1} files downloaded, all hashes match")
 
 
 def _changelog(repository: Repository, last: Version | None) -> str | None:
@@ -178,7 +179,7 @@ def _described(
     plan: Plan,
     contents: Contents,
 ) -> list[str]:
-    """What changes, for a person: for a reader of the rows, and file by file."""
+    """A readable summary of the change: by rows, and file by file."""
     where = repo if state.head else f"{repo} (a new repository)"
     lines = [f"{where}: version {version}" + (f" after {last}" if last else ", the first")]
     if found is not None:

@@ -1,4 +1,4 @@
-"""`DATASHEET.md`: motivation, composition, collection, biases, uses and upkeep, with the figures of the build."""
+"""`DATASHEET.md`: motivation, composition, collection, biases, uses and maintenance, with the figures of the build."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""What lies between two releases, row by row, and how large a change it is."""
+"""The difference between two releases, row by row, and the size of the change."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mma_bench.builders.publish.manifest import Release
 from mma_bench.builders.publish.release import Level
 from mma_bench.schema import Condition
 
-_SHOWN: Final = 5  # names in a line
+_SHOWN: Final = 5  # names per line
 _MEDIA: Final = ("video_sha256", "audio_sha256")
 _ANSWERS: Final = ("visual_class", "audio_class")
 _DESCRIBED: Final = (
@@ -24,11 +24,11 @@ class Difference:
     """Sorted names of what differs; a clip is `<id> (<split>)`, a pair `<base> + <donor>`.
 
     Attributes:
-        rows_added, rows_removed: Of clips that both releases have; rows of pairs are counted as pairs.
-        pairs_changed: Pairs came or went among clips that both releases have.
+        rows_added, rows_removed: Of clips in both releases; rows of pairs are counted as pairs.
+        pairs_changed: Pairs added or removed among clips in both releases.
         reworded: Rows whose questions or options differ, with the same class list, class and caption.
-        described: Rows of which something else is said: licence, source, judge, labels, times.
-        only_removed: Clips went and none came: then changed pairs are what the removal left behind.
+        described: Rows whose description changed: licence, source, judge, labels, times.
+        only_removed: Clips were removed and none added, so changed pairs are a consequence of the removal.
     """
 
     clips_added: list[str]
@@ -55,14 +55,14 @@ class Difference:
         return bool(self.clips_removed) and not self.clips_added
 
     def reasons(self) -> dict[Level, list[str]]:
-        """Level → what makes the change at least that large, as sentences."""
+        """Level → the reasons that make the change at least that large, as sentences."""
         pairs = Level.PATCH if self.only_removed else Level.MINOR
         found: dict[Level, list[str]] = {level: [] for level in Level}
         for level, what, names in (
-            (Level.MAJOR, "classes gone from the options", self.classes_removed),
+            (Level.MAJOR, "classes removed from the options", self.classes_removed),
             (Level.MAJOR, "classes new among the options", self.classes_added),
-            (Level.MAJOR, "conditions gone", self.conditions_removed),
-            (Level.MAJOR, "columns gone or of another type", self.columns_removed),
+            (Level.MAJOR, "conditions removed", self.conditions_removed),
+            (Level.MAJOR, "columns removed or of another type", self.columns_removed),
             (Level.MAJOR, "rows relabelled", self.relabelled),
             (Level.MAJOR, "rows with other wording or options", self.reworded),
             (Level.MINOR, "conditions new", self.conditions_added),
@@ -86,13 +86,13 @@ class Difference:
         return max((level for level, reasons in self.reasons().items() if reasons), default=Level.NONE)
 
     def lines(self) -> list[str]:
-        """The reasons, the largest first, one a line."""
+        """The reasons, the largest first, one per line."""
         by_level = sorted(self.reasons().items(), reverse=True)
         return [f"{level}: {reason}" for level, reasons in by_level for reason in reasons]
 
 
 def difference(old: Release, new: Release) -> Difference:
-    """Compare two releases row by row; what a row says of its media is its packet hashes."""
+    """Compare two releases row by row; media are compared by packet hashes."""
     both = old.manifest.join(new.manifest, on="id", suffix="_new", how="inner")
     old_clips, new_clips = _clips(old.manifest), _clips(new.manifest)
     old_pairs, new_pairs = _pairs(old.manifest), _pairs(new.manifest)
@@ -100,7 +100,7 @@ def difference(old: Release, new: Release) -> Difference:
     relabelled = _changed(both, _ANSWERS)
     prompted = _changed(both, ("caption", "context_seed"))
     old_options, new_options = _options(old.classes), _options(new.classes)
-    # Other options reword every question of the split: the class list says so once.
+    # Changed options reword every question of the split; the class list reports this once.
     same_list = pl.col("split").is_in([split for split in old.classes if old.classes[split] == new.classes.get(split)])
     reworded = set(_changed(both.filter(same_list), ("asked_sha256",))) - {*relabelled, *prompted}
     rows, new_rows = _unpaired(old.manifest, stay), _unpaired(new.manifest, stay)

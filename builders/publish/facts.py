@@ -1,4 +1,4 @@
-"""What the build knows of the dataset, for the metadata files that are published beside it."""
+"""The build's facts about the dataset, for the metadata files that are published with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class BuildFacts:
 
     @property
     def packaged(self) -> pl.DataFrame:
-        """The variants that are in the dataset."""
+        """The variants in the dataset."""
         return self.variants.filter(pl.col("status") == "ok")
 
     @property

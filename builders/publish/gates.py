@@ -1,4 +1,4 @@
-"""The proof that what is about to be published passed every gate: exactly these bytes, no others."""
+"""Checks that exactly the bytes to be published passed every gate."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,21 +10,21 @@ from mma_bench.files import file_sha256
 from mma_bench.progress import Progress
 from mma_bench.tables import read_json
 
-# Without one of these nothing is published. Records of other gates count too where they lie beside them.
+# All of these are required to publish. Records of other gates are checked too if they exist.
 GATES: Final = ("candidates", "normalised", "verdicts", "aligned", "pairs", "variants", "package")
-_AGAIN: Final = "run `dvc repro`, which runs the gates on the files as they are"
+_AGAIN: Final = "run `dvc repro` to run the gates on the current files"
 
 
 def refuse_unproven(folder: Path, sha256: Mapping[str, str]) -> None:
-    """Do nothing if every gate passed on the files as they are now, and the last one on exactly this folder.
+    """Check that every gate passed on the current files, and the last one on exactly this folder.
 
     Args:
         folder: The dataset.
         sha256: Path inside the folder → hash of the file, all files.
 
     Raises:
-        GateError: A record is missing or says that a promise is broken; a file that a gate read is gone or has other
-            bytes; the folder has a file that no gate read, or lacks one. Names the gate and the file.
+        GateError: A record is missing or reports a violation; a file that a gate read is missing or has other bytes;
+            the folder has a file that no gate read, or lacks one. Names the gate and the file.
     """
     records = {path.stem: read_json(path) for path in sorted(layout.VALIDATION.glob("*.json"))}
     for gate in GATES:
@@ -50,7 +50,7 @@ def _refuse_changed(gate: str, inputs: Mapping[str, str]) -> None:
     for name, expected in inputs.items():
         path = Path(name)
         if path.parts[0] == layout.PACKAGE.name:
-            continue  # the folder that is published may lie elsewhere; it is compared by itself
+            continue  # the published folder may be elsewhere; it is compared separately
         if not path.is_file():
             raise GateError(f"gate {gate} read {name}, which is not here", hint=f"run `dvc pull`, or {_AGAIN}")
         if file_sha256(path) != expected:
@@ -62,7 +62,7 @@ def _refuse_other_files(folder: Path, sha256: Mapping[str, str], inputs: Mapping
     passed = {name.removeprefix(prefix): value for name, value in inputs.items() if name.startswith(prefix)}
     for name in sorted({*passed, *sha256}):
         if name not in sha256:
-            raise GateError(f"{folder / name}, which gate package passed, is gone", hint=_AGAIN)
+            raise GateError(f"{folder / name}, which gate package passed, is missing", hint=_AGAIN)
         if name not in passed:
             raise GateError(f"{folder / name} was not there when gate package ran", hint=f"remove it, or {_AGAIN}")
         if sha256[name] != passed[name]:

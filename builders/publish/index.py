@@ -1,8 +1,9 @@
-"""The edition without media: the same layout with ids, times, labels, pairs and hashes, for who may not pass clips on.
+"""The edition without media: the same layout with ids, times, labels, pairs and hashes, for publishers who may not
+redistribute clips.
 
 In: the dataset's folder. Out: a folder with the same shards without their column `video`, the card with its metadata
-to match, and in `full/` the card and the checksums of the edition with media, so that whoever rebuilds it from clips
-of their own can prove that every file is the same.
+to match, and in `full/` the card and the checksums of the edition with media, so that anyone who rebuilds it from their
+own clips can verify that every file is the same.
 """
 
 import shutil
@@ -19,35 +20,35 @@ from mma_bench.hub.cards import card_head
 from mma_bench.hub.repository import Contents
 from mma_bench.progress import Progress
 
-FULL: Final = Path("full")  # what of the edition with media is not in the edition without
+FULL: Final = Path("full")  # files of the edition with media that the edition without media lacks
 _MEDIA: Final = "video"
 
 
 def write_index(dataset: Contents, folder: Path) -> None:
-    """Write the edition without media of a dataset into `folder`, in the place of what was there.
+    """Write the edition without media of a dataset into `folder`, replacing its contents.
 
     Raises:
         DataError: A shard has no column `video`.
     """
-    beside = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(beside, ignore_errors=True)
+    staged = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(staged, ignore_errors=True)
     sizes: dict[str, int] = {}
     with Progress("publish: index", len(dataset.files), "file") as progress:
         for name, path in dataset.files.items():
             if name.endswith(".parquet"):
-                sizes[name] = _without_media(path, beside / name)
+                sizes[name] = _without_media(path, staged / name)
             elif name in (CARD, CHECKSUMS):
-                _copy(path, beside / FULL / name)
+                _copy(path, staged / FULL / name)
             else:
-                _copy(path, beside / name)
+                _copy(path, staged / name)
             progress.advance()
-    write_text(beside / CARD, index_card(dataset.files[CARD].read_text("utf-8"), beside, sizes))
+    write_text(staged / CARD, index_card(dataset.files[CARD].read_text("utf-8"), staged, sizes))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    swap_folder(beside, folder)
+    swap_folder(staged, folder)
 
 
 def index_card(card: str, folder: Path, sizes: dict[str, int]) -> str:
-    """The card without the column of media, whose metadata have the sizes of these shards.
+    """The card without the media column, its metadata with the sizes of these shards.
 
     Args:
         folder: Holds the shards.
@@ -66,24 +67,24 @@ def index_card(card: str, folder: Path, sizes: dict[str, int]) -> str:
 
 
 def with_head(card: str, head: dict[str, Any]) -> str:
-    """A card with other metadata."""
+    """A card with its metadata replaced."""
     rest = card.split("---\n", 2)[2]
     text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120)
     return f"---\n{text}---\n{rest}"
 
 
 def _without_media(shard: Path, out: Path) -> int:
-    """Write a shard's other columns, and return how many bytes they take in memory."""
+    """Write a shard's other columns, and return their size in memory in bytes."""
     import pyarrow.parquet as pq
 
     names = pq.read_schema(shard).names
     if _MEDIA not in names:
-        raise DataError(f"{shard} has no column {_MEDIA!r}: it is without media already", hint="name the full dataset")
+        raise DataError(f"{shard} has no column {_MEDIA!r}: it is already without media", hint="name the full dataset")
     table = pq.read_table(shard, columns=[name for name in names if name != _MEDIA])
-    # `datasets` keeps the features in the schema's metadata, and would look for the column that is gone.
+    # `datasets` keeps the features in the schema's metadata, and would look for the removed column.
     table = table.replace_schema_metadata(None)
-    with atomic_path(out) as beside:
-        pq.write_table(table, beside, version="2.6", compression="zstd")
+    with atomic_path(out) as staged:
+        pq.write_table(table, staged, version="2.6", compression="zstd")
     return int(table.nbytes)
 
 

@@ -1,7 +1,7 @@
-"""The manifest: every row of a release without its media, small enough to compare two releases by.
+"""The manifest: every row of a release without its media, small enough for comparing two releases.
 
-In: the Parquet shards of a dataset's folder, and what the build knows of the clips. Out: one table, which is published
-beside the shards as `manifest.parquet`, and read back from there for a release on the Hub.
+In: the Parquet shards of a dataset's folder, and the build's facts about the clips. Out: one table, which is published
+    with the shards as `manifest.parquet`, and read back from there for a release on the Hub.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _ASKED: Final = (
     *("visual_question", "audio_question", "visual_answer", "audio_answer"),
     *("visual_abstention_answer", "audio_abstention_answer", "options"),
 )
-# Decoded from the clip that was published, to recognise a clip that was encoded anew.
+# Decoded from the published clip, to recognise a re-encoded clip.
 DECODED: Final = ("duration_s", "frames", "width", "height", "phash")
 
 # One row per row of the dataset. Units as in mma_bench.schema.
@@ -41,14 +41,14 @@ SCHEMA: Final[Schema] = {
     **{name: VARIANTS[name] for name in _COPIED},
     "prompt_version": pl.String(),
     "asked_sha256": pl.String(),  # of both questions with their options and answers
-    **{name: VARIANTS[name] for name in DECODED},  # null if the project that made the clip is not at hand
+    **{name: VARIANTS[name] for name in DECODED},  # null without the project that made the clip
     "sound": pl.List(pl.Float64()),  # of aligned rows, see `matching.band_levels`; else null
 }
 
 
 @dataclass(frozen=True)
 class Release:
-    """What is compared of a release.
+    """The compared parts of a release.
 
     Attributes:
         name: For messages: the folder, or ORG/NAME@TAG.
@@ -72,7 +72,7 @@ def manifest_from_shards(folder: Path) -> pl.DataFrame:
     """The manifest of a dataset's folder, from its shards; DECODED and sounds are null.
 
     Raises:
-        DataError: There are no shards, one is no Parquet file, or one lacks a column; names it.
+        DataError: There are no shards, one is not a Parquet file, or one lacks a column; names it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -131,7 +131,7 @@ def _levels(name: str, path: Path) -> list[float]:
 
 
 def read_release(folder: Path) -> Release:
-    """A release that lies in a folder; its own shards are read, not a manifest that may lie beside them.
+    """A release in a folder; its shards are read, not a manifest that may be next to them.
 
     Raises:
         DataError: See `manifest_from_shards`; or there is no card.
@@ -140,7 +140,7 @@ def read_release(folder: Path) -> Release:
 
 
 def read_published(name: str, card: Path, manifest: Path) -> Release:
-    """A release of which only the card and the manifest were fetched."""
+    """A release for which only the card and the manifest were fetched."""
     return Release(name, read_table(manifest, SCHEMA).sort("id"), card_columns(card))
 
 
@@ -148,14 +148,14 @@ def card_columns(card: Path) -> dict[str, str]:
     """Column → type of all configs, from the card's metadata.
 
     Raises:
-        DataError: There is no card, or its metadata announce no columns.
+        DataError: There is no card, or its metadata list no columns.
     """
     columns: dict[str, str] = {}
     for config in read_head(card).get("dataset_info", []):
         for feature in config.get("features", []):
             columns[feature["name"]] = feature.get("dtype") or f"list of {feature.get('list')}"
     if not columns:
-        raise DataError(f"{card}: the metadata announce no columns", hint="run `mma-bench build package` again")
+        raise DataError(f"{card}: the metadata list no columns", hint="run `mma-bench build package` again")
     return columns
 
 

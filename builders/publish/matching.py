@@ -1,4 +1,4 @@
-"""Is this clip the one that a manifest describes? By the hashes of its packets, else by how it looks and sounds."""
+"""Matches a clip with its row in a manifest: by the hashes of its packets, else by how it looks and sounds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
 
 Kind: TypeAlias = Literal[
-    "packets",  # the very packets that were published
-    "looks",  # other packets, but it lasts, looks and sounds the same within the tolerances
+    "packets",  # exactly the published packets
+    "looks",  # other packets, but duration, picture and sound are the same within the tolerances
     "other",  # something else, or broken
     "missing",
 ]
@@ -28,15 +28,15 @@ SOUND_DB: Final = 3.0
 
 _STEP: Final = SAMPLE_RATE // 2  # half a second
 _BANDS: Final = (60, 150, 300, 600, 1200, 2400, 4800, 7800)  # edges in Hz
-_RANGE_DB: Final = 50.0  # what is so much quieter than the loudest cell is as good as silent: encoders differ there
+_RANGE_DB: Final = 50.0  # cells this far below the loudest count as silent, since encoders differ there
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a file proved to be.
+    """The result of matching a file.
 
     Attributes:
-        detail: For a person: what differs and by how much; empty where the packets are the same.
+        detail: Readable: what differs and by how much; empty if the packets are the same.
     """
 
     kind: Kind
@@ -70,7 +70,7 @@ def match(path: Path | None, expected: Mapping[str, Any]) -> Match:
 
 
 def band_levels(path: Path) -> list[float]:
-    """How a clip sounds, coarsely: the level of each band in each half second, in dB, one after the other.
+    """A coarse description of a clip's sound: the level of each band in each half second, in dB, flattened.
 
     Levels are at most `_RANGE_DB` below the loudest; a silent clip is all zero.
 
@@ -90,7 +90,7 @@ def band_levels(path: Path) -> list[float]:
 
 
 def level_difference(one: Sequence[float], other: Sequence[float]) -> float:
-    """Mean difference of two `band_levels` in dB over the half seconds that both have; one may have one more."""
+    """Mean difference of two `band_levels` in dB over their common half seconds; one may have one more."""
     width = len(_BANDS) - 1
     if abs(len(one) - len(other)) > width or not one or not other:
         return float("inf")

@@ -1,9 +1,8 @@
-"""`mma-bench publish rebuild`: the dataset with media from the edition without, and clips that one has oneself.
+"""`mma-bench publish rebuild`: the dataset with media from the edition without media and local clips.
 
 In: an edition without media (a folder, or a version on the Hub) and a folder of base clips, each named by its id, such
-as `data/normalised/` of a build. Out: the dataset's folder, and a report that says of every clip and every row what it
-proved to be. Where all packets are the published ones, the folder is compared, file by file, with the checksums of the
-edition with media.
+as `data/normalised/` of a build. Out: the dataset's folder, and a report with the match of every clip and row. If all
+packets are the published ones, the folder is compared, file by file, with the checksums of the edition with media.
 """
 
 import shutil
@@ -33,7 +32,7 @@ from mma_bench.tables import read_table
 
 Row: TypeAlias = dict[str, Any]
 
-# The first build has checked that each donor covers its base; one that only looks the same may end a little earlier.
+# The original build checked that each donor covers its base; a donor that only looks the same may end slightly earlier.
 _SLACK_S: Final = 1.0
 _TRACKS: Final[tuple[Kind, ...]] = ("video", "audio")
 
@@ -42,51 +41,51 @@ def rebuild(index: Path, clips: Path, out: Path, report: Path) -> None:
     """Rebuild a dataset.
 
     Args:
-        index: A folder with an edition without media, whole.
-        clips: Searched with its sub-folders for `<clip id>.mp4`.
+        index: A folder with a complete edition without media.
+        clips: Searched recursively for `<clip id>.mp4`.
         out: Where the dataset is written; must not exist.
-        report: JSON file: per clip and per row what it proved to be, with counts.
+        report: JSON file: the match of each clip and row, with counts.
 
     Raises:
         ConfigError: `out` exists, or `clips` does not.
-        DataError: `index` is not an edition without media, a file of it was changed, or a list of it names a file
-            outside; no row could be rebuilt.
+        DataError: `index` is not an edition without media, one of its files was changed, or one of its lists names a
+            file outside; no row could be rebuilt.
     """
     if out.exists():
         raise ConfigError(f"{out} exists already", hint="name another folder with --out, or move it away")
     if not clips.is_dir():
-        raise ConfigError(f"no folder {clips}", hint="name the folder of the base clips with --clips")
+        raise ConfigError(f"{clips} is not a directory", hint="name the folder of the base clips with --clips")
     _refuse_changed(index)
     listed = read_checksums((index / FULL / CHECKSUMS).read_bytes(), index / FULL / CHECKSUMS)
     manifest = read_table(index / MANIFEST, SCHEMA)
     found = _match_clips(manifest, clips)
-    beside = out.with_name(f".tmp-{out.name}")
-    shutil.rmtree(beside, ignore_errors=True)
+    staged = out.with_name(f".tmp-{out.name}")
+    shutil.rmtree(staged, ignore_errors=True)
     rows: dict[str, Match] = {}
     sizes: dict[str, tuple[int, int]] = {}
     with Progress("rebuild", manifest.height, "row") as progress:
         for shard in sorted((index / "data").glob("*/*.parquet")):
             name = shard.relative_to(index).as_posix()
             made: list[str] = []
-            memory = write_shard(beside / name, _shard_rows(shard, found, rows, made, progress))
+            memory = write_shard(staged / name, _shard_rows(shard, found, rows, made, progress))
             if made:
                 sizes[name] = (len(made), memory)
             else:
-                (beside / name).unlink()
+                (staged / name).unlink()
     if not sizes:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(staged, ignore_errors=True)
         write_json(report, _report(found, rows, None))
         raise DataError(
-            f"none of the clips in {clips} is one of the manifest's ({report} says why)",
+            f"none of the clips in {clips} matches the manifest ({report} says why)",
             hint="name the folder that holds them with --clips",
         )
-    identical = _finish(index, beside, sizes, listed, whole=all(_is_good(kind) for kind in rows.values()))
-    swap_folder(beside, out)
+    identical = _finish(index, staged, sizes, listed, whole=all(_is_good(kind) for kind in rows.values()))
+    swap_folder(staged, out)
     write_json(report, _report(found, rows, identical))
     kinds = Counter(kind.kind for kind in rows.values())
     print(f"{out}: {len(rows)} rows: " + ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())))
     same = sum(identical.values())
-    print(f"{same} of {len(identical)} files are those of the edition with media, byte for byte; {report} has all")
+    print(f"{same} of {len(identical)} files are byte-identical to the edition with media; {report} lists all")
 
 
 def _refuse_changed(index: Path) -> None:
@@ -101,8 +100,8 @@ def _refuse_changed(index: Path) -> None:
 
 
 def _match_clips(manifest: pl.DataFrame, clips: Path) -> dict[tuple[str, str], tuple[Path | None, Match]]:
-    """(split, clip) → its file and what it proved to be, for every base and donor."""
-    # An id of the manifest is looked up among the names that are there; it never becomes a path.
+    """(split, clip) → its file and its match, for every base and donor."""
+    # An id from the manifest is looked up among the existing names; it never becomes a path.
     files = {path.stem: path for path in sorted(clips.rglob("*.mp4")) if path.is_file()}
     aligned = manifest.filter(pl.col("condition") == Condition.ALIGNED)
     found = {}
@@ -121,11 +120,11 @@ def _shard_rows(
     made: list[str],
     progress: Progress,
 ) -> Iterator[Row]:
-    """The shard's rows that can be made, with their media.
+    """The shard's rows that can be rebuilt, with their media.
 
     Args:
-        rows: Learns of each row what it proved to be.
-        made: Learns the ids of the rows that are yielded.
+        rows: Filled with the match of each row.
+        made: Filled with the ids of the yielded rows.
     """
     import pyarrow.parquet as pq
 
@@ -146,7 +145,7 @@ def _shard_rows(
 
 
 def _made(row: Row, sources: list[tuple[Path | None, Match]], folder: Path) -> tuple[Path | None, Match]:
-    """A row's clip, made from its sources, and what it proved to be."""
+    """A row's clip, made from its sources, and its match."""
     for source, kind in sources:
         if source is None or not _is_good(kind):
             return None, kind
@@ -159,7 +158,7 @@ def _made(row: Row, sources: list[tuple[Path | None, Match]], folder: Path) -> t
         return None, Match("other", str(error))
     if same:
         return made, Match("packets")
-    # What was made from the same packets with other silence or black: another version of the encoder.
+    # The same packets with different silence or black come from another version of the encoder.
     if all(kind.kind == "packets" for _, kind in sources):
         return made, Match("looks", "the sources' packets are the same; silence or black is encoded otherwise")
     return made, Match("looks", "; ".join(kind.detail for _, kind in sources if kind.detail))
@@ -181,14 +180,14 @@ def _variant(row: Row, base: Path, donor: Path, folder: Path) -> Path:
 def _finish(
     index: Path, folder: Path, sizes: Mapping[str, tuple[int, int]], listed: Mapping[str, str], *, whole: bool
 ) -> dict[str, bool]:
-    """Put the other files beside the shards; path → whether it is as in the edition with media.
+    """Write the other files next to the shards; path → whether it is as in the edition with media.
 
     Args:
         sizes: Path of a shard → (rows, bytes in memory).
-        listed: Path → hash, of the edition with media.
+        listed: Path → hash in the edition with media.
         whole: Whether every row was made: then the card is the published one.
     """
-    # A name of the list is looked up among the files that are there; it never becomes a path by itself.
+    # A name from the list is looked up among the existing files; it never becomes a path by itself.
     for name, path in hashed(index).files.items():
         if name in listed and not name.startswith("data/") and name not in METADATA_FILES:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -201,7 +200,7 @@ def _finish(
 
 
 def _card_of_part(card: str, folder: Path, sizes: Mapping[str, tuple[int, int]]) -> str:
-    """The card with metadata for the rows that are there; its text describes the whole."""
+    """The card with metadata for the rebuilt rows; its text describes the whole dataset."""
     head = card_head(card)
     there = {(Path(name).parent.name, Path(name).name.partition("-")[0]) for name in sizes}
     head["configs"] = [_only(config, "data_files", "split", there) for config in head["configs"]]
@@ -216,7 +215,7 @@ def _card_of_part(card: str, folder: Path, sizes: Mapping[str, tuple[int, int]])
         shards = [name for name in sizes if name.startswith(f"data/{info['config_name']}/")]
         info["download_size"] = sum((folder / name).stat().st_size for name in shards)
         info["dataset_size"] = sum(split["num_bytes"] for split in info["splits"])
-    note = "\n> **A part of the dataset**, rebuilt from clips at hand: the figures below are those of the whole.\n"
+    note = "\n> **A part of the dataset**, rebuilt from local clips: the figures below are those of the whole.\n"
     return with_head(card, head).replace("\n# MMA-Bench\n", f"\n# MMA-Bench\n{note}", 1)
 
 

@@ -13,16 +13,16 @@ _FORM: Final = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 class Level(IntEnum):
     """How large a change is; a larger one includes the smaller ones."""
 
-    NONE = 0  # nothing that a row says has changed
-    PATCH = 1  # rows went, or what describes them changed: whoever has answers keeps them
-    MINOR = 2  # rows came or have other bytes: new answers are needed, old questions stand
-    MAJOR = 3  # the same row asks something else or has another answer: numbers cannot be compared
+    NONE = 0  # no row has changed
+    PATCH = 1  # rows were removed, or their description changed: existing answers stay valid
+    MINOR = 2  # rows were added or have other bytes: new answers are needed, old questions stay valid
+    MAJOR = 3  # a row has another question or answer: numbers cannot be compared
 
     def __str__(self) -> str:
         return self.name.lower()
 
 
-# Not packaging.version's: that reads 1.0, v1.0.0 and 01.0.0 as the same version, and a tag is spelled in one way.
+# Not packaging.version's: it reads 1.0, v1.0.0 and 01.0.0 as the same version, but a tag has exactly one spelling.
 @dataclass(frozen=True, order=True)
 class Version:
     """A semantic version without pre-release: 1.2.0."""
@@ -33,10 +33,10 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> "Version":
-        """Read `1.2.0`.
+        """Parse `1.2.0`.
 
         Raises:
-            ConfigError: It has another form.
+            ConfigError: It is malformed.
         """
         if (found := _FORM.fullmatch(text)) is None:
             raise ConfigError(f"{text!r} is not a version", hint="give three numbers, such as 1.2.0")
@@ -55,18 +55,18 @@ class Version:
 
 
 def last_version(tags: list[str]) -> Version | None:
-    """The highest of the tags that are versions; other tags do not count."""
+    """The highest of the tags that are versions; other tags are ignored."""
     return max((Version.parse(tag) for tag in tags if _FORM.fullmatch(tag)), default=None)
 
 
 def refuse_too_small(new: Version, last: Version | None, level: Level, why: list[str]) -> None:
-    """Do nothing if `new` may follow `last` with a change of this level; without `last`, any version may begin.
+    """Check that `new` may follow `last` with a change of this level; without `last`, any version is allowed.
 
     Args:
-        why: What makes the change that large, for the message.
+        why: The reasons for the level, for the message.
 
     Raises:
-        ConfigError: `new` follows no version, or says less than what has changed.
+        ConfigError: `new` is not a next version of `last`, or is too small for the change.
     """
     if last is None:
         return

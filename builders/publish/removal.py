@@ -1,4 +1,4 @@
-"""Removal requests: a clip that must go is nowhere in what is published, neither as picture nor as sound."""
+"""Removal requests: a removed clip is never published, neither as picture nor as sound."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -12,12 +12,12 @@ from mma_bench.errors import DataError
 
 
 def occurrences(manifest: pl.DataFrame, aligned: pl.DataFrame, removed: Collection[str]) -> pl.DataFrame:
-    """The rows of a manifest whose base or donor must go.
+    """The rows of a manifest whose base or donor must be removed.
 
     Args:
         manifest: Schema `manifest.SCHEMA`.
-        aligned: Schema ALIGNED: says which clips a video gave.
-        removed: Ids of clips, or of source videos, all of whose clips go.
+        aligned: Schema ALIGNED: maps clips to videos.
+        removed: Ids of clips, or of source videos, all of whose clips are removed.
     """
     of_videos = aligned.filter(pl.col("video_id").is_in(list(removed)))["clip_id"].to_list()
     gone = [*removed, *of_videos]
@@ -25,16 +25,16 @@ def occurrences(manifest: pl.DataFrame, aligned: pl.DataFrame, removed: Collecti
 
 
 def refuse_removed(manifest: pl.DataFrame, aligned: pl.DataFrame, removed: Collection[str]) -> None:
-    """Do nothing if no row holds a removed clip.
+    """Check that no row holds a removed clip.
 
     Raises:
-        DataError: One does; names it and how many there are.
+        DataError: At least one does; gives the first and the count.
     """
     found = occurrences(manifest, aligned, removed)
     if found.height:
         raise DataError(
-            f"{found.height} rows hold a clip that was to be removed, such as {found['id'][0]}",
-            hint="run `dvc repro`, which builds the dataset without it, then publish that",
+            f"{found.height} rows hold a clip that must be removed, such as {found['id'][0]}",
+            hint="run `dvc repro` to build the dataset without it, then publish that",
         )
 
 

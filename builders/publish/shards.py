@@ -1,8 +1,8 @@
-"""Copies a finished dataset to any place that fsspec knows: `s3://`, `gs://`, `hf://`, `file://`, a path.
+"""Copies a finished dataset to any fsspec target: `s3://`, `gs://`, `hf://`, `file://`, a path.
 
-In: the folder that `package` made. Out: the same files below the target. The list of checksums goes last, after all
-that it names, so a reader who finds it finds the dataset whole; while files change it is absent. A copy that was
-stopped resumes: what the target's list, or the copy's own record beside it, has under the same hash is not sent again.
+In: the folder that `package` made. Out: the same files under the target. The list of checksums is written last, so a
+    reader who finds it finds a complete dataset; while files change it is absent. An interrupted copy resumes: files
+    listed with the same hash in the target's list, or in the copy's own record next to it, are not sent again.
 """
 
 import json
@@ -19,18 +19,18 @@ from mma_bench.errors import ConfigError, DataError, StageError
 from mma_bench.files import file_sha256
 from mma_bench.progress import Progress
 
-SENT: Final = ".sent.json"  # beside the files while a copy is under way: path → SHA-256 of what has arrived
+SENT: Final = ".sent.json"  # next to the files during a copy: path → SHA-256 of the files sent
 _HASHES: Final = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy did.
+    """The result of a copy.
 
     Attributes:
         sent: Files that were sent.
-        kept: Files that were there already.
-        bytes: Of the files that were sent.
+        kept: Files that were already there.
+        bytes: Total size of the sent files.
     """
 
     sent: int
@@ -39,12 +39,12 @@ class Copied:
 
 
 def copy(folder: Path, target: str) -> Copied:
-    """Copy the dataset in `folder` to `target`; files of the target that are not of this dataset stay.
+    """Copy the dataset in `folder` to `target`; other files in the target are kept.
 
     Raises:
-        ConfigError: fsspec does not know the target's protocol, or its client is not installed.
-        DataError: `folder` holds no whole dataset.
-        StageError: The target did not take a file.
+        ConfigError: fsspec does not support the target's protocol, or its client is not installed.
+        DataError: `folder` holds no complete dataset.
+        StageError: Writing to the target failed.
     """
     import fsspec
 
@@ -53,7 +53,7 @@ def copy(folder: Path, target: str) -> Copied:
     wanted = read_checksums((folder / CHECKSUMS).read_bytes(), folder / CHECKSUMS)
     for name, sha256 in wanted.items():
         if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
-            raise DataError(f"{folder / name} is missing or not what {CHECKSUMS} says", hint="run `dvc repro package`")
+            raise DataError(f"{folder / name} is missing or does not match {CHECKSUMS}", hint="run `dvc repro package`")
     try:
         system, root = fsspec.core.url_to_fs(target)
     except (ValueError, ImportError) as error:
@@ -63,7 +63,7 @@ def copy(folder: Path, target: str) -> Copied:
     try:
         return _copy(folder, wanted, system, root.rstrip("/"))
     except OSError as error:
-        raise StageError(f"{target} does not take the dataset: {error}", hint="run it again: it resumes here") from None
+        raise StageError(f"cannot write to {target}: {error}", hint="run the same command again to resume") from None
 
 
 def _copy(folder: Path, wanted: Mapping[str, str], system: Any, root: str) -> Copied:
@@ -96,7 +96,7 @@ def _copy(folder: Path, wanted: Mapping[str, str], system: Any, root: str) -> Co
 
 
 def _present(system: Any, root: str) -> dict[str, str]:
-    """What the target has, as far as its list or the record of a copy under way says so, and the file is there."""
+    """The target's existing files that its list, or the record of an unfinished copy, contains."""
     system.invalidate_cache()
     if system.exists(f"{root}/{SENT}"):
         try:

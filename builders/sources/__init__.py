@@ -1,9 +1,9 @@
-"""Where clips come from: the choice of a `ClipSource` by params.yaml.
+"""Where clips come from: selects the `ClipSource` configured in params.yaml.
 
-`sample` composes the bundled photographs and sounds; `folder` copies from a folder of clips named in the usual ways;
-`tar` reads members of WebDataset shards; `youtube` downloads one section of a video; `composed` is a source made of
-sources, which asks each in turn and goes on to the next where the answer is a `Refusal`, or a fetch says that the clip
-is not to be had there: a mirror first, YouTube for the rest.
+`sample` composes the bundled photographs and sounds; `folder` copies from a folder of clips with known names; `tar`
+reads members of WebDataset shards; `youtube` downloads one section of a video; `composed` is a chain of sources, which
+tries the next source if the answer is a `Refusal` or a fetch shows that the clip is unavailable there: a mirror first,
+YouTube for the rest.
 """
 
 from pathlib import Path

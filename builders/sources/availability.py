@@ -1,7 +1,7 @@
-"""Availability: what could be had on which day, and the name of the part of the benchmark that this build holds.
+"""Availability: which clips were available on which day, and the name of the subset that this build holds.
 
-`data/availability.csv` has a row per clip with the day of its last attempt. Nothing of the build depends on it.
-`metrics/subset.json` names the surviving subset by its hash: equal names, equal clips in equal splits.
+`data/availability.csv` has a row per clip with the day of its last attempt. Nothing in the build depends on it.
+`metrics/subset.json` names the surviving subset by its hash: equal names mean equal clips in equal splits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def _day(entry: Entry) -> str:
 
 
 def subset(acquired: pl.DataFrame, manifest: str | None) -> Mapping[str, Any]:
-    """What of the wanted clips is here: counts by split, and the name of the set.
+    """The wanted clips that are available: counts by split, and the name of the set.
 
     Args:
         acquired: Schema ACQUIRED.
@@ -57,12 +57,12 @@ def subset(acquired: pl.DataFrame, manifest: str | None) -> Mapping[str, Any]:
 
 
 def publish(acquired: pl.DataFrame, entries: Sequence[Entry], manifest: str | None) -> str:
-    """Write both files; returns a line that says what is missing."""
+    """Write both files; returns a one-line summary of the missing clips."""
     table = availability(acquired, entries)
     write_text(AVAILABILITY, table.write_csv())
     write_json(layout.metrics("subset"), subset(acquired, manifest))
     missing = table.filter(pl.col("status") != "ok")
     if missing.is_empty():
-        return f"all {table.height} clips are here"
+        return f"all {table.height} clips are available"
     named = ", ".join(missing["clip_id"].head(3)) + (", …" if missing.height > 3 else "")
     return f"{missing.height} of {table.height} clips are missing ({named}), listed in {AVAILABILITY}"

@@ -1,8 +1,8 @@
-"""A moving camera over a photograph: what the frames of a composed clip show.
+"""A moving camera over a photograph, which makes the frames of a composed clip.
 
 The camera circles once every few seconds while it slowly zooms, so that no two frames are alike and the object never
-leaves the picture. Where it starts, which way it turns and whether it comes nearer depend on the clip's id. A cut-out
-photograph (one with transparency) lies on a plain ground and fills most of the picture.
+leaves the picture. Where it starts, which way it turns and whether it zooms in depend on the clip's id. A cut-out
+photograph (one with transparency) lies on a plain background and fills most of the picture.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from mma_bench.errors import InvalidInput
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 
 LONGER_SIDE: Final = 640  # pixels of a frame
-_NARROWEST, _WIDEST = 3 / 4, 4 / 3  # frames of cut-outs: a long thin object gets ground at its sides
-_OBJECT_SHARE: Final = 0.74  # of the canvas: as much as the camera never leaves
-_GROUND: Final = (208, 208, 208)  # light grey, like the backdrop of a studio
-_NEAR, _FAR = 0.84, 0.90  # the camera's window as a part of the canvas
-_RADIUS: Final = 0.05  # of its circle, as a part of the canvas: what the widest window leaves
+_NARROWEST, _WIDEST = 3 / 4, 4 / 3  # aspect ratios for cut-outs: a long thin object gets background at its sides
+_OBJECT_SHARE: Final = 0.74  # of the canvas: the part that always stays in view
+_GROUND: Final = (208, 208, 208)  # light grey, like a studio backdrop
+_NEAR, _FAR = 0.84, 0.90  # the camera's window as a fraction of the canvas
+_RADIUS: Final = 0.05  # of its circle, as a fraction of the canvas: the margin of the widest window
 _PERIOD_S: Final = 5.0
 
 
@@ -58,19 +58,19 @@ def read_photo(path: Path) -> Image.Image:
 
 
 def scene(photo: Image.Image) -> Scene:
-    """Put a photograph where the camera can film it: RGB as it is, RGBA cut out and on a ground."""
+    """Prepare a photograph for the camera: RGB as it is, RGBA cut out on a background."""
     cut_out = _trimmed(photo) if photo.mode == "RGBA" else None
     aspect = photo.width / photo.height
     if cut_out:
         aspect = min(max(cut_out.width / cut_out.height, _NARROWEST), _WIDEST)
-    # The nearest window has as many pixels as a frame, so that nothing is enlarged twice.
+    # The smallest window has as many pixels as a frame, so that nothing is upscaled twice.
     size = _even(LONGER_SIDE / _NEAR, aspect)
     canvas = _on_ground(cut_out, size) if cut_out else photo.resize(size, Image.Resampling.LANCZOS)
     return Scene(planes=_planes(canvas), size=_even(LONGER_SIDE, aspect))
 
 
 def _even(longer: float, aspect: float) -> tuple[int, int]:
-    """(width, height), both even and at least 16, as yuv420p and the encoder want them."""
+    """(width, height), both even and at least 16, as yuv420p and the encoder require."""
     sides = (longer, longer / aspect) if aspect >= 1 else (longer * aspect, longer)
     width, height = (max(2 * round(side / 2), 16) for side in sides)
     return width, height
@@ -103,7 +103,7 @@ def _planes(canvas: Image.Image) -> tuple[Image.Image, Image.Image, Image.Image]
 
 
 def windows(clip_id: str, frames: int, fps: int) -> Iterator[Box]:
-    """The camera's window for each frame, in parts of the canvas (0 to 1), within it throughout."""
+    """The camera's window for each frame, in fractions of the canvas (0 to 1), always inside it."""
     seed = hashlib.sha256(clip_id.encode("utf-8", "surrogatepass")).digest()
     start = math.tau * seed[0] / 256
     turn = 1 if seed[1] % 2 else -1
@@ -112,12 +112,12 @@ def windows(clip_id: str, frames: int, fps: int) -> Iterator[Box]:
         angle = start + turn * math.tau * index / (fps * _PERIOD_S)
         half = (near + (far - near) * index / max(frames - 1, 1)) / 2
         x, y = 0.5 + _RADIUS * math.cos(angle), 0.5 + _RADIUS * math.sin(angle)
-        # Rounded, so that a mathematics library that differs in the last digit films the same pixels.
+        # Rounded, so that math libraries that differ in the last digit give the same pixels.
         yield round(x - half, 6), round(y - half, 6), round(x + half, 6), round(y + half, 6)
 
 
 def film(what: Scene, clip_id: str, frames: int, fps: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Frames as FFmpeg lays out yuv420p: uint8 [height × 3 / 2, width]."""
+    """Frames in FFmpeg's yuv420p layout: uint8 [height × 3 / 2, width]."""
     width, height = what.size
     sizes = ((width, height), (width // 2, height // 2), (width // 2, height // 2))
     for window in windows(clip_id, frames, fps):

@@ -1,4 +1,4 @@
-"""`mma-bench acquire …`: look at a download that runs for weeks, and steer it.
+"""`mma-bench acquire …`: monitor and control a download that runs for weeks.
 
 `status` reads the ledger without its lock, so it answers while the build runs.
 """
@@ -14,13 +14,13 @@ _PARAMS = click.option(
 
 @click.group()
 def acquire() -> None:
-    """Look at the acquisition of clips and steer it; `mma-bench build acquire` runs it."""
+    """Monitor and control the acquisition of clips; `mma-bench build acquire` runs it."""
 
 
 @acquire.command()
 @_PARAMS
 def status(params_path: Path) -> None:
-    """Show what became of the clips so far: counts, rate, remaining time, reasons, and a pause if there is one."""
+    """Show the progress so far: counts, rate, remaining time, reasons, and the current pause, if any."""
     from mma_bench.builders.sources.status import main
     from mma_bench.config import load_params
 
@@ -29,10 +29,10 @@ def status(params_path: Path) -> None:
 
 @acquire.command()
 @click.argument("clip_or_video")
-@click.option("--reason", required=True, help="Why, in one line; it becomes part of the published list.")
+@click.option("--reason", required=True, help="The reason, in one line; it is published with the list.")
 @_PARAMS
 def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
-    """Remove a clip, or all clips of a video, for good: its files now, and every later download and release.
+    """Remove a clip, or all clips of a video, permanently: its files now, and from every later download and release.
 
     An id that begins with "-" is written after "--": `mma-bench acquire remove --reason "…" -- -aBcDeFgHiJ`.
     """
@@ -46,24 +46,24 @@ def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
     click.echo(f"{clip_or_video}: {'is now' if new else 'was already'} in {tombstones}; {len(removed)} files removed")
     click.echo(
         "next: commit the list, run `dvc repro`, and publish the result as a new version; "
-        "`dvc gc --workspace` clears DVC's cache of what is no longer used"
+        "`dvc gc --workspace` removes unused files from DVC's cache"
     )
 
 
 @acquire.command()
 @click.argument("reason")
 def retry(reason: str) -> None:
-    """Let the next build try the clips again that ended with REASON, e.g. after cookies or another address."""
+    """Make the next build retry the clips that ended with REASON, e.g. after setting cookies or changing the proxy."""
     from mma_bench.builders.sources.status import reopen
 
     count = reopen(reason)
-    click.echo(f"{count} clips will be tried again by `mma-bench build acquire`")
+    click.echo(f"{count} clips will be retried by `mma-bench build acquire`")
 
 
 @acquire.command()
 @_PARAMS
 def freeze(params_path: Path) -> None:
-    """Write the manifest of the version that params.yaml names: the clips that it holds, split by split."""
+    """Write the manifest of the version in params.yaml: the clips that it holds, by split."""
     from mma_bench import layout
     from mma_bench.config import load_params
     from mma_bench.frozen import MANIFESTS, freeze

@@ -1,4 +1,4 @@
-"""A source made of sources: a mirror first, YouTube for the rest. Each clip records who delivered it."""
+"""A chain of sources: a mirror first, YouTube for the rest. Each clip records the source that delivered it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from mma_bench.media.probe import probe
 
 @dataclass(frozen=True)
 class FirstThatHas:
-    """The request that goes from one source to the next until one delivers a clip that can be opened."""
+    """A request that tries one source after another until one delivers a clip that can be opened."""
 
     requests: tuple[Request, ...]
 
     @property
     def suffix(self) -> str:
-        """That of the first source that is asked; the bytes of a later one may be in another container."""
+        """That of the first source; a later one may deliver another container."""
         return self.requests[0].suffix
 
     @property
@@ -28,14 +28,14 @@ class FirstThatHas:
 
     @property
     def remote(self) -> bool:
-        """Whether the source that is asked first is remote."""
+        """Whether the first source is remote."""
         return self.requests[0].remote
 
     def fetch(self, into: Path) -> Fetched:
-        """Ask each in turn.
+        """Try each in turn.
 
         Raises:
-            ClipError: Of the last source, with what the others said; a passing fault or a block of any ends the
+            ClipError: Of the last source, with the errors of the others; a transient failure or a block of any ends the
                 search, since that source may have the clip.
         """
         said = []
@@ -58,7 +58,7 @@ def _all(said: Sequence[ClipError]) -> ClipError:
 
 
 class ComposedSource:
-    """Asks the sources in their order.
+    """Tries the sources in their order.
 
     Args:
         sources: At least one.

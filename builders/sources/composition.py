@@ -1,7 +1,8 @@
 """Composes a clip from a photograph and a sound of the same object.
 
 In: an image file and a sound file. Out: an MP4 of exactly 10 s (H.264 yuv420p at 25 frames/s, AAC mono at 44.1 kHz),
-the same bytes on every run. Such a clip is "photo + sound", never a recording: nothing in it happened together.
+the same bytes on every run. Such a clip is "photo + sound", never a recording: picture and sound did not happen
+together.
 """
 
 from collections.abc import Iterable
@@ -27,8 +28,8 @@ def compose(photo: Path, sound: Path, clip_id: str, into: Path) -> None:
     """Write the clip `clip_id` to `into`, an MP4 file.
 
     Args:
-        photo: An image that Pillow reads, with or without transparency.
-        sound: A sound that FFmpeg reads.
+        photo: An image that Pillow can read, with or without transparency.
+        sound: A sound that FFmpeg can read.
         clip_id: Decides the camera's path.
         into: The file to write.
 
@@ -55,7 +56,7 @@ def write_clip(into: Path, frames: Iterable[npt.NDArray[np.uint8]], size: tuple[
         video = out.add_stream("libx264", rate=FPS, options={"preset": "superfast", "crf": "23", "flags": "+bitexact"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         video.codec_context.gop_size = 2 * FPS
-        video.codec_context.max_b_frames = 0  # so that decoding order is showing order and the first time is 0
+        video.codec_context.max_b_frames = 0  # so that decoding order is display order and the first timestamp is 0
         video.codec_context.thread_count = 1
         audio = out.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"flags": "+bitexact"})
         audio.bit_rate = 128_000

@@ -1,7 +1,7 @@
-"""A segment, the request for its clip, what was fetched, and the Protocol of a clip source.
+"""A segment, the request for its clip, the fetched clip, and the Protocol of a clip source.
 
 A source is opened once, in the main process, and says for each segment how to get its clip (`request`). Requests are
-small and travel to the workers, which `fetch` them; so an index of a million files is neither built nor sent twice.
+small and are sent to the workers, which `fetch` them; so an index of a million files is built once and never sent.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mma_bench.errors import ClipError
 
 @dataclass(frozen=True)
 class Segment:
-    """The part of a video that is wanted; the times are of the source video, in seconds."""
+    """The requested part of a video; times are in the source video, in seconds."""
 
     clip_id: str
     video_id: str
@@ -23,13 +23,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What is known of a clip that was fetched.
+    """What is known about a fetched clip.
 
     Attributes:
-        source: Who delivered it, for the dataset's `source` column.
-        licence: The terms it is under, with the authors' names where the terms ask for them.
+        source: The source that delivered it, for the dataset's `source` column.
+        licence: Its licence terms, with the authors' names where the terms require them.
         origin: Where in the source it was, for the ledger.
-        note: What a person should look at though the clip is fine, e.g. a choice between two files; or "".
+        note: Something a person should check although the clip is fine, e.g. a choice between two files; or "".
     """
 
     source: str
@@ -43,36 +43,38 @@ class Request(Protocol):
 
     @property
     def suffix(self) -> str:
-        """What the clip's file name has to end in, e.g. `.mp4`."""
+        """The suffix of the clip's file name, e.g. `.mp4`."""
 
     @property
     def revision(self) -> str:
-        """Differs when `fetch` would deliver something else: what a later run compares to skip this clip."""
+        """Changes when `fetch` would deliver something else; a later run compares it to skip this clip."""
 
     @property
     def remote(self) -> bool:
-        """Whether somebody is asked who may ask us to stop: such clips come last, so that a block costs no other."""
+        """Whether the fetch contacts a site that may block us: such clips come last, so that a block affects no
+        other.
+        """
 
     def fetch(self, into: Path) -> Fetched:
         """Write the clip to the file `into`, which does not exist yet and has the request's suffix.
 
         Raises:
             Permanent: The source does not have it, now or later.
-            Retryable: A passing fault.
+            Retryable: A transient failure.
             Blocked: The source refuses us, not the clip.
-            InvalidInput: What the source has cannot be used.
+            InvalidInput: The source's file cannot be used.
         """
 
 
 class ClipSource(Protocol):
-    """A place to get clips from."""
+    """A source of clips."""
 
     @property
     def name(self) -> str:
-        """For the `source` column of clips that could not be had."""
+        """For the `source` column of unavailable clips."""
 
     def request(self, segment: Segment) -> Request:
-        """How to get the clip of `segment`; cheap, without network. What is missing is a `Refusal`, not an error."""
+        """How to get the clip of `segment`; cheap, without network. A missing clip gives a `Refusal`, not an error."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Refusal:
 
     @property
     def revision(self) -> str:
-        """The refusal's reason: when a clip turns up in the source, it gets another request."""
+        """The refusal's reason: if the clip appears in the source later, its request differs."""
         return f"{self.error.status} {self.error}"
 
     def fetch(self, into: Path) -> Fetched:  # noqa: ARG002 - the Protocol's parameter

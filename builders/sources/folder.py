@@ -1,12 +1,12 @@
-"""A local folder or mirror of AudioSet clips as a source: each clip found by its file's name and copied.
+"""A local folder or mirror of AudioSet clips as a source: each clip is found by its file name and copied.
 
-Names, below any number of folders, with .mp4, .m4v, .mkv or .webm at the end; `<id>` is YouTube's, 11 characters:
+Names, at any depth, with the suffix .mp4, .m4v, .mkv or .webm; `<id>` is YouTube's, 11 characters:
 
     Y<id>.mp4   <id>.mp4   <id>_<start>.mp4   <id>_<start>_<end>.mp4   <id>_<start>-<end>.mp4   (Y<id> for any <id>)
 
-Times are seconds (30, 30.0, 000030) or, from 1000 on and without a point, milliseconds (30000). That is never in doubt:
-no segment of AudioSet starts after 590 s, and none starts within the first second but at 0. Nor is the Y: where it
-belongs to an id, the id would otherwise have 10 characters.
+Times are seconds (30, 30.0, 000030) or, from 1000 on and without a decimal point, milliseconds (30000). This is
+unambiguous: no segment of AudioSet starts after 590 s, and none within the first second except at 0. So is the Y: if it
+is part of the id, the id would otherwise have 10 characters.
 """
 
 import fcntl
@@ -31,14 +31,14 @@ LICENCE: Final = "video: its uploader's terms on YouTube; labels: CC BY 4.0 (Aud
 _TIME = r"\d{1,9}(?:\.\d{1,9})?"
 _NAME = re.compile(rf"Y?([A-Za-z0-9_-]{{11}})(?:_({_TIME})(?:[_-]({_TIME}))?)?", re.ASCII)
 _MILLISECONDS_FROM: Final = 1000
-_LONGEST_CUT_S: Final = 12.0  # AudioSet's segments last 10 s at most; cutting at keyframes adds up to 2
+_LONGEST_CUT_S: Final = 12.0  # AudioSet's segments last at most 10 s; cutting at keyframes adds up to 2
 _HINT: Final = "correct acquire.folder in params.yaml"
 _FICLONE: Final = 0x40049409  # Linux: let two files share their blocks until one is written to
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What a file's name says is in it; times in milliseconds of the source video, None where the name has none."""
+    """The contents of a file by its name; times in milliseconds of the source video, None if the name has none."""
 
     video_id: str
     start_ms: int | None = None
@@ -46,7 +46,7 @@ class Cut:
 
 
 def parse_name(name: str) -> Cut | None:
-    """Read a file name; None if it is not one of the usual ones."""
+    """Parse a file name; None if it has none of the known forms."""
     stem, dot, suffix = name.rpartition(".")
     match = _NAME.fullmatch(stem)
     if match is None or f"{dot}{suffix}".lower() not in SUFFIXES:
@@ -64,22 +64,22 @@ def _milliseconds(text: str | None) -> int | None:
 
 
 class Named(Protocol):
-    """What is found by its name."""
+    """Something found by its name."""
 
     @property
     def path(self) -> str:
-        """Where it is in its folder or shard."""
+        """Its path in the folder or shard."""
 
     @property
     def cut(self) -> Cut:
-        """What its name says."""
+        """The parsed name."""
 
 
 Clip = TypeVar("Clip", bound=Named)
 
 
 def best_first(found: Sequence[Clip], segment: Segment) -> list[Clip]:
-    """Those that can be the segment: by start and end, by start, by id alone; each by path."""
+    """Candidates for the segment: by start and end, by start, by id alone; each sorted by path."""
     start_ms, end_ms = round(segment.start_s * 1000), round(segment.end_s * 1000)
     wanted = [(start_ms, end_ms), (start_ms, None), (None, None)]
     matching = [clip for clip in found if (clip.cut.start_ms, clip.cut.end_ms) in wanted]
@@ -108,14 +108,14 @@ class FolderCopy:
 
     @property
     def suffix(self) -> str:
-        """The file's own, in small letters."""
+        """The file's own, in lower case."""
         return Path(self.found.path).suffix.lower()
 
     def fetch(self, into: Path) -> Fetched:
         """Copy the file.
 
         Raises:
-            Retryable: `not_copied`, such as a full disk or a network folder that went away.
+            Retryable: `not_copied`, e.g. a full disk or an unmounted network folder.
             InvalidInput: `too_many_bytes`; `not_a_cut` if the name gives no start and the file is longer than any
                 segment.
         """
@@ -132,7 +132,7 @@ class FolderCopy:
 
 
 def _shown(folder: Path, found: Found) -> str:
-    # Foreign names may hold control characters, text directions, or bytes that are not text: repr escapes them.
+    # Untrusted names may hold control characters, text directions, or bytes that are not text; repr escapes them.
     return repr(str(folder / found.path))
 
 
@@ -153,23 +153,23 @@ def refuse_whole_video(clip: Path, shown: str) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    # Never a hard link: a cache that write-protects its files would do so to the mirror's.
+    # Never a hard link: a cache that write-protects its files would write-protect the mirror's.
     with source.open("rb") as reader, target.open("xb") as writer:
         try:
             fcntl.ioctl(writer, _FICLONE, reader.fileno())
-        except OSError:  # another file system, or one that cannot share blocks
+        except OSError:  # another file system, or one without block sharing
             shutil.copyfileobj(reader, writer, 1 << 20)
 
 
 class FolderSource:
-    """Finds clips by name below a folder, which is read once, when the source is opened.
+    """Finds clips by name under a folder, which is scanned once, when the source is opened.
 
     Args:
-        folder: Where the clips lie.
+        folder: Where the clips are.
         max_bytes: Larger files are refused before they are copied.
 
     Raises:
-        ConfigError: No such folder, one that overlaps with what this stage writes, or no clip in it.
+        ConfigError: No such folder, one that overlaps with this stage's output, or no clip in it.
     """
 
     name = "folder of AudioSet clips"
@@ -181,7 +181,7 @@ class FolderSource:
         if mirror.is_relative_to(clips) or clips.is_relative_to(mirror):
             raise ConfigError(
                 f"{str(folder)!r} and {layout.ACQUIRED_CLIPS}, where this stage writes and removes files, overlap",
-                hint="move the clips to a folder of their own, and name it in acquire.folder of params.yaml",
+                hint="move the clips to a separate folder, and set acquire.folder in params.yaml to it",
             )
         self._folder = folder
         self._max_bytes = max_bytes
@@ -190,13 +190,13 @@ class FolderSource:
             self._by_video.setdefault(found.cut.video_id, []).append(found)
         if not self._by_video:
             raise ConfigError(
-                f"{str(folder)!r} holds no clip with a usual name (Y<id>.mp4, <id>_<start>.mp4, "
+                f"{str(folder)!r} holds no clip with a known name (Y<id>.mp4, <id>_<start>.mp4, "
                 "<id>_<start>_<end>.mp4; .m4v, .mkv and .webm too)",
                 hint=f"{_HINT}, or rename the files",
             )
 
     def request(self, segment: Segment) -> Request:
-        """A copy of the file that matches best: by start and end, by start, by id alone; then the first by path."""
+        """A copy of the best match: by start and end, by start, by id alone; then the first by path."""
         files = self._by_video.get(segment.video_id, [])
         matching = best_first(files, segment)
         if not matching:
@@ -216,18 +216,18 @@ class FolderSource:
         if not os.access(file, os.R_OK):
             return Refusal(InvalidInput("not_readable", f"{shown} may not be read by this user"))
         stat = file.stat()
-        # Size and time instead of a hash of the bytes: a mirror of all clips has terabytes.
+        # Size and modification time instead of a content hash: a full mirror has terabytes.
         revision = fingerprint(shown, stat.st_size, stat.st_mtime_ns, note)
         return FolderCopy(self._folder, found, self._max_bytes, note, revision)
 
 
 def _files(folder: Path, below: str = "") -> Iterator[Found]:
-    """The clips below `folder`, sorted; linked folders are not entered, so that there is no loop."""
+    """The clips under `folder`, sorted; links to folders are not followed, which avoids loops."""
     try:
         with os.scandir(folder / below) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        print(f"acquire: {str(folder / below)!r} cannot be read ({error.strerror}) and is left out", file=sys.stderr)
+        print(f"acquire: {str(folder / below)!r} cannot be read ({error.strerror}) and is skipped", file=sys.stderr)
         return
     for entry in entries:
         path = os.path.join(below, entry.name)  # noqa: PTH118 - millions of them
@@ -242,6 +242,6 @@ def _files(folder: Path, below: str = "") -> Iterator[Found]:
 def _linked(folder: Path, path: str) -> Iterator[Found]:
     link = folder / path
     if link.is_dir():
-        print(f"acquire: {str(link)!r} is a link to a folder and is left out", file=sys.stderr)
+        print(f"acquire: {str(link)!r} is a link to a folder and is skipped", file=sys.stderr)
     elif (cut := parse_name(link.name)) is not None and link.is_file():
         yield Found(path, cut, inside=link.resolve().is_relative_to(folder.resolve()))

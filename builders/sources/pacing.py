@@ -1,7 +1,7 @@
-"""The limits of all worker processes together: one pace, one budget of bytes, one circuit breaker.
+"""The limits shared by all worker processes: one request rate, one bandwidth budget, one circuit breaker.
 
-The workers share a small file under a lock, so that it also outlasts a run: a site that asked for a pause of an hour is
-not asked for an hour, whatever is started meanwhile.
+The state is a small locked file, so it also outlasts a run: a site that asked for a pause of an hour gets no request
+for an hour, whatever is started meanwhile.
 """
 
 import fcntl
@@ -23,16 +23,16 @@ _LONGEST_PAUSE_S: Final = 86_400.0
 
 @dataclass(frozen=True)
 class RateLimits:
-    """How often and how fast a site is asked.
+    """How often and how fast requests are made to a site.
 
     Attributes:
-        interval_s: Mean time between two clips that begin, over all workers; 0 does not wait.
-        jitter: The interval varies by this share of it, evenly, 0 to 1.
+        interval_s: Mean time between the starts of two clips, over all workers; 0 does not wait.
+        jitter: The interval varies uniformly by this fraction, 0 to 1.
         bytes_per_s: Over all workers; None does not limit.
-        block_after: So many refusals in a row (403, an unexpected page), or so many failures to reach the site,
-            without one success between them, are a block.
-        pause_s: How long the site is not asked after a block, doubled at every further one; the site's Retry-After
-            counts if it is longer. At most a day.
+        block_after: This many refusals in a row (403, an unexpected page), or failures to reach the site, without a
+            success in between, are a block.
+        pause_s: How long no requests are made after a block, doubled at every further one; the site's Retry-After is
+            used if it is longer. At most a day.
     """
 
     interval_s: float
@@ -56,7 +56,7 @@ class _State:
 
 @dataclass(frozen=True)
 class Pause:
-    """The site is not asked until `until`."""
+    """No request is made until `until`."""
 
     until: datetime
     reason: str
@@ -67,10 +67,10 @@ class Pacer:
     """Shared by all processes that name the same file.
 
     Args:
-        path: The state; a lock file is beside it.
+        path: The state; its lock file is next to it.
         limits: See `RateLimits`.
         clock: Seconds since the epoch.
-        sleep: Waits so many seconds.
+        sleep: Waits for the given seconds.
     """
 
     def __init__(
@@ -84,17 +84,17 @@ class Pacer:
         self.path, self._limits, self._clock, self._sleep = path, limits, clock, sleep
 
     def begin_run(self) -> None:
-        """Forget failures to reach the site, and refusals, of earlier runs; a pause stays."""
+        """Reset the counts of failures and refusals of earlier runs; a pause is kept."""
         with self._state() as state:
             state.refusals = state.unreachable = 0
             if state.reason == "unreachable":
                 state.paused_until, state.reason, state.detail = 0.0, "", ""
 
     def wait_for_turn(self) -> None:
-        """Wait until the next clip may begin.
+        """Wait until the next clip may start.
 
         Raises:
-            Blocked: The breaker is open. Nothing was requested.
+            Blocked: The breaker is open. No request was made.
         """
         with self._state() as state:
             self._refuse_if_open(state)
@@ -108,7 +108,7 @@ class Pacer:
                 self._refuse_if_open(state)
 
     def count_bytes(self, size: int) -> None:
-        """Wait until `size` more bytes are within the limit of all workers."""
+        """Wait until `size` more bytes are within the limit shared by all workers."""
         if self._limits.bytes_per_s is None:
             return
         with self._state() as state:
@@ -119,12 +119,12 @@ class Pacer:
             self._sleep(begin - now)
 
     def succeeded(self) -> None:
-        """Reset the breaker: a clip arrived, or the site answered that it has none."""
+        """Reset the breaker: a clip arrived, or the site reported it as unavailable."""
         with self._state() as state:
             state.refusals = state.unreachable = state.blocks = 0
 
     def failed(self, error: ClipError, retry_after_s: float | None = None) -> ClipError:
-        """Count a failure; returns it, or the `Blocked` by which it opened the breaker."""
+        """Count a failure; returns it, or a `Blocked` if it opened the breaker."""
         if isinstance(error, Blocked):
             return self._open(error, retry_after_s)
         if isinstance(error, Permanent | InvalidInput):
@@ -178,7 +178,7 @@ class Pacer:
 
     @contextmanager
     def _state(self) -> Iterator[_State]:
-        """The state, under the lock; changes are written."""
+        """The state, under the lock; changes are written back."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -186,9 +186,9 @@ class Pacer:
             before = asdict(state)
             yield state
             if asdict(state) != before:
-                beside = self.path.with_suffix(f".{os.getpid()}")
-                beside.write_text(json.dumps(asdict(state)), encoding="utf-8")
-                beside.replace(self.path)
+                staged = self.path.with_suffix(f".{os.getpid()}")
+                staged.write_text(json.dumps(asdict(state)), encoding="utf-8")
+                staged.replace(self.path)
 
     def _read(self) -> _State:
         try:

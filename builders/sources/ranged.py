@@ -1,9 +1,9 @@
-"""Reads a remote file like a local one: only the byte ranges that are asked for, each of them once.
+"""Reads a remote file like a local one: only the requested byte ranges, each of them once.
 
 A section of ten seconds is about a megabyte of a video that may have hundreds. A demuxer that reads through
-`RangedFile` fetches the index and the packets it needs. Blocks are kept on disk beside a list of their checksums, so a
-download that was stopped, even by a kill or a power failure, resumes where it was; a block that does not match its
-checksum is fetched again.
+`RangedFile` fetches the index and the packets it needs. Blocks are kept on disk with a list of their checksums, so a
+download interrupted even by a kill or a power failure resumes; a block that does not match its checksum is fetched
+again.
 """
 
 import io
@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from mma_bench.errors import InvalidInput, Retryable
 
 BLOCK: Final = 1 << 17
-_MOST_BLOCKS: Final = 8  # of one request: enough to be fast, little enough to waste at the section's end
+_MOST_BLOCKS: Final = 8  # per request: enough to be fast, few enough to waste little at the section's end
 _GRACE_S: Final = 2.0  # a connection may start slowly
 
 
@@ -58,7 +58,7 @@ class RangedFile:
     Args:
         ask: Called with the first and the last byte wanted; raises the connection's errors.
         store: Where blocks are kept (`<store>.bin`, `<store>.json`); the folder exists.
-        name: What the file is; blocks kept for another name, size or version are dropped.
+        name: Identifies the file; blocks kept for another name, size or version are dropped.
         limits: See `Limits`.
 
     Raises:
@@ -84,7 +84,7 @@ class RangedFile:
 
     @property
     def size(self) -> int:
-        """The file's size in bytes; asks for the first block if it is not known yet."""
+        """The file's size in bytes; requests the first block if it is not known yet."""
         if self._size is None:
             self._fetch(0)
         assert self._size is not None
@@ -138,7 +138,7 @@ class RangedFile:
         return min(BLOCK, self._size - number * BLOCK)
 
     def _fetch(self, number: int) -> None:
-        """Get block `number` and those of the read-ahead that are missing after it."""
+        """Fetch block `number` and the missing read-ahead blocks after it."""
         count = 1
         while count < self._ahead and number + count not in self._blocks:
             count += 1
@@ -149,7 +149,7 @@ class RangedFile:
         try:
             if response.status == 206:
                 self._take(response, first, last)
-            elif response.status == 200:  # no ranges: the file from its start, all of it
+            elif response.status == 200:  # no range support: the whole file from its start
                 self._take(response, 0, None)
             else:
                 raise Retryable("unexpected_status", f"{self._name}: status {response.status} to a request for bytes")

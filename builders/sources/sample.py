@@ -1,7 +1,7 @@
-"""The bundled sample as a source: each clip composed from one photograph and one sound (see sample/README.md).
+"""The bundled sample as a source: each clip is composed of one photograph and one sound (see sample/README.md).
 
-In: `sample/manifest.csv`, which names photo, sound, their authors and licences for each clip. Such clips are
-"photo + sound": no clip of them is called a recording.
+In: `sample/manifest.csv`, which names photo, sound, their authors and licences for each clip. Such clips are "photo +
+    sound" and never called recordings.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class SampleRow(CsvRow):
 
 @dataclass(frozen=True)
 class Pair:
-    """The two files of a clip and the terms of both."""
+    """The two files of a clip and their licence terms."""
 
     clip_id: str
     photo: Path
@@ -73,7 +73,7 @@ class SampleSource:
 
     def __init__(self, folder: Path) -> None:
         self._pairs = read_sample_pairs(folder / "manifest.csv")
-        # The encoder is part of the library, and the code is part of the recipe.
+        # The encoder is part of the library, so its version belongs to the recipe, and so does the code's.
         code = [file_sha256(Path(str(module.__file__))) for module in (camera, soundtrack, composition)]
         self._recipe = fingerprint(code, av.__version__, PIL.__version__)
 
@@ -87,14 +87,14 @@ class SampleSource:
 
 
 def read_sample_pairs(path: Path) -> dict[str, Pair]:
-    """The pairs of the sample's manifest by clip id; every file that it names exists and lies beside it.
+    """The pairs of the sample's manifest by clip id; every file that it names exists and is in its folder.
 
     Raises:
         ConfigError: It cannot be read, lacks a column, or a row is wrong; names file and line.
     """
     try:
-        rows = read_rows(path, SampleRow, unique=["clip_id"], hint="run in the project's root, where sample/ lies")
-    except DataError as error:  # the sample is named by the configuration
+        rows = read_rows(path, SampleRow, unique=["clip_id"], hint="run in the project's root, which contains sample/")
+    except DataError as error:  # the configuration chose the sample
         raise ConfigError(error.message, hint=error.hint) from None
     return {row.clip_id: _pair(row, path.parent) for row in rows}
 

@@ -1,6 +1,6 @@
-"""Cuts a section out of a video without re-encoding, exact to the frame.
+"""Cuts a frame-exact section out of a video without re-encoding.
 
-Packets are copied from the last key frame before the section on; the MP4 file's edit list hides what lies outside.
+Packets are copied from the last key frame before the section; the MP4 file's edit list hides everything outside.
 Every decoder that honours edit lists (FFmpeg's does) shows the section and nothing else, no frame is encoded twice, and
 a cut takes milliseconds. `verify` checks it by decoding the file that was written.
 """
@@ -23,13 +23,13 @@ from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, MediaPacket, audio_strea
 from mma_bench.media.remux import MP4_OPTIONS
 
 TOLERANCE_S: Final = 0.05
-_EARLIER_S: Final = 0.25  # so that the sound before the section is there even if a key frame lies at its start
-_PRIMING_S: Final = Fraction(1, 10)  # sound that the decoder needs before the first sample counts
+_EARLIER_S: Final = 0.25  # so that the sound before the section is read even if there is a key frame at its start
+_PRIMING_S: Final = Fraction(1, 10)  # sound that the decoder needs before its output is valid
 _CONTAINERS: Final = frozenset({b"moov", b"trak", b"edts"})
 
 
 class Readable(Protocol):
-    """A file as a demuxer needs it."""
+    """A file as required by a demuxer."""
 
     def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes, none at the end."""
@@ -43,7 +43,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Expected:
-    """What the section must show; times from its start, in seconds."""
+    """The expected content of the section; times from its start, in seconds."""
 
     frames: int
     frame_s: Fraction  # mean time between two frames
@@ -55,11 +55,11 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
     """Write the section from `start_s` to `end_s` to the MP4 file `target` and verify it.
 
     Args:
-        sources: One file with sight and sound, or one with sight and one with sound. Their errors are not caught.
+        sources: One file with video and audio, or one with video and one with audio. Their errors are not caught.
         target: Does not exist yet.
         start_s: In seconds of the video.
         end_s: Likewise; a video that ends before it gives a shorter section.
-        name: What to call the video in errors.
+        name: The video's name in errors.
 
     Raises:
         InvalidInput: `unreadable`, `no_video_stream`, `no_audio_stream`, `unsupported_codec`, `section_past_end`,
@@ -111,14 +111,14 @@ def _open(source: Readable, name: str) -> InputContainer:
 
 
 def _section(container: InputContainer, stream: Stream, start: Fraction, end: Fraction) -> list[MediaPacket]:
-    """The stream's packets from a key frame before `start` until all that begin before `end` are read."""
+    """The stream's packets from a key frame before `start` until all that start before `end` are read."""
     earlier = max(Fraction(0), start - Fraction(_EARLIER_S))
     container.seek(int(earlier / (stream.time_base or 1)), stream=stream, backward=True)
     packets = []
     for packet in container.demux(stream):
         if not packet.size or packet.pts is None:
             continue
-        if packet.dts is not None and packet.dts * packet.time_base >= end:  # no packet shows before it is decoded
+        if packet.dts is not None and packet.dts * packet.time_base >= end:  # no packet is shown before it is decoded
             break
         packets.append(packet)
     _fill_decoding_times(packets)
@@ -126,7 +126,7 @@ def _section(container: InputContainer, stream: Stream, start: Fraction, end: Fr
 
 
 def _fill_decoding_times(packets: Sequence[MediaPacket]) -> None:
-    """Matroska gives the first packets after a seek no decoding time: they are decoded just before the others."""
+    """Fill in decoding times that Matroska omits after a seek: those packets are decoded just before the others."""
     known = [(place, packet.dts) for place, packet in enumerate(packets) if packet.dts is not None]
     if not known:
         return
@@ -146,14 +146,14 @@ def _length(packet: MediaPacket) -> Fraction:
 
 
 def _last_key(packets: Sequence[MediaPacket], start: Fraction) -> int:
-    """Where the last key frame that shows by `start` is: what comes before it is not needed."""
+    """Index of the last key frame shown by `start`; earlier packets are not needed."""
     return max(
         (place for place, packet in enumerate(packets) if packet.is_keyframe and _begin(packet) <= start), default=0
     )
 
 
 def _last_shown(packets: Sequence[MediaPacket], end: Fraction) -> int:
-    """Where the last packet that shows before `end` is; those before it may show later but be needed for it."""
+    """Index of the last packet shown before `end`; earlier packets may be shown later but be needed for it."""
     return max((place for place, packet in enumerate(packets) if _begin(packet) < end), default=-1)
 
 
@@ -180,7 +180,7 @@ def _mux(
 
 
 def _boxes(data: memoryview, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Type, begin and end of the payload of each MP4 box between `begin` and `end`."""
+    """Type, start and end of the payload of each MP4 box between `begin` and `end`."""
     while begin + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, begin)
         payload = begin + 8
@@ -192,7 +192,7 @@ def _boxes(data: memoryview, begin: int, end: int) -> Iterator[tuple[bytes, int,
 
 
 def _end_edits(path: Path, seconds: Sequence[Fraction]) -> None:
-    """Let the edit list of each track end at `seconds`: the muxer itself lets it run to the last packet."""
+    """Make the edit list of each track end at `seconds`; the muxer lets it run to the last packet."""
     data = bytearray(path.read_bytes())
     view, tracks = memoryview(data), iter(seconds)
 
@@ -216,11 +216,11 @@ def _end_edits(path: Path, seconds: Sequence[Fraction]) -> None:
 
 
 def verify(path: Path, expected: Expected, name: str) -> None:
-    """Check on the decoded file that the cut is exact: its frames, its start and its end.
+    """Check on the decoded file that the cut is exact: frames, start and end.
 
     Raises:
         InvalidInput: `inexact_cut` if a start or an end is off by more than a frame and 0.05 s, or a frame is missing
-            or one too many; `corrupt_stream` if it does not decode.
+            or extra; `corrupt_stream` if it does not decode.
     """
     shown: list[Fraction] = []
     sound_start: Fraction | None = None

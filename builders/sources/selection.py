@@ -1,4 +1,4 @@
-"""Which candidates' clips the parameters ask for."""
+"""The candidates selected by the parameters."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ from mma_bench.frozen import read_frozen_manifest, restrict_to_manifest
 def select(
     candidates: pl.DataFrame, splits: Mapping[Literal["test", "train"], Sequence[str]], limit: int | None
 ) -> pl.DataFrame:
-    """The candidates to get, with the column `split`, sorted by split and clip id.
+    """The candidates to fetch, with the column `split`, sorted by split and clip id.
 
     Args:
         candidates: Schema CANDIDATES.
         splits: Split → the subsets that feed it.
-        limit: At most this many per split: those whose ids have the smallest hashes, so that a limit takes from all
-            parts of the list, and a larger one takes the same clips and more. None takes all.
+        limit: At most this many per split: those whose ids have the smallest hashes, so that a limit samples the whole
+            list, and a larger limit takes the same clips and more. None takes all.
 
     Raises:
         ConfigError: No subset is named, one has no candidates, or one is named twice.
@@ -40,7 +40,7 @@ def select(
             if subset in split_of:
                 raise ConfigError(
                     f"acquire.splits names {subset!r} for {split_of[subset]} and again for {split}",
-                    hint="a subset feeds one split, once",
+                    hint="use each subset once, for one split",
                 )
             split_of[subset] = split
     if not split_of:
@@ -59,7 +59,7 @@ def select(
 
 
 def chosen(params: Params, candidates: pl.DataFrame) -> pl.DataFrame:
-    """The clips that the parameters ask for: those of a frozen manifest, or what `select` takes."""
+    """The clips selected by the parameters: those of a frozen manifest, or the result of `select`."""
     rule = params.acquire
     selected = select(candidates, rule.splits, rule.limit)
     if rule.manifest is None:

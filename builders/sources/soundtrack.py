@@ -1,4 +1,4 @@
-"""A short sound made into the sound of a whole clip: trimmed, brought to a usual loudness, repeated."""
+"""Makes a short sound into the soundtrack of a whole clip: trimmed, normalised in loudness, repeated."""
 
 from itertools import chain
 from pathlib import Path
@@ -14,10 +14,10 @@ from mma_bench.errors import InvalidInput
 
 Wave: TypeAlias = npt.NDArray[np.float32]  # [samples], 1.0 is full scale
 
-_LOUDNESS_DBFS: Final = -20.0  # RMS of the parts that sound
+_LOUDNESS_DBFS: Final = -20.0  # RMS of the non-silent parts
 _PEAK: Final = 0.89  # -1 dBFS: leaves room for the encoder's ringing
 _SILENCE_DB: Final = -40.0  # below the loudest moment
-_FLOOR: Final = 1e-3  # -60 dBFS: a file that is nowhere louder is silent
+_FLOOR: Final = 1e-3  # -60 dBFS: a file that never exceeds it is silent
 _MOMENT_S: Final = 0.02
 _GAP_S: Final = 0.4  # between two repeats: a second bark, not an echo
 _FADE_S: Final = 0.01
@@ -33,7 +33,7 @@ def read_sound(path: Path, rate: int) -> Wave:
     try:
         with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
             resampler = AudioResampler(format="fltp", rate=rate)
-            # None at the end makes the resampler give out what it holds back.
+            # None at the end flushes the resampler.
             for frame in chain(container.decode(container.streams.audio[0]), [None]):
                 parts += [block.to_ndarray().mean(axis=0, dtype=np.float32) for block in resampler.resample(frame)]
     except (FFmpegError, IndexError) as error:
@@ -42,7 +42,7 @@ def read_sound(path: Path, rate: int) -> Wave:
 
 
 def audible(wave: Wave, rate: int, path: Path) -> Wave:
-    """The part from the first to the last moment that is heard, at a usual loudness, fading at both ends.
+    """The part from the first to the last audible moment, normalised in loudness, faded at both ends.
 
     Raises:
         InvalidInput: `silent_sound`.
@@ -64,9 +64,9 @@ def audible(wave: Wave, rate: int, path: Path) -> Wave:
 
 
 def repeated(wave: Wave, samples: int, rate: int) -> Wave:
-    """`wave` again and again, half a pause before and after each, until there are `samples`; what is cut fades out.
+    """`wave` repeated, half a pause before and after each, to a length of `samples`; a truncated end fades out.
 
-    The pause before the first keeps the encoder from meeting a sound's onset in its first block, where it overshoots.
+    The pause before the first repeat keeps a sound's onset out of the encoder's first block, where it would overshoot.
     """
     pause = round(_GAP_S * rate / 2)
     track = np.resize(np.pad(wave, pause), samples)

@@ -1,4 +1,4 @@
-"""What the ledger of `acquire` says, in less than a second for 200,000 rows and while the stage writes to it."""
+"""Status from the ledger of `acquire`, in less than a second for 200,000 rows and while the stage writes to it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,14 +23,14 @@ _COLUMNS: Final = {name: pl.String() for name in ("key", "status", "reason", "at
 
 @dataclass(frozen=True)
 class Status:
-    """Where the acquisition stands.
+    """The progress of the acquisition.
 
     Attributes:
         wanted: Clips.
-        settled: Of them, those that no later run tries again.
+        settled: Those that no later run retries.
         attempts: Ledger rows.
-        outcomes: status, reason, clips; most first. Each clip counts with its last attempt.
-        per_hour: Clips settled per hour, over the last hour in which there was an attempt; None without two of them.
+        outcomes: status, reason, clips; most frequent first. Each clip counts by its last attempt.
+        per_hour: Clips settled per hour, over the last hour with attempts; None with fewer than two.
         last: The last attempt.
     """
 
@@ -43,20 +43,20 @@ class Status:
 
     @property
     def remaining(self) -> timedelta | None:
-        """Time to the end at the present rate."""
+        """Remaining time at the current rate."""
         return timedelta(hours=(self.wanted - self.settled) / self.per_hour) if self.per_hour else None
 
 
 def read_attempts(path: Path) -> pl.DataFrame:
-    """All whole rows of a ledger: `key`, `status`, `reason`, `at`, in the order of time.
+    """All complete rows of a ledger: `key`, `status`, `reason`, `at`, in chronological order.
 
     Raises:
-        DataError: A row is no JSON object.
+        DataError: A row is not a JSON object.
     """
     if not path.is_file():
         return pl.DataFrame(schema=_COLUMNS)
     data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]  # the row that is being written is not there yet
+    whole = data[: data.rfind(b"\n") + 1]  # excludes a row that is still being written
     if not whole:
         return pl.DataFrame(schema=_COLUMNS)
     try:
@@ -66,11 +66,11 @@ def read_attempts(path: Path) -> pl.DataFrame:
 
 
 def status_of(attempts: pl.DataFrame, wanted: pl.Series) -> Status:
-    """Pure: where things stand.
+    """Compute the status (a pure function).
 
     Args:
         attempts: From `read_attempts`.
-        wanted: The ids of the clips that the parameters ask for.
+        wanted: The ids of the clips selected by the parameters.
     """
     latest = attempts.unique("key", keep="last").filter(pl.col("key").is_in(wanted.to_list()))
     settled = pl.col("status").is_in(list(SETTLED))
@@ -92,7 +92,7 @@ def status_of(attempts: pl.DataFrame, wanted: pl.Series) -> Status:
 
 
 def format_status(status: Status, pause: str) -> str:
-    """The status as a person reads it."""
+    """The status as readable text."""
     rate = "" if status.per_hour is None else f", {status.per_hour:,.0f} clips per hour"
     left = status.remaining
     lines = [f"{status.settled:,} of {status.wanted:,} clips are settled after {status.attempts:,} attempts{rate}"]
@@ -122,7 +122,7 @@ def main(params: Params) -> None:
 
 
 def reopen(reason: str) -> int:
-    """Mark the clips that ended with `reason` as to be tried again; returns how many.
+    """Mark the clips that ended with `reason` for retry; returns their number.
 
     Raises:
         ConfigError: No clip ended with it.

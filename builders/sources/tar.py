@@ -1,9 +1,9 @@
-"""WebDataset shards as a source: tar files below a folder, each clip found by its member's name and read in place.
+"""WebDataset shards as a source: tar files below a folder, each clip is found by its member's name and read in place.
 
 Members are named like the files of a folder of clips (`folder`). Shards are plain tar files, whose members can be read
-where they lie; compressed ones are left out, with a word. A shard with anything in it that a clip cannot be is refused
-whole, before any clip is got: an absolute name, `..`, a link, a device, a member that claims to be larger than the
-rest of its file (a bomb, or a shard that was cut off).
+in place; compressed ones are skipped with a message. A shard with an invalid member is rejected as a whole, before any
+clip is fetched: an absolute name, `..`, a link, a device, a member that claims to be larger than the rest of its file
+(a bomb, or a truncated shard).
 """
 
 import sys
@@ -19,9 +19,9 @@ from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
 from mma_bench.files import fingerprint
 from mma_bench.progress import Progress
 
-_LARGEST_HEADER: Final = 1 << 16  # bytes; a longer extended header is not a name of a clip
+_LARGEST_HEADER: Final = 1 << 16  # bytes; a longer extended header is not a clip's name
 _PIECE: Final = 1 << 20
-_HINT: Final = "remove the shard from the folder that acquire.shards in params.yaml names, or make it anew"
+_HINT: Final = "remove the shard from the folder that acquire.shards in params.yaml names, or recreate it"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TarRead:
 
     @property
     def suffix(self) -> str:
-        """The member's own, in small letters."""
+        """The member's own, in lower case."""
         return PurePosixPath(self.member.path).suffix.lower()
 
     def fetch(self, into: Path) -> Fetched:
@@ -78,10 +78,10 @@ class TarRead:
 
 
 class TarSource:
-    """Finds clips by name in the shards below a folder, whose headers are read once, when the source is opened.
+    """Finds clips by name in the shards under a folder; headers are read once, when the source is opened.
 
     Args:
-        folder: Where the shards lie, at any depth.
+        folder: Where the shards are, at any depth.
         max_bytes: Larger clips are refused before they are copied.
 
     Raises:
@@ -99,7 +99,7 @@ class TarSource:
         packed = [path for path in files if path.name.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"))]
         if packed:
             print(
-                f"acquire: {len(packed)} compressed shards are left out, the first is {str(packed[0])!r}; "
+                f"acquire: {len(packed)} compressed shards are skipped, the first is {str(packed[0])!r}; "
                 "unpack them to plain .tar",
                 file=sys.stderr,
             )
@@ -111,7 +111,7 @@ class TarSource:
                 progress.advance()
         if not self._by_video:
             raise ConfigError(
-                f"{str(folder)!r} holds no .tar file with a clip of a usual name (<id>_<start>.mp4 and others)",
+                f"{str(folder)!r} holds no .tar file with a clip of a known name (<id>_<start>.mp4 and others)",
                 hint="correct acquire.shards in params.yaml, or rename the members",
             )
 
@@ -146,9 +146,9 @@ def members(shard: Path) -> Iterator[Member]:
                     cut = parse_name(PurePosixPath(member.name).name) if member.isreg() else None
                     if cut is not None:
                         yield Member(shard, member.name, cut, member.offset_data, member.size)
-                    archive.members.clear()  # type: ignore[attr-defined]  # or a million headers stay in memory
+                    archive.members.clear()  # type: ignore[attr-defined]  # otherwise a million headers stay in memory
     except (tarfile.TarError, OSError, ValueError) as error:
-        raise _refused(shard, "", f"it is not a whole tar file ({error})") from None
+        raise _refused(shard, "", f"it is not a complete tar file ({error})") from None
 
 
 def _refusal(member: tarfile.TarInfo, size: int) -> str:
@@ -176,7 +176,7 @@ def _shown(member: Member) -> str:
 
 
 class _Guarded:
-    """A stream whose reader cannot be made to take a whole file for a header."""
+    """A stream that refuses to read an oversized header."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
 """Tombstones: clips and videos that must never be fetched again or redistributed, each with a reason and a date.
 
-The list is a small CSV that is kept in version control, so that every later build and every fork honours it. A row's
-id is a clip's (one segment) or a video's (all of its segments).
+The list is a small CSV under version control, so that every later build and every fork honours it. An id names a clip
+(one segment) or a video (all of its segments).
 """
 
 import csv
@@ -23,7 +23,7 @@ _LONGEST_REASON = 500
 
 
 class Tombstone(CsvRow):
-    """Why an id is gone for good.
+    """Why an id was removed permanently.
 
     Attributes:
         where: File and line.
@@ -32,7 +32,7 @@ class Tombstone(CsvRow):
         date: The day of the request, ISO 8601.
     """
 
-    model_config = ConfigDict(extra="forbid")  # the file is written again, and another column would be lost
+    model_config = ConfigDict(extra="forbid")  # the file is rewritten, and another column would be lost
 
     id: Filled
     reason: str
@@ -43,7 +43,7 @@ def read_tombstones(path: Path) -> dict[str, Tombstone]:
     """Tombstones by id.
 
     Raises:
-        ConfigError: The file does not exist: without it, what was removed would come back.
+        ConfigError: The file does not exist: without it, removed clips would come back.
         DataError: See `read_rows`; the columns are `id,reason,date` and no others.
     """
     if not path.is_file():
@@ -55,7 +55,7 @@ def read_tombstones(path: Path) -> dict[str, Tombstone]:
 
 
 def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:
-    """Add a row; False if the id has one already.
+    """Add a row; False if the id already has one.
 
     Args:
         stone_id: Of a clip or of a video.
@@ -72,7 +72,7 @@ def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:
     reason = reason.strip()
     if not reason or not reason.isprintable() or len(reason) > _LONGEST_REASON:
         raise ConfigError(
-            f"a reason is one line of 1 to {_LONGEST_REASON} printable characters", hint="give a shorter one, or any"
+            f"a reason is one line of 1 to {_LONGEST_REASON} printable characters", hint="give a reason of that form"
         )
     stones = read_tombstones(path)
     if stone_id in stones:
@@ -87,7 +87,7 @@ def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:
 
 
 def media_of(stone_id: str, folders: Iterable[Path]) -> list[Path]:
-    """The files and folders below `folders` that hold the clip, or a clip of the video, or a variant made with one."""
+    """The files and folders under `folders` with the clip, a clip of the video, or a variant made from one."""
     return [
         path
         for folder in folders
@@ -105,7 +105,7 @@ def main(path: Path, stone_id: str, reason: str, today: date) -> tuple[bool, lis
     """Write the tombstone of an id and remove its media at once.
 
     Returns:
-        Whether the tombstone is new, and what was removed.
+        Whether the tombstone is new, and the removed paths.
     """
     new = add_tombstone(path, stone_id, reason, today)
     folders = [layout.ACQUIRED_CLIPS, layout.NORMALISED_CLIPS, layout.VARIANT_CLIPS, layout.PARTIAL_CLIPS]

@@ -1,9 +1,9 @@
-"""YouTube as a source, through yt-dlp: the section of a video that is wanted, and nothing more of it.
+"""YouTube as a source, through yt-dlp: only the requested section of a video.
 
-yt-dlp finds the video and its formats; the bytes are read by ranges through its own connections (`ranged`), with its
-cookies, proxy and TLS, and the section is cut out exactly (`section`). A finished clip is kept in
-`data/partial/<clip id>/` until the ledger has it, so that a kill at any instant costs no second download. Cookies and
-proxy come from the environment (`youtube_access`).
+yt-dlp finds the video and its formats; byte ranges are read through its own connections (`ranged`), with its cookies,
+proxy and TLS, and the section is cut out exactly (`section`). A finished clip is kept in `data/partial/<clip id>/`
+until it is in the ledger, so that a kill at any instant causes no second download. Cookies and proxy come from the
+environment (`youtube_access`).
 """
 
 import io
@@ -39,15 +39,15 @@ from mma_bench.retry import backoff, wait_at_least
 NAME: Final = "YouTube"
 PACE: Final = layout.LEDGERS / "acquire.pace.json"
 
-_VERSION: Final = 1  # raise it when another rendition or another cut would be delivered
+_VERSION: Final = 1  # raise it when the choice of rendition or the cut changes
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
-# Only what goes into MP4 without re-encoding. `?` accepts formats whose codec the site does not give.
+# Only codecs that fit into MP4 without re-encoding. `?` accepts formats without a stated codec.
 _FILE: Final = "[protocol~='^https?$'][vcodec~=?'^(none|avc|h264|hev|hvc|vp0?9|av01)']"
 _LONGEST_WAIT_S: Final = 60.0
 
 
 class YouTubeSource:
-    """Requests for sections; opened once, in the main process, where it starts a run of the pacer.
+    """Requests for sections; opened once, in the main process, where it starts the pacer's run.
 
     Raises:
         ConfigError: Cookies or proxy cannot be used.
@@ -92,7 +92,7 @@ class YouTubeSection:
         return ".mp4"
 
     def fetch(self, into: Path) -> Fetched:
-        """Download and cut, or take what an earlier run finished but did not enter into the ledger.
+        """Download and cut, or take a clip that an earlier run finished but did not record in the ledger.
 
         Raises:
             ClipError: See `youtube_errors`, `ranged` and `section`.
@@ -124,10 +124,10 @@ class YouTubeSection:
         return self.settings.url.replace("{id}", self.segment.video_id)
 
     def _download(self, folder: Path) -> None:
-        """One attempt: ask the page, read the ranges, cut.
+        """One attempt: load the page, read the ranges, cut.
 
         Raises:
-            ClipError: What the failure means, counted by the pacer.
+            ClipError: The classified failure, counted by the pacer.
         """
         from urllib3.exceptions import HTTPError as Urllib3Error
         from yt_dlp.networking.exceptions import HTTPError
@@ -173,7 +173,7 @@ class YouTubeSection:
 
 
 def retrying(settings: YouTubeParams, *, sleep: Callable[[float], None] = time.sleep) -> Retrying:
-    """Calls again what raises `Retryable`, with backoff and jitter, within the attempts and the time of a run."""
+    """Retries on `Retryable`, with backoff and jitter, within the run's limits of attempts and time."""
     wait = wait_at_least(retry_after_s, backoff(settings.backoff_s, _LONGEST_WAIT_S))
 
     def within_budget(state: RetryCallState) -> float:
@@ -194,7 +194,7 @@ def _downloader(settings: YouTubeParams, credentials: Access) -> Any:
 
 @cache
 def _opened(extractors: tuple[str, ...], min_height: int, timeout_s: float, credentials: Access) -> Any:
-    """yt-dlp as this process uses it: it writes no files, reads no configuration and prints nothing."""
+    """A yt-dlp instance that writes no files, reads no configuration and prints nothing."""
     from yt_dlp import YoutubeDL
     from yt_dlp.globals import supported_js_runtimes
 
@@ -221,7 +221,7 @@ def _opened(extractors: tuple[str, ...], min_height: int, timeout_s: float, cred
 
 
 class _Silence:
-    """yt-dlp's messages go nowhere: errors come as exceptions, and addresses in messages may hold secrets."""
+    """Discards yt-dlp's messages: errors come as exceptions, and URLs in messages may hold secrets."""
 
     def debug(self, message: str) -> None:
         """Nothing."""
@@ -244,7 +244,7 @@ def _range_reader(ydl: Any, chosen: Format) -> Callable[[int, int], "_Response"]
 
 
 class _Response:
-    """`ranged.Response` over yt-dlp's response: `read` returns what has arrived instead of waiting for all of it.
+    """`ranged.Response` over yt-dlp's response: `read` returns the bytes that have arrived instead of waiting for all.
 
     Raises:
         ClipError: The response is a page of text instead of a video.
@@ -253,7 +253,7 @@ class _Response:
     def __init__(self, response: Any, address: str) -> None:
         self._response = response
         self.status: int = response.status
-        # Below yt-dlp's `read`, which waits until all bytes asked for are there: a trickle would look like a stall.
+        # Below yt-dlp's `read`, which waits until all requested bytes have arrived: a trickle would look like a stall.
         self._read: Callable[[int], bytes] = getattr(response.fp, "read1", None) or response.fp.read
         if (self.header("Content-Type") or "").partition(";")[0].strip().lower() in ("text/html", "text/plain"):
             with suppress(OSError, HTTPException):

@@ -1,7 +1,7 @@
-"""Cookies and proxy for YouTube, from the environment: no parameter file, lock file or ledger ever holds them.
+"""Cookies and proxy for YouTube, from the environment; they are never stored in a parameter file, lock file or ledger.
 
-- `MMA_BENCH_COOKIES`: a cookies file in Netscape's format. It is read, never written to.
-- `MMA_BENCH_PROXY`: the address of a proxy, e.g. `socks5://user:password@host:1080`.
+- `MMA_BENCH_COOKIES`: a cookies file in Netscape's format. It is only read, never written.
+- `MMA_BENCH_PROXY`: the URL of a proxy, e.g. `socks5://user:password@host:1080`.
 """
 
 import os
@@ -29,7 +29,7 @@ class Access:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The texts that no message may contain, longest first."""
+        """The strings that no message may contain, longest first."""
         proxy = urllib.parse.urlsplit(self.proxy)
         found = {self.proxy, proxy.password or "", proxy.username or "", proxy.netloc}
         rows = [line.split("\t") for line in self.cookies.splitlines() if line.count("\t") >= 6]
@@ -41,7 +41,7 @@ def access() -> Access:
     """Read the environment.
 
     Raises:
-        ConfigError: The cookies file cannot be read or is not one, or the proxy is not an address; shows no secret.
+        ConfigError: The cookies file cannot be read or is invalid, or the proxy is not a URL; reveals no secret.
     """
     path, proxy = os.environ.get(COOKIES_VARIABLE, ""), os.environ.get(PROXY_VARIABLE, "")
     cookies = ""

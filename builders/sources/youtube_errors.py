@@ -1,7 +1,7 @@
-"""What a failed download means: the video is gone, the failure may pass, or the site refuses us.
+"""Classifies a failed download: the video is gone, the failure is transient, or the site refuses us.
 
-yt-dlp's exception types and the HTTP status decide first, the site's own message second. What is in neither table may
-pass: a clip is never called unavailable on a guess.
+yt-dlp's exception types and the HTTP status are checked first, the site's own message second. A failure in neither
+table counts as transient: a clip is never marked unavailable on a guess.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Final
 from mma_bench.errors import Blocked, ClipError, Permanent, Retryable
 from mma_bench.retry import parse_retry_after
 
-# The site's messages, as yt-dlp passes them on; the first that matches counts, so the more specific come first.
+# The site's messages, as yt-dlp passes them on; the first match is used, so the more specific come first.
 MESSAGES: Final[tuple[tuple[str, type[ClipError], str], ...]] = (
     (r"confirm you.{1,3}re not a bot|captcha|unusual traffic|/sorry/", Blocked, "bot_check"),
     (r"rate-limited|too many requests|try again later", Blocked, "rate_limited"),
@@ -35,7 +35,7 @@ MESSAGES: Final[tuple[tuple[str, type[ClipError], str], ...]] = (
 )
 _PATTERNS: Final = tuple((re.compile(words, re.IGNORECASE), kind, reason) for words, kind, reason in MESSAGES)
 
-# The site cannot be reached, by the system's messages: this says nothing of the clip, and nothing of the site.
+# The site cannot be reached, by the system's messages: this says nothing about the clip or the site.
 _UNREACHABLE: Final = re.compile(
     r"failed to resolve|name or service not known|temporary failure in name resolution|getaddrinfo|"
     r"no address associated|network is unreachable|no route to host|connection refused|unable to connect to proxy|"
@@ -50,10 +50,10 @@ def classify(error: BaseException, *, page: bool, secrets: tuple[str, ...] = ())
     """What `error`, raised by yt-dlp or while reading what it found, means for the clip.
 
     Args:
-        error: From yt-dlp, its network code, or below.
-        page: Whether it came from the video's page, whose status speaks of the video. The status of a media file does
-            not: its address is short-lived.
-        secrets: Texts that the message must not contain.
+        error: From yt-dlp, its network code, or a lower layer.
+        page: Whether it came from the video's page, whose status refers to the video. The status of a media file does
+            not: its URL is short-lived.
+        secrets: Strings that the message must not contain.
     """
     from yt_dlp.networking.exceptions import HTTPError, ProxyError, TransportError
     from yt_dlp.utils import GeoRestrictedError, UnsupportedError
@@ -94,7 +94,7 @@ def _by_status(status: int, loop: bool, detail: str, *, page: bool) -> ClipError
 
 
 def by_page(text: str, detail: str) -> ClipError:
-    """What it means that a page of text came instead of a video."""
+    """Classify a page of text received instead of a video."""
     for pattern, kind, reason in _PATTERNS:
         if kind is Blocked and pattern.search(text):
             return Blocked(reason, detail)
@@ -102,7 +102,7 @@ def by_page(text: str, detail: str) -> ClipError:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """`error` and what caused it, through yt-dlp's own links as well; each once."""
+    """`error` and its causes, including yt-dlp's own links; each once."""
     visited: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -118,7 +118,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def retry_after_s(error: BaseException) -> float | None:
-    """The seconds that the site asks to wait (header Retry-After), or None."""
+    """The site's Retry-After in seconds, or None."""
     from yt_dlp.networking.exceptions import HTTPError
 
     responses = (cause.response for cause in chain(error) if isinstance(cause, HTTPError))
@@ -127,7 +127,7 @@ def retry_after_s(error: BaseException) -> float | None:
 
 
 def _detail(error: BaseException, secrets: tuple[str, ...]) -> str:
-    """The error's message on one line without colours, queries of addresses and secrets."""
+    """The error's message on one line, without colours, URL queries and secrets."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     for secret in secrets:
         text = text.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""The parts of yt-dlp's info dict that are used, validated."""
+"""The used parts of yt-dlp's info dict, validated."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mma_bench.settings import problems
 
 
 class Format(BaseModel):
-    """A media file of a video: its sight, its sound or both."""
+    """A media file of a video: its video, its audio or both."""
 
     url: str
     format_id: str | None = None
@@ -22,8 +22,8 @@ class Video(BaseModel):
     Attributes:
         is_live: Whether it is a live stream.
         duration: In seconds.
-        formats: The chosen files: one with sight and sound, or one with sight and one with sound. None of a live
-            stream need be known.
+        formats: The chosen files: one with video and audio, or one with video and one with audio. May be empty for a
+            live stream.
     """
 
     is_live: bool | None = None
@@ -36,13 +36,13 @@ def read_video(info: Any, page: str) -> Video:
 
     Args:
         info: What `YoutubeDL.extract_info` returned.
-        page: What the video is called in errors.
+        page: The video's name in errors.
 
     Raises:
-        Retryable: `unclassified` if the dict has another form; names the key.
+        Retryable: `unclassified` if the dict is malformed; names the key.
     """
     info = info or {}
-    # A single file with sight and sound is described by the info dict itself.
+    # A single file with video and audio is described by the info dict itself.
     chosen = info.get("requested_formats") or ([] if info.get("is_live") else [info])
     try:
         return Video.model_validate({**info, "formats": chosen})

@@ -1,8 +1,7 @@
-"""Runs one function over many clips: in worker processes or on Ray, resumable, one bad clip never stopping the others.
+"""Runs one function over many clips, in worker processes or on Ray; resumable, and one bad clip never stops the others.
 
-The function gets a task's payload and returns a dictionary (the clip's result) or raises a `ClipError`. What it
-returns is kept in the ledger; a later run whose fingerprint is the same, and whose file is still what the ledger
-says, does not call it again.
+The function gets a task's payload and returns a dictionary (the clip's result) or raises a `ClipError`. The result is
+kept in the ledger; a later run with the same fingerprint, whose file still matches the ledger, does not call it again.
 """
 
 import sys
@@ -36,16 +35,16 @@ def run(
 
     Args:
         tasks: One per clip.
-        work: Runs in the workers; importable there.
+        work: Runs in the workers; must be importable there.
         ledger_path: Relative to the project's folder, which is the current one.
-        workers: Clips at a time.
+        workers: Concurrent clips.
         title: For messages.
         ray: How to reach Ray; None: worker processes on this machine.
-        stateful: On Ray, whether `work` caches something in its process that later clips should find there.
+        stateful: On Ray, whether `work` caches something in its process for later clips.
 
     Raises:
-        ConfigError: Ray is asked for and is not available.
-        StageError: Some clips are not settled (a passing fault, a block, a bug); all others are kept.
+        ConfigError: Ray is requested but not available.
+        StageError: Some clips are not settled (a transient failure, a block, a bug); all others are kept.
     """
     with Ledger(ledger_path) as ledger:
         due = due_tasks(ledger, tasks)
@@ -70,7 +69,7 @@ def run(
 
 
 def due_tasks(ledger: Ledger, tasks: Sequence[Task]) -> list[Task]:
-    """The tasks that the ledger does not have as done, with their files as they were."""
+    """The tasks that are not done by the ledger or whose files have changed."""
     return [task for task in tasks if not _is_done(ledger.latest(task.key), task)]
 
 
@@ -81,14 +80,14 @@ def _is_done(entry: Entry | None, task: Task) -> bool:
     if path is None:
         return True
     stamp = file_stamp(path)
-    # A file that nobody has written to since is not read again: at 200,000 clips, that would take hours.
+    # A file not written to since is not read again: for 200,000 clips, that would take hours.
     return stamp is not None and (stamp == entry.get("stamp") or file_sha256(Path(path)) == sha256)
 
 
 def _refuse_unsettled(entries: Sequence[Entry | None], tasks: Sequence[Task], title: str) -> list[Entry]:
     """The entries, if every task has one that is settled.
 
-    An entry of other inputs than the task's is as good as none: the run ended before it was tried.
+    An entry with other inputs than the task's counts as missing: the run ended before the task was tried.
     """
     tried = [
         entry
@@ -109,7 +108,7 @@ def _refuse_unsettled(entries: Sequence[Entry | None], tasks: Sequence[Task], ti
         raise StageError(
             f"{title}: {len(tasks) - len(tried) + len(open_entries)} of {len(tasks)} clips are not settled; "
             f"first {first['key']}: {first['reason']} ({first['detail']})",
-            hint="run the same command again: finished clips are kept, only these are tried again",
+            hint="run the same command again: finished clips are kept, only these are retried",
         )
     if len(tried) < len(tasks):
         raise StageError(

@@ -1,7 +1,7 @@
 """The append-only ledger of a clip-by-clip stage: JSON lines, one per attempt, fsynced before the next begins.
 
-A clip's line is written after its file was renamed into place, so a line without its file means that somebody
-removed the file, and a file without its line is made again. A line cut by a kill is dropped when the ledger opens.
+A clip's line is written after its file was renamed into place, so a line without its file means that the file was
+removed, and a file without its line is made again. A line truncated by a kill is dropped when the ledger is opened.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ class Ledger:
 
     Raises:
         StageError: Another process holds it.
-        DataError: A line in the middle is no JSON object (a cut last line is normal and dropped).
+        DataError: A line in the middle is not a JSON object (a truncated last line is normal and dropped).
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class Ledger:
                 self._file.close()
                 raise DataError(
                     f"{self.path}, line {number}: not a ledger entry",
-                    hint="remove the line, or the whole file to start the stage afresh",
+                    hint="remove the line, or the whole file to start the stage from scratch",
                 ) from None
             whole += len(line)
         self._file.truncate(whole)

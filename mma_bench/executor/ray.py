@@ -1,13 +1,13 @@
 """Runs clips on the machines of a Ray cluster: the same function per clip, the same entries as `mma_bench.executor`.
 
 A run is a Ray Data pipeline with one clip per block, so that an entry reaches the driver, and its ledger, when its
-clip ends. Media run as tasks, a judge in a pool of actors, which load it once. What is lost with a worker or a machine
-is done again; what kills its worker also with no other clip beside it is refused. Each stage is a pipeline of its own
-over the stage's table, so nothing of one stage is fused with another.
+clip ends. Media run as tasks, a judge in a pool of actors, which load it once. Clips lost with a worker or a machine
+are rerun; a clip that kills its worker even when it runs alone is refused. Each stage is a separate pipeline over its
+table, so no operators are fused across stages.
 
-All machines see the project's folder under one path. Beside the ledger lies the run's stop file, which every worker
-looks at before each clip: a machine that does not see it has another folder, and "stop" in it lets clips in flight
-end and starts no other.
+All machines see the project's folder under one path. Next to the ledger is the run's stop file, which every worker
+checks before each clip: a machine that does not see it has another folder, and "stop" in it lets the clips in flight
+finish and starts no others.
 """
 
 import logging
@@ -33,23 +33,23 @@ from mma_bench.errors import Blocked, ConfigError, Retryable, StageError
 from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task, Work, attempt, entry_of
 
-WAVE: Final = 10_000  # clips per pipeline: bounds what the driver and the object store hold, and how long a stop takes
+WAVE: Final = 10_000  # clips per pipeline: bounds memory in the driver and the object store, and how long a stop takes
 _QUIET: Final[dict[str, Any]] = {
     "logging_level": logging.ERROR,
     "log_to_driver": False,
-}  # Ray keeps its logs below its own folder
-RETRIES: Final = 2  # a clip whose worker died may only have been beside the one that killed it
+}  # Ray keeps its logs in its own folder
+RETRIES: Final = 2  # a clip whose worker died may not be the one that killed it
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a worker has to know besides its clip.
+    """A worker's context besides its clip.
 
     Attributes:
         work: The function per clip.
         root: The project's folder, absolute; paths in tasks and results are relative to it.
-        stop_file: The file that says whether the run goes on.
-        run: What must be in it.
+        stop_file: The file that says whether the run continues.
+        run: Its expected content.
     """
 
     work: Work
@@ -95,21 +95,21 @@ def in_task(row: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
 def outcomes(
     waiting: deque[Task], work: Work, workers: int, stop_file: Path, params: RayParams, *, stateful: bool
 ) -> Iterator[Entry]:
-    """Yield an entry per task as it finishes; empties `waiting`, which the caller may clear to end the run.
+    """Yield an entry per task as it finishes; consumes `waiting`, which the caller may clear to end the run.
 
-    Ctrl-C lets the clips in flight end, yields them, and is then raised; a second one is raised at once.
+    Ctrl-C lets the clips in flight finish, yields them, and is then raised; a second one is raised at once.
 
     Args:
         waiting: The tasks.
-        work: Picklable, importable on all machines.
-        workers: Clips at a time, on all machines together.
-        stop_file: The path of the run's stop file, below the project's folder, which is the current one.
-        params: Where Ray is, and what a stateful worker needs.
+        work: Picklable and importable on all machines.
+        workers: Concurrent clips, over all machines.
+        stop_file: The path of the run's stop file, inside the project's folder, which is the current one.
+        params: How to reach Ray, and the resources of a stateful worker.
         stateful: Whether workers keep what `work` caches in its process.
 
     Raises:
         ConfigError: Ray is not installed, or there is none at the address.
-        StageError: The workers cannot run the function at all.
+        StageError: The workers cannot run the function.
     """
     root = Path.cwd()
     context = WorkerContext(work, root, root / stop_file, uuid.uuid4().hex)
@@ -138,16 +138,16 @@ def outcomes(
 def _pipeline(
     wave: Sequence[Task], context: WorkerContext, workers: int, *, stateful: bool, cpus: float, gpus: float
 ) -> Iterator[tuple[int, Entry | None]]:
-    """The index and the entry of each task of the wave, but of those that were lost with their workers."""
+    """The index and the entry of each task of the wave, except those lost with their workers."""
     import ray.data
 
     rows = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(wave)]
     source = ray.data.from_items(rows, override_num_blocks=len(rows))
-    source.context.max_errored_blocks = -1  # a lost clip is no reason to lose the others
+    source.context.max_errored_blocks = -1  # a lost clip must not stop the others
     source.context.enable_progress_bars = False
     source.context.execution_options.preserve_order = False
     with warnings.catch_warnings():
-        # Ray Data repeats for ever what dies with its worker, unless limited by arguments that 2.64 no longer takes.
+        # Ray Data retries forever what dies with its worker, unless limited by arguments that are deprecated in 2.64.
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
         done = _mapped(source, context, min(workers, len(wave)), stateful=stateful, cpus=cpus, gpus=gpus)
     for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -156,7 +156,7 @@ def _pipeline(
 
 
 def _mapped(source: Any, context: WorkerContext, workers: int, *, stateful: bool, cpus: float, gpus: float) -> Any:
-    """The Dataset `source` with `in_task` upon each row."""
+    """The Dataset `source` with `in_task` applied to each row."""
     import ray.data
 
     if stateful:
@@ -187,7 +187,7 @@ def _again(lost: Sequence[Task], context: WorkerContext, workers: int, *, cpus: 
 
 
 def _kept(task: Task, promise: Any, context: WorkerContext) -> Entry | None:
-    """The entry of a last attempt, also of one that ended with its process."""
+    """The entry of a last attempt, even if its process died."""
     import ray
     from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 
@@ -201,20 +201,20 @@ def _kept(task: Task, promise: Any, context: WorkerContext) -> Entry | None:
             f"Ray's workers cannot run {context.work}: {error.cause!r}",
             hint="install the same version of this package, and of Python, on all machines; see docs/cluster.md",
         ) from None
-    except RayError as error:  # the machine went away, or ran out of memory: the clip is not to blame
+    except RayError as error:  # the machine failed, or ran out of memory: not the clip's fault
         detail = f"{type(error).__name__} while {task.key} was in progress"
         return entry_of(task, Retryable.status, "worker_lost", detail)
     return entry
 
 
 def _stop(context: WorkerContext) -> None:
-    # Written in place, not renamed: a network file system shows it to whoever opens the file next.
+    # Written in place, not renamed: a network file system shows it to the next reader.
     context.stop_file.write_text(f"stop {context.run}", encoding="utf-8")
 
 
 @contextmanager
 def _polite_stop(context: WorkerContext) -> Iterator[threading.Event]:
-    """Within, the first Ctrl-C sets the event and ends the run politely; the second is raised."""
+    """Inside, the first Ctrl-C sets the event and stops the run cleanly; the second is raised."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
@@ -235,9 +235,9 @@ def _polite_stop(context: WorkerContext) -> Iterator[threading.Event]:
 
 @contextmanager
 def _session(address: str | None, cpus: float, gpus: float) -> Iterator[None]:
-    """Within, this process is connected to Ray; a connection that was there before is used and left as it is."""
+    """Inside, this process is connected to Ray; an existing connection is reused and left open."""
     if find_spec("ray") is None:
-        raise ConfigError("executor is 'ray', and Ray is not installed", hint="run: pip install 'mma-bench[ray]'")
+        raise ConfigError("executor is 'ray', but Ray is not installed", hint="run: pip install 'mma-bench[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray
     import ray.data
@@ -268,13 +268,13 @@ def _connect(address: str | None, cpus: float) -> None:
         return
     if address.startswith("ray://"):
         raise ConfigError(
-            f"ray.address is {address}, Ray's client, which Ray Data does not serve well",
+            f"ray.address is {address}, a Ray Client address, which Ray Data does not support well",
             hint="run the build on a machine of the cluster, with `address: auto`",
         )
     try:
         ray.init(address=address, **_QUIET)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"ray.address is {address!r}, and no Ray answers there: {error}",
+            f"ray.address is {address!r}, but no Ray cluster answers there: {error}",
             hint="run `ray start` first, see docs/cluster.md; or set ray.address to null for a Ray on this machine",
         ) from None

@@ -13,17 +13,17 @@ from mma_bench.executor.ledger import Entry
 
 Payload: TypeAlias = Mapping[str, Any]
 Work: TypeAlias = Callable[[Payload], dict[str, Any]]
-SETTLED = frozenset({"ok", "rejected", "refused", "unavailable"})  # what a later run does not try again
+SETTLED = frozenset({"ok", "rejected", "refused", "unavailable"})  # not retried by a later run
 
 
 @dataclass(frozen=True)
 class Task:
-    """One clip's work.
+    """The task of one clip.
 
     Attributes:
         key: The clip's id, unique in the stage.
-        fingerprint: Hash of all that the result depends on: input hashes, parameters, the code's version.
-        payload: What the function gets; picklable.
+        fingerprint: Hash of everything the result depends on: input hashes, parameters, the code's version.
+        payload: The function's argument; picklable.
     """
 
     key: str
@@ -32,7 +32,7 @@ class Task:
 
 
 def file_stamp(path: str) -> list[int] | None:
-    """Size and time (ns) of a file, which change when it is written to; None if it is not there."""
+    """Size and modification time (ns) of a file, which change when it is written to; None if it does not exist."""
     try:
         found = os.stat(path)  # noqa: PTH116 - 200,000 of them
     except OSError:
@@ -54,7 +54,7 @@ def attempt(work: Work, task: Task) -> Entry:
 
 
 def entry_of(task: Task, status: str, reason: str, detail: str, result: dict[str, Any] | None = None) -> Entry:
-    """An attempt as the ledger keeps it."""
+    """An attempt as recorded in the ledger."""
     entry: Entry = {"key": task.key, "fingerprint": task.fingerprint, "status": status, "reason": reason}
     entry |= {"detail": detail, "result": result or {}, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
     path = entry["result"].get("path")

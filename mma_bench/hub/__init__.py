@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: a client with retries and plain errors, one repository, and its card's metadata."""
+"""The Hugging Face Hub: a client with retries and clear errors, a repository, and its card's metadata."""

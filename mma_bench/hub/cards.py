@@ -1,4 +1,4 @@
-"""The card that is about to be sent, read by the Hub library's own loader and put before the Hub's own validator."""
+"""Checks a card before upload with the Hub library's loader and the Hub's validator."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -10,10 +10,10 @@ from mma_bench.hub.client import Hub
 
 
 def refuse_bad_card(hub: Hub, card: Path, kind: Literal["dataset", "model"]) -> None:
-    """Do nothing if loader and validator take the card's metadata.
+    """Check that loader and validator accept the card's metadata.
 
     Raises:
-        DataError: One of them refuses them; says why.
+        DataError: One of them rejects it; gives the reason.
     """
     from huggingface_hub import DatasetCard, ModelCard
 
@@ -23,7 +23,7 @@ def refuse_bad_card(hub: Hub, card: Path, kind: Literal["dataset", "model"]) -> 
         hub.ask("validate the card", loaded.validate)
     except (ValueError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
-        raise DataError(f"{card}: the Hub refuses the metadata: {said}", hint="correct what it names") from None
+        raise DataError(f"{card}: the Hub rejects the metadata: {said}", hint="correct the fields it names") from None
 
 
 def card_head(card: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The Hub as this project uses it: one client, errors that say what to do, and retries where they help.
+"""The project's Hub client: errors that say what to do, and retries where they help.
 
 The token comes from the environment (HF_TOKEN) or from `hf auth login`; only the client gets it, and it is removed from
-every message of a server or a library before that is shown.
+every server or library message before display.
 """
 
 import re
@@ -20,22 +20,22 @@ Result = TypeVar("Result")
 
 TRIES: Final = 5
 _FIRST_WAIT_S: Final = 2.0
-_LONGEST_WAIT_S: Final = 300.0  # a server that asks for a longer wait is left to the next run
+_LONGEST_WAIT_S: Final = 300.0  # if a server asks for a longer wait, this is left to the next run
 _REPO: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _HINTS: Final = {
-    401: "log in anew: `hf auth login`, or set HF_TOKEN to a token that is still valid",
+    401: "log in again with `hf auth login`, or set HF_TOKEN to a token that is still valid",
     403: "use a token with write access to this repository (a fine-grained token must name it)",
     404: "check ORG/NAME; a private repository needs a token that may read it",
-    409: "somebody else changes this repository just now; run the same command again when they are done",
-    412: "somebody else has committed meanwhile; check the repository, then run the same command again",
-    413: "the server refuses a request of this size; lower package.max_shard_mb in params.yaml and run `dvc repro`",
-    429: "the server limits requests; run the same command later, what was uploaded is kept",
+    409: "somebody else is changing this repository; run the same command again when they are done",
+    412: "somebody else has committed in the meantime; check the repository, then run the same command again",
+    413: "the server rejects a request of this size; lower package.max_shard_mb in params.yaml and run `dvc repro`",
+    429: "the server limits requests; run the same command later, uploaded files are kept",
 }
-_LATER: Final = "the server cannot be reached or fails; run the same command again later, what was uploaded is kept"
+_LATER: Final = "the server cannot be reached or fails; run the same command again later, uploaded files are kept"
 
 
 class HubError(MmaBenchError):
-    """The Hub refused a request or cannot be reached; what was uploaded is kept, so the same command resumes."""
+    """The Hub refused a request or cannot be reached; uploaded files are kept, so the same command resumes."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message, hint=_HINTS.get(status or 0, _LATER))
@@ -43,7 +43,7 @@ class HubError(MmaBenchError):
 
 
 class _TransientHubError(HubError):
-    """A failure that may pass; `retry_after_s` is how long the server asks to wait."""
+    """A transient failure; `retry_after_s` is the wait requested by the server."""
 
     def __init__(self, message: str, *, status: int | None, retry_after_s: float | None) -> None:
         super().__init__(message, status=status)
@@ -54,7 +54,7 @@ def repo_name(name: str) -> str:
     """Check `ORG/NAME`.
 
     Raises:
-        ConfigError: It has another form.
+        ConfigError: It is malformed.
     """
     if not _REPO.fullmatch(name) or ".." in name or "--" in name:
         raise ConfigError(f"{name!r} is not a repository", hint="give the organisation or user and the name: ORG/NAME")
@@ -65,8 +65,8 @@ class Hub:
     """Calls a client and retries transient failures.
 
     Args:
-        token: None to read what is public.
-        sleep: Waits so many seconds before a retry.
+        token: None for public reads.
+        sleep: Waits the given seconds before a retry.
     """
 
     def __init__(self, token: str | None, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -76,7 +76,7 @@ class Hub:
         self._token, self._sleep = token, sleep
 
     def ask(self, what: str, call: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
-        """Return `call(...)`; transient failures are retried with backoff, not before the server asks for it.
+        """Return `call(...)`; transient failures are retried with backoff, never earlier than the server's Retry-After.
 
         Args:
             what: For messages, e.g. `tag 1.2.0`.
@@ -162,7 +162,7 @@ def _is_network_error(error: BaseException) -> bool:
 
 
 def _announce(what: str, state: RetryCallState) -> None:
-    """Say on stderr why and how long a retry waits."""
+    """Report on stderr why and how long a retry waits."""
     error = state.outcome.exception() if state.outcome else None
     status = error.status if isinstance(error, HubError) else None
     reason = f"status {status}" if status else "no connection"

@@ -1,4 +1,4 @@
-"""One repository on the Hub: what it holds, what differs from the files here, sending that, and fetching it again."""
+"""A repository on the Hub: its contents, the difference from local files, uploading that, and verifying it."""
 
 import tempfile
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Contents:
     """All files of a version.
 
     Attributes:
-        files: Path inside the repository → where it lies here.
+        files: Path inside the repository → local path.
         sha256: Path inside the repository → hash of the file's bytes.
     """
 
@@ -36,7 +36,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class State:
-    """What is on the Hub.
+    """The state on the Hub.
 
     Attributes:
         head: Commit of the branch main; None if there is no repository.
@@ -51,7 +51,7 @@ class State:
 
 @dataclass(frozen=True)
 class Plan:
-    """What makes a repository hold exactly some files; paths are sorted."""
+    """The changes that make a repository hold exactly the given files; paths are sorted."""
 
     added: list[str]
     replaced: list[str]
@@ -63,13 +63,13 @@ class Plan:
         return [*self.added, *self.replaced]
 
     def lines(self, contents: Contents) -> list[str]:
-        """Every file that is sent or deleted, one a line."""
+        """Every file that is sent or deleted, one per line."""
         lines = [
             f"  {mark} {name} ({contents.files[name].stat().st_size:,} bytes)"
             for mark, names in (("+", self.added), ("~", self.replaced))
             for name in names
         ]
-        return [*lines, *(f"  - {name}" for name in self.deleted), f"  {len(self.kept)} files stay as they are"]
+        return [*lines, *(f"  - {name}" for name in self.deleted), f"  {len(self.kept)} files unchanged"]
 
 
 class Repository:
@@ -78,10 +78,10 @@ class Repository:
     Args:
         hub: The client.
         name: `ORG/NAME`.
-        kind: As the Hub calls it.
+        kind: The Hub's repository type.
 
     Raises:
-        ConfigError: `name` has another form.
+        ConfigError: `name` is malformed.
     """
 
     def __init__(self, hub: Hub, name: str, kind: Literal["dataset", "model"]) -> None:
@@ -93,7 +93,7 @@ class Repository:
         return f"{self.hub.api.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.name}"
 
     def state(self) -> State:
-        """What is there now."""
+        """The current state."""
         api, name, kind = self.hub.api, self.name, self.kind
         info = self.hub.exists(api.repo_info, f"look at {name}", name, repo_type=kind)
         if info is None:
@@ -113,7 +113,7 @@ class Repository:
         return {path: identity for path, identity in files.items() if path not in _KEPT}
 
     def fetch(self, revision: str, name: str, folder: Path) -> Path | None:
-        """A file, fetched afresh into `folder`; None if it is not there."""
+        """A file, freshly downloaded into `folder`; None if it does not exist."""
         download = self.hub.api.hf_hub_download
         what = f"fetch {name}"
         fetched = self.hub.exists(
@@ -128,11 +128,11 @@ class Repository:
             head: The commit that `plan` was made for; None creates the repository first.
 
         Raises:
-            HubError: See there; also if somebody else committed since.
+            HubError: See there; also if somebody else committed in the meantime.
         """
         # Not `upload_folder`: with hf_xet, its default, it splits a large folder into several commits and checks
-        # `parent_commit` for the first alone, where a version is exactly one commit. It also takes a single folder,
-        # where a version's files lie in two, and has no dry run.
+        # `parent_commit` only for the first, but a version must be exactly one commit. It also accepts only one folder,
+        # while a version's files are in two, and has no dry run.
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         hub, api = self.hub, self.hub.api
@@ -142,11 +142,11 @@ class Repository:
             head = self.state().head
             assert head is not None
         if not plan.sent and not plan.deleted:
-            return head  # an earlier try made the commit
+            return head  # an earlier attempt made the commit
         additions = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=contents.files[name]) for name in plan.sent]
         with Progress("publish: files", len(additions), "file") as progress:
             for addition in additions:
-                # One by one, so that each file has its own retries; `create_commit` would start over with all.
+                # One by one, so that each file has its own retries; `create_commit` would restart all of them.
                 what, upload = f"send {addition.path_in_repo}", api.preupload_lfs_files
                 hub.ask(what, upload, self.name, [addition], repo_type=self.kind, free_memory=False)
                 progress.advance()
@@ -162,7 +162,7 @@ class Repository:
                 parent_commit=head,
             )
         except HubError as error:
-            # The answer to a commit that was made can get lost; then the next try meets a head that has moved on.
+            # The response to a successful commit can get lost; then the next attempt finds a newer head.
             now = self.state()
             left = compare(contents, now)
             if error.status in (409, 412) and now.head is not None and not left.sent and not left.deleted:
@@ -171,16 +171,16 @@ class Repository:
         return str(done.oid)
 
     def verify(self, revision: str, sha256: Mapping[str, str]) -> None:
-        """Fetch every file of a revision afresh, one at a time, and compare its hash.
+        """Download every file of a revision again, one at a time, and compare its hash.
 
         Raises:
-            DataError: A file is missing, is too many, or has other bytes; names it.
+            DataError: A file is missing, unexpected, or has other bytes; names it.
         """
         delete = f"`hf repo tag delete {self.name} {revision} --type {self.kind}`"
-        hint = f"announce nothing: delete the tag, if it has one ({delete}), then run the same command again"
+        hint = f"do not announce it: delete the tag, if it has one ({delete}), then run the same command again"
         where, there = f"{self.name}@{revision}", set(self._files(revision))
         if odd := sorted(there ^ set(sha256)):
-            raise DataError(f"{where}: {odd[0]} is {'too many' if odd[0] in there else 'missing'}", hint=hint)
+            raise DataError(f"{where}: {odd[0]} is {'unexpected' if odd[0] in there else 'missing'}", hint=hint)
         with Progress("publish: verify", len(sha256), "file") as progress:
             for name, expected in sha256.items():
                 with tempfile.TemporaryDirectory() as folder:
@@ -191,14 +191,14 @@ class Repository:
 
 
 def compare(contents: Contents, state: State) -> Plan:
-    """What has to be sent and deleted so that the repository holds exactly these files."""
+    """The uploads and deletions after which the repository holds exactly these files."""
     here, there = set(contents.files), set(state.files)
     same = {name for name in here & there if _is(contents, name, *state.files[name])}
     return Plan(sorted(here - there), sorted((here & there) - same), sorted(there - here), sorted(same))
 
 
 def _identity(file: "RepoFile") -> tuple[str, str]:
-    """How the Hub names a file's bytes: ("sha256", …) for a large one, ("git", …) for one in the git tree."""
+    """How the Hub identifies a file's bytes: ("sha256", …) for a large one, ("git", …) for one in the git tree."""
     return ("sha256", file.lfs.sha256) if file.lfs is not None else ("git", file.blob_id)
 
 

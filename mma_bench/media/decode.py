@@ -1,4 +1,4 @@
-"""Decoded frames and sound of a clip, as arrays, within a bound of memory."""
+"""Decoded frames and sound of a clip, as arrays, within a memory limit."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ MAX_ARRAY_BYTES = 2 << 30  # 10 s of 1920×1080 at 30 frames/s take 1.9 GB
 
 
 def decoded_frames(path: Path) -> Iterator[VideoFrame]:
-    """The frames of the first video stream in the order of presentation.
+    """The frames of the first video stream in presentation order.
 
     Raises:
         InvalidInput: `corrupt_stream` at the first damaged frame; others: see the table in `mma_bench.media`.
@@ -72,7 +72,7 @@ def frames(path: Path, count: int | None = None, size: tuple[int, int] | None = 
     """
     if count is not None and count < 1:
         raise ValueError(f"count must be at least 1, not {count}")
-    # Counting packets costs no decoding; it is the number of frames unless the stream hides or lacks some.
+    # Counting packets needs no decoding; it gives the number of frames unless some are hidden or missing.
     total = sum(1 for _ in packets(path, "video"))
     taken, decoded = _take(path, _middles(total, count), size)
     if decoded != total:
@@ -87,7 +87,7 @@ def _middles(total: int, count: int | None) -> list[int]:
 
 
 def _take(path: Path, wanted: list[int], size: tuple[int, int] | None) -> tuple[Frames, int]:
-    """The frames at the ascending indices `wanted`, and how many frames there are."""
+    """The frames at the ascending indices `wanted`, and the total number of frames."""
     copies = Counter(wanted)
     taken: list[Frames] = []
     decoded = 0
@@ -127,7 +127,7 @@ def audio(path: Path, sample_rate: int = SAMPLE_RATE) -> Sound:
     resampler = AudioResampler(format="fltp", rate=sample_rate)
     parts: list[Sound] = []
     held = 0
-    # None at the end makes the resampler give out what it holds back.
+    # None at the end flushes the resampler.
     for frame in chain(decoded_sound(path), [None]):
         for block in resampler.resample(frame):
             parts.append(block.to_ndarray().mean(axis=0, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Opens a local media file for reading, and nothing else: no URL, no playlist, no file named inside a file."""
+"""Opens a local media file for reading, and nothing else: no URL, no playlist, no file referenced by another."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ from mma_bench.errors import InvalidInput
 
 MediaPacket: TypeAlias = "Packet[Stream]"
 
-# Containers of video clips. Playlists (hls, concat, dash) are containers to FFmpeg that name other files or URLs;
-# streams without a header (mpegts, flv) would let a picture size be tried before it can be checked.
+# Containers of video clips. Playlists (hls, concat, dash) are FFmpeg containers that reference other files or URLs;
+# streams without a header (mpegts, flv) would be decoded before the picture size can be checked.
 DEMUXERS = "mov,matroska,avi"
 PROTOCOLS = "file"
-# No decoder allocates a larger picture, whatever a header says, be it in the middle of a stream. 8K is half of it.
+# No decoder allocates a larger picture, whatever a header says, even in the middle of a stream. 8K is half of it.
 MAX_PIXELS = 67_108_864
 
 
@@ -31,8 +31,8 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
 
     Args:
         path: A local file.
-        decoders: Whether decoders look into the first packets, which takes most of the time of opening. Without them
-            a stream has what the container's header says, which is enough to copy packets of most codecs.
+        decoders: Whether decoders probe the first packets, which takes most of the opening time. Without them a stream
+            has only the facts of the container's header, which is enough to copy packets of most codecs.
 
     Raises:
         InvalidInput: `missing_file`, `empty_file`, `unreadable`, `corrupt_stream`.
@@ -61,12 +61,12 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
 
 
 def packets_of(container: InputContainer, path: Path) -> Iterator[MediaPacket]:
-    """The packets of all streams in the order of the file, with the empty ones at the end that flush the decoders.
+    """The packets of all streams in file order, including the empty ones at the end that flush the decoders.
 
-    All streams, even if one is wanted: a file that ends early may be cut in the packet of another.
+    All streams, even if only one is needed: a truncated file may end in a packet of another stream.
 
     Raises:
-        InvalidInput: `truncated` at a packet that is cut off.
+        InvalidInput: `truncated` at a truncated packet.
     """
     for packet in container.demux():
         if packet.is_corrupt:

@@ -1,11 +1,11 @@
 """Exact media operations: from aligned clips to the variants whose sight and sound conflict (Table 2 of the paper).
 
-What a variant keeps of a clip, it keeps as packets: copied bit by bit with their times, never decoded. What it
-replaces is made as short, constant packets, so a variant costs milliseconds. Files are MP4, written atomically, and
-the same sources give the same bytes on every run.
+The kept stream is copied packet by packet, bit for bit and with its timestamps, and never decoded. The replaced stream
+consists of short, constant packets, so a variant takes milliseconds. Files are MP4, written atomically, and the same
+sources give the same bytes on every run.
 
 Errors of a source are `InvalidInput` and name its file (see the table in `mma_bench.media`); an output that cannot be
-written, such as on a full disk, is an `OSError`, since another try can help.
+written, e.g. on a full disk, is an `OSError`, since a retry can help.
 """
 
 import bisect
@@ -31,12 +31,12 @@ from mma_bench.errors import InvalidInput
 from mma_bench.files import atomic_path
 from mma_bench.media.demux import MediaPacket, audio_stream, opened, video_stream
 
-VERSION = "1"  # raised with any change to the bytes that this module writes
+VERSION = "1"  # increased with any change to the bytes that this module writes
 
 _AAC_FRAME = 1024  # samples in a packet
-_FIRST_STEADY = 2  # packets before this one may carry the encoder's name and differ from those after
-_DESCRIBED = frozenset({"h264", "hevc", "av1", "aac", "mp3", "opus"})  # by the container's header, in full
-# Intra only. A quantiser coarser than 1 may miss black; black costs no more at 1.
+_FIRST_STEADY = 2  # packets before this one may contain the encoder's name and differ from later ones
+_DESCRIBED = frozenset({"h264", "hevc", "av1", "aac", "mp3", "opus"})  # fully described by the container's header
+# Intra only. A quantiser coarser than 1 may not give exact black; black is no larger at 1.
 _X264 = {"preset": "veryfast", "x264-params": "keyint=1:qp=1:threads=1"}
 
 
@@ -45,7 +45,7 @@ class _Track:
     """A stream's packets in decoding order.
 
     Attributes:
-        begin: When the first frame or sample is presented, in seconds; packets that only prime the decoder lie before.
+        begin: When the first frame or sample is presented, in seconds; packets that only prime the decoder come before.
         end: When the last one ends, in seconds.
     """
 
@@ -58,9 +58,9 @@ class _Track:
 def misalign(base: Path, donor: Path, out: Path, *, slack_s: float = 0.0) -> int:
     """Write the picture of `base` with the sound of `donor`.
 
-    The video packets are the base's. The audio packets are the donor's first ones, priming included, as many as it
-    takes to cover the base's picture. Both keep their times but for a shift that lets the first frame and the first
-    sample be presented at 0.
+    The video packets are the base's. The audio packets are the donor's first ones, priming included, as many as needed
+    to cover the base's picture. Both keep their timestamps except for a shift that presents the first frame and the
+    first sample at 0.
 
     Args:
         base: A clip with a video stream; its sound is not read.
@@ -86,7 +86,7 @@ def misalign(base: Path, donor: Path, out: Path, *, slack_s: float = 0.0) -> int
                     f"{float(length):.3f} s and may be {slack_s:g} s longer",
                     subject=donor,
                 )
-            last = math.ceil((audio.begin + length) / _time_base(audio.stream))  # what begins here is not needed
+            last = math.ceil((audio.begin + length) / _time_base(audio.stream))  # packets from here on are not needed
             taken = audio.packets[: bisect.bisect_left(audio.packets, last, key=_pts)]
             _shift(video.packets, -video.begin)
             _shift(taken, -audio.begin)
@@ -98,13 +98,13 @@ def misalign(base: Path, donor: Path, out: Path, *, slack_s: float = 0.0) -> int
 
 
 def remove_audio(base: Path, out: Path) -> None:
-    """Write `base` with digital silence for its sound: AAC of the same begin, length, sample rate and channels.
+    """Write `base` with digital silence as its sound: AAC with the same start, length, sample rate and channels.
 
     The video packets and their times are the base's. The track stays because some consumers fail on a clip without
     one.
 
     Raises:
-        InvalidInput: `no_silent_aac` if AAC knows no such sample rate or channel layout; else as `misalign`.
+        InvalidInput: `no_silent_aac` if AAC does not support the sample rate or channel layout; else as `misalign`.
     """
     with opened(base) as source:
         picture, sound = video_stream(source, base), audio_stream(source, base)
@@ -135,7 +135,7 @@ def zero_frames(base: Path, out: Path) -> None:
 
 @contextmanager
 def _opened_to_copy(path: Path) -> Iterator[InputContainer]:
-    """Open `path` without its decoders, in a fifth of the time, if its codecs need none to be copied."""
+    """Open `path` without decoders, in a fifth of the time, if its codecs can be copied without them."""
     with opened(path, decoders=False) as container:
         contexts = [stream.codec_context for stream in container.streams]
         if all(context is not None and context.codec.canonical_name in _DESCRIBED for context in contexts):
@@ -168,7 +168,7 @@ def _track(path: Path, stream: VideoStream | AudioStream, packets: list[MediaPac
         raise InvalidInput(
             "truncated", f"ends after {len(packets)} of {len(stream.index_entries)} packets", subject=path
         )
-    # A discarded packet lies before the edit list's begin: decoded, because others need it, but not presented.
+    # A discarded packet is before the edit list's start: decoded, because others need it, but not presented.
     shown = [packet for packet in packets if not packet.is_discard]
     if not shown:
         reason = "no_frames" if isinstance(stream, VideoStream) else "no_audio_samples"
@@ -177,7 +177,7 @@ def _track(path: Path, stream: VideoStream | AudioStream, packets: list[MediaPac
     begin = min(times)
     if isinstance(stream, AudioStream) and stream.start_time is not None:
         begin = stream.start_time  # priming may end within a packet
-    # Where B-frames meet a variable frame rate, other packets' durations are not how long their frames are shown.
+    # With B-frames and a variable frame rate, other packets' durations are not the display times of their frames.
     last = shown[times.index(max(times))]
     end = _pts(last) + (last.duration or 0)
     return _Track(stream, packets, begin * _time_base(stream), end * _time_base(stream))
@@ -185,16 +185,16 @@ def _track(path: Path, stream: VideoStream | AudioStream, packets: list[MediaPac
 
 @contextmanager
 def _writing(out: Path, time_base: Fraction) -> Iterator[OutputContainer]:
-    """An MP4 container whose bytes depend on its packets alone, renamed to `out` when it is complete."""
+    """An MP4 container whose bytes depend only on its packets, renamed to `out` when it is complete."""
     options = {
         "fflags": "+bitexact",  # no creation time, no library versions
         "movflags": "+faststart",  # index first, for players that stream
         "max_interleave_delta": "0",  # the muxer gets one stream after the other and interleaves all of them
-        "movie_timescale": str(math.lcm(1000, time_base.denominator)),  # else a later begin is rounded to 1 ms
+        "movie_timescale": str(math.lcm(1000, time_base.denominator)),  # otherwise a later start is rounded to 1 ms
     }
-    with atomic_path(out) as beside:
+    with atomic_path(out) as staged:
         try:
-            with av.open(f"file:{beside}", "w", format="mp4", options=options) as container:
+            with av.open(f"file:{staged}", "w", format="mp4", options=options) as container:
                 yield container
         except FFmpegError as error:
             raise OSError(error.errno, f"cannot be written ({error.strerror})", str(out)) from error
@@ -203,7 +203,7 @@ def _writing(out: Path, time_base: Fraction) -> Iterator[OutputContainer]:
 def _copy(
     container: OutputContainer, path: Path, source: VideoStream | AudioStream, packets: list[MediaPacket]
 ) -> None:
-    """Add a stream that carries packets of `source`, a stream of `path`, as they are."""
+    """Add a stream for unchanged packets of `source`, a stream of `path`."""
     try:
         stream = container.add_stream_from_template(source, opaque=True)
     except ValueError:
@@ -216,14 +216,14 @@ def _copy(
 
 
 def _shift(packets: list[MediaPacket], seconds: Fraction) -> None:
-    """Move packets in time by a whole number of their time base's units."""
+    """Shift packets in time by a whole number of time base units."""
     if units := round(seconds / packets[0].time_base):
         for packet in packets:
             packet.pts, packet.dts = _pts(packet) + units, _dts(packet) + units
 
 
 def _silence(track: AudioStream, path: Path, begin: Fraction, end: Fraction) -> list[MediaPacket]:
-    """Silent AAC packets from `begin` to `end`; every one is the same bytes, and none needs priming."""
+    """Silent AAC packets from `begin` to `end`; all have the same bytes, and none needs priming."""
     codec = track.codec_context
     rate, layout = codec.sample_rate, codec.layout.name
     frame = AudioFrame(format="fltp", layout=layout, samples=_AAC_FRAME)
@@ -242,10 +242,10 @@ def _silence(track: AudioStream, path: Path, begin: Fraction, end: Fraction) -> 
 
 
 def _black(track: VideoStream, path: Path, source: VideoStream, packets: Sequence[MediaPacket]) -> list[MediaPacket]:
-    """A black packet for each presented packet of `source`, in the order of presentation.
+    """A black packet for each presented packet of `source`, in presentation order.
 
-    Every frame is a keyframe (IDR). Two of them in a row must differ in their identifier and in nothing else, so a
-    clip of any length takes the same two packets in turn.
+    Every frame is a keyframe (IDR). Two consecutive ones must differ only in their identifier, so a clip of any length
+    alternates between the same two packets.
     """
     codec, time_base = track.codec_context, _time_base(source)
     codec.width, codec.height = source.codec_context.width, source.codec_context.height
@@ -271,7 +271,7 @@ def _black(track: VideoStream, path: Path, source: VideoStream, packets: Sequenc
 
 
 def _encoded(track: VideoStream | AudioStream, frame: VideoFrame | AudioFrame, count: int) -> list[MediaPacket]:
-    """The first `count` packets of an endless repetition of `frame`; the encoder holds some frames back."""
+    """The first `count` packets of an endless repetition of `frame`; the encoder buffers some frames."""
     step = frame.samples if isinstance(frame, AudioFrame) else 1
     packets: list[MediaPacket] = []
     for time in itertools.count(0, step):

@@ -24,21 +24,21 @@ _STOPPED_FROM_OUTSIDE = frozenset({255, -signal.SIGKILL, -signal.SIGXCPU, -signa
 _SCALER = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 _CRF = 18  # visually lossless
 _AUDIO_BITS_PER_S = 128_000
-# The rates that AAC and every reader of it know; others are brought to the usual one.
+# The rates that AAC and all its decoders support; others are resampled to the default.
 _SAMPLE_RATES = frozenset({16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
 _USUAL_SAMPLE_RATE = 44_100
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the written clip is to be.
+    """The target format of the written clip.
 
     Attributes:
         fps: Constant frames per second.
         frames: At most this many.
-        seconds: Sound up to here.
-        square: Side of a square picture (cover-scale and centre crop), in pixels; None keeps the picture as it is, but
-            for an odd last row or column, which yuv420p cannot have.
+        seconds: End of the sound.
+        square: Side of a square picture (cover-scale and centre crop), in pixels; None keeps the picture as it is,
+            except an odd last row or column, which yuv420p does not allow.
         fill: Whether a missing last frame is repeated and missing sound is padded with silence.
         sample_rate: Of the source, in Hz.
         channels: Of the source.
@@ -57,7 +57,7 @@ def encode(source: Path, target: Path, shape: Shape) -> None:
     """Write `source` to `target` in the given shape.
 
     Raises:
-        InvalidInput: `corrupt_stream` if FFmpeg meets damage, `encode_timed_out` after 600 s of computing.
+        InvalidInput: `corrupt_stream` if FFmpeg finds damage, `encode_timed_out` after 600 s of CPU time.
         Retryable: `encoder_stopped` if FFmpeg was killed from outside or did not end within an hour.
     """
     spent_before = _children_cpu_s()
@@ -72,7 +72,7 @@ def encode(source: Path, target: Path, shape: Shape) -> None:
     except subprocess.TimeoutExpired:
         raise Retryable("encoder_stopped", f"FFmpeg did not end within {_WALL_LIMIT_S} s", subject=source) from None
     if run.returncode in _STOPPED_FROM_OUTSIDE:
-        # FFmpeg's own limit ends it by a signal, like anything else that stops it from outside.
+        # FFmpeg's own limit ends it by a signal, as does anything else that stops it from outside.
         if _children_cpu_s() - spent_before >= CPU_LIMIT_S:
             raise InvalidInput("encode_timed_out", f"not encoded within {CPU_LIMIT_S} s of CPU time", subject=source)
         raise Retryable("encoder_stopped", f"FFmpeg was stopped by a signal (status {run.returncode})", subject=source)
@@ -81,7 +81,7 @@ def encode(source: Path, target: Path, shape: Shape) -> None:
 
 
 def _children_cpu_s() -> float:
-    """As the limit counts: the system's work for them too."""
+    """User plus system time, as the limit counts it."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime
 
@@ -98,8 +98,8 @@ def command(source: Path, target: Path, shape: Shape) -> list[str]:
     )
     picture = given["V:0"].filter("fps", fps=str(shape.fps), start_time=0)
     if shape.square is not None:
-        # The square's centre first, then the scaling: the same picture as scaling first, whatever the shape of the
-        # source, and a source of 8×4096 pixels does not grow to 2 million rows. `sar` is the shape of a pixel.
+        # Crop first, then scale: the same picture as scaling first, whatever the source's shape, but a source of 8×4096
+        # pixels does not grow to 2 million rows. `sar` is the sample aspect ratio.
         picture = picture.filter("crop", w="min(iw,ih/sar)", h="min(ih,iw*sar)")
         picture = _scaled(picture, w=shape.square, h=shape.square).filter("setsar", 1)
     else:
@@ -141,6 +141,6 @@ def _scaled(picture: Any, **size: int) -> Any:
 
 
 def _first_complaint(stderr: bytes) -> str:
-    """FFmpeg's first line without the address of the object that says it, which differs from run to run."""
+    """FFmpeg's first line without the logging object's address, which differs between runs."""
     lines = stderr.decode(errors="replace").strip().splitlines()
     return re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else "FFmpeg failed without a message"

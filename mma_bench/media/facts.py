@@ -1,4 +1,4 @@
-"""The facts of a written clip, decoded from the file: what every gate and every later stage relies on."""
+"""The facts of a written clip, decoded from the file; every gate and every later stage relies on them."""
 
 import math
 from fractions import Fraction
@@ -17,7 +17,7 @@ from mma_bench.media.packets import PayloadHash
 from mma_bench.schema import FACTS
 
 MOTION_STEP_S = Fraction(1, 5)
-_THUMBNAIL = 64  # pixels a side
+_THUMBNAIL = 64  # pixels per side
 _FLOOR_DBFS = -120.0
 _DCT = _THUMBNAIL // 2
 # Rows 0 to 7 of the discrete cosine transform of 32 values.
@@ -70,7 +70,7 @@ class _Sight:
         self._thumbnails: list[npt.NDArray[np.int16]] = []
 
     def add(self, frame: VideoFrame) -> None:
-        """Take the next frame in the order of presentation."""
+        """Take the next frame in presentation order."""
         if frame.is_corrupt:
             raise InvalidInput("corrupt_stream", f"frame {self._frames} is damaged", subject=self.path)
         if frame.pts is None or frame.time_base is None:
@@ -91,7 +91,7 @@ class _Sight:
         self._full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
         plane = frame.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        return int(rows[: frame.height, : frame.width].max())  # beyond the width lies padding
+        return int(rows[: frame.height, : frame.width].max())  # the rest of each row is padding
 
     def facts(self) -> dict[str, Any]:
         if self._begin is None:
@@ -166,6 +166,6 @@ def _thumbnail(frame: VideoFrame) -> npt.NDArray[np.int16]:
 def _perceptual_hash(thumbnail: npt.NDArray[np.int16]) -> str:
     """64 bits, as imagehash.phash takes them: which of the 8×8 lowest frequencies are above their median."""
     pixels = thumbnail.reshape(_DCT, 2, _DCT, 2).mean(axis=(1, 3))
-    low = (_COSINES @ pixels @ _COSINES.T).round(3)  # a plain surface has no frequencies, not rounding errors
+    low = (_COSINES @ pixels @ _COSINES.T).round(3)  # a uniform image has zero coefficients, not rounding errors
     bits = (low > np.median(low)).ravel()
     return np.packbits(bits).tobytes().hex()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees that the ffmpeg program and FFmpeg's shared libraries (which torchcodec loads) are there; installs them if it may.
+# Checks for the ffmpeg program and FFmpeg's shared libraries (loaded by torchcodec); installs them if permitted.
 set -euo pipefail
 
 if command -v ffmpeg >/dev/null && ldconfig -p | grep -q 'libavcodec\.so'; then exit 0; fi

@@ -12,14 +12,14 @@ Kind: TypeAlias = Literal["video", "audio"]
 
 
 class PayloadHash:
-    """SHA-256 over packets, each payload preceded by its length in 8 bytes, so that boundaries count."""
+    """SHA-256 over packets, each payload preceded by its length in 8 bytes, so that packet boundaries matter."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.packets = 0
 
     def add(self, packet: MediaPacket) -> None:
-        """Take the next packet in decoding order; the empty one that ends a stream does not count."""
+        """Take the next packet in decoding order; the empty one that ends a stream is ignored."""
         if not packet.size:
             return
         self._hash.update(packet.size.to_bytes(8, "big"))

@@ -18,7 +18,7 @@ _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the identity in a di
 
 @dataclass(frozen=True)
 class Probe:
-    """What the header says; only decoding shows whether it is true (`mma_bench.media.facts`).
+    """The header's claims; only decoding shows whether they are true (`mma_bench.media.facts`).
 
     Attributes:
         duration_s: Length of the longest stream in seconds; None if the header does not say.
@@ -54,9 +54,9 @@ def probe(
 
     Args:
         path: A local file.
-        max_bytes: Limit of the file's size.
-        max_pixels: Limit of width × height.
-        max_seconds: Limit of the header's duration. A header without a duration passes.
+        max_bytes: Limit on the file size.
+        max_pixels: Limit on width × height.
+        max_seconds: Limit on the header's duration. A header without a duration passes.
 
     Raises:
         InvalidInput: See the table in `mma_bench.media`.
@@ -96,11 +96,11 @@ def probe(
 
 
 def _is_rotated(container: InputContainer, video: VideoStream) -> bool:
-    # PyAV shows the header's display matrix on decoded frames only.
+    # PyAV exposes the header's display matrix only on decoded frames.
     try:
         frame = next(container.decode(video), None)
     except FFmpegError:
-        return False  # a damaged first frame is for the full decoding to report
+        return False  # the full decoding reports a damaged first frame
     for data in frame.side_data if frame is not None else ():
         if isinstance(data, SideData) and data.type is SideDataType.DISPLAYMATRIX:
             return struct.unpack("=9i", bytes(data)) != _UPRIGHT

@@ -1,4 +1,4 @@
-"""Copies a clip's packets into a new MP4 file without touching a byte of them."""
+"""Copies a clip's packets unchanged into a new MP4 file."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ MP4_OPTIONS = {"fflags": "+bitexact", "movflags": "+faststart"}
 
 
 def remux(source: Path, target: Path, seconds: float) -> int:
-    """Copy all video packets and the audio packets that begin before `seconds`; metadata are left behind.
+    """Copy all video packets and the audio packets that start before `seconds`; metadata are not copied.
 
     Args:
         source: An MP4 file that starts at 0.
         target: The MP4 file to write.
-        seconds: Where the sound ends; the last packet may sound up to 0.13 s longer.
+        seconds: End of the sound; the last packet may last up to 0.13 s longer.
 
     Returns:
-        How many audio packets were copied.
+        The number of audio packets copied.
 
     Raises:
         InvalidInput: See the table in `mma_bench.media`.

@@ -1,4 +1,4 @@
-"""When the packets of a clip play: what decides whether it may be copied as it is, found without decoding."""
+"""The timing of a clip's packets, read without decoding; it decides whether the clip may be copied unchanged."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,19 +18,19 @@ class Timeline:
     """Times in seconds from the file's start, up to the limit given to `timeline`.
 
     Attributes:
-        start_s: The file's own start, which the other times count from.
+        start_s: The file's own start, from which the other times are measured.
         frames: Video packets that are shown.
-        video_start_s: When the first frame shows.
+        video_start_s: When the first frame is shown.
         video_end_s: When the last frame ends.
         usual_frame_s: Median time between two frames.
         longest_frame_s: Longest time between two frames.
         audio_start_s: When the first sample sounds.
         audio_end_s: When the last sample ends.
-        continues: Whether further frames show after the limit.
-        hidden_frames: Video packets that are decoded but not shown: a cut without re-encoding keeps the pictures since
+        continues: Whether further frames are shown after the limit.
+        hidden_frames: Video packets that are decoded but not shown: a cut without re-encoding keeps the frames since
             the last key frame.
         hidden_audio_s: Sound before the start that is decoded but not heard. The priming of an AAC encoder, about
-            0.02 s, is normal; more is the remains of a cut.
+            0.02 s, is normal; more is left over from a cut.
     """
 
     start_s: Fraction
@@ -52,12 +52,12 @@ class Timeline:
 
     @property
     def usual_fps(self) -> Fraction:
-        """Frames per second where frames are as close as usual: what a variable rate has dropped frames of."""
+        """Frames per second at the median frame distance: the rate from which a variable rate has dropped frames."""
         return 1 / self.usual_frame_s
 
     @property
     def constant_rate(self) -> bool:
-        """Whether no frame stands half a frame longer than the mean (containers round times to 1 ms)."""
+        """Whether no frame lasts half a frame longer than the mean (containers round times to 1 ms)."""
         return self.longest_frame_s * self.fps <= Fraction(3, 2)
 
 
@@ -90,7 +90,7 @@ def timeline(path: Path, seconds: float) -> Timeline:
                 (shown if is_video else heard).append((max(begin, Fraction(0)), end))
             elif begin >= limit:
                 continues |= is_video
-                if begin >= limit + 1:  # packets lie out of order, but by less than a second
+                if begin >= limit + 1:  # packets are out of order by less than a second
                     unfinished.discard(packet.stream.index)
                     if not unfinished:
                         break

@@ -192,7 +192,7 @@ def table_with(folder: Path, rows: list[list[str]], header: list[str] = HEADER) 
             ["cat", "Cat", "drop:ambiguous", "Cat", "r"],
             "line 5, column 'class': cat is dropped and has the class 'Cat'",
         ),
-        (["dog", "Dog", "drop:ambiguous", "", "r"], "line 5: id 'dog' is in line 2 already"),
+        (["dog", "Dog", "drop:ambiguous", "", "r"], "line 5: id 'dog' is already in line 2"),
         (["cat", "Cat", "keep", "Cat"], "line 5: 4 columns, the header has"),
         (["cat", "Cat", "keep", "Cat", "r", "more"], "line 5: 6 columns, the header has"),
     ],

@@ -71,7 +71,7 @@ def test_reviews_are_read(tmp_path: Path) -> None:
         ("x,a,yes,yes\n", "line 2: 4 columns, the header has 5"),
         ("x,,yes,yes,yes\n", "line 2, column 'annotator': empty"),
         ("x,a,yes,maybe,yes\n", "line 2, column 'audio_pure': 'maybe' is neither yes nor no"),
-        ("x,a,yes,yes,yes\nx,a,no,yes,yes\n", "line 3: clip_id 'x', annotator 'a' is in line 2 already"),
+        ("x,a,yes,yes,yes\nx,a,no,yes,yes\n", "line 3: clip_id 'x', annotator 'a' is already in line 2"),
     ],
 )
 def test_bad_reviews_name_file_and_line(tmp_path: Path, row: str, message: str) -> None:
@@ -107,7 +107,7 @@ def test_an_export_is_read_without_its_control_clips(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([review("x", "p1", audio_pure=False)], "p1 on x: passed in spite of a failed criterion"),
+        ([review("x", "p1", audio_pure=False)], "p1 on x: passed despite a failed criterion"),
         ([review("x", "p1"), review("x", "p1")], "p1 on x: reviewed twice"),
         ([review("x", "p1", action_dynamic=None)], "p1 on x: a value is missing"),
         ([review("x", "vggsounder")], "an annotator of x is called vggsounder"),

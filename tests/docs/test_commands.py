@@ -353,7 +353,7 @@ def test_the_page_about_the_data_names_every_column_and_config() -> None:
         name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")
     }
     assert named == set(COLUMNS)
-    configs = text.partition("## Pick a config")[2].partition("\n\nWhich")[0]
+    configs = text.partition("## Pick a config")[2].partition("\n\nThe conditions")[0]
     assert re.findall(r"^\| `(\w+)`", configs, re.M) == [str(condition) for condition in Condition]
 
 

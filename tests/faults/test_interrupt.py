@@ -52,7 +52,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     _, messages = build.communicate()
     assert build.returncode == 130, messages
-    assert "stopped; finished clips are kept" in messages
+    assert "interrupted; finished clips are kept" in messages
     assert "Traceback" not in messages
     kept = [json.loads(line)["key"] for line in ledger.read_text().splitlines()]
     assert 3 <= len(kept) < 40

@@ -74,7 +74,7 @@ def test_a_file_of_another_form_is_named(tmp_path: Path, damage: str) -> None:
     else:
         del raw[damage]
     path.write_text(json.dumps(raw))
-    with pytest.raises(DataError, match=r"classes\.json is not of the form"):
+    with pytest.raises(DataError, match=r"classes\.json is not in the format"):
         load_classes(path)
 
 

@@ -58,7 +58,7 @@ def test_a_byte_order_mark_and_line_ends_do_not_matter(tmp_path: Path, start: by
     [
         ("", "line 1: column 'clip_id' is missing"),
         ("clip_id;sound;class\n", "line 1: column 'clip_id' is missing"),
-        ("clip_id,sound,class,sound\n", "line 1: column 'sound' is there twice"),
+        ("clip_id,sound,class,sound\n", "line 1: column 'sound' appears twice"),
         (HEADER + "cat-1,meow,Cat,4\n", "line 2: 4 columns, the header has 5"),
         (HEADER + "cat-1,meow,Cat,4,x,y\n", "line 2: 6 columns, the header has 5"),
         (HEADER + "cat-1, ,Cat,4,\n", "line 2, column 'sound': empty"),
@@ -72,7 +72,7 @@ def test_a_byte_order_mark_and_line_ends_do_not_matter(tmp_path: Path, start: by
         (HEADER + 'cat-1,meow,Cat,4,\n"cat-2', "line 3: unexpected end of data"),
         (HEADER + 'cat-1,"me"ow,Cat,4,\n', "line 2: ',' expected after '\"'"),
         (HEADER + f"cat-1,{'o' * 200_000},Cat,4,\n", "line 2: field larger than field limit"),
-        (HEADER + "cat-1,meow,Cat,4,\ncat-1,meow,Cat,4,\n", "line 3: clip_id 'cat-1' is in line 2 already"),
+        (HEADER + "cat-1,meow,Cat,4,\ncat-1,meow,Cat,4,\n", "line 3: clip_id 'cat-1' is already in line 2"),
     ],
 )
 def test_what_is_wrong_is_named_by_file_line_and_column(tmp_path: Path, text: str, message: str) -> None:
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named_by_file_line_and_column(tmp_path: Path, text: st
 def test_rows_are_told_apart_by_all_their_keys(tmp_path: Path) -> None:
     path = listed(tmp_path, HEADER + "cat-1,meow,Cat,4,\n\ncat-1,purr,Cat,4,\n")
     assert len(read_rows(path, Animal, unique=["clip_id", "sound"])) == 2
-    with pytest.raises(DataError, match=r"line 4: clip_id 'cat-1', class 'Cat' is in line 2 already"):
+    with pytest.raises(DataError, match=r"line 4: clip_id 'cat-1', class 'Cat' is already in line 2"):
         read_rows(path, Animal, unique=["clip_id", "class_name"])
 
 

@@ -41,7 +41,7 @@ def test_what_is_no_yaml_is_told(content: bytes, said: str, tmp_path: Path) -> N
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"run\.yaml does not exist\n.*make it first"):
         read_yaml(tmp_path / "run.yaml", "run.yaml", "make it first")
-    with pytest.raises(ConfigError, match="runs is a folder"):
+    with pytest.raises(ConfigError, match="runs is a directory"):
         read_yaml(tmp_path, "runs")
 
 

@@ -146,7 +146,7 @@ def test_what_is_missing_is_named(client: Hub, hub: StandIn, run: Path) -> None:
     with pytest.raises(ConfigError, match=r"no file .*README\.md"):
         publish(client, run)
     (run / "README.md").write_text("---\nmodel-index: {\n---\n")
-    with pytest.raises(DataError, match="the Hub refuses the metadata"):
+    with pytest.raises(DataError, match="the Hub rejects the metadata"):
         publish(client, run)
     (run / "run.json").unlink()
     with pytest.raises(ConfigError, match=r"has no run\.json"):

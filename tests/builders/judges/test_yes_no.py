@@ -86,8 +86,8 @@ def test_closed_eyes_see_black_of_one_size() -> None:
     ("other", "message"),
     [
         ({"model": "no-such-model"}, "there is no model 'no-such-model'"),
-        ({"model": "random"}, "judge.model: random is asked through the engine random"),
-        ({"name": "omni-server"}, "asked through the engine transformers, but judge.name is omni-server"),
+        ({"model": "random"}, "judge.model: random runs on the engine random"),
+        ({"name": "omni-server"}, "runs on the engine transformers, but judge.name is omni-server"),
         ({"settings": {"fsp": 1.0}}, "fsp: Extra inputs are not permitted"),
         ({"settings": {"adapter": "mine"}}, "takes no adapter"),
     ],

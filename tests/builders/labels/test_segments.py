@@ -64,8 +64,8 @@ def test_two_segments_of_one_video_in_any_order_are_two_clips(tmp_path: Path) ->
         ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx", 7', "5 columns, expected 4"),
         ('ABCDEFGHIJK,0.000,10.000,"/m/01yrx"', "1 columns, expected 4"),
         ("", "1 columns, expected 4"),
-        ('ABCDEFGHIJ, 0.000, 10.000, "/m/01yrx"', "'ABCDEFGHIJ' is no YouTube id"),
-        ('../ABCDEFGH, 0.000, 10.000, "/m/01yrx"', "'../ABCDEFGH' is no YouTube id"),
+        ('ABCDEFGHIJ, 0.000, 10.000, "/m/01yrx"', "'ABCDEFGHIJ' is not a YouTube id"),
+        ('../ABCDEFGH, 0.000, 10.000, "/m/01yrx"', "'../ABCDEFGH' is not a YouTube id"),
         ('ABCDEFGHIJK, zero, 10.000, "/m/01yrx"', "'zero' is not a number of seconds"),
         ('ABCDEFGHIJK, 0.000, nan, "/m/01yrx"', "'nan' is not a number of seconds"),
         ('ABCDEFGHIJK, -1.000, 10.000, "/m/01yrx"', "'-1.000' is not a number of seconds"),
@@ -78,8 +78,8 @@ def test_two_segments_of_one_video_in_any_order_are_two_clips(tmp_path: Path) ->
         ("ABCDEFGHIJK, 0.000, 10.000, /m/01yrx", "is not a list of label ids"),
         ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx', "is not a list of label ids"),
         ('ABCDEFGHIJK, 0.000, 10.000, "/m/01yrx\udcff"', "unknown label"),
-        ('--4gqARaEJE, 0.000, 5.000, "/m/01yrx"', "segment --4gqARaEJE from 0.000 s is in line 4 already"),
-        ('--4gqARaEJE, 0, 5, "/m/01yrx"', "segment --4gqARaEJE from 0 s is in line 4 already"),
+        ('--4gqARaEJE, 0.000, 5.000, "/m/01yrx"', "segment --4gqARaEJE from 0.000 s is already in line 4"),
+        ('--4gqARaEJE, 0, 5, "/m/01yrx"', "segment --4gqARaEJE from 0 s is already in line 4"),
     ],
 )
 @pytest.mark.parametrize("place", [1, 3])
@@ -174,7 +174,7 @@ def test_a_manifest_gives_a_subset_for_each_split(tmp_path: Path) -> None:
         ("owl-1,eval,,", "'' is not a list of label ids"),
         ("owl-1,eval,/m/01yrx;,", "is not a list of label ids"),
         ("owl-1,eval,/m/0owl,", "unknown label '/m/0owl'"),
-        ("cat-1,train,/m/01yrx,", "clip_id 'cat-1' is in line 2 already"),
+        ("cat-1,train,/m/01yrx,", "clip_id 'cat-1' is already in line 2"),
     ],
 )
 def test_a_malformed_clip_is_named_by_file_and_line(tmp_path: Path, row: str, message: str) -> None:

@@ -36,7 +36,7 @@ def test_a_version_is_one_commit_its_tag_and_exactly_the_gated_bytes(
     listed = dict(reversed(line.split("  ")) for line in files["checksums.sha256"].decode().splitlines())
     own = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     assert listed == {name: value for name, value in own.items() if name not in (".gitattributes", "checksums.sha256")}
-    assert "fetched again by tag" in capsys.readouterr().out
+    assert "downloaded again by tag" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def _rows(files: dict[str, bytes]) -> list[str]:
 @pytest.mark.parametrize("stone", ["cat-test1_30000", "cat-test1"], ids=["clip", "video"])
 def test_a_clip_that_was_to_be_removed_is_not_published(publish: Publish, hub: StandIn, stone: str) -> None:
     # Six rows of its own, and one whose sound it is.
-    with pytest.raises(DataError, match="7 rows hold a clip that was to be removed"):
+    with pytest.raises(DataError, match="7 rows hold a clip that must be removed"):
         publish(removed={stone})
     assert not hub.requests
 
@@ -140,7 +140,7 @@ def test_a_relabelled_clip_is_a_major_change(publish: Publish, root: Path) -> No
 def test_a_version_never_changes(publish: Publish, root: Path) -> None:
     publish()
     project.renew(root, "1.0.0", without=["cat-test1_30000"])
-    with pytest.raises(DataError, match=r"org/mma has a version 1\.0\.0, and LICENSE.md in it is another file"):
+    with pytest.raises(DataError, match=r"org/mma has a version 1\.0\.0, and its LICENSE.md differs"):
         publish()
 
 

@@ -73,7 +73,7 @@ def test_a_table_that_is_gone_stops_it(root: Path) -> None:
     [
         (lambda: (FOLDER / "LICENSE.md").write_text("free\n"), "mma-bench/LICENSE.md is not the file"),
         (lambda: (FOLDER / "notes.txt").write_text("x"), "mma-bench/notes.txt was not there when gate package ran"),
-        (lambda: (FOLDER / "classes.json").unlink(), "mma-bench/classes.json, which gate package passed, is gone"),
+        (lambda: (FOLDER / "classes.json").unlink(), "mma-bench/classes.json, which gate package passed, is missing"),
     ],
 )
 def test_another_folder_than_the_gate_passed_stops_it(root: Path, tamper: Callable[[], object], said: str) -> None:

@@ -104,7 +104,7 @@ def test_what_cannot_be_copied_is_named(dataset: Path, target: str, tmp_path: Pa
     with pytest.raises(DataError, match="holds no dataset"):
         copy(tmp_path, target)
     (dataset / "README.md").write_text("changed")
-    with pytest.raises(DataError, match=r"README\.md is missing or not what"):
+    with pytest.raises(DataError, match=r"README\.md is missing or does not match"):
         copy(dataset, target)
     for line in (f"{'0' * 64}  ../../secret", f"{'0' * 64}  /etc/passwd", f"{'0' * 64}  ", f"{'x' * 64}  a", "\udcff"):
         (dataset / CHECKSUMS).write_bytes(f"{'0' * 64}  README.md\n{line}\n".encode(errors="surrogateescape"))

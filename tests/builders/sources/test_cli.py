@@ -140,7 +140,7 @@ def test_a_frozen_manifest_gives_the_same_split_minus_what_is_gone(project: Path
         ("split,clip_id\n", "line 1: column 'video_id' is missing"),
         ("split,clip_id,video_id,label\n", "line 1: unknown column 'label'"),
         ("split,clip_id,video_id\neval,a,a\n", "line 2, column 'split': input should be 'test' or 'train', not 'eval'"),
-        ("split,clip_id,video_id\ntest,a,a\ntrain,a,a\n", "line 3: clip_id 'a' is in line 2 already"),
+        ("split,clip_id,video_id\ntest,a,a\ntrain,a,a\n", "line 3: clip_id 'a' is already in line 2"),
     ],
 )
 def test_a_malformed_manifest_is_named_by_file_and_line(tmp_path: Path, text: str, message: str) -> None:

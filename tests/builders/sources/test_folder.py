@@ -190,7 +190,7 @@ def test_links_that_leave_the_folder_are_refused(mirror: Path, capsys: pytest.Ca
     link = mirror / f"{ID}_30.mp4"
     (mirror / "linked-folder").symlink_to(Path("outside").absolute())
     assert reason(ask(mirror)) == "not_in_folder"
-    assert "'mirror/linked-folder' is a link to a folder and is left out" in capsys.readouterr().err
+    assert "'mirror/linked-folder' is a link to a folder and is skipped" in capsys.readouterr().err
     link.symlink_to(Path("outside", link.name).absolute())
     assert reason(ask(mirror)) == "link_leaves_folder"
     link.unlink()
@@ -279,7 +279,7 @@ def test_a_folder_that_cannot_be_used_stops_at_once(mirror: Path) -> None:
     with pytest.raises(ConfigError, match="'nowhere' is not a directory"):
         opened("nowhere")
     fill(mirror, "notes.txt")
-    with pytest.raises(ConfigError, match="'mirror' holds no clip with a usual name"):
+    with pytest.raises(ConfigError, match="'mirror' holds no clip with a known name"):
         opened("mirror")
     fill(layout.ACQUIRED_CLIPS, f"test/{ID}_30000.mp4")
     for overlapping in (".", "data", str(layout.ACQUIRED_CLIPS), str(layout.ACQUIRED_CLIPS / "test")):

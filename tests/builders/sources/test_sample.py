@@ -69,7 +69,7 @@ def test_a_row_tells_both_licences(sample: Path) -> None:
     [
         ([], r"line 1: column 'clip_id' is missing"),
         ([HEADER.replace("photo_licence", "license")], r"line 1: column 'photo_licence' is missing"),
-        ([HEADER, ROW, ROW], r"line 3: clip_id 'cow-9' is in line 2 already"),
+        ([HEADER, ROW, ROW], r"line 3: clip_id 'cow-9' is already in line 2"),
         ([HEADER, ROW + ",x"], r"line 2: 13 columns, the header has 12"),
         ([HEADER, "cow-9,eval"], r"line 2: 2 columns, the header has 12"),
         ([HEADER, ROW.replace("Ann", " ")], r"line 2, column 'photo_author': empty"),

@@ -104,7 +104,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "more than the rest of the file": _bomb,
     "a header of 1048576 bytes": _header_bomb,
     "a sparse member": _sparse,
-    "it is not a whole tar file": lambda path: path.write_bytes(b"not a tar " * 200),
+    "it is not a complete tar file": lambda path: path.write_bytes(b"not a tar " * 200),
 }
 
 
@@ -123,7 +123,7 @@ def test_compressed_shards_are_left_out_with_a_word(tmp_path: Path, capsys: pyte
     shard(tmp_path / "s/1.tar.gz", member(f"{A}_40.mp4"), mode="w:gz")
     source = TarSource(tmp_path / "s", max_bytes=100)
     assert isinstance(source.request(Segment("id", A, 40.0, 50.0)), Refusal)
-    assert "1 compressed shards are left out" in capsys.readouterr().err
+    assert "1 compressed shards are skipped" in capsys.readouterr().err
 
 
 def test_no_folder_and_no_clip(tmp_path: Path) -> None:

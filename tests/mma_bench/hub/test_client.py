@@ -22,10 +22,10 @@ Publish = Callable[..., None]
 @pytest.mark.parametrize(
     ("status", "where", "hint"),
     [
-        (401, "^POST /api/repos/create", "log in anew"),
+        (401, "^POST /api/repos/create", "log in again"),
         (403, "/preupload/", "a token with write access"),
-        (409, "/commit/", "somebody else changes this repository"),
-        (412, "/commit/", "somebody else has committed meanwhile"),
+        (409, "/commit/", "somebody else is changing this repository"),
+        (412, "/commit/", "somebody else has committed in the meantime"),
         (413, "^PUT /lfs/", "lower package.max_shard_mb"),
         (413, "/commit/", "lower package.max_shard_mb"),
     ],
@@ -77,7 +77,7 @@ def test_a_server_that_stays_away_ends_the_command(client: Hub, hub: StandIn, wa
     hub.fail("/refs", 503, times=100)
     hub.repos["dataset", "org/mma"] = Repo()
     hub.repos["dataset", "org/mma"].commit({})
-    with pytest.raises(HubError, match="what was uploaded is kept") as ended:
+    with pytest.raises(HubError, match="uploaded files are kept") as ended:
         client.ask("tags", client.api.list_repo_refs, "org/mma", repo_type="dataset")
     assert ended.value.status == 503
     assert len(waits) == TRIES - 1
@@ -145,7 +145,7 @@ def test_the_command_tells_its_errors_without_traceback_and_without_token(
     hub.token = "another"  # noqa: S105
     refused = run.invoke(main, ["publish", "dataset", "--repo", "org/new", "--version", "1.0.0"])
     assert refused.exit_code == 1
-    assert "log in anew" in refused.output
+    assert "log in again" in refused.output
     assert TOKEN not in "".join(output.output for output in [*outputs, refused])
     bad = run.invoke(main, ["publish", "dataset", "--repo", "org/mma", "--version", "1.0"])
     assert (bad.exit_code, "'1.0' is not a version" in bad.output) == (2, True)
