@@ -143,7 +143,7 @@ def test_an_adapter_that_cannot_be_merged_is_refused(sound: Path, monkeypatch: p
 
     delta = Linear.get_delta_weight
     monkeypatch.setattr(Linear, "get_delta_weight", lambda self, name: 1.5 * delta(self, name))
-    refused(sound, "merge", r"merged and unmerged differ by up to \S+, \S+ is allowed for float32")
+    refused(sound, "merge", r"merged and unmerged differ by up to \S+; the tolerance for float32 is \S+")
 
 
 @pytest.mark.slow
