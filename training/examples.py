@@ -41,8 +41,8 @@ class Example:
         ids: int64 [length]: clip, prompt, answer, end token.
         labels: int64 [length]: the token id at the answer and the end token, else -100.
         positions: [3, length], int64 or float32: time, height, width.
-        fault: Why the clip cannot be read; then there are no media and no labels. Returned, not raised, so that it crosses
-            process boundaries intact and the trainer decides.
+        fault: Why the clip cannot be read; then there are no media and no labels. Returned, not raised, so that it
+            survives process boundaries and the trainer decides.
     """
 
     example_id: str

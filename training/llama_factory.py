@@ -5,8 +5,8 @@ In: the folder that `mma-bench sft` wrote and the dataset that it was made from.
 `mma_bench_validation.json`, lists of messages; `dataset_info.json`, which declares both; `qwen2.5-omni-7b.yaml`.
 
 LLaMA-Factory reads frames from `videos` and sound from `audios`, never the audio track of a video. With
-`use_audio_in_video` each `<video>` must be followed by its `<audio>`. It loads audio with torchaudio, which reads 16 kHz
-WAV unchanged; an MP4 file would need FFmpeg and be resampled with a different filter from ours.
+`use_audio_in_video` each `<video>` must be followed by its `<audio>`. It loads audio with torchaudio, which reads
+16 kHz WAV unchanged; an MP4 file would need FFmpeg and be resampled with a different filter from ours.
 """
 
 from collections.abc import Iterable, Mapping
@@ -94,7 +94,7 @@ def entries(examples: pl.DataFrame) -> list[dict[str, Any]]:
         examples: Schema EXAMPLES.
 
     Raises:
-        DataError: An id is unsafe as a file name, or a text contains one of LLaMA-Factory's placeholders; names the example.
+        DataError: An id is unsafe as a file name, or a text contains a LLaMA-Factory placeholder; names the example.
     """
     made = []
     for row in examples.iter_rows(named=True):
@@ -208,7 +208,7 @@ def main(
                     progress.advance()
     if wanted:
         raise DataError(
-            f"{dataset} has no clip {min(wanted)}, which {sft / layout.SFT_EXAMPLES} refers to ({len(wanted)} missing in all)",
+            f"{dataset} has no clip {min(wanted)}, which {sft / layout.SFT_EXAMPLES} refers to ({len(wanted)} in all)",
             hint="give the dataset that the SFT data were made from, or run `mma-bench sft` again",
         )
     for part, rows in written.items():

@@ -29,7 +29,7 @@ def _attends(name: str) -> bool:
 def _targets(thinker: Any, pattern: str) -> str | list[str]:
     """The pattern, or for a mixture-of-experts thinker the modules' full names.
 
-    peft rewrites such a model's pattern to bare names (q_proj, …), which match the towers; it leaves full names unchanged.
+    peft rewrites such a model's pattern to bare names (q_proj, …), which match the towers, but keeps full names.
     """
     if not hasattr(thinker.config.get_text_config(), "num_experts"):
         return pattern

@@ -1,9 +1,9 @@
 """The SFT data: questions about clips to fine-tune on, as a table (section 5.1, appendices D and H).
 
 In: the dataset's train split, aligned and misaligned. Out, in one folder: `examples.parquet` (schema EXAMPLES), one
-row per training example; `classes.txt`, the classes of the train part, one per line, for `mma-bench score --seen-classes`;
-`facts.json`, the source of the examples and their counts. Clips are not copied: an example refers to its row of the
-dataset.
+row per training example; `classes.txt`, the classes of the train part, one per line, for `mma-bench score
+--seen-classes`; `facts.json`, the source of the examples and their counts. Clips are not copied: an example refers to
+its row of the dataset.
 
 Every clip is asked both questions. In the train part the condition with fewer clips is repeated until both have
 equally many examples (the paper: each aligned clip ten times); where the counts do not divide, some clips are repeated

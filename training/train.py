@@ -8,7 +8,8 @@ The run's folder:
 * `log.jsonl`, `dvclive/`, `tensorboard/`: the training curve;
 * `identity.json`: the inputs of the run; a different run in the same folder is refused.
 
-The best checkpoint has the highest validation accuracy, averaged over both questions (the earliest in case of a tie). The loop, the optimiser, the schedule and resuming are those of transformers' `Trainer`.
+The best checkpoint has the highest validation accuracy, averaged over both questions (the earliest in case of a tie).
+The loop, the optimiser, the schedule and resuming are those of transformers' `Trainer`.
 """
 
 import math
