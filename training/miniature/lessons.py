@@ -5,8 +5,8 @@ clips, rendered on demand.
 
 A question about the class always has the same answer for picture and sound, as in most recordings that large models are
 trained on; nothing shows which of the two it refers to. That questions refer to one modality has to be learnt
-elsewhere: some clips lack a modality, and the background's brightness and the sound's loudness are independent. On conflicting
-clips the model is probed, never trained.
+elsewhere: some clips lack a modality, and the background's brightness and the sound's loudness are independent.
+Conflicting clips are used to probe the model, never to train it.
 """
 
 import random

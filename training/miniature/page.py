@@ -212,14 +212,14 @@ def read_tried(path: Path) -> list[dict[str, str]]:
             f"{path} does not exist", hint="restore it: the page must show every recipe that was tried"
         ) from None
     if not rows or any(None in row or None in row.values() for row in rows):
-        raise DataError(f"{path} has no rows, or one whose length differs from the header's", hint="fix it")
+        raise DataError(f"{path} has no rows, or a row that does not match the header", hint="fix it")
     return rows
 
 
 def attention(summary: Mapping[str, Any]) -> list[tuple[Markup, str]]:
     """Charts with their captions, from what `mma-bench attend` measured before and after tuning.
 
-    The sound's share is the complement of the picture's, so one chart suffices.
+    The sound's share is the complement, so one chart suffices.
 
     Args:
         summary: Its summary.json.
@@ -229,8 +229,8 @@ def attention(summary: Mapping[str, Any]) -> list[tuple[Markup, str]]:
         return []
     caption = (
         "Share of the attention on the clip that goes to the picture: visual minus audio question, as Cohen's d by "
-        "layer, with 95 % intervals over clips. At 0 the question makes no difference; above 0, attention shifts to the "
-        "modality asked about."
+        "layer, with 95 % intervals over clips. At 0 the question makes no difference; above 0, attention shifts to "
+        "the modality asked about."
     )
     return [(svg(lines.separation_lines(rows, "layer"), "Attention to the picture by layer"), caption)]
 
