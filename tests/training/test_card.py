@@ -292,7 +292,7 @@ def other_predictions(folder: Path, change: Callable[[list[Prediction]], list[Pr
     [
         (lambda at: rewritten(at, "after", prompt_version="2"), "differ in version of the prompts: 1 and 2"),
         (lambda at: rewritten(at, "after", split="train"), "differ in split: test and train"),
-        (lambda at: rewritten(at, "before", dataset_revision="1.0"), "another version of the dataset: 1.0 and None"),
+        (lambda at: rewritten(at, "before", dataset_revision="1.0"), "differ in version of the dataset: 1.0 and None"),
         (lambda at: rewritten(at, "before", settings={"seeds": [1]}), "differ in setting context_tokens"),
         (lambda at: rewritten(at, "before", adapter="x"), "before was made with the adapter x"),
         (lambda at: rewritten(at, "after", adapter_revision="sha256:0"), "with the adapter sha256:0, not with sha256:"),
@@ -300,7 +300,7 @@ def other_predictions(folder: Path, change: Callable[[list[Prediction]], list[Pr
         (lambda at: rewritten(at, "before", model_revision="r2"), "was made with the base model r2"),
         (
             lambda at: other_predictions(at, lambda rows: [replace(row, dataset_fingerprint="0") for row in rows]),
-            r"another version of the dataset \(aligned\)",
+            r"differ in version of the dataset \(aligned\)",
         ),
         (lambda at: other_predictions(at, lambda rows: rows[1:]), r"have different prompts .*\(12 and 11\)"),
         (
@@ -312,7 +312,7 @@ def other_predictions(folder: Path, change: Callable[[list[Prediction]], list[Pr
             "not with sha256:",
         ),
         (lambda at: (at / "run/run.json").unlink(), "not a finished training run"),
-        (lambda at: (at / "run/run.json").write_text('{"model": 1}'), "not of a training run"),
+        (lambda at: (at / "run/run.json").write_text('{"model": 1}'), "not from a training run"),
         (lambda at: (at / "run/log.jsonl").unlink(), r"has no log\.jsonl"),
     ],
 )
@@ -335,7 +335,7 @@ def test_scores_of_other_predictions_are_refused(folder: Path) -> None:
         folder / "after/predictions.jsonl",
         [replace(row, model_revision=BASE, **tuned(folder / "run")) for row in answers(seed=5)],
     )
-    with pytest.raises(DataError, match=r"scores\.json is not what its predictions\.jsonl gives"):
+    with pytest.raises(DataError, match=r"scores\.json does not match its predictions\.jsonl"):
         make(folder)
 
 

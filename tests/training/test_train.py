@@ -226,7 +226,7 @@ def test_a_finished_run_is_left_alone_and_its_folder_is_no_other_runs(
     rows[0]["video_sha256"] = "0" * 64
     making.write_dataset(tmp_path / "dataset", rows)
     shutil.copytree(small / "sft", tmp_path / "sft")
-    with pytest.raises(ConfigError, match="another clips_sha256"):
+    with pytest.raises(ConfigError, match="different clips_sha256"):
         making.run(tmp_path, whole, max_steps=6, dropout=DROPOUT)
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
