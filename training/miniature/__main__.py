@@ -14,7 +14,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group(cls=ReportingGroup)
 def main() -> None:
-    """The miniature: the paper's effect end to end on a tiny model, as an illustration."""
+    """The miniature: the paper's experiment end to end on a tiny model, as an illustration."""
 
 
 main.add_command(base, "base")
