@@ -3,8 +3,8 @@
 In: two class names, one for what is seen and one for what is heard, and a seed. Out: two seconds of frames and sound.
 A class is defined by colour, shape and motion, and by timbre and rhythm. Position, size, background, speed, pitch and
 noise are drawn for every clip and carry no information about the class. Two more properties are drawn independently of
-the class and of each other: the brightness of the background and the loudness of the sound. Questions about them can
-only be answered from the one modality and the other.
+the class and of each other: the brightness of the background and the loudness of the sound. Each can be
+asked about and answered from one modality only.
 
 The names are classes of the benchmark, but pictograms and tones stand for them, not recordings.
 """
