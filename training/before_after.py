@@ -1,7 +1,7 @@
-"""The base and the tuned model on the same questions: what a model card says that the tuning changed.
+"""Compares the base and the tuned model on the same prompts, for the model card.
 
 In: two folders that `mma-bench evaluate` wrote. Out: cells (protocol, condition, question) with both accuracies and
-their paired difference. Two evaluations that differ in anything but the adapter are refused.
+their paired difference. Two evaluations that differ in anything but the adapter are rejected.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ from mma_bench.tables import read_json
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, str, str]  # protocol, condition, question
 
-# Settings that name the model, whose hash is compared, or its place: not what it is asked and how.
+# Settings that may differ: they name the model, whose hash is compared, or the device.
 _FREE: Final = {"checkpoint", "revision", "device_map"}
-_SURE: Final = 0.05  # of a p value corrected over all cells
+_SURE: Final = 0.05  # significance level of a p value corrected over all cells
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Cell:
     """One condition and question, before and after.
 
     Attributes:
-        before: A row of `score.accuracy`, None if this was not asked.
-        after: Likewise.
-        change: A row of `compare_runs` (fractions, `p_holm` over all cells), None if one side was not asked.
+        before: A row of `score.accuracy`, None if the cell was not evaluated.
+        after: The same for the tuned model.
+        change: A row of `compare_runs` (fractions, `p_holm` over all cells), None if one side was not evaluated.
     """
 
     protocol: str
@@ -54,19 +54,19 @@ class Cell:
 
     @property
     def is_worse(self) -> bool:
-        """Whether fewer answers were right after the tuning, clip by clip; by chance or not."""
+        """Whether accuracy fell after tuning in the paired comparison, significant or not."""
         return self.change is not None and self.change["difference"] is not None and self.change["difference"] < 0
 
     @property
     def is_sure(self) -> bool:
-        """Whether the interval of the change excludes zero and the corrected test does as well."""
+        """Whether the interval of the change excludes zero and the corrected test is significant."""
         if self.change is None or self.change["difference"] is None:
             return False
         return bool((self.change["low"] > 0 or self.change["high"] < 0) and self.change["p_holm"] < _SURE)
 
     @property
     def asks_for_nothing(self) -> bool:
-        """Whether the modality that is asked about is gone, while its class still counts as the right answer."""
+        """Whether the modality asked about is absent while its class still counts as correct."""
         gone = {str(Condition.AUDIO_REMOVED): "audio", str(Condition.FRAMES_ZEROED): "visual"}
         return self.protocol != "abstention" and gone.get(self.condition) == self.question
 
@@ -75,31 +75,31 @@ def read_results(folder: Path) -> Results:
     """Read an evaluation.
 
     Raises:
-        DataError: A file is missing or broken, or the scores are not those of the predictions.
+        DataError: A file is missing or broken, or the scores do not match the predictions.
     """
     predictions = read_predictions(folder / "predictions.jsonl")
     for name in ("run.json", "scores.json"):
         if not (folder / name).is_file():
-            raise DataError(f"{folder} has no {name}", hint=f"run `mma-bench evaluate … --out {folder}` to its end")
+            raise DataError(f"{folder} has no {name}", hint=f"finish `mma-bench evaluate … --out {folder}`")
     run, scores = read_json(folder / "run.json"), read_json(folder / "scores.json")
     table = accuracy(predictions)
     if not isinstance(scores, dict) or scores.get("accuracy") != table:
         raise DataError(
-            f"{folder}/scores.json is not what its predictions.jsonl gives", hint=f"run `mma-bench score {folder}`"
+            f"{folder}/scores.json does not match its predictions.jsonl", hint=f"run `mma-bench score {folder}`"
         )
     return Results(folder, run, predictions, table)
 
 
 def refuse_unlike(before: Results, after: Results) -> None:
-    """See that the two evaluations differ in the adapter alone.
+    """Require that the two evaluations differ only in the adapter.
 
     Raises:
-        ConfigError: They do not; names what differs.
+        ConfigError: Something else differs; names it.
     """
     if (adapter := before.run.get("adapter")) is not None:
         raise ConfigError(
             f"{before.folder} was made with the adapter {adapter}",
-            hint="give --before the evaluation of the base alone, and --after that of the tuned model",
+            hint="pass the evaluation of the base model as --before, and that of the tuned model as --after",
         )
     for name, what in (
         ("model_revision", "base model"),
@@ -118,16 +118,16 @@ def refuse_unlike(before: Results, after: Results) -> None:
     for key in asked[0].keys() & asked[1].keys():
         if asked[0][key] != asked[1][key]:
             raise ConfigError(
-                f"{before.folder} and {after.folder} did not ask the same prompts under {' · '.join(key)} "
+                f"{before.folder} and {after.folder} have different prompts under {' · '.join(key)} "
                 f"({len(asked[0][key])} and {len(asked[1][key])})",
-                hint="let both evaluations end, with the same --limit and the same release",
+                hint="finish both evaluations, with the same --limit and release",
             )
 
 
 def _refuse_other(before: Results, after: Results, what: str, first: Any, second: Any) -> None:
     if first != second:
         raise ConfigError(
-            f"{before.folder} and {after.folder} have another {what}: {first} and {second}",
+            f"{before.folder} and {after.folder} differ in {what}: {first} and {second}",
             hint="evaluate both on the same dataset with the same settings and release",
         )
 
@@ -141,12 +141,12 @@ def _asked(predictions: Iterable[Prediction]) -> dict[Key, set[tuple[str, str]]]
 
 
 def cells(before: Results, after: Results) -> list[Cell]:
-    """All cells that one of the two has, in the paper's order."""
+    """All cells of either evaluation, in the paper's order."""
     return _cells(before.accuracy, after.accuracy, _changes(before.predictions, after.predictions))
 
 
 def cells_by_seen(before: Results, after: Results, seen: frozenset[str]) -> dict[str, list[Cell]]:
-    """`seen` and `unseen` → cells over the clips whose class, in the modality that is asked about, is one of them."""
+    """`seen` and `unseen` → cells over the clips whose class in the modality asked about was tuned on or not."""
     groups: dict[str, list[Cell]] = {}
     for group in ("seen", "unseen"):
         sides = [
@@ -158,7 +158,7 @@ def cells_by_seen(before: Results, after: Results, seen: frozenset[str]) -> dict
 
 
 def _changes(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[Row]:
-    """Cells alone: a card has no line for both questions together, and p values are corrected over its lines."""
+    """Without cells for both questions together: the card has none, and p values are corrected over its rows."""
     sides = [clips_of(by_cell(side)) for side in (before, after)]
     return compare_runs(*({cell: clips for cell, clips in side.items() if cell[2] != "both"} for side in sides))
 

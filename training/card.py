@@ -1,8 +1,8 @@
-"""The model card of an adapter: every fact in it comes from its run and from two evaluations.
+"""The model card of an adapter, generated from its run and two evaluations.
 
 In: a finished run's folder (`run.json`, `log.jsonl`, `adapter/`) and what `mma-bench evaluate` wrote for the base and
-for the tuned model. Out: the card as Markdown with the Hub's metadata (`model-index` with every accuracy), and the
-training curve as a picture beside it. An evaluation of another adapter is refused.
+for the tuned model. Out: the card as Markdown with the Hub's metadata (`model-index` with every accuracy), and a plot
+of the training curve next to it. An evaluation of another adapter is rejected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ def adapter_card(facts: AdapterFacts) -> str:
 
 @chart_style()
 def curve_figure(rows: Sequence[Mapping[str, Any]], best: int | None) -> "Figure":
-    """Loss of every step, and below it the validation's accuracy of both questions with the step that was kept.
+    """Training loss by step and, below it, validation accuracy of both questions with the selected step.
 
     Args:
         rows: Of `log.jsonl`.
@@ -116,15 +116,15 @@ def main(
     base_card: Path | None = None,
     out: Path | None = None,
 ) -> Path:
-    """Write the card and the curve beside it; return the card's path.
+    """Write the card and the curve's plot; return the card's path.
 
     Args:
         run: Folder of a finished run.
         before: Folder of the base's evaluation.
         after: Folder of the tuned model's evaluation.
         seen_classes: Text file with the classes tuned on, one a line, for a run that does not record them.
-        base_name: `ORG/NAME` of the base on the Hub, where the run took it from a folder.
-        base_card: The base's `README.md`, which states its licence, where it cannot be had otherwise.
+        base_name: `ORG/NAME` of the base on the Hub, if the run loaded it from a folder.
+        base_card: The base's `README.md`, which states its licence, if it cannot be found otherwise.
         out: The card's path; `README.md` in the run's folder by default.
 
     Raises:
@@ -132,14 +132,14 @@ def main(
         DataError: A file of a run is missing or broken.
         MmaBenchError: The base's licence cannot be read.
     """
-    # Not at the top, since it takes torch along.
+    # Imported here because it imports torch.
     from mma_bench.models.omni.load import locate
     from mma_bench.training.curve import read_curve
 
     facts = read_run(run)
     curve = read_curve(run / "log.jsonl")
     if not curve:
-        raise ConfigError(f"{run} has no log.jsonl, which holds the curve", hint="put it back beside run.json")
+        raise ConfigError(f"{run} has no log.jsonl, which holds the curve", hint="restore it next to run.json")
     sides = read_results(before), read_results(after)
     adapter = locate(str(run / "adapter"), None, "adapter_config.json").revision
     refuse_another(facts, adapter, *sides)
@@ -162,7 +162,7 @@ def main(
     with atomic_path(path.with_name(CURVE)) as beside:
         figure = curve_figure(curve, facts["best"]["step"])
         figure.savefig(beside, metadata={"Software": None})
-    write_text(path, text)  # last: a card never points to a picture that is not there
+    write_text(path, text)  # last, so that the card never links to a missing picture
     return path
 
 
@@ -170,47 +170,47 @@ def read_run(folder: Path) -> dict[str, Any]:
     """`run.json` of a finished training run.
 
     Raises:
-        ConfigError: There is none, or it is of something else.
+        ConfigError: There is none, or it is not from a training run.
     """
     if not (folder / "run.json").is_file():
-        raise ConfigError(f"{folder} has no run.json: no finished training run", hint="let `mma-bench train` end")
+        raise ConfigError(f"{folder} has no run.json: not a finished training run", hint="finish `mma-bench train`")
     facts: dict[str, Any] = read_json(folder / "run.json")
     if missing := [name for name in _FACTS if name not in facts]:
         raise ConfigError(
-            f"{folder}/run.json has no {missing[0]}: it is not of a training run",
-            hint="name the folder that `mma-bench train` wrote",
+            f"{folder}/run.json has no {missing[0]}: it is not from a training run",
+            hint="give the folder that `mma-bench train` wrote",
         )
     return facts
 
 
 def refuse_another(run: Mapping[str, Any], adapter: str, before: Results, after: Results) -> None:
-    """See that the evaluations are of this run's adapter and of its base.
+    """Require that the evaluations are of this run's adapter and of its base.
 
     Raises:
-        ConfigError: They are not; names which.
+        ConfigError: One is not; names it.
     """
     if after.run.get("adapter_revision") != adapter:
         raise ConfigError(
             f"{after.folder} was made with the adapter {after.run.get('adapter_revision')}, not with {adapter}",
-            hint="evaluate the run's own adapter/ (`--adapter RUN/adapter`) and name that folder with --after",
+            hint="evaluate the run's own adapter/ (`--adapter RUN/adapter`) and pass that folder as --after",
         )
     for each in (before, after):
         if each.run.get("model_revision") != run["base"]["revision"]:
             raise ConfigError(
                 f"{each.folder} was made with the base model {each.run.get('model_revision')}, "
                 f"the adapter with {run['base']['revision']}",
-                hint="evaluate the very base that the run was started from",
+                hint="evaluate the base model that the run was started from",
             )
 
 
 def _base_name(checkpoint: str, revision: str, given: str | None) -> str | None:
-    """The base's name on the Hub: what the run loaded, or what is said about a folder."""
+    """The base's name on the Hub: what the run loaded, or the given name if that was a folder."""
     if given is not None and not is_hub_id(given):
         raise ConfigError(f"--base-name {given!r} is not a name on the Hub", hint="write it as ORG/NAME")
     if revision.startswith("sha256:"):  # a folder's files; a repository has a commit
         return given
     if given not in (None, checkpoint):
-        raise ConfigError(f"the run was started from {checkpoint}, not from {given}", hint="leave --base-name out")
+        raise ConfigError(f"the run was started from {checkpoint}, not from {given}", hint="omit --base-name")
     return checkpoint
 
 
@@ -219,8 +219,8 @@ def _seen(run: Mapping[str, Any], given: Path | None) -> frozenset[str] | None:
     named = read_seen_classes(given)
     if recorded and named and recorded != named:
         raise ConfigError(
-            f"{given} is not the list of classes that the run was tuned on; {sorted(recorded ^ named)[0]!r} is in one",
-            hint="leave --seen-classes out: the run records its classes",
+            f"{given} differs from the classes that the run was tuned on, e.g. in {sorted(recorded ^ named)[0]!r}",
+            hint="omit --seen-classes: the run records its classes",
         )
     return recorded or named or None
 
@@ -235,18 +235,18 @@ def _protocols(compared: Sequence[Cell]) -> list[str]:
 
 
 def _worse(compared: Sequence[Cell]) -> list[Cell]:
-    """What the tuning cost, first what is not a chance."""
+    """Cells that got worse, the significant ones first."""
     return sorted((cell for cell in compared if cell.is_worse), key=lambda cell: not cell.is_sure)
 
 
 def _missing(compared: Sequence[Cell]) -> list[str]:
-    """Conditions of the benchmark that were not asked on both sides, under any protocol."""
+    """Conditions of the benchmark that were not evaluated on both sides under any protocol."""
     there = {cell.condition for cell in compared if cell.change is not None}
     return [str(condition) for condition in Condition if condition not in there]
 
 
 def _uncompared(compared: Sequence[Cell]) -> dict[str, list[str]]:
-    """Protocol → conditions of which no clip has an answer that can be read on both sides, to one question or both."""
+    """Protocol → conditions where, for some question, no clip has a parseable answer on both sides."""
     empty = [cell for cell in compared if cell.change is not None and cell.change["difference"] is None]
     return {
         protocol: list(dict.fromkeys(cell.condition for cell in empty if cell.protocol == protocol))
@@ -255,7 +255,7 @@ def _uncompared(compared: Sequence[Cell]) -> dict[str, list[str]]:
 
 
 def _unread(compared: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Protocols under which the tuned model has more answers that could not be read or did not come."""
+    """Protocols under which the tuned model has more unparseable answers or failed prompts."""
     rows = []
     for protocol in _protocols(compared):
         both = [

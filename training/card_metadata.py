@@ -1,4 +1,4 @@
-"""The metadata of an adapter's card, as the Hub and its library read them: base, licence, and `model-index`."""
+"""The Hub metadata of an adapter's card: base, licence and `model-index`."""
 
 import re
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ _TAGS: Final = ("lora", "mma-bench", "multimodal", "audio-visual", "modality-con
 
 @dataclass(frozen=True)
 class AdapterFacts:
-    """What a card is made from.
+    """The inputs of a card.
 
     Attributes:
-        run: `run.json` of the training.
+        run: The training run's `run.json`.
         adapter: Hash of the adapter's files, as `evaluate` records it.
-        base_name: The base on the Hub; None if it is known as a folder alone.
-        base: What to call the base: its name on the Hub, or the folder's.
+        base_name: The base on the Hub; None if only a folder is known.
+        base: Display name of the base: its name on the Hub, or the folder's.
         licence: Of the base.
         before: The evaluation of the base.
         after: The evaluation of the tuned model.
-        seen: The classes that it was tuned on; None if the run does not say.
+        seen: The classes that it was tuned on; None if the run does not record them.
     """
 
     run: Mapping[str, Any]
@@ -68,7 +68,7 @@ def card_data(facts: AdapterFacts) -> "ModelCardData":
 
 
 def eval_results(after: Results) -> list["EvalResult"]:
-    """One for each protocol, condition and question of which any answer could be read; the interval beside it."""
+    """One per protocol, condition and question with a score, with its interval."""
     from huggingface_hub import EvalResult
 
     dataset, revision = after.run["dataset"], after.run["dataset_revision"]
@@ -99,10 +99,10 @@ def is_hub_id(name: str) -> bool:
 
 
 def short_name(name: str, revision: str | None = None) -> str:
-    """A name on the Hub as it is; of a folder the last name: who reads a card has not got the folder.
+    """A name on the Hub unchanged; for a folder its last part, since readers of the card do not have the folder.
 
     Args:
         name: ORG/NAME or a folder.
-        revision: Of a dataset; a folder has none, and what has none may be a folder.
+        revision: Of a dataset on the Hub; a folder has none.
     """
     return name if revision is not None else PureWindowsPath(name).name or name

@@ -1,4 +1,4 @@
-"""The commands of the training: `train` makes an adapter, `adapter check` sees that one is sound."""
+"""The training commands: `train` makes an adapter, `adapter check` verifies one."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
-@click.option("--config", required=True, help="paper, paper-table8, tiny, or a YAML file of the same form.")
+@click.option("--config", required=True, help="paper, paper-table8, tiny, or a YAML file of the same format.")
 @click.option("--data", type=_FOLDER, default=Path("data/sft"), show_default=True, help="Folder of the SFT data.")
 @click.option("--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME.")
 @click.option("--dataset-revision", help="Tag or commit of a dataset on the Hub.")
@@ -20,7 +20,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 def train(
     config: str, data: Path, dataset: str, dataset_revision: str | None, out: Path, settings: tuple[str, ...]
 ) -> None:
-    """Tune a model on the SFT data: LoRA on its text model, the towers frozen.
+    """Fine-tune a model on the SFT data: LoRA on its text model, towers frozen.
 
     On several GPUs: `accelerate launch -m mma_bench.cli train …`.
     """
@@ -34,7 +34,7 @@ def train(
 
 @click.group()
 def adapter() -> None:
-    """Look after adapters."""
+    """Check and document adapters."""
 
 
 @adapter.command()
@@ -49,7 +49,7 @@ def adapter() -> None:
 def check(
     adapter: str, base: str, revision: str | None, adapter_revision: str | None, dtype: str, device_map: str | None
 ) -> None:
-    """See that every weight loads, in the text model only, with effect, and that merging changes nothing."""
+    """Check that every weight loads, into the text model only, with effect, and that merging changes nothing."""
     from mma_bench.training import adapter as checks
 
     for result in checks.check(
@@ -62,10 +62,10 @@ def check(
 @click.argument("run", type=_FOLDER)
 @click.option("--before", type=_FOLDER, required=True, help="What `mma-bench evaluate` wrote for the base.")
 @click.option("--after", type=_FOLDER, required=True, help="What `mma-bench evaluate` wrote with this adapter.")
-@click.option("--seen-classes", type=_FILE, help="Classes tuned on, one a line, if the run does not record them.")
-@click.option("--base-name", help="ORG/NAME of the base on the Hub, if the run took it from a folder.")
-@click.option("--base-card", type=_FILE, help="The base's README.md, which states its licence, if not to be had.")
-@click.option("--out", type=_FILE, help="The card; its picture is put beside it.  [default: RUN/README.md]")
+@click.option("--seen-classes", type=_FILE, help="Classes tuned on, one per line, if the run does not record them.")
+@click.option("--base-name", help="ORG/NAME of the base on the Hub, if the run loaded it from a folder.")
+@click.option("--base-card", type=_FILE, help="The base's README.md, which states its licence, if not found.")
+@click.option("--out", type=_FILE, help="The card; its plot is written next to it.  [default: RUN/README.md]")
 def card(
     run: Path,
     before: Path,
@@ -81,7 +81,7 @@ def card(
     path = cards.main(
         run, before=before, after=after, seen_classes=seen_classes, base_name=base_name, base_card=base_card, out=out
     )
-    click.echo(f"wrote {path} and {cards.CURVE} beside it")
+    click.echo(f"wrote {path} and {cards.CURVE} next to it")
 
 
 @publish.command("adapter")
@@ -95,7 +95,7 @@ def card(
 def publish_adapter(
     repo: str, run: Path, card: Path | None, results: Path, base_name: str | None, private: bool, dry_run: bool
 ) -> None:
-    """Publish the adapter of a finished run with card, processor files and scores; checked before and after."""
+    """Publish the adapter of a finished run with card, processor files and scores; checked before and after upload."""
     from mma_bench.training.publish import publish_adapter as send
 
     hub = open_hub(needs_token=not dry_run)

@@ -1,4 +1,4 @@
-"""The commands of the SFT data: `sft` makes them, `sft-export` writes them for another trainer."""
+"""The SFT data commands: `sft` makes the data, `sft-export` exports them for another trainer."""
 
 from pathlib import Path
 
@@ -19,9 +19,9 @@ _REVISION = click.option("--revision", help="Tag or commit of a dataset on the H
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )
 def sft(dataset: str, revision: str | None, out: Path, params_path: Path) -> None:
-    """Make the examples to tune on, from the dataset's train split.
+    """Make the fine-tuning examples from the dataset's train split.
 
-    Both questions about every clip, aligned and misaligned in equal shares, a part held out for validation.
+    Both questions about every clip, aligned and misaligned in equal shares, some clips held out for validation.
     """
     from mma_bench.config import load_params
     from mma_bench.training import sft as stage
@@ -36,9 +36,9 @@ def sft(dataset: str, revision: str | None, out: Path, params_path: Path) -> Non
 @_DATASET
 @_REVISION
 def sft_export(out: Path, _format: str, sft: Path, dataset: str, revision: str | None) -> None:
-    """Write the SFT data to the folder OUT for LLaMA-Factory, with a YAML of the paper's setting.
+    """Write the SFT data to the folder OUT for LLaMA-Factory, with a YAML config for the paper's setup.
 
-    Stopped and started again, it keeps the clips that are written.
+    An interrupted export resumes and keeps the clips already written.
     """
     from mma_bench.training import llama_factory
 

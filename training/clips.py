@@ -1,7 +1,7 @@
-"""The clips that examples refer to: rows of the dataset's train split, by id, as any user's `load_dataset` has them.
+"""The clips that examples refer to: rows of the dataset's train split by id, through `load_dataset`.
 
-Random access needs `datasets`' cache on disk, which can hold an older dataset of the same name and says nothing. So ids
-and media hashes are also read from the dataset's own files, and a cache that differs is made anew.
+Random access needs `datasets`' cache on disk, which can silently hold an older dataset of the same name. So ids and
+media hashes are also read from the dataset's own files, and a cache that differs is rebuilt.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ _FACTS: Final = ("id", "video_sha256", "audio_sha256")
 
 
 class TrainClips:
-    """Random access to clips; memory is mapped, not filled.
+    """Random access to clips, memory-mapped.
 
     Args:
         dataset: A folder that `mma-bench build package` wrote, or a name on the Hub.
@@ -28,7 +28,7 @@ class TrainClips:
         wanted: Rows of the SFT table: columns `id` and `condition`.
 
     Raises:
-        ConfigError: There is no such dataset, or a folder is given a revision.
+        ConfigError: There is no such dataset, or a revision is given for a folder.
         DataError: The dataset lacks a clip that the SFT table names.
     """
 
@@ -44,8 +44,8 @@ class TrainClips:
             for row_id in part["id"].unique(maintain_order=True):
                 if row_id not in there:
                     raise DataError(
-                        f"{dataset} has no clip {row_id} ({name}, train), which the SFT data name",
-                        hint="name the dataset that the SFT data were made from, or make them anew",
+                        f"{dataset} has no clip {row_id} ({name}, train), which the SFT data refer to",
+                        hint="give the dataset that the SFT data were made from, or run `mma-bench sft` again",
                     )
                 self._places[row_id] = (name, there[row_id])
                 self._facts.append(facts[there[row_id]])
@@ -80,9 +80,9 @@ def _load(benchmark: Benchmark, condition: str) -> tuple[Any, Facts]:
     except (ValueError, FileNotFoundError) as error:
         raise DataError(
             f"{benchmark.name} has no train split of {condition!r}: {str(error).splitlines()[0]}",
-            hint="name the dataset that the SFT data were made from",
+            hint="give the dataset that the SFT data were made from",
         ) from None
-    raise DataError(f"{benchmark.name} changed while it was read", hint="start again when its build is finished")
+    raise DataError(f"{benchmark.name} changed while it was being read", hint="try again when its build has finished")
 
 
 def _facts(row: Mapping[str, Any]) -> tuple[str, str, str]:

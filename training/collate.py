@@ -1,8 +1,8 @@
-"""From examples to one batch that gives each of them the loss it has alone.
+"""Collates examples so that each has the same loss as on its own.
 
-Texts are padded on the left, so that the answers end the rows and only the last few positions need logits. What differs
-between clips is not shared out by the model but given: positions per example, and sound only from the clips that have
-it, in the batch's order.
+Texts are left-padded, so that rows end with the answers and only the last few positions need logits. Per-clip
+differences are passed explicitly instead of inferred by the model: positions for each example, and audio features only
+of the clips that have sound, in batch order.
 """
 
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ from mma_bench.training.examples import IGNORED, Example
 
 Batch: TypeAlias = dict[str, Any]
 
-_JOINED = ("pixel_values_videos", "video_grid_thw", "video_second_per_grid")  # one clip's after the other's
-_SOUND = ("input_features", "feature_attention_mask")  # padded to the longest, silence masked
+_JOINED = ("pixel_values_videos", "video_grid_thw", "video_second_per_grid")  # concatenated over clips
+_SOUND = ("input_features", "feature_attention_mask")  # padded to the longest, padding masked
 
 
 class Collate:
     """Makes batches.
 
     Args:
-        tail: Positions at the end of each row that have labels: the longest answer and the token before it.
+        tail: Positions at the end of each row that have labels: the longest answer plus the token before it.
         padding: Id of the padding token.
 
     Returns (from the call):
         `input_ids` and `attention_mask`, int64 [examples, length]; `position_ids` [3, examples, length]; `labels`,
         int64 [examples, tail], -100 where there is no loss; the model's arguments for the media; `example_ids`, a list;
-        `faults`, why clips could not be read, by example id.
+        `faults`, example id → why its clip could not be read.
     """
 
     def __init__(self, tail: int, padding: int) -> None:
@@ -37,16 +37,16 @@ class Collate:
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         length = max(len(example.ids) for example in examples)
-        rooms = [length - len(example.ids) for example in examples]
-        pairs = list(zip(examples, rooms, strict=True))
-        # Trainer takes the first tensor's first dimension for the number of examples.
+        missing = [length - len(example.ids) for example in examples]
+        pairs = list(zip(examples, missing, strict=True))
+        # Trainer takes the batch size from the first tensor's first dimension.
         batch: Batch = {
-            "input_ids": torch.stack([pad(example.ids, (room, 0), value=self._padding) for example, room in pairs]),
-            "attention_mask": torch.stack([pad(torch.ones_like(e.ids), (room, 0)) for e, room in pairs]),
+            "input_ids": torch.stack([pad(example.ids, (extra, 0), value=self._padding) for example, extra in pairs]),
+            "attention_mask": torch.stack([pad(torch.ones_like(e.ids), (extra, 0)) for e, extra in pairs]),
             "labels": torch.stack([self._labels(example) for example in examples]),
-            # The dtypes may differ: an example without a clip counts in whole numbers.
+            # The dtypes may differ: an example without a clip has integer positions.
             "position_ids": torch.stack(
-                [pad(e.positions.to(_widest(examples)), (room, 0)) for e, room in pairs], dim=1
+                [pad(e.positions.to(_widest(examples)), (extra, 0)) for e, extra in pairs], dim=1
             ),
             "example_ids": [example.example_id for example in examples],
             "faults": {e.example_id: e.fault for e in examples if e.fault is not None},

@@ -1,7 +1,7 @@
-"""One training run as a frozen model; what comes with the package lies in `configs/`.
+"""The settings of a training run as a frozen model; the bundled configs are in `configs/`.
 
-The defaults are the paper's (section 5.1, appendix D, Table 8). What the paper leaves open takes LLaMA-Factory's
-default, since the paper trained with it: alpha twice the rank, no dropout, no weight decay, gradients clipped at 1.
+The defaults are the paper's (section 5.1, appendix D, Table 8). Where the paper does not say, they are those of
+LLaMA-Factory, with which it trained: alpha twice the rank, no dropout, no weight decay, gradients clipped at 1.
 """
 
 import re
@@ -25,21 +25,21 @@ _EXPONENT: Final = re.compile(r"\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def _number(value: object) -> object:
-    """YAML 1.1 reads `1e-4` as text, for want of a point; everybody else reads a number."""
+    """YAML 1.1 parses `1e-4`, which has no decimal point, as a string."""
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 class TrainConfig(Namespace):
-    """Settings of a run; frozen, unknown keys are refused.
+    """Settings of a run; frozen, unknown keys are rejected.
 
-    One optimiser step sees `batch` × `accumulation` examples, however many processes share them.
+    One optimiser step sees `batch` × `accumulation` examples, regardless of the number of processes.
     """
 
     checkpoint: str = "Qwen/Qwen2.5-Omni-7B"  # a folder or a hub id
     revision: str | None = None  # branch, tag or commit on the hub
 
-    # "All linear projection layers" (5.1); a thinker with experts has its feed-forward projections inside them, where
-    # LoRA does not reach, so there it is the attention's.
+    # "All linear projection layers" (5.1). In a mixture-of-experts thinker the feed-forward projections are inside the
+    # experts, where LoRA is not applied, so only the attention's are adapted.
     projections: tuple[Projection, ...] = Field(default=PROJECTIONS, strict=False, min_length=1)
     rank: Count = 8
     alpha: Count | None = None  # scale of the update is alpha / rank; null: twice the rank
@@ -47,14 +47,14 @@ class TrainConfig(Namespace):
 
     learning_rate: Annotated[Positive, BeforeValidator(_number)] = 1e-4
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    warmup: Fraction = 0.1  # share of the steps
+    warmup: Fraction = 0.1  # fraction of the steps
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     adam_epsilon: Annotated[Positive, BeforeValidator(_number)] = 1e-8
     max_grad_norm: Positive = 1.0
-    batch: Count = 4  # examples computed at once
+    batch: Count = 4  # examples per forward pass
     accumulation: Count = 4  # batches per optimiser step, over all processes
     epochs: Positive | None = 5.0
-    max_steps: Count | None = None  # in the place of epochs
+    max_steps: Count | None = None  # instead of epochs
     seed: int = 0
 
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16 or fp16 on a GPU, fp32 on the CPU
@@ -63,19 +63,19 @@ class TrainConfig(Namespace):
 
     fps: Positive = 2.0
     max_frames: Annotated[int, Field(ge=2)] | None = None
-    min_pixels: Count | None = None  # of a scaled frame, as in the evaluation
+    min_pixels: Count | None = None  # of a resized frame, as in the evaluation
     max_pixels: Count | None = 254_016  # 504 × 504, appendix C; Table 8 says 13K
     system: str | None = None
 
-    # Both parts of the data are cut down to these, so that a control is not even chosen by what it must not see.
+    # Also filters the validation set, so that a control's checkpoint is not selected on conditions it must not see.
     conditions: tuple[Literal["aligned", "misaligned"], ...] = Field(
         default=("aligned", "misaligned"), strict=False, min_length=1
     )
     every: Count | None = None  # steps between validations, each with a checkpoint; null: once an epoch
     keep_last: Count = 2  # checkpoints besides the best one
-    unreadable: Literal["stop", "skip"] = "stop"  # what a clip does that cannot be decoded; skipped ones are recorded
+    unreadable: Literal["stop", "skip"] = "stop"  # on a clip that cannot be decoded; skipped ones are recorded
     cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000  # processed clips kept in memory, per decoding process
-    decode_workers: Annotated[int, Field(ge=0)] = 0  # processes that decode ahead; 0: the training process decodes
+    decode_workers: Annotated[int, Field(ge=0)] = 0  # prefetching decoder processes; 0: decode in the training process
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "TrainConfig":
@@ -97,16 +97,16 @@ def config_names() -> list[str]:
 
 
 def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """A config by its name, or from a YAML file.
+    """Load a config by name, or from a YAML file.
 
     Args:
         name_or_path: A name of `config_names`, or a path that ends in .yaml or .yml.
-        overrides: Values that take the place of the config's.
+        overrides: Values that override the config's.
 
     Raises:
-        ConfigError: No such config or file, no YAML, an unknown key, a wrong type; names the key.
+        ConfigError: No such config or file, invalid YAML, an unknown key or a wrong type; names the key.
     """
     raw = read_yaml(named_file(name_or_path, _PACKAGE, "config"), name_or_path)
     if raw is not None and not isinstance(raw, dict):
-        raise ConfigError(f"{name_or_path} holds no keys", hint="write `key: value` lines, as in paper.yaml")
+        raise ConfigError(f"{name_or_path} is not a mapping", hint="write `key: value` lines, as in paper.yaml")
     return checked(TrainConfig, {**(raw or {}), **(overrides or {})}, name_or_path)

@@ -1,7 +1,7 @@
-"""A run's curve, step by step: `log.jsonl`, DVCLive's folder and TensorBoard's, and a progress bar.
+"""A run's training curve: `log.jsonl`, the DVCLive and TensorBoard logs, and a progress bar.
 
-`log.jsonl` is the record. A run that goes on from a checkpoint cuts it back to that step and writes the other two anew
-from there, so that no step is told twice.
+`log.jsonl` is the source of truth. A run resumed from a checkpoint truncates it to that step and rewrites the other two
+from it, so that no step is logged twice.
 """
 
 import json
@@ -19,14 +19,14 @@ _NOT_KEPT: Final = ("runtime", "per_second", "total_flos", "train_loss", "prepar
 
 
 class Curve(TrainerCallback):
-    """Writes the curve; used on the main process only.
+    """Writes the curve; main process only.
 
-    A row of `log.jsonl` has `step`, `epoch`, `seconds` (of training so far, over all sessions) and either `loss`,
-    `grad_norm`, `learning_rate` or what a validation found, `eval_…`.
+    A row of `log.jsonl` has `step`, `epoch`, `seconds` (training time so far, over all sessions) and either `loss`,
+    `grad_norm` and `learning_rate`, or the validation metrics `eval_…`.
 
     Args:
         out: The run's folder.
-        since: The step of the checkpoint that the run goes on from, else 0.
+        since: The step of the checkpoint that the run resumes from, else 0.
     """
 
     def __init__(self, out: Path, since: int) -> None:
@@ -48,12 +48,12 @@ class Curve(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Show how far it is."""
+        """Start the progress bar."""
         self._progress = Progress("train", state.max_steps - state.global_step, "step")
         self._progress.__enter__()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """One more step."""
+        """Advance the progress bar."""
         if self._progress is not None:
             self._progress.advance()
 
@@ -65,7 +65,7 @@ class Curve(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Keep a row."""
+        """Log a row."""
         kept = {name: value for name, value in (logs or {}).items() if not any(part in name for part in _NOT_KEPT)}
         kept.pop("epoch", None)
         if not kept or self._progress is None:
@@ -87,7 +87,7 @@ class Curve(TrainerCallback):
             self._live.make_summary()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Finish the files."""
+        """Close all logs."""
         if self._progress is not None:
             self._progress.__exit__(None, None, None)
         self._live.end()  # type: ignore[no-untyped-call]
@@ -99,7 +99,7 @@ def _place(name: str) -> str:
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
-    """The rows of a `log.jsonl`; a last line that was cut off is left out."""
+    """The rows of a `log.jsonl`; a truncated last line is ignored."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")

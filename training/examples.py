@@ -1,9 +1,9 @@
-"""From a row of the SFT table to what the model is trained on: the evaluation's tokens, then the answer and its end.
+"""Training examples from rows of the SFT table: the evaluation's tokens, then the answer and its end token.
 
 Clips are decoded and processed by the evaluation's own code (`decode`, `InputMaker`), so that training and evaluation
-see the same tokens. Only the answer and the token that ends it carry loss. Positions come from the model's
-`get_rope_index`, asked for each clip by itself with its own audio flag: the flag holds for a whole call, so asked for a
-batch it would be wrong for some of its clips.
+see the same tokens. Only the answer and its end token carry loss. Positions come from the model's `get_rope_index`,
+called separately for each clip with its own audio flag: the flag applies to a whole call, so in a batched call it would
+be wrong for some clips.
 """
 
 from collections import OrderedDict
@@ -25,7 +25,7 @@ Row: TypeAlias = dict[str, Any]
 
 
 class Clips(Protocol):
-    """Where a row's clip comes from."""
+    """Gives the clip of a row."""
 
     def task(self, row_id: str) -> ClipTask:
         """The clip, without prompts."""
@@ -39,10 +39,10 @@ class Example:
         example_id: As in the SFT table.
         media: The clip's tensors as the model takes them, without text.
         ids: int64 [length]: clip, prompt, answer, end token.
-        labels: int64 [length]: the id where the answer or the end token stands, else -100.
+        labels: int64 [length]: the token id at the answer and the end token, else -100.
         positions: [3, length], int64 or float32: time, height, width.
-        fault: Why the clip cannot be read; then there are no media and no labels. It is told and not raised, so that it
-            comes whole from another process, and whoever trains decides.
+        fault: Why the clip cannot be read; then there are no media and no labels. Returned, not raised, so that it
+            survives process boundaries and the trainer decides.
     """
 
     example_id: str
@@ -55,28 +55,28 @@ class Example:
 
 @dataclass(frozen=True)
 class Head:
-    """A clip that is ready: what all examples about it share."""
+    """A processed clip: the token prefix that all examples about it share."""
 
     clip: ClipInputs
     positions: torch.Tensor  # [3, length of the head]
-    shift: torch.Tensor  # scalar: a later text token's position less its index
+    shift: torch.Tensor  # scalar: position minus index of a later text token
 
     @property
     def bytes(self) -> int:
-        """Memory that the tensors take."""
+        """Memory used by the tensors."""
         tensors = (*self.clip.tensors.values(), self.positions)
         return sum(tensor.element_size() * tensor.nelement() for tensor in tensors)
 
 
 class HeadCache:
-    """The last used heads, up to so many bytes: misaligned clips share no bytes, but questions and duplicates do."""
+    """An LRU cache of heads, bounded in bytes: the questions about a clip and its repeats share one."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most, self._held = most_bytes, 0
         self._heads: OrderedDict[str, Head] = OrderedDict()
 
     def get(self, row_id: str, make: Callable[[str], Head]) -> Head:
-        """The head of a clip, made if it is not held."""
+        """The head of a clip, computed on a miss."""
         head = self._heads.get(row_id)
         if head is not None:
             self._heads.move_to_end(row_id)
@@ -95,16 +95,16 @@ class ExampleSet(Dataset[Example]):
 
     Args:
         rows: Of the SFT table.
-        clips: Where their clips are.
-        maker: Of the checkpoint's processor.
-        video_processor: Of the checkpoint.
+        clips: Gives their clips.
+        maker: Built from the checkpoint's processor.
+        video_processor: The checkpoint's.
         rope_index: The model's `get_rope_index`.
-        fps: Frames per second to take.
-        max_frames: Bound on their number; None takes the processor's own.
-        cache: Of processed clips; sets may share one.
+        fps: Frames per second to sample.
+        max_frames: Upper bound on their number; None uses the processor's default.
+        cache: Cache of processed clips; sets may share one.
 
     Raises:
-        DataError: A prompt or an answer holds special tokens.
+        DataError: A prompt or an answer contains special tokens.
     """
 
     def __init__(
@@ -126,16 +126,16 @@ class ExampleSet(Dataset[Example]):
         self._texts = [self._text(row) for row in self.rows]
 
     def _text(self, row: Row) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Ids of the prompt, and of the answer with its end."""
+        """Token ids of the prompt, and of the answer with its end token."""
         try:
             inputs = self._maker.prompt(Prompt(row["example_id"], row["prompt"], options=(row["answer"],)))
         except InvalidInput as error:
-            raise DataError(f"example {row['example_id']}: {error.detail}", hint="make the SFT data anew") from None
+            raise DataError(f"example {row['example_id']}: {error.detail}", hint="run `mma-bench sft` again") from None
         return inputs.ids, inputs.options[0]
 
     @property
     def longest_answer(self) -> int:
-        """Tokens of the longest answer, its end included."""
+        """Number of tokens of the longest answer, including the end token."""
         return max(len(answer) for _, answer in self._texts)
 
     def __len__(self) -> int:
@@ -180,6 +180,6 @@ class ExampleSet(Dataset[Example]):
 
 
 def _without_clip(example_id: str, prompt: Sequence[int], fault: str) -> Example:
-    """The prompt alone, without loss: the batch keeps its size, so order and number of steps stay as they were."""
+    """The prompt alone, without loss: the batch keeps its size, so the order and number of steps do not change."""
     ids = torch.tensor(prompt)
     return Example(example_id, {}, ids, torch.full_like(ids, IGNORED), torch.arange(len(ids)).expand(3, -1), fault)

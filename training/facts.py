@@ -1,4 +1,4 @@
-"""What a run is made of, and what is told of it when it is finished: `run.json`, from which a model card is made."""
+"""The inputs of a run, and the metadata of a finished one: `run.json`, from which a model card is made."""
 
 import platform
 import time
@@ -19,7 +19,7 @@ _PACKAGES: Final = ("torch", "transformers", "peft", "accelerate", "datasets")
 
 @dataclass(frozen=True)
 class SftData:
-    """The rows that a run trains on and validates with, sorted by example id, and the files that they are from."""
+    """The rows that a run trains on and validates with, sorted by example id, with metadata of their files."""
 
     train: pl.DataFrame
     validation: pl.DataFrame
@@ -29,7 +29,7 @@ class SftData:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is made of, once it is known that it can be started."""
+    """The inputs of a run, once they have been validated."""
 
     config: TrainConfig
     sft: SftData
@@ -43,7 +43,7 @@ class Run:
 
 
 def run_facts(run: Run, trainer: Any, out: Path) -> dict[str, Any]:
-    """What a model card tells of a run; nothing in it is typed by hand.
+    """The metadata of a finished run; nothing in it is written by hand.
 
     Keys:
         `config_name`, `config`: as started, every setting.
@@ -51,14 +51,14 @@ def run_facts(run: Run, trainer: Any, out: Path) -> dict[str, Any]:
         `data`: `dataset` and its `revision` (null for a folder), `clips_sha256` (over ids and media hashes of all clips
         used), `examples_sha256`, `sft` (facts.json of the SFT data), `examples` (counts: `train`, `validation`),
         `skipped` (example id → why its clip could not be read).
-        `lora`: `rank`, `alpha`, `dropout`, `target_modules` (the pattern), `modules` (how many),
+        `lora`: `rank`, `alpha`, `dropout`, `target_modules` (the pattern), `modules` (count),
         `trainable_parameters`, `parameters` (of the whole model with its adapter).
-        `hardware`: `device`, `processes`, `memory_bytes` (the most that was allocated on this process' GPU, else null).
+        `hardware`: `device`, `processes`, `memory_bytes` (peak allocation on this process's GPU, else null).
         `precision`; `versions`: package → version, and `python`.
         `steps`, `epochs`, `seconds` (of training, over all sessions), `examples_per_step`.
         `best`: `step`, `accuracy` (mean over both questions).
-        `validation`: a row for each: `step`, `epoch`, `loss`, `accuracy`, `visual`, `audio`,
-        `<condition>_<question>`; shares of exact matches in [0, 1].
+        `validation`: a row for each validation: `step`, `epoch`, `loss`, `accuracy`, `visual`, `audio`,
+        `<condition>_<question>`; exact-match rates in [0, 1].
         `final_loss`: of the last step. `curve`: name of the file with every step.
     """
     import torch
@@ -68,7 +68,7 @@ def run_facts(run: Run, trainer: Any, out: Path) -> dict[str, Any]:
     config, state = run.config, trainer.state
     curve = read_curve(out / "log.jsonl")
     model = trainer.accelerator.unwrap_model(trainer.model)
-    learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     gpu = trainer.args.device.type == "cuda"
     return {
         "config_name": run.source,
@@ -88,7 +88,7 @@ def run_facts(run: Run, trainer: Any, out: Path) -> dict[str, Any]:
             "alpha": config.scale,
             "dropout": config.dropout,
             "target_modules": target_modules(config.projections),
-            "modules": len({name.partition(".lora_")[0] for name in learning}),
+            "modules": len({name.partition(".lora_")[0] for name in trainable}),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "parameters": sum(p.numel() for p in model.parameters()),
         },

@@ -1,12 +1,12 @@
-"""The SFT data in LLaMA-Factory's format (checked against 0.9.5), with a YAML of the paper's setting ready to run.
+"""Exports the SFT data in LLaMA-Factory's format (checked against 0.9.5), with a config for the paper's setup.
 
-In: the folder that `mma-bench sft` wrote and the dataset that it was made from. Out, in one folder that can be moved:
-`videos/<id>.mp4`, the dataset's bytes; `audios/<id>.wav`, the samples that `evaluate` hears; `mma_bench_train.json` and
+In: the folder that `mma-bench sft` wrote and the dataset that it was made from. Out, in one relocatable folder:
+`videos/<id>.mp4`, the dataset's bytes; `audios/<id>.wav`, the samples that `evaluate` uses; `mma_bench_train.json` and
 `mma_bench_validation.json`, lists of messages; `dataset_info.json`, which declares both; `qwen2.5-omni-7b.yaml`.
 
-LLaMA-Factory takes pictures from `videos` and sound from `audios`, never the sound inside a video. With
-`use_audio_in_video` each `<video>` must be followed by its `<audio>`. Its loader is torchaudio, which takes 16 kHz WAV
-as it is; from an MP4 file it would need FFmpeg and resample by another filter than ours.
+LLaMA-Factory reads frames from `videos` and sound from `audios`, never the audio track of a video. With
+`use_audio_in_video` each `<video>` must be followed by its `<audio>`. It loads audio with torchaudio, which reads
+16 kHz WAV unchanged; an MP4 file would need FFmpeg and be resampled with a different filter from ours.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ from mma_bench.tables import read_table
 from mma_bench.training.sft import PARTS
 
 CONFIG: Final = "qwen2.5-omni-7b.yaml"
-_MARKS: Final = ("<image>", "<video>", "<audio>")  # what LLaMA-Factory replaces by media
+_MARKS: Final = ("<image>", "<video>", "<audio>")  # placeholders that LLaMA-Factory replaces with media
 
 _YAML: Final = """\
 # The paper's modality-aware tuning (section 5.1, Table 8) with LLaMA-Factory, checked with its version 0.9.5.
@@ -77,7 +77,7 @@ save_strategy: epoch
 {evaluation}report_to: none
 """
 _VALIDATION: Final = "eval_dataset: mma_bench_validation\n"
-# LLaMA-Factory's accuracy is that of single answer tokens; the paper's best checkpoint is by answers.
+# LLaMA-Factory's accuracy is per token; the paper selects the best checkpoint by whole answers.
 _EVALUATION: Final = """\
 eval_strategy: epoch
 per_device_eval_batch_size: 1
@@ -88,19 +88,19 @@ metric_for_best_model: eval_accuracy
 
 
 def entries(examples: pl.DataFrame) -> list[dict[str, Any]]:
-    """One LLaMA-Factory entry per example, in the order given; media are named relative to the export's folder.
+    """One LLaMA-Factory entry per example, in the order given; media paths are relative to the export folder.
 
     Args:
         examples: Schema EXAMPLES.
 
     Raises:
-        DataError: An id is unsafe as a file name, or a text holds one of LLaMA-Factory's marks; names the example.
+        DataError: An id is unsafe as a file name, or a text contains a LLaMA-Factory placeholder; names the example.
     """
     made = []
     for row in examples.iter_rows(named=True):
         if any(mark in row[text] for text in ("prompt", "answer") for mark in _MARKS):
             raise DataError(
-                f"example {row['example_id']}: prompt or answer holds one of {', '.join(_MARKS)}",
+                f"example {row['example_id']}: prompt or answer contains one of {', '.join(_MARKS)}",
                 hint="rename the class in the curation table, then `dvc repro`",
             )
         made.append(
@@ -117,7 +117,7 @@ def entries(examples: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def dataset_info(parts: Iterable[str]) -> dict[str, Any]:
-    """What `dataset_info.json` declares: one dataset per part, in the ShareGPT formatting with OpenAI's role names."""
+    """The content of `dataset_info.json`: one dataset per part, in the ShareGPT formatting with OpenAI's role names."""
     return {
         f"mma_bench_{part}": {
             "file_name": f"mma_bench_{part}.json",
@@ -136,7 +136,7 @@ def dataset_info(parts: Iterable[str]) -> dict[str, Any]:
 
 
 def config(*, validated: bool) -> str:
-    """The YAML of the paper's setting; with a validation part, the best epoch is kept."""
+    """The YAML config for the paper's setup; with a validation set, the best epoch is kept."""
     return _YAML.format(
         config=CONFIG,
         rate=SAMPLE_RATE,
@@ -146,7 +146,7 @@ def config(*, validated: bool) -> str:
 
 
 def write_media(folder: Path, clip_id: str, video: bytes) -> None:
-    """Write a clip's MP4 file and its sound as WAV: one channel, 16 kHz, float32. What is there already is kept.
+    """Write a clip's MP4 file and its sound as WAV: one channel, 16 kHz, float32. Existing files are kept.
 
     Raises:
         DataError: The clip's sound cannot be decoded; names the clip.
@@ -158,7 +158,7 @@ def write_media(folder: Path, clip_id: str, video: bytes) -> None:
     film, sound = _medium(folder / "videos", clip_id, ".mp4"), _medium(folder / "audios", clip_id, ".wav")
     if film.is_file() and film.read_bytes() == video and sound.is_file():
         return
-    sound.unlink(missing_ok=True)  # of other bytes
+    sound.unlink(missing_ok=True)  # it may belong to other bytes
     with atomic_path(film) as beside:
         beside.write_bytes(video)
     try:
@@ -179,20 +179,20 @@ def _medium(folder: Path, clip_id: str, suffix: str) -> Path:
 def main(
     out: Path, *, sft: Path = layout.SFT, dataset: str = str(layout.PACKAGE), revision: str | None = None
 ) -> Mapping[str, int]:
-    """Export; started again after a stop, it keeps the clips that are written. Returns examples per part.
+    """Export the SFT data, keeping clips already written; returns the number of examples per part.
 
     Args:
         out: The folder to write.
         sft: The folder that `mma-bench sft` wrote.
         dataset: The dataset that it was made from.
-        revision: Tag or commit on the Hub; a folder has none.
+        revision: Tag or commit on the Hub; None for a folder.
 
     Raises:
         ConfigError: `out` is a file, or there is no such dataset.
-        DataError: The SFT data are missing or name a clip that the dataset has not.
+        DataError: The SFT data are missing or refer to a clip that the dataset lacks.
     """
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file", hint="name a folder")
+        raise ConfigError(f"{out} is a file", hint="give a folder")
     table = read_table(sft / layout.SFT_EXAMPLES, EXAMPLES)
     parts = {part: table.filter(pl.col("part") == part) for part in PARTS}
     parts = {part: rows for part, rows in parts.items() if rows.height}
@@ -208,8 +208,8 @@ def main(
                     progress.advance()
     if wanted:
         raise DataError(
-            f"{dataset} has no clip {min(wanted)}, which {sft / layout.SFT_EXAMPLES} names ({len(wanted)} in all)",
-            hint="name the dataset that the SFT data were made from, or run `mma-bench sft` anew",
+            f"{dataset} has no clip {min(wanted)}, which {sft / layout.SFT_EXAMPLES} refers to ({len(wanted)} in all)",
+            hint="give the dataset that the SFT data were made from, or run `mma-bench sft` again",
         )
     for part, rows in written.items():
         write_json(out / f"mma_bench_{part}.json", rows)

@@ -1,4 +1,4 @@
-"""LoRA on the text model's projections, and the proof that nothing else learns."""
+"""LoRA on the text model's projections, and checks that nothing else is trained."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ _TRAINED = re.compile(r"(?:.*\.)?language_model\.layers\.\d+\.(?:self_attn|mlp)\
 
 
 def target_modules(projections: Sequence[str]) -> str:
-    """A pattern that names these projections in the text model of a thinker or of the whole model, and no other.
+    """A regex that matches these projections in the text model of a thinker or a whole model, and nothing else.
 
-    Plain names and peft's "all-linear" also hit the towers, whose projections are called alike.
+    Plain names and peft's "all-linear" would also match the towers, whose projections have the same names.
     """
     attention = "|".join(name.removesuffix("_proj") for name in PROJECTIONS if name in projections and _attends(name))
     forward = "|".join(name.removesuffix("_proj") for name in PROJECTIONS if name in projections and not _attends(name))
@@ -27,9 +27,9 @@ def _attends(name: str) -> bool:
 
 
 def _targets(thinker: Any, pattern: str) -> str | list[str]:
-    """The pattern, or for a thinker with experts the modules' full names.
+    """The pattern, or for a mixture-of-experts thinker the modules' full names.
 
-    peft rewrites such a model's pattern to bare names (q_proj, …), which hit the towers; full names it leaves alone.
+    peft rewrites such a model's pattern to bare names (q_proj, …), which match the towers, but keeps full names.
     """
     if not hasattr(thinker.config.get_text_config(), "num_experts"):
         return pattern
@@ -38,10 +38,10 @@ def _targets(thinker: Any, pattern: str) -> str | list[str]:
 
 
 def apply_lora(thinker: Any, config: TrainConfig, *, revision: str) -> Any:
-    """The thinker as a `PeftModel` whose adapter alone can learn.
+    """Wrap the thinker in a `PeftModel` in which only the adapter is trainable.
 
     Raises:
-        MmaBenchError: Something else could learn, or nothing can; names the parameter.
+        MmaBenchError: Another parameter is trainable, or none is; names the parameter.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -59,31 +59,31 @@ def apply_lora(thinker: Any, config: TrainConfig, *, revision: str) -> Any:
     except ValueError as error:
         raise MmaBenchError(
             f"{config.checkpoint} has none of the projections {', '.join(config.projections)}: {error}",
-            hint="choose others; a thinker with experts has those of the attention alone",
+            hint="choose others; a mixture-of-experts thinker has only those of the attention",
         ) from None
-    # peft would look for the base model there, which for a model that is in memory already is never right.
+    # peft sets this from the model in memory, where it is never right.
     model.peft_config["default"].base_model_name_or_path = config.checkpoint
     refuse_others(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     return model
 
 
 def refuse_others(names: Iterable[str]) -> None:
-    """See that parameters are of the adapter on the text model, and that there are any.
+    """Require that all parameters belong to the adapter on the text model, and that there are any.
 
     Raises:
         MmaBenchError: There are none, or others; names the first.
     """
-    learning = list(names)
-    others = [name for name in learning if not _TRAINED.fullmatch(name)]
-    if others or not learning:
+    trainable = list(names)
+    others = [name for name in trainable if not _TRAINED.fullmatch(name)]
+    if others or not trainable:
         raise MmaBenchError(
-            f"{others[0]} would learn, which is not a part of the adapter" if others else "nothing would learn",
-            hint="train with the versions of transformers and peft that mma-bench asks for",
+            f"{others[0]} is trainable but not part of the adapter" if others else "no parameter is trainable",
+            hint="use the versions of transformers and peft that mma-bench requires",
         )
 
 
 def check_gradients(model: Any) -> None:
-    """After the first backward pass: every weight of the adapter has a gradient, and nothing else has.
+    """After the first backward pass: every adapter weight has a gradient, and nothing else does.
 
     Raises:
         MmaBenchError: Otherwise; names the parameter.
@@ -92,4 +92,4 @@ def check_gradients(model: Any) -> None:
     refuse_others(name for name, parameter in parameters if parameter.grad is not None)
     without = [name for name, parameter in parameters if parameter.requires_grad and parameter.grad is None]
     if without:
-        raise MmaBenchError(f"{without[0]} gets no gradient", hint="train with gradient_checkpointing off")
+        raise MmaBenchError(f"{without[0]} gets no gradient", hint="set gradient_checkpointing to false")

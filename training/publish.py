@@ -1,8 +1,8 @@
-"""`mma-bench publish adapter`: a tuned adapter with all that its user needs, checked before and after it was sent.
+"""`mma-bench publish adapter`: a tuned adapter with everything its users need, checked before and after upload.
 
 In: the folder of a finished training run, its model card, and the results of the tuned model. Out: on the Hub the
-adapter, the base's processor files, the card, `run.json` and the scores, in one commit that was fetched again and
-checked on the base model as a user loads it.
+adapter, the base's processor files, the card, `run.json` and the scores, in one commit, which is then
+downloaded and checked on the base model as a user would load it.
 """
 
 import json
@@ -19,7 +19,7 @@ from mma_bench.hub.client import Hub
 from mma_bench.hub.repository import Repository, compare
 from mma_bench.tables import read_json
 
-# What peft writes; nothing else of a run's `adapter/` is sent.
+# The files that peft writes; nothing else in a run's `adapter/` is uploaded.
 WEIGHTS: Final = ("adapter_config.json", "adapter_model.safetensors")
 SCORES: Final = "scores.json"
 
@@ -42,21 +42,21 @@ def publish_adapter(
         repo: `ORG/NAME`; created if it does not exist.
         card: The model card, as `mma-bench adapter card` wrote it.
         results: Folder that `mma-bench evaluate` wrote with this adapter.
-        base_name: The base's name on the Hub, where the run took it from a folder.
+        base_name: The base's name on the Hub, if the run loaded it from a folder.
 
     Raises:
         ConfigError: The run is not finished, its base has no name on the Hub, or the results are of another adapter.
-        AdapterError: The adapter does not pass `adapter check`, here or as it was fetched.
-        DataError: The Hub refuses the card's metadata, or a file was fetched with other bytes.
-        HubError: See there.
+        AdapterError: The adapter fails `adapter check`, locally or as downloaded.
+        DataError: The Hub rejects the card's metadata, or a downloaded file differs.
+        HubError: The Hub cannot be reached or refuses the request.
     """
     repository = Repository(hub, repo, "model")
     facts = _finished(run)
     base, revision = facts["base"]["checkpoint"], facts["base"]["revision"]
     if (local := Path(base).is_dir()) and base_name is None:
         raise ConfigError(
-            f"{run} was tuned on the folder {base}, whose name on the Hub is not known",
-            hint="give --base-name ORG/NAME",
+            f"{run} was tuned from the folder {base}, whose name on the Hub is unknown",
+            hint="pass --base-name ORG/NAME",
         )
     _refuse_other_results(run, results)
     _check(str(run / "adapter"), base, None if local else revision)
@@ -83,18 +83,18 @@ def publish_adapter(
 def _finished(run: Path) -> dict[str, Any]:
     missing = [name for name in ("run.json", *(f"adapter/{name}" for name in WEIGHTS)) if not (run / name).is_file()]
     if missing:
-        raise ConfigError(f"{run} has no {missing[0]}: no finished training run", hint="let `mma-bench train` end")
+        raise ConfigError(f"{run} has no {missing[0]}: not a finished training run", hint="finish `mma-bench train`")
     facts: dict[str, Any] = read_json(run / "run.json")
     return facts
 
 
 def _refuse_other_results(run: Path, results: Path) -> None:
-    """See that the scores are those of this adapter."""
+    """Require that the scores are those of this adapter."""
     from mma_bench.models.omni.load import locate
 
     for name in ("run.json", SCORES):
         if not (results / name).is_file():
-            raise ConfigError(f"no file {results / name}", hint="run `mma-bench evaluate` with the adapter to its end")
+            raise ConfigError(f"no file {results / name}", hint="finish `mma-bench evaluate` with the adapter")
     measured = read_json(results / "run.json").get("adapter_revision")
     if measured != (ours := locate(str(run / "adapter"), None, WEIGHTS[0]).revision):
         raise ConfigError(
@@ -121,14 +121,14 @@ def _stage(staged: Path, run: Path, facts: dict[str, Any], card: Path, results: 
             shutil.copyfile(picture, staged / picture.name)
     shutil.copyfile(run / "adapter" / WEIGHTS[1], staged / WEIGHTS[1])
     config = json.loads((run / "adapter" / WEIGHTS[0]).read_text(encoding="utf-8"))
-    # A folder of whoever trained it means nothing to others, and is nobody's business.
+    # Local paths are useless to others and private.
     write_json(staged / WEIGHTS[0], _without_folders(config | {"base_model_name_or_path": base}))
     write_json(staged / "run.json", _without_folders(facts | {"base": facts["base"] | {"checkpoint": base}}))
     write_json(staged / SCORES, _without_folders(read_json(results / SCORES)))
 
 
 def _without_folders(value: Any) -> Any:
-    """The same facts with the last name of each absolute path in the place of the path."""
+    """The same value with each absolute path replaced by its last part."""
     if isinstance(value, dict):
         return {key: _without_folders(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -141,7 +141,7 @@ def _without_folders(value: Any) -> Any:
 
 
 def _save_processor(staged: Path, base: str, revision: str | None) -> None:
-    """The base's processor files: tokenizer, chat template, how picture and sound are read."""
+    """Save the base's processor files: tokenizer, chat template, video and audio preprocessing."""
     from transformers import AutoProcessor
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,19 +1,19 @@
-"""SFT data: what a model is tuned on, as a table of questions about clips (section 5.1, appendices D and H).
+"""The SFT data: questions about clips to fine-tune on, as a table (section 5.1, appendices D and H).
 
 In: the dataset's train split, aligned and misaligned. Out, in one folder: `examples.parquet` (schema EXAMPLES), one
-row per training example; `classes.txt`, the classes of the train part, one a line, as `mma-bench score --seen-classes`
-takes them; `facts.json`, where the examples come from and how many there are of each kind. Clips are not copied: an
-example names its row of the dataset.
+row per training example; `classes.txt`, the classes of the train part, one per line, for `mma-bench score
+--seen-classes`; `facts.json`, the source of the examples and their counts. Clips are not copied: an example refers to
+its row of the dataset.
 
 Every clip is asked both questions. In the train part the condition with fewer clips is repeated until both have
-equally many examples (the paper: each aligned clip ten times); where the counts do not divide, some clips come once
-more than others. Nothing is repeated in the validation part, so that an accuracy on it counts each clip once.
+equally many examples (the paper: each aligned clip ten times); where the counts do not divide, some clips are repeated
+once more than others. Nothing is repeated in the validation part, so its accuracy counts each clip once.
 
 A part of the aligned clips of each class is held out for validation. A misaligned clip has the picture of one clip and
-the sound of another: it belongs to a part if both of its clips do, and to none if they lie on two sides, for then one
-part would show what the other asks about. Clips with the same picture or sound always share a part.
+the sound of another: it belongs to a part if both of its clips do, and to none if they are in different parts, since
+that would leak from one part to the other. Clips with the same picture or sound are always in the same part.
 
-All choices follow from hashes of the seed and an id, so that a grown dataset keeps most of them.
+All choices are derived from hashes of the seed and an id, so that most of them survive when the dataset grows.
 """
 
 import math
@@ -42,7 +42,7 @@ _STR, _LABELS = pl.String(), pl.List(pl.String())
 
 
 def twins(aligned: pl.DataFrame) -> dict[str, str]:
-    """Base id → the first, by id, of the clips that have the same picture or sound, directly or through others.
+    """Base id → the first id of its group of clips that share a picture or sound, directly or transitively.
 
     Args:
         aligned: Columns base_id, video_sha256, audio_sha256; one row per base clip.
@@ -67,8 +67,8 @@ def twins(aligned: pl.DataFrame) -> dict[str, str]:
 def held_out(aligned: pl.DataFrame, share: float, seed: int) -> frozenset[str]:
     """Base ids of the validation part: of the n clips of a class, share · n rounded down or up.
 
-    Which of the two follows from the class's own hash, so that over many small classes the whole comes near the share.
-    One more clip in a class moves at most one other of it. Twins count as one clip, of the class of the first.
+    The class's hash decides which, so that over many small classes the total approaches the share. Adding a clip to a
+    class moves at most one other clip of that class. Twins count as one clip, of the class of the first.
 
     Args:
         aligned: Columns base_id, visual_class, video_sha256, audio_sha256; one row per base clip.
@@ -88,21 +88,21 @@ def held_out(aligned: pl.DataFrame, share: float, seed: int) -> frozenset[str]:
 
 
 def _uniform(digest: str) -> float:
-    """A number in [0, 1) from hex digits."""
+    """A number in [0, 1) from a hex digest."""
     return int(digest[:13], 16) / 16**13
 
 
 def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
-    """`clips` with `part`, and `reason` not to be used ("" if used); every clip that came in goes out.
+    """`clips` with columns `part` and `reason` (why a clip is not used, "" if it is); no row is dropped.
 
     Reasons: `unchosen_class` (its picture's or its sound's), `crosses_parts`, `beyond_donors`, `unchosen_condition`.
 
     Args:
-        clips: Schema SFT_CLIPS; the aligned clips must be there whatever conditions are chosen.
+        clips: Schema SFT_CLIPS; it must include the aligned clips whichever conditions are chosen.
 
     Raises:
         ConfigError: See `chosen_classes`.
-        DataError: A misaligned clip's base or donor is not an aligned clip; names both.
+        DataError: The base or donor of a misaligned clip is not an aligned clip; names both.
     """
     aligned = clips.filter(pl.col("condition") == Condition.ALIGNED)
     known = pl.concat([aligned["visual_class"], aligned["audio_class"]])
@@ -114,7 +114,7 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
             raise DataError(
                 f"{lost['id'][0]} has the {role} of {lost['missing'][0]}, "
                 "which is not an aligned clip of the train split",
-                hint="run `dvc repro`, which packages the dataset anew",
+                hint="run `dvc repro` to package the dataset again",
             )
     in_classes = pl.col("visual_class").is_in(classes) & pl.col("audio_class").is_in(classes)
     out = pl.lit(sorted(held_out(aligned.filter(in_classes), params.validation_share, params.seed)), _LABELS)
@@ -141,9 +141,9 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
 
 
 def copies(used: pl.DataFrame) -> dict[str, int]:
-    """Clip id → how often it is asked each question, at least once.
+    """Clip id → how many copies of each question it gets, at least one.
 
-    In the train part, the clips of the condition with fewer are repeated until there are as many as of the other.
+    In the train part, the clips of the smaller condition are repeated until both conditions have equally many.
 
     Args:
         used: Columns id, part, condition, order.
@@ -165,7 +165,7 @@ def examples(clips: pl.DataFrame, params: SftParams) -> tuple[pl.DataFrame, dict
         clips: Schema SFT_CLIPS: the aligned and misaligned rows of the dataset's train split.
 
     Raises:
-        ConfigError: `sft.classes` names a class that the dataset has not.
+        ConfigError: `sft.classes` names a class that the dataset lacks.
         DataError: A part lacks a condition, an answer is not among its options, or a clip's base is missing.
     """
     placed = parted(clips, params)
@@ -179,7 +179,7 @@ def examples(clips: pl.DataFrame, params: SftParams) -> tuple[pl.DataFrame, dict
             if answer not in clip["options"]:
                 raise DataError(
                     f"{clip['id']}: the {question} answer {answer!r} is not among its options",
-                    hint="run `dvc repro`, which packages the dataset anew",
+                    hint="run `dvc repro` to package the dataset again",
                 )
             asked = {"question": question, "prompt": text_of(Protocol.FORCED_CHOICE, clip, question), "answer": answer}
             rows += [

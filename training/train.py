@@ -1,15 +1,15 @@
-"""A LoRA run: SFT data, the dataset's clips and a base model in, an adapter and the facts about it out.
+"""A LoRA training run: SFT data, the dataset's clips and a base model in, an adapter and its metadata out.
 
 The run's folder:
 
 * `adapter/`: the best checkpoint's adapter in peft's format, with the base model's id and revision in its config;
-* `checkpoints/`: the last ones and the best one; a run that was interrupted goes on from the last;
-* `run.json`: the facts (`training/facts.py`), written last: a folder that has it is finished and is left alone;
-* `log.jsonl`, `dvclive/`, `tensorboard/`: the curve;
-* `identity.json`: what the run was started with; another run in the same folder is refused.
+* `checkpoints/`: the latest ones and the best one; an interrupted run resumes from the latest;
+* `run.json`: the metadata (`training/facts.py`), written last: a folder that has it is finished and is left unchanged;
+* `log.jsonl`, `dvclive/`, `tensorboard/`: the training curve;
+* `identity.json`: the inputs of the run; a different run in the same folder is refused.
 
-The best checkpoint is that with the highest mean over both questions of the validation accuracy (the earliest of
-equals). The loop, the optimiser, the schedule and resuming are those of transformers' `Trainer`.
+The best checkpoint has the highest validation accuracy, averaged over both questions (the earliest in case of a tie).
+The loop, the optimiser, the schedule and resuming are those of transformers' `Trainer`.
 """
 
 import math
@@ -29,7 +29,7 @@ from mma_bench.tables import conform, read_json
 from mma_bench.training.config import TrainConfig
 from mma_bench.training.facts import Run, SftData, run_facts
 
-# What a run may go on with changed, since what it learns from readable clips stays the same.
+# Settings that may change when a run is resumed, since they do not affect what it learns from readable clips.
 _CHANGEABLE: Final = {"unreadable", "keep_last", "cache_bytes", "decode_workers"}
 
 _DTYPES: Final = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -39,15 +39,15 @@ def read_sft(folder: Path, conditions: Iterable[str]) -> SftData:
     """Read `examples.parquet` and `facts.json` and keep the rows of these conditions.
 
     Raises:
-        DataError: A file is missing or broken, or a part has no row of these conditions or not both questions.
+        DataError: A file is missing or broken, or a part lacks rows of these conditions or one of the questions.
     """
     path = folder / "examples.parquet"
     if not path.is_file():
-        raise DataError(f"{path} does not exist", hint="make the SFT data first, or name their folder with --data")
+        raise DataError(f"{path} does not exist", hint="run `mma-bench sft` first, or give its folder with --data")
     try:
         table = conform(pl.read_parquet(path), EXAMPLES, str(path))
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} is not a readable Parquet file ({error})", hint="make the SFT data anew") from None
+        raise DataError(f"{path} is not a readable Parquet file ({error})", hint="run `mma-bench sft` again") from None
     kept = table.filter(pl.col("condition").is_in(list(conditions))).sort("example_id")
     parts = {}
     for part in ("train", "validation"):
@@ -63,7 +63,7 @@ def read_sft(folder: Path, conditions: Iterable[str]) -> SftData:
 def main(
     config: TrainConfig, *, data: Path, dataset: str, dataset_revision: str | None, out: Path, source: str
 ) -> None:
-    """Train, or go on, or do nothing if the run is finished.
+    """Start or resume training; do nothing if the run is finished.
 
     Args:
         config: The run's settings.
@@ -71,13 +71,13 @@ def main(
         dataset: Folder or name on the Hub of the dataset that they were made from.
         dataset_revision: Tag or commit on the Hub.
         out: The run's folder.
-        source: What the config is called, for the record.
+        source: The config's name, for `run.json`.
 
     Raises:
-        ConfigError: The settings cannot be used here, or the folder has another run.
-        DataError: The data break their contract; `UnreadableClip` names a clip.
+        ConfigError: The settings cannot be used here, or the folder holds a different run.
+        DataError: The data are invalid; `UnreadableClip` names a clip.
         NonFiniteLoss: Names step and examples.
-        StageError: A checkpoint cannot be written; starting again goes on.
+        StageError: A checkpoint cannot be written; the same command resumes.
     """
     import transformers
     from accelerate import PartialState
@@ -103,7 +103,7 @@ def main(
             print(f"{out} holds a finished run; nothing to do", file=sys.stderr)
             return
         resumed = _last_checkpoint(out / "checkpoints")
-    transformers.set_seed(config.seed)  # before the adapter's first weights are drawn
+    transformers.set_seed(config.seed)  # before the adapter's weights are initialised
     thinker, processor = load_thinker(base, dtype=_DTYPES[precision], device_map=str(state.device), attention="sdpa")
     _train(
         Run(config, sft, clips, identity, dataset, dataset_revision, source, precision, accumulation),
@@ -139,16 +139,16 @@ def _train(run: Run, thinker: Any, processor: Any, out: Path, resumed: Path | No
     )
     since = int(resumed.name.removeprefix("checkpoint-")) if resumed else 0
     curve = Curve(out, since) if trainer.is_world_process_zero() else None
-    trainer.remove_callback(PrinterCallback)  # the curve says it all
+    trainer.remove_callback(PrinterCallback)  # the curve logs everything
     if curve is not None:
         trainer.add_callback(curve)
     try:
-        # Trainer would take one step more from a checkpoint of the last one.
-        if not (resumed and trainer.take_up(resumed)):
+        # Resuming from the checkpoint of the last step, Trainer would take one step too many.
+        if not (resumed and trainer.restore(resumed)):
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    except OSError as error:  # of a log; those of checkpoints are told by the trainer
+    except OSError as error:  # from a log; the trainer reports those from checkpoints
         raise StageError(
-            f"{out} cannot be written: {error}", hint="make room on the disk; the same command goes on"
+            f"{out} cannot be written: {error}", hint="free disk space, then run the same command to resume"
         ) from error
     finally:
         if curve is not None:
@@ -158,7 +158,7 @@ def _train(run: Run, thinker: Any, processor: Any, out: Path, resumed: Path | No
 
 
 def _finish(run: Run, trainer: Any, out: Path) -> None:
-    """Put the best adapter in its place and write the facts, in this order."""
+    """Install the best adapter and then write the metadata."""
     best = out / "checkpoints" / f"checkpoint-{trainer.state.best_global_step}"
     beside = out / f".tmp-{uuid.uuid4().hex}"
     try:
@@ -172,7 +172,7 @@ def _finish(run: Run, trainer: Any, out: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
         raise StageError(
             f"{out} cannot be written: {error}; all checkpoints are kept",
-            hint="make room on the disk; the same command goes on",
+            hint="free disk space, then run the same command to resume",
         ) from error
 
 
@@ -241,7 +241,7 @@ def _arguments(run: Run, out: Path, examples: int) -> Any:
         dataloader_persistent_workers=config.decode_workers > 0,
         ddp_find_unused_parameters=False,
     )
-    # Several GPUs without `accelerate launch` would split a batch by its first dimension, which positions do not share.
+    # On several GPUs without `accelerate launch`, Trainer would split tensors along dimension 0, which positions lack.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
@@ -250,7 +250,7 @@ def _share(accumulation: int, processes: int) -> int:
     if accumulation % processes:
         raise ConfigError(
             f"accumulation is {accumulation}, which {processes} processes cannot share evenly",
-            hint="launch a number of processes that divides accumulation, so that steps see the same examples",
+            hint="use a number of processes that divides accumulation, so that steps see the same examples",
         )
     return accumulation // processes
 
@@ -261,15 +261,15 @@ def _precision(wanted: str, device: str) -> str:
     if wanted == "auto":
         return "fp32" if device == "cpu" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     if wanted == "fp16" and device == "cpu":
-        raise ConfigError("precision fp16 needs a GPU, and there is none in use", hint="give --set precision=auto")
+        raise ConfigError("precision fp16 needs a GPU, and none is in use", hint="pass --set precision=auto")
     return wanted
 
 
 def _claim(out: Path, identity: dict[str, Any]) -> None:
-    """Make the folder this run's, or see that it is.
+    """Claim the folder for this run, or require that it belongs to it.
 
     Raises:
-        ConfigError: It is another run's; names what differs.
+        ConfigError: It belongs to a different run; names what differs.
     """
     path = out / "identity.json"
     if not path.is_file():
@@ -280,12 +280,12 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
     names = sorted({*flat, *flat_before} - {"config"})
     if differing := [name for name in names if flat.get(name) != flat_before.get(name)]:
         raise ConfigError(
-            f"{out} holds a run with another {', '.join(differing)}", hint="name another folder with --out"
+            f"{out} holds a run with a different {', '.join(differing)}", hint="choose another folder with --out"
         )
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    """The last complete checkpoint; those that were cut off are removed."""
+    """The latest complete checkpoint; incomplete ones are removed."""
     from mma_bench.training.trainer import complete_checkpoints
 
     complete = complete_checkpoints(folder)

@@ -1,4 +1,4 @@
-"""transformers' `Trainer`, where it must know of answers: the loss, what counts as right, and safe checkpoints."""
+"""transformers' `Trainer` with a loss and accuracy over answers, and crash-safe checkpoints."""
 
 import shutil
 from collections.abc import Sequence
@@ -20,25 +20,25 @@ from mma_bench.tables import read_json
 from mma_bench.training.examples import IGNORED, Row
 from mma_bench.training.lora import check_gradients
 
-COMPLETE: Final = "complete.json"  # written last into a checkpoint; one without it was cut off
+COMPLETE: Final = "complete.json"  # written last; a checkpoint without it is incomplete
 
 
 class NonFiniteLoss(MmaBenchError):
-    """The loss is NaN or infinite; the step was not taken."""
+    """The loss is NaN or infinite; the step was not applied."""
 
 
 class UnreadableClip(DataError):
-    """A clip cannot be decoded or processed; the step was not taken."""
+    """A clip cannot be decoded or processed; the step was not applied."""
 
 
 class AnswerTrainer(Trainer):
-    """Trains on answers.
+    """Trains on the answer tokens.
 
     Args:
         tail: Positions at the end of each row that have labels (`Collate`).
         keep_last: Checkpoints to keep besides the best one.
-        unreadable: Whether to `stop` at a clip that cannot be read or to `skip` it.
-        **settings: As `Trainer` takes them.
+        unreadable: Whether to `stop` at an unreadable clip or to `skip` it.
+        **settings: Arguments of `Trainer`.
     """
 
     def __init__(self, *, tail: int, keep_last: int, unreadable: Literal["stop", "skip"], **settings: Any) -> None:
@@ -47,7 +47,7 @@ class AnswerTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self.skipped: dict[str, str] = {}  # example id → reason
         self._keep_last, self._unreadable, self._gradients_checked = keep_last, unreadable, False
-        # The head sees only what has labels: at 7B's vocabulary the other positions would take gigabytes.
+        # Logits only where there are labels: with the 7B vocabulary, all positions would take gigabytes.
         head = self.accelerator.unwrap_model(self.model).get_output_embeddings()
         head.register_forward_pre_hook(lambda _, arguments: (arguments[0][:, -tail:],))
 
@@ -58,9 +58,9 @@ class AnswerTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Cross-entropy of the answers: the mean over all tokens of the optimiser step, on every process.
+        """Cross-entropy of the answers: the mean over all tokens of the optimiser step, across processes.
 
-        A validation's is the mean over examples of each one's mean over its tokens.
+        In validation it is the mean over examples of the mean over each one's tokens.
 
         Raises:
             UnreadableClip: Names clip, example and reason.
@@ -72,14 +72,14 @@ class AnswerTrainer(Trainer):
             name, fault = next(iter(faults.items()))
             raise UnreadableClip(
                 f"example {name}: {fault}",
-                hint="build the dataset again, or go on without it by --set unreadable=skip",
+                hint="build the dataset again, or skip the clip with --set unreadable=skip",
             )
         self.skipped.update(faults)
         labels = inputs.pop("labels")[:, 1:]
         asked = labels != IGNORED
         logits = model(**inputs, use_cache=False).logits[:, :-1].float()
         each = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none").sum(dim=1)
-        if return_outputs:  # of a validation, where neither batches nor processes should matter
+        if return_outputs:  # validation: must not depend on batches or processes
             loss = (each / asked.sum(dim=1).clamp(min=1)).mean()
         else:
             count = asked.sum() if num_items_in_batch is None else num_items_in_batch
@@ -89,8 +89,8 @@ class AnswerTrainer(Trainer):
             step = self.state.global_step + model.training
             raise NonFiniteLoss(
                 f"the loss {when} step {step} is {float(loss.detach())}, with the examples {', '.join(names)}; "
-                "nothing was learnt from it and earlier checkpoints are kept",
-                hint="lower learning_rate, or set precision to bf16 or fp32, in a folder of its own",
+                "the step was not applied and earlier checkpoints are kept",
+                hint="lower learning_rate, or set precision to bf16 or fp32, in a new folder",
             )
         if not return_outputs:
             return loss
@@ -98,15 +98,15 @@ class AnswerTrainer(Trainer):
         return loss, {"right": right.masked_fill(~asked.any(dim=1), -1.0)}
 
     def training_step(self, *arguments: Any, **settings: Any) -> torch.Tensor:
-        """As Trainer's; the first one sees to it that only the adapter learns."""
+        """As Trainer's; the first call also checks that only the adapter gets gradients."""
         loss: torch.Tensor = super().training_step(*arguments, **settings)
         if not self._gradients_checked:
             check_gradients(self.accelerator.unwrap_model(self.model))
             self._gradients_checked = True
         return loss
 
-    def take_up(self, checkpoint: Path) -> bool:
-        """Take up what a checkpoint knows besides what Trainer does; whether it is that of the last step."""
+    def restore(self, checkpoint: Path) -> bool:
+        """Restore the state that Trainer does not; returns whether the checkpoint is that of the last step."""
         self.skipped.update(read_json(checkpoint / COMPLETE)["skipped"])
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         if state.global_step < state.max_steps:
@@ -115,10 +115,10 @@ class AnswerTrainer(Trainer):
         return True
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """As Trainer's, to the disk and complete before an older one goes.
+        """As Trainer's, but synced to disk and complete before an older one is deleted.
 
         Raises:
-            StageError: It cannot be written; names folder, reason and what is kept.
+            StageError: It cannot be written; names folder, reason and the checkpoints kept.
         """
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         try:
@@ -129,32 +129,32 @@ class AnswerTrainer(Trainer):
                 for path in folder.iterdir():
                     fsync(path)
                 write_json(folder / COMPLETE, {"step": self.state.global_step, "skipped": self.skipped})
-        # torch and safetensors turn the operating system's error into one of their own.
+        # torch and safetensors wrap the operating system's error in their own.
         except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             kept = [path.name for path in complete_checkpoints(folder.parent)]
             raise StageError(
                 f"{folder} cannot be written: {error}; kept: {', '.join(kept) or 'no checkpoint yet'}",
-                hint="make room on the disk; the same command goes on from the last checkpoint",
+                hint="free disk space; the same command resumes from the last checkpoint",
             ) from error
         if self.args.should_save:
             best = self.state.best_model_checkpoint
             last = complete_checkpoints(folder.parent)[-self._keep_last :]
-            room = len(last) + (best is not None and Path(best) not in last)
-            rotate_checkpoints(str(folder.parent), save_total_limit=room, best_model_checkpoint=best)
+            limit = len(last) + (best is not None and Path(best) not in last)
+            rotate_checkpoints(str(folder.parent), save_total_limit=limit, best_model_checkpoint=best)
 
 
 def complete_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints that were written to their end, by step."""
+    """The complete checkpoints, by step."""
     found = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
 def accuracies(rows: Sequence[Row], right: "np.ndarray[Any, Any]") -> dict[str, float]:
-    """Exact match of the validation answers: per question, per condition and question, and the questions' mean.
+    """Exact-match accuracy on the validation set: per question, per condition and question, and the questions' mean.
 
-    An answer counts if each of its tokens and its end is the likeliest after the right ones before it. That is so
-    exactly if greedy generation writes the answer, for it differs from it at the first token that is not.
+    An answer is correct if, given the correct preceding tokens, each of its tokens and its end token has the highest
+    logit. That is equivalent to greedy generation producing the answer.
 
     Args:
         rows: Of the SFT table.
@@ -172,7 +172,7 @@ def accuracies(rows: Sequence[Row], right: "np.ndarray[Any, Any]") -> dict[str, 
 
 
 def metrics_of(rows: Sequence[Row]) -> Any:
-    """`accuracies` as Trainer's `compute_metrics`; the validation set is read in its order."""
+    """`accuracies` as Trainer's `compute_metrics`; the validation set is read in order."""
     return lambda prediction: accuracies(rows, _results(prediction))
 
 

@@ -1,4 +1,4 @@
-"""Facts about whole tables: who is missing, what was changed on the way, whether the published counts are true."""
+"""Facts about whole tables: missing ids, changed values, and whether reported counts are correct."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from mma_bench.schema import FILE
 
 
 def outer_join_ids(expected: pl.Series, present: pl.Series) -> pl.DataFrame:
-    """One row per id on either list: the id (under the name of `expected`), `expected` and `present`, booleans."""
+    """One row per id in either series: the id (named as in `expected`) and booleans `expected` and `present`."""
     name = expected.name
     listed = pl.DataFrame({name: expected.unique(), "expected": True})
     found = pl.DataFrame({name: present.unique(), "present": True})
@@ -24,7 +24,7 @@ def outer_join_ids(expected: pl.Series, present: pl.Series) -> pl.DataFrame:
 
 
 def differs_in(table: pl.DataFrame, reference: pl.DataFrame, key: str, columns: Sequence[str]) -> pl.Series:
-    """For each row of `table`, the first of `columns` whose value is not that of the row of `reference` with its key.
+    """For each row of `table`, the first of `columns` that differs from the row of `reference` with the same key.
 
     Null where all agree, "(no such row)" where `reference` has no such key. Its keys must be unique.
     """
@@ -60,7 +60,7 @@ def first_given(columns: Iterable[str]) -> pl.Expr:
 
 
 def count_rows(reported: Mapping[str, Mapping[str, int]], table: pl.DataFrame, group: str = "split") -> pl.DataFrame:
-    """A stage's metric beside the counts of its table.
+    """A stage's reported counts next to those of its table.
 
     Args:
         reported: Group → {"in": rows, reason: rows, ..., "ok": rows}.
@@ -68,7 +68,7 @@ def count_rows(reported: Mapping[str, Mapping[str, int]], table: pl.DataFrame, g
         group: The column to count by.
 
     Returns:
-        `count` (e.g. "test.ok"), `reported`, `counted`; one row per count on either side, 0 where a side lacks it.
+        `count` (e.g. "test.ok"), `reported`, `counted`; one row per count on either side, 0 if a side lacks it.
     """
     counted = {f"{name}.in": rows for name, rows in table.group_by(group).len().iter_rows()}
     for name, status, reason, rows in table.group_by(group, "status", "reason").len().iter_rows():
@@ -79,7 +79,7 @@ def count_rows(reported: Mapping[str, Mapping[str, int]], table: pl.DataFrame, g
 
 
 def counts_beside(reported: Mapping[str, int], counted: Mapping[str, int]) -> pl.DataFrame:
-    """`count`, `reported`, `counted`: one row per key of either, 0 where a side lacks it."""
+    """`count`, `reported`, `counted`: one row per key of either, 0 if one lacks it."""
     keys = sorted({*reported, *counted})
     return pl.DataFrame(
         {
@@ -92,9 +92,9 @@ def counts_beside(reported: Mapping[str, int], counted: Mapping[str, int]) -> pl
 
 
 def file_states(table: pl.DataFrame, title: str, workers: int) -> pl.Series:
-    """For each row (columns of FILE): "as recorded", "missing" or "changed"; null where the row has no file.
+    """For each row (columns of FILE): "as recorded", "missing" or "changed"; null if the row has no file.
 
-    Several rows may name one file; it is read once.
+    A file that several rows name is read once.
     """
     paths = table["path"].drop_nulls().unique().sort().to_list()
     with ThreadPoolExecutor(workers) as pool, Progress(title, len(paths), unit="file") as progress:

@@ -1,4 +1,4 @@
-"""What must hold of `aligned.parquet`, the set that all conditions are made from: passed, moving, on one side only."""
+"""Invariants of `aligned.parquet`, the source of all conditions: accepted, with motion, no leaks between splits."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -26,7 +26,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     aligned = inputs.table(layout.ALIGNED, ALIGNED)
     metric = inputs.json(layout.metrics("verify"))
     passed = verdicts.filter(pl.col("status") == "ok")
-    kept = pl.col("present") | pl.lit(params.verify.required)  # reviewers may drop what the judge passed
+    kept = pl.col("present") | pl.lit(params.verify.required)  # reviewers may reject what the judge accepted
     return {
         "rows": aligned_facts(aligned, normalised, passed),
         "ids": outer_join_ids(passed["clip_id"], aligned["clip_id"]).with_columns(kept=kept),
@@ -42,11 +42,11 @@ def frames(inputs: Inputs, params: Params) -> Frames:
 
 
 def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
-    """The table without its labels, and what it shares with the other side of the split.
+    """The table without its labels, and what it shares with the other split.
 
-    `altered`: what a row says otherwise than `normalised`; `wrong_judge`: the same for the verdict; `<key>_twin`: a
-    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`; `unsupported`:
-    what is wrong if a clip is verified without evidence, or has evidence and is not verified.
+    `altered`: the first column that differs from `normalised`; `wrong_judge`: the same for the verdict; `<key>_twin`: a
+    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`; `unsupported`: a
+    description if a clip is verified without evidence, or has evidence but is not verified.
     """
     columns = [column for column in (*IDENTITY, *FILE, *FACTS) if column != "clip_id"]
     return aligned.drop("label_ids").with_columns(
@@ -65,7 +65,7 @@ def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.Da
 
 
 def verify_counts(metric: Mapping[str, Mapping[str, int]], passed: pl.DataFrame, aligned: pl.DataFrame) -> pl.DataFrame:
-    """What the stage says went in and came out of each split, and what did."""
+    """The clips in and out of each split, as reported by the stage and as counted."""
     said: dict[str, int] = {}
     counted: dict[str, int] = {}
     for split, counts in metric.items():
@@ -81,15 +81,15 @@ _leak = partial(Promise, hint="remove one of the two clips from its segment list
 
 
 def promises(params: Params) -> list[Promise]:
-    """All promises, in the order of the page."""
+    """All promises, in page order."""
     bits = params.validate_.near_duplicate_bits
     return [
         Promise(
             "split_has_clips",
-            "Each split that is configured has aligned clips.",
+            "Each configured split has aligned clips.",
             "Table 1",
             at_least("clips", 1),
-            "acquire more clips, or take the split out of acquire.splits",
+            "acquire more clips, or remove the split from acquire.splits",
             frame="splits",
         ),
         _rule(
@@ -101,58 +101,58 @@ def promises(params: Params) -> list[Promise]:
         ),
         _rule(
             "passed_clip_is_kept",
-            "Each clip that passed the judge is aligned, unless reviews decide on top of it.",
+            "Each clip that passed the judge is aligned, unless a review rejects it.",
             "appendix B.2",
             holds("kept"),
             frame="ids",
         ),
         _rule(
             "counts_add_up",
-            "The counts that verify publishes add up and are those of its tables.",
+            "The counts that verify reports add up and match its tables.",
             "Table 1",
             equal("reported", "counted"),
             frame="counts",
         ),
         _rule(
             "clip_is_unique",
-            "No clip is aligned twice, not even in different splits.",
+            "No clip is listed twice, not even in different splits.",
             "section 3",
             unique("clip_id"),
             show=("split",),
         ),
         _rule(
             "clip_is_what_was_normalised",
-            "Class, labels, file, hashes and decoded facts are those of the normalised clip.",
+            "Class, labels, file, hashes and decoded facts match the normalised clip.",
             "the build",
             absent("altered"),
         ),
         _rule(
             "judge_is_the_one_who_judged",
-            "Each row names the judge who passed the clip.",
+            "Each row names the judge that accepted the clip.",
             "appendix B.1",
             absent("wrong_judge"),
         ),
         _rule(
             "verified_means_reviewed",
-            "A clip counts as verified by people if verification is required, and only if there are reviews.",
+            "A clip is marked as human-verified if verification is required, and only if there are reviews.",
             "appendix B.2",
             one_of("human_verified", _verified(params)),
         ),
         _rule(
             "evidence_is_on_record",
-            "A clip that people verified says by whose word, and no other clip names anybody.",
+            "A human-verified clip names its evidence, and no other clip has any.",
             "appendix B.2",
             absent("unsupported"),
         ),
         _rule(
             "evidence_is_what_was_asked_for",
-            "Only the evidence that verify.evidence names was taken.",
+            "Only the evidence that verify.evidence names was used.",
             "appendix B.2",
             one_of("evidence", _voices(params)),
         ),
         Promise(
             "picture_moves",
-            f"No still pictures: frames 0.2 s apart differ by at least {params.validate_.min_motion:g} of 255.",
+            f"No still images: frames 0.2 s apart differ by at least {params.validate_.min_motion:g} of 255.",
             "appendix B.2",
             at_least("motion", params.validate_.min_motion),
             "remove the clip from its segment list or manifest, or lower validate.min_motion",

@@ -1,4 +1,4 @@
-"""What must hold of `candidates.parquet`: each segment has one label of a kept class, on one side of the split."""
+"""Invariants of `candidates.parquet`: each segment has one label of a kept class, no video is in both splits."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,7 +18,7 @@ from mma_bench.validation.promises import Frames, Promise
 
 TABLE = layout.CANDIDATES
 
-# AudioSet's own subsets stay apart, whichever of them a profile uses.
+# AudioSet's own subsets stay separate, whichever of them a profile uses.
 _SIDES = {"eval": Split.TEST, "balanced_train": Split.TRAIN, "unbalanced_train": Split.TRAIN}
 _MAX_S = 10.0  # AudioSet's segments
 _ROUNDING_S = 1e-6  # 33.7 - 23.7 is a little more than 10
@@ -40,11 +40,11 @@ def frames(inputs: Inputs, params: Params) -> Frames:
 
 
 def candidate_facts(candidates: pl.DataFrame, classes: ClassTable, sides: Mapping[str, Split]) -> pl.DataFrame:
-    """The table without its labels, and what follows from them.
+    """The table without its labels, and facts derived from them.
 
-    `kept`: the class is one of the list; `labels`, `distinct_labels`: how many; `stray_label`: the first that is
-    neither of the class nor above another label, null if there is none; `length_s`; `twin`: a candidate of the same
-    video on the other side of the split, null if there is none.
+    `kept`: the class is in the list; `labels`, `distinct_labels`: counts; `stray_label`: the first that is neither of
+    the class nor an ancestor of another label, null if there is none; `length_s`; `twin`: a candidate of the same
+    video in the other split, null if there is none.
     """
     table = candidates.with_columns(
         pl.col("label_ids").list.join(",").alias("text"),
@@ -69,7 +69,7 @@ def candidate_facts(candidates: pl.DataFrame, classes: ClassTable, sides: Mappin
 def stray_label(label_ids: Sequence[str], class_name: str, classes: ClassTable) -> str | None:
     """The first label that is neither of the class nor an ancestor of another label, or None.
 
-    Without one, what is left of the labels once ancestors are removed maps to this class and to no other.
+    If there is none, the labels without ancestors map to this class only.
     """
     above_others = frozenset[str]().union(*(classes.ancestors.get(label, frozenset()) for label in label_ids))
     for label in label_ids:
@@ -82,7 +82,7 @@ def stray_label(label_ids: Sequence[str], class_name: str, classes: ClassTable) 
 
 
 def label_set_facts(label_sets: pl.DataFrame, classes: ClassTable) -> pl.DataFrame:
-    """The label sets that lead to a class, with `ancestor_pair`: two of its leaves, one above the other, or null."""
+    """The label sets that map to a class, with `ancestor_pair`: two leaves, one above the other, or null."""
     kept = label_sets.filter(pl.col("class_name").is_not_null())
     leaves = kept["leaves"].list.join(",")
     pairs = {text: _ancestor_pair(text.split(","), classes) for text in leaves.unique()}
@@ -98,7 +98,7 @@ def _ancestor_pair(leaves: Sequence[str], classes: ClassTable) -> str | None:
 
 
 def class_facts(classes: ClassTable) -> pl.DataFrame:
-    """Class → `below`, a class above it in the ontology, null if there is none; `step`, the fate of its own node."""
+    """Class → `below`, a class that is its ontology ancestor, or null; `step`, the pruning result of its node."""
     of_node = {item.node_id: item.name for item in classes.classes}
     rows = [
         {
@@ -114,7 +114,7 @@ def class_facts(classes: ClassTable) -> pl.DataFrame:
 def funnel_facts(
     funnel: Mapping[str, Mapping[str, int]], candidates: pl.DataFrame, label_sets: pl.DataFrame
 ) -> pl.DataFrame:
-    """Each count of the funnel beside the rows or label sets it counts; `segments` beside the sum of all others."""
+    """Each count of the funnel next to the counted rows or label sets; `segments` next to the sum of the others."""
     said = {f"{subset}.{step}": count for subset, counts in funnel.items() for step, count in counts.items()}
     counted = {f"{subset}.segments": sum(counts.values()) - counts["segments"] for subset, counts in funnel.items()}
     counted |= {f"{subset}.candidates": rows for subset, rows in candidates.group_by("subset").len().iter_rows()}
@@ -124,16 +124,16 @@ def funnel_facts(
 
 
 _rule = partial(Promise, hint="run `mma-bench build candidates` again, then `dvc repro`")
-_segment = partial(Promise, hint="correct the segment in the list or manifest that holds it, then run `dvc repro`")
+_segment = partial(Promise, hint="correct the segment in the list or manifest that has it, then run `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:
-    """All promises, in the order of the page."""
+    """All promises, in page order."""
     subsets = sorted(_SIDES | params.subsets())
     return [
         Promise(
             "subset_is_known",
-            f"A candidate is of a published subset or of one that a split uses: {', '.join(subsets)}.",
+            f"A candidate is from a published subset or one that a split uses: {', '.join(subsets)}.",
             "Table 7",
             one_of("subset", subsets),
             "name the manifest's subset in acquire.splits, or correct the manifest",
@@ -147,7 +147,7 @@ def promises(params: Params) -> list[Promise]:
             "the build",
             matches("clip_id", _SAFE_ID),
         ),
-        _segment("segment_ends_after_it_starts", "A segment has a length.", "section 3", above("length_s", 0)),
+        _segment("segment_ends_after_it_starts", "A segment has a positive length.", "section 3", above("length_s", 0)),
         _segment(
             "segment_is_not_too_long",
             f"A segment lasts at most {_MAX_S:g} s, as AudioSet's do.",
@@ -168,35 +168,35 @@ def promises(params: Params) -> list[Promise]:
         ),
         _rule(
             "class_is_kept",
-            "A candidate's class is one of the class list.",
+            "A candidate's class is in the class list.",
             "appendix A.1",
             holds("kept"),
             show=("class_name",),
         ),
         _rule(
             "label_is_single",
-            "Once ancestors are removed, each label that is left maps to the candidate's class and to nothing else.",
+            "Once ancestors are removed, each remaining label maps to the candidate's class and no other.",
             "appendix A.2",
             absent("stray_label"),
             show=("class_name",),
         ),
         _rule(
             "leaves_hold_no_ancestor_pair",
-            "Among the labels that a candidate's class was taken from, none is above another.",
+            "Among the labels that determine a candidate's class, none is an ancestor of another.",
             "appendix A.2",
             absent("ancestor_pair"),
             frame="label_sets",
         ),
         _segment(
             "source_video_is_on_one_side",
-            "No source video has candidates on both sides of the split.",
+            "No source video has candidates in both splits.",
             "section 3",
             absent("twin"),
             show=("video_id",),
         ),
         Promise(
             "no_class_is_above_another",
-            "No class is an ancestor of another one: a clip of the lower class would be a clip of both.",
+            "No class is an ancestor of another: a clip of the lower class would belong to both.",
             "appendix A.1",
             absent("below"),
             "absorb or drop one of the two in the curation table",
@@ -204,7 +204,7 @@ def promises(params: Params) -> list[Promise]:
         ),
         Promise(
             "class_survived_the_pruning",
-            "The ontology node of each class is one that the pruning keeps.",
+            "The pruning keeps the ontology node of each class.",
             "appendix A.1",
             one_of("step", ["kept"]),
             "run `mma-bench build ontology` again, then `dvc repro`",
@@ -212,7 +212,7 @@ def promises(params: Params) -> list[Promise]:
         ),
         _rule(
             "funnel_adds_up",
-            "Segments in are candidates out plus what each rule dropped, and each count is that of the tables.",
+            "Segments in equal candidates out plus those each rule dropped, and each count matches the tables.",
             "Table 7",
             equal("reported", "counted"),
             frame="funnel",

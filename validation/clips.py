@@ -1,4 +1,4 @@
-"""What must hold of every table whose rows are clips with a fate, a file and decoded facts."""
+"""Invariants of every table whose rows are clips with a status, a file and decoded facts."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,8 +19,8 @@ _HASHES = {"sha256": SHA256, "video_sha256": SHA256, "audio_sha256": SHA256, "ph
 def clip_facts(table: pl.DataFrame, workers: int) -> pl.DataFrame:
     """The table (columns of OUTCOME, FILE and FACTS) without its lists, and three columns about each row.
 
-    `lacks` is the first fact that a good row lacks, `stray` the first that another row has, both null if there is
-    none; `file_state` is "as recorded", "missing" or "changed", null for a row without a file.
+    `lacks` is the first fact that a good row lacks, `stray` the first fact that another row has, null if there is none;
+    `file_state` is "as recorded", "missing" or "changed", null for a row without a file.
     """
     ok, facts = pl.col("status") == "ok", [*FILE, *FACTS]
     lists = [column for column, dtype in table.schema.items() if dtype == pl.List(pl.String())]
@@ -35,7 +35,7 @@ def clip_promises(statuses: Sequence[str], hint: str) -> list[Promise]:
     """The promises about `clip_facts`.
 
     Args:
-        statuses: How a clip may leave the stage.
+        statuses: The statuses that the stage may give a clip.
         hint: What to do if one is broken.
     """
     rule = partial(Promise, hint=hint)
@@ -49,13 +49,13 @@ def clip_promises(statuses: Sequence[str], hint: str) -> list[Promise]:
         ),
         rule(
             "refusal_has_a_reason",
-            "A clip that is left out says why, as a code that the funnel can count.",
+            "An excluded clip has a reason code, which the funnel counts.",
             "the build",
             matches("reason", "^[a-z][a-z0-9_]*$", NOT_OK),
         ),
         rule(
             "good_clip_has_no_reason",
-            "A good clip carries no reason to leave it out.",
+            "A good clip has no reason for exclusion.",
             "the build",
             one_of("reason", [""], OK),
         ),
@@ -67,13 +67,13 @@ def clip_promises(statuses: Sequence[str], hint: str) -> list[Promise]:
         ),
         rule(
             "refused_clip_has_no_facts",
-            "A clip that is left out has neither file nor facts, so that nothing after it can take it.",
+            "An excluded clip has neither file nor facts, so that no later stage can use it.",
             "the build",
             absent("stray", NOT_OK),
         ),
         rule(
             "file_is_as_recorded",
-            "A good clip's file is there with the hash in the table, so that the facts are facts about it.",
+            "A good clip's file exists and has the hash in the table, so the facts describe it.",
             "the build",
             one_of("file_state", ["as recorded"], OK),
             show=("path",),
@@ -90,7 +90,7 @@ def clip_promises(statuses: Sequence[str], hint: str) -> list[Promise]:
         *(
             Promise(
                 f"{column}_is_stated",
-                f"Each clip states its {column}: attribution and terms travel with it into the card.",
+                f"Each clip states its {column}: the dataset card needs attribution and terms.",
                 "the build",
                 filled(column),
                 f"name the {column} in the clip source or its manifest, then run `dvc repro`",

@@ -1,4 +1,4 @@
-"""Runs promises over frames with Great Expectations: in memory, nothing written, nothing sent, no progress bars."""
+"""Evaluates promises on frames with Great Expectations: in memory, without files, telemetry or progress bars."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,11 +29,11 @@ EXAMPLES = 5  # offending rows named per promise
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one promise came out.
+    """The result of one promise.
 
     Attributes:
-        rows: Rows that it was checked on.
-        broken: Rows that break it.
+        rows: Number of rows checked.
+        broken: Number of rows that break it.
         examples: Up to `EXAMPLES` of them: column → value, the row's id first.
         error: Why it could not be evaluated; None if it was.
     """
@@ -52,7 +52,7 @@ class Outcome:
 
 @cache
 def _whole_frame() -> BatchDefinition[Any]:
-    """Great Expectations, set up in memory, to take any frame as a whole."""
+    """An in-memory Great Expectations setup that takes any frame as one batch."""
     context = get_context(
         mode="ephemeral",
         project_config=DataContextConfig(
@@ -66,7 +66,7 @@ def _whole_frame() -> BatchDefinition[Any]:
 
 
 def evaluate(promises: Sequence[Promise], frames: Frames) -> list[Outcome]:
-    """One outcome per promise, in their order."""
+    """One outcome per promise, in order."""
     outcomes: dict[str, Outcome] = {}
     groups: dict[tuple[str, str], list[Promise]] = defaultdict(list)
     for promise in promises:
@@ -77,21 +77,21 @@ def evaluate(promises: Sequence[Promise], frames: Frames) -> list[Outcome]:
 
 
 def _where(promise: Promise) -> Where:
-    """On which rows; some expectations are about a frame as a whole."""
+    """The row condition; expectations about a whole frame have none."""
     return getattr(promise.expectation, "row_condition", None)
 
 
 def _evaluate_group(frame: pl.DataFrame, promises: Sequence[Promise]) -> dict[str, Outcome]:
     """Promises about the same rows of a frame.
 
-    Great Expectations filters the rows anew for each of them, at a cost by column, so it gets only those concerned.
+    Great Expectations filters the rows again for each of them, at a cost per column, so it gets only those needed.
     """
     show = list(dict.fromkeys([frame.columns[0], *(column for promise in promises for column in promise.show)]))
-    concerned = [*show, *_filtered_by(_where(promises[0])), *chain.from_iterable(map(_columns, promises))]
-    table = frame.select(column for column in dict.fromkeys(concerned) if column in frame.columns).to_pandas()
+    needed = [*show, *_filtered_by(_where(promises[0])), *chain.from_iterable(map(_columns, promises))]
+    table = frame.select(column for column in dict.fromkeys(needed) if column in frame.columns).to_pandas()
     batch = _whole_frame().get_batch({"dataframe": table})
     results = _run(batch, {promise.name: promise.expectation for promise in promises}, show)
-    # Great Expectations passes over nulls; here a null breaks the promise, and a second look finds whose it is.
+    # Great Expectations ignores nulls; here a null breaks the promise, and a second run finds the rows.
     of_nulls = {
         promise.name: given(on.column, on.row_condition)
         for promise in promises
@@ -108,7 +108,7 @@ def _evaluate_group(frame: pl.DataFrame, promises: Sequence[Promise]) -> dict[st
 def _run(
     batch: Batch, expectations: Mapping[str, Expectation], show: Sequence[str]
 ) -> dict[str, ExpectationValidationResult]:
-    """Validate a suite; results by the expectations' keys, each naming offending rows by the columns `show`."""
+    """Validate a suite; results by the expectations' keys, with offending rows given by the columns `show`."""
     suite = ExpectationSuite(
         name="promises",
         expectations=[expectation.copy(update={"meta": {"key": key}}) for key, expectation in expectations.items()],
@@ -160,7 +160,7 @@ def _columns(promise: Promise) -> list[str]:
 
 
 def _filtered_by(where: Where) -> Iterator[str]:
-    """The columns of a row condition, which may join several."""
+    """The columns of a row condition, which may be a conjunction."""
     for part in where.conditions if isinstance(where, AndCondition) else [where]:
         if isinstance(part, ComparisonCondition):
             yield part.column.name
@@ -173,7 +173,7 @@ def _plain(value: Any) -> Any:
 
 
 def _failure(result: ExpectationValidationResult) -> str:
-    """The message of an expectation that raised, such as a column that is not there."""
+    """The message of an expectation that raised, such as a missing column."""
     messages = [
         info["exception_message"]
         for info in (result.exception_info or {}).values()

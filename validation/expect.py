@@ -1,4 +1,4 @@
-"""The words in which suites are written: each is one expectation of Great Expectations on columns of a frame."""
+"""Short constructors for the Great Expectations used in suites, each on columns of a frame."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ from great_expectations.expectations.row_conditions import Column, RowConditionT
 
 __all__ = ["SHA256", "Column", "Expectation", "Where"]
 
-Where: TypeAlias = RowConditionType  # on which rows; None is all of them
+Where: TypeAlias = RowConditionType  # row condition; None for all rows
 
 SHA256 = "^[0-9a-f]{64}$"
 
@@ -74,7 +74,7 @@ def absent(column: str, where: Where = None) -> Expectation:
 
 
 def unique(column: str) -> Expectation:
-    """No value comes twice."""
+    """No value occurs twice."""
     return ExpectColumnValuesToBeUnique(column=column)
 
 

@@ -1,8 +1,8 @@
-"""The gate: runs the suite of one table, writes its facts and the page, and refuses the table if a promise is broken.
+"""The gate: runs the suite of one table, writes a record and the page, and rejects the table if a promise is broken.
 
-In: the table and what it is compared with. Out: `reports/validation/<table>.json`, which ties each promise to the
+In: the table and the tables it is compared with. Out: `reports/validation/<table>.json`, which ties each promise to the
 hashes of the files it was checked on, and `reports/validation.html`, which shows every gate that has run. Both are
-written before a failure is raised, so that whoever reads the message can look.
+written before a failure is raised, so that the details can be inspected.
 """
 
 import importlib
@@ -22,12 +22,12 @@ def main(table: str, params: Params) -> None:
     """Run the gate of `table`, one of `mma_bench.layout.TABLES`.
 
     Raises:
-        GateError: A promise is broken; names each, with offending rows and what to do.
-        DataError: A file that the gate needs is missing or is not what its schema says.
+        GateError: A promise is broken; names each, with offending rows and a hint.
+        DataError: A file that the gate needs is missing or does not match its schema.
     """
     suite = cast(Suite, importlib.import_module(f"mma_bench.validation.{table}"))
     path = layout.VALIDATION / f"{table}.json"
-    path.unlink(missing_ok=True)  # a gate that cannot run leaves no verdict behind
+    path.unlink(missing_ok=True)  # a gate that cannot run must not leave an old record
     inputs = Inputs()
     frames = suite.frames(inputs, params)
     outcomes = evaluate(suite.promises(params), frames)
@@ -46,12 +46,12 @@ def refuse_broken(table: str, outcomes: list[Outcome]) -> None:
     """Do nothing if all promises hold.
 
     Raises:
-        GateError: Names every broken promise, how many rows break it, some of them, and what to do.
+        GateError: Names every broken promise, the number of rows that break it, some of them, and a hint.
     """
     broken = [outcome for outcome in outcomes if not outcome.passed]
     if broken:
         lines = [f"  {sentence(outcome)}\n    hint: {outcome.promise.hint}" for outcome in broken]
         raise GateError(
             f"gate {table}: {len(broken)} of {len(outcomes)} promises are broken:\n" + "\n".join(lines),
-            hint=f"do what stands below each promise ({PAGE} shows the same); if one stays broken, the stage errs",
+            hint=f"follow the hint below each promise (also in {PAGE}); if one is still broken, the stage has a bug",
         )

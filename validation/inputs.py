@@ -1,4 +1,4 @@
-"""What a gate reads, and the hash of every file that it read, so that its verdict can be tied to exact bytes."""
+"""Reads a gate's inputs and records the hash of every file, so that its result is tied to exact bytes."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mma_bench.tables import read_json, read_table
 
 
 class Inputs:
-    """Reads files of the project and remembers their SHA-256 by path.
+    """Reads files of the project and records their SHA-256 by path.
 
     Attributes:
         sha256: Path as given → 64 hex digits, in the order of reading.
@@ -42,7 +42,7 @@ class Inputs:
         return value
 
     def note(self, path: Path) -> Path:
-        """Remember the hash of a file that the caller reads itself, and return its path.
+        """Record the hash of a file that the caller reads itself, and return its path.
 
         Raises:
             DataError: The file is missing.

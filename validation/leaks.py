@@ -1,4 +1,4 @@
-"""What lies on both sides of the split: a source video, a sound, or a picture seen twice with small changes."""
+"""Finds leaks between the splits: a shared source video or sound, or a near-duplicate picture."""
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ def nearest_pictures(clips: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         `nearest_bits`, bits in which the two perceptual hashes differ, 0 to 64, and `nearest_clip`, its clip; 64 and
-        null if the other split is empty. A row whose hash is not 16 hex digits gets 0 and itself, so that it is
-        never taken for unlike all others.
+        null if the other split is empty. A row whose hash is not 16 hex digits gets 0 and itself, so that it never
+        passes as different from all others.
     """
     known = clips["phash"].fill_null("").str.contains("^[0-9a-f]{16}$").to_numpy()
     is_test = (clips["split"] == str(Split.TEST)).to_numpy()

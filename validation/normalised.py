@@ -1,6 +1,6 @@
-"""What must hold of `normalised.parquet`: every clip that was due has a fate, and every good clip the required form.
+"""Invariants of `normalised.parquet`: every acquired clip has a status, and every good clip the required format.
 
-Also looks at `acquired.parquet`, which has no gate of its own because this stage alone reads it.
+Also checks `acquired.parquet`, which has no gate of its own because only this stage reads it.
 """
 
 from functools import partial
@@ -51,7 +51,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
 
 
 def acquired_facts(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """`acquired` without its lists, and `altered`: what a row says otherwise than the candidate of its split."""
+    """`acquired` without its lists, and `altered`: the first column that differs from the candidate of its split."""
     split = pl.col("subset").replace_strict(params.subsets(), default=None, return_dtype=pl.String())
     due = candidates.with_columns(split=split).drop_nulls("split").unique("clip_id", keep="first", maintain_order=True)
     columns = ["split", *(column for column in IDENTITY if column in CANDIDATES and column != "clip_id")]
@@ -59,7 +59,7 @@ def acquired_facts(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Par
 
 
 def clips_due(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """Split → `reported`, its candidates, or as many as acquire.limit allows or acquire.manifest lists, and `counted`,
+    """Split → `reported`, the number of candidates (up to acquire.limit, or those in acquire.manifest), and `counted`,
     its rows in `acquired`.
     """
     limit = params.acquire.limit
@@ -76,7 +76,7 @@ def clips_due(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Params) 
 
 
 def promises(params: Params) -> list[Promise]:
-    """All promises, in the order of the page."""
+    """All promises, in page order."""
     return [*_of_the_collection(), *clip_promises(["ok", "refused"], _rule.keywords["hint"]), *_of_the_form(params)]
 
 
@@ -89,7 +89,7 @@ def _of_the_collection() -> list[Promise]:
     return [
         _acquire(
             "every_candidate_due_was_tried",
-            "Each candidate of a split, or as many as acquire.limit allows, has a row that says how getting it ended.",
+            "Each candidate of a split, up to acquire.limit, has a row with the result of acquiring it.",
             "the build",
             equal("reported", "counted"),
             frame="due",
@@ -99,14 +99,14 @@ def _of_the_collection() -> list[Promise]:
         ),
         _acquire(
             "acquired_clip_is_a_candidate",
-            "An acquired clip is a candidate of a subset that feeds its split, and has its class, labels and times.",
+            "An acquired clip is a candidate from a subset of its split, and has its class, labels and times.",
             "appendix A.2",
             absent("altered"),
             frame="acquired",
         ),
         _acquire(
             "acquired_status_is_settled",
-            f"Getting a clip ended as one of: {', '.join(tried)}.",
+            f"Acquiring a clip ended as one of: {', '.join(tried)}.",
             "the build",
             one_of("status", tried),
             frame="acquired",
@@ -114,7 +114,7 @@ def _of_the_collection() -> list[Promise]:
         ),
         _rule(
             "every_acquired_clip_is_accounted_for",
-            "Each clip that could be acquired has a row here, good or refused.",
+            "Each acquired clip has a row here, good or refused.",
             "the build",
             holds("present"),
             frame="ids",
@@ -128,7 +128,7 @@ def _of_the_collection() -> list[Promise]:
         ),
         Promise(
             "counts_add_up",
-            "The counts that acquire and normalise publish are those of their tables, reason by reason.",
+            "The counts that acquire and normalise report match their tables, reason by reason.",
             "Table 1",
             equal("reported", "counted"),
             "run `mma-bench build acquire` and `mma-bench build normalise` again, then `dvc repro`",
@@ -137,7 +137,7 @@ def _of_the_collection() -> list[Promise]:
         _rule("clip_is_unique", "No clip has two rows.", "the build", unique("clip_id")),
         _rule(
             "clip_is_what_was_acquired",
-            "Class, labels, split, source video, times, source and licence are those of the acquired clip.",
+            "Class, labels, split, source video, times, source and licence match the acquired clip.",
             "the build",
             absent("altered"),
         ),
@@ -149,26 +149,26 @@ def _of_the_form(params: Params) -> list[Promise]:
     return [
         _rule(
             "test_clip_is_not_too_long",
-            f"A test clip lasts at most {clip_s:g} s, with {slack:g} s for the last packets.",
+            f"A test clip lasts at most {clip_s:g} s, plus {slack:g} s for the last packets.",
             "section 3",
             at_most("duration_s", clip_s + slack, _TEST),
         ),
         _rule(
             "test_clip_is_not_too_short",
-            f"The picture of a test clip lasts at least {params.normalise.min_test_s:g} s.",
+            f"The video of a test clip lasts at least {params.normalise.min_test_s:g} s.",
             "section 3",
             at_least("video_duration_s", params.normalise.min_test_s, _TEST),
         ),
         _rule(
             "sound_covers_the_picture",
-            f"The sound lasts at least {_MIN_SOUND_SHARE:.0%} of the picture, so that both can be asked about.",
+            f"The sound lasts at least {_MIN_SOUND_SHARE:.0%} of the video, so that both can be asked about.",
             "section 3",
             at_least("sound_share", _MIN_SOUND_SHARE, OK),
         ),
         *(
             _rule(
                 f"train_{stream}_has_the_fixed_length",
-                f"The {stream} of a train clip lasts {clip_s:g} s, give or take {slack:g} s; others are discarded.",
+                f"The {stream} of a train clip lasts {clip_s:g} ± {slack:g} s; others are discarded.",
                 "appendix C",
                 between(f"{stream}_duration_s", clip_s - slack, clip_s + slack, _TRAIN),
             )
@@ -177,7 +177,7 @@ def _of_the_form(params: Params) -> list[Promise]:
         *(
             _rule(
                 f"train_{side}_is_fixed",
-                f"The {side} of a train clip is {size} pixels: it is scaled to cover the square, then cropped.",
+                f"The {side} of a train clip is {size} pixels: frames are scaled to cover the square, then cropped.",
                 "appendix C",
                 one_of(side, [size], _TRAIN),
             )

@@ -1,4 +1,4 @@
-"""What must hold of `mma-bench/`, the dataset that is published: every variant, unaltered, with the right questions."""
+"""Invariants of `mma-bench/`, the published dataset: every variant, unaltered, with the correct questions."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from mma_bench.validation.inputs import Inputs
 from mma_bench.validation.package_facts import config_facts, file_facts, packaged_facts, read_shards
 from mma_bench.validation.promises import Frames, Promise
 
-TABLE = layout.PACKAGE / "checksums.sha256"  # it lists every other file, so its hash stands for the whole dataset
+TABLE = layout.PACKAGE / "checksums.sha256"  # lists every other file, so its hash covers the whole dataset
 
 _CARD = layout.PACKAGE / "README.md"
 
@@ -40,8 +40,8 @@ def frames(inputs: Inputs, params: Params) -> Frames:
 _rule = partial(Promise, hint="run `mma-bench build package` again, then `dvc repro`")
 
 
-def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite takes them)
-    """All promises, in the order of the page."""
+def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suite interface)
+    """All promises, in page order."""
     return [
         _rule(
             "file_is_as_listed",
@@ -52,21 +52,21 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite take
         ),
         _rule(
             "shard_is_in_the_card",
-            "The card's configs lead `load_dataset` to each shard, under the config and split of its folder.",
+            "The card's configs list each shard for `load_dataset`, under its config and split.",
             "the build",
             holds("in_card", Column("kind") == "shard"),
             frame="files",
         ),
         _rule(
             "config_has_rows",
-            "Each condition that is configured for a split is a config with rows in it.",
+            "Each condition configured for a split is a config with rows.",
             "Table 2",
             at_least("rows", 1),
             frame="configs",
         ),
         _rule(
             "card_announces_the_rows",
-            "Each config has as many rows as the card announces.",
+            "Each config has as many rows as the card states.",
             "the build",
             equal("rows", "announced"),
             frame="configs",
@@ -87,7 +87,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite take
         ),
         _rule(
             "shard_has_every_column",
-            "No column that consumers rely on is missing.",
+            "No documented column is missing.",
             "the build",
             absent("lacks"),
             show=("config",),
@@ -95,14 +95,14 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite take
         _rule("id_is_unique", "No two rows have the same id.", "the build", unique("id"), show=("config",)),
         _rule(
             "row_lies_under_its_condition",
-            "A row lies in the config of its condition and in the split of its clip.",
+            "A row is in the config of its condition and the split of its clip.",
             "Table 2",
             one_of("misplaced", [False]),
             show=("config", "folder_split"),
         ),
         _rule(
             "row_says_what_the_table_says",
-            "Classes, labels, times, donor, hashes, licence and source are those of variants.parquet.",
+            "Classes, labels, times, donor, hashes, licence and source match variants.parquet.",
             "the build",
             absent("altered"),
         ),
@@ -139,7 +139,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (every suite take
                 ),
                 _rule(
                     f"{sense}_abstention_answer_follows_the_condition",
-                    f"With “None of the above” on offer, the {sense} answer is that under {gone}, elsewhere the class.",
+                    f"If offered, “None of the above” is the {sense} answer under {gone}; elsewhere the class is.",
                     "appendix J",
                     equal(f"{sense}_abstention_answer", f"due_{sense}_abstention_answer"),
                 ),

@@ -15,7 +15,7 @@ from mma_bench.schema import MODALITIES, VARIANTS, Condition
 from mma_bench.validation.accounts import differs_in
 
 LIST = pl.List(pl.String())
-# The columns that consumers may rely on: more may come, none of these goes.
+# The stable columns of the dataset: others may be added, none of these is removed.
 COLUMNS: dict[str, pl.DataType] = {
     **{
         name: VARIANTS[name]
@@ -33,7 +33,7 @@ _BATCH = 8  # clips in memory at a time
 
 
 def read_shards(folder: Path) -> pl.DataFrame:
-    """All rows: the columns of COLUMNS (null if a shard lacks one), and facts about where they lie and what they hold.
+    """All rows: the columns of COLUMNS (null if a shard lacks one), and facts about their location and content.
 
     `config`, `folder_split`: by the shard's path, data/<config>/<split>-*.parquet; `lacks`: the first column that the
     shard lacks, else null; `video_packets`, `audio_packets`: hashes read back from the embedded clip, null if it
@@ -89,10 +89,10 @@ def _packets(shard: Path, progress: Progress) -> Iterator[tuple[str | None, str 
 
 
 def packaged_facts(packaged: pl.DataFrame, variants: pl.DataFrame, aligned: pl.DataFrame) -> pl.DataFrame:
-    """One row per packaged row, beside what it must say by `variants` and the class list of its split.
+    """One row per packaged row, next to its expected values from `variants` and the class list of its split.
 
-    `altered`: the first column that says otherwise than `variants`; `misplaced`: not the config or split of its
-    condition and clip; `due_...`: the texts that must be there.
+    `altered`: the first column that differs from `variants`; `misplaced`: not the config or split of its condition and
+    clip; `due_...`: the expected texts.
     """
     good = variants.filter(pl.col("status") == "ok").unique("id", keep="first", maintain_order=True)
     shared = [name for name in COLUMNS if name in VARIANTS and name != "id"]
@@ -121,7 +121,7 @@ _DUE = ("due_options", *(f"due_{sense}_{text}" for sense in ("visual", "audio") 
 
 
 def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
-    """The texts of one row, by the paper: what is asked, and what is right with and without "None of the above"."""
+    """The texts of one row, by the paper: questions, and correct answers with and without "None of the above"."""
     gone = {"visual": Condition.FRAMES_ZEROED, "audio": Condition.AUDIO_REMOVED}
     texts: dict[str, str | None] = {"due_options": ", ".join(options)}
     for sense in MODALITIES:
@@ -138,7 +138,7 @@ def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
 
 
 def file_facts(found: Mapping[str, str], checksums: str, head: Mapping[str, Any]) -> pl.DataFrame:
-    """One row per file of the dataset: is it what the list of checksums says, and does the card lead to it?
+    """One row per file of the dataset: does it match its checksum, and does the card list it?
 
     Args:
         found: Path inside the dataset → SHA-256.
@@ -181,7 +181,7 @@ def _patterns(head: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 
 
 def config_facts(packaged: pl.DataFrame, head: Mapping[str, Any], due: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """One row per config and split that is there or due: its rows, and how many the card announces.
+    """One row per config and split that exists or is expected: its rows, and the number that the card states.
 
     Args:
         packaged: See `read_shards`.

@@ -1,4 +1,4 @@
-"""What must hold of `pairs.parquet`: whose sound each aligned clip gets in its misaligned variants."""
+"""Invariants of `pairs.parquet`: the donors of sound for each aligned clip's misaligned variants."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -33,9 +33,9 @@ def frames(inputs: Inputs, params: Params) -> Frames:
 
 
 def pair_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, classes: ClassTable) -> pl.DataFrame:
-    """One row per pair, beside what `aligned` says of both clips; null where a clip is not aligned in that split.
+    """One row per pair, joined with `aligned` for both clips; null where a clip is not aligned in that split.
 
-    `pair` is its id; `spare_s`: how much longer the donor's sound is than the base's picture.
+    `pair` is its id; `spare_s`: length of the donor's sound minus that of the base's video.
     """
     clips = aligned.select("split", "clip_id", "video_id", "class_name", "video_duration_s", "audio_duration_s")
     base = clips.select("split", "clip_id", base_video="video_id", base_class="class_name", seen_s="video_duration_s")
@@ -61,7 +61,7 @@ def pair_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, classes: ClassTable) 
 
 
 def base_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, donors: dict[str, int]) -> pl.DataFrame:
-    """One row per aligned clip: its pairs, the classes of their donors, whether ranks run from 0, and what is due."""
+    """One row per aligned clip: its pairs, their donors' classes, whether ranks start at 0, and the expected number."""
     of_base = pairs.group_by("split", "base_id").agg(
         pl.len().alias("pairs"),
         pl.col("audio_class").n_unique().alias("donor_classes"),
@@ -80,7 +80,7 @@ def base_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, donors: dict[str, int
 
 
 def pair_counts(metric: Mapping[str, Mapping[str, int]], pairs: pl.DataFrame) -> pl.DataFrame:
-    """What the stage says of bases and pairs of each split, beside what its table has."""
+    """The bases and pairs of each split, as reported by the stage and as counted."""
     said = {f"{split}.{key}": counts[key] for split, counts in metric.items() for key in ("bases", "pairs")}
     counted: dict[str, int] = {}
     for (split,), rows in pairs.group_by("split"):
@@ -92,33 +92,33 @@ _rule = partial(Promise, hint="run `mma-bench build pair` again, then `dvc repro
 
 
 def promises(params: Params) -> list[Promise]:
-    """All promises, in the order of the page."""
+    """All promises, in page order."""
     donors = ", ".join(f"{count} in {split}" for split, count in sorted(params.pair.donors.items()))
     return [
         _rule(
             "every_clip_has_its_donors",
-            f"Each aligned clip has exactly as many donors as pair.donors asks for: {donors}.",
+            f"Each aligned clip has exactly as many donors as pair.donors sets: {donors}.",
             "section 3, section 5.1",
             equal("pairs", "due"),
             frame="bases",
         ),
         _rule(
             "donors_are_of_distinct_classes",
-            "The donors of a clip are of as many classes as there are donors.",
+            "The donors of a clip have distinct classes.",
             "section 5.1",
             equal("donor_classes", "due"),
             frame="bases",
         ),
         _rule(
             "ranks_run_from_0",
-            "A clip's donors are numbered from 0 without a gap, so that the first n of them are a smaller dataset.",
+            "A clip's donors are numbered from 0 without gaps, so that the first n give a smaller dataset.",
             "the build",
             holds("ranks_run_from_0"),
             frame="bases",
         ),
         _rule(
             "counts_add_up",
-            "The counts of bases and pairs that the stage publishes are those of its table.",
+            "The counts of bases and pairs that the stage reports match its table.",
             "Table 1",
             equal("reported", "counted"),
             frame="counts",
@@ -138,27 +138,27 @@ def promises(params: Params) -> list[Promise]:
         _rule("donor_is_another_clip", "No clip is its own donor.", "section 3", holds("donor_is_another_clip")),
         _rule(
             "donor_is_of_another_video",
-            "Base and donor are cut from different source videos.",
+            "Base and donor are from different source videos.",
             "section 3",
             holds("donor_is_of_another_video"),
             show=("base_video",),
         ),
         _rule(
             "donor_is_of_another_class",
-            "The sound is of another class than the picture.",
+            "The sound and the picture have different classes.",
             "section 3",
             holds("classes_differ"),
             show=("visual_class", "audio_class"),
         ),
         _rule(
             "donor_is_long_enough",
-            f"The donor's sound covers the base's picture, but for at most {params.pair.slack_s:g} s.",
+            f"The donor's sound is at most {params.pair.slack_s:g} s shorter than the base's video.",
             "section 3",
             at_least("spare_s", -params.pair.slack_s - _ROUNDING_S),
         ),
         _rule(
             "distance_is_that_of_the_ontology",
-            "`class_distance` counts the ontology's edges between the two classes.",
+            "`class_distance` is the number of ontology edges between the two classes.",
             "the build",
             equal("class_distance", "edges"),
         ),

@@ -1,8 +1,7 @@
-"""A promise: an expectation with a name, the rule of the curation that it enforces, and what to do if it is broken.
+"""A promise: a named expectation, with the curation rule that it enforces and a hint for when it is broken.
 
-A suite is a module with `TABLE`, the file that it is about, and two functions: `frames(inputs, params)` reads tables
-and returns frames of facts, whose first column is the id that a message names; `promises(params)` lists what must
-hold of them.
+A suite is a module with `TABLE`, the file that it checks, and two functions: `frames(inputs, params)` reads tables and
+returns frames of facts, whose first column is the id shown in messages; `promises(params)` lists their invariants.
 """
 
 from collections.abc import Callable
@@ -21,16 +20,16 @@ Frames: TypeAlias = dict[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class Promise:
-    """What must hold of every row of a frame.
+    """An invariant of every row of a frame.
 
     Attributes:
         name: Stable, snake_case, unique in its suite.
         says: The invariant, as one sentence.
-        paper: The section or appendix of arXiv 2511.22826 that asks for it, or "the build" for a rule of its own.
+        paper: The section or appendix of arXiv 2511.22826 that requires it, or "the build" for our own rules.
         expectation: On columns of the frame. A null breaks it, unless it expects nulls.
-        hint: What to do if it is broken, as an imperative sentence.
-        frame: Which frame of the suite.
-        show: Further columns that a message prints with an offending row.
+        hint: What to do if it is broken, in the imperative.
+        frame: Name of the suite's frame.
+        show: Additional columns to show for an offending row.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a gate leaves behind: its facts as JSON, and one self-contained page over all gates that have run."""
+"""The output of a gate: a JSON record, and one self-contained page for all gates that have run."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,24 +16,24 @@ from mma_bench.validation.evaluate import Outcome
 from mma_bench.validation.expect import Expectation
 
 PAGE: Final = layout.REPORTS / "validation.html"
-FORMAT: Final = 1  # of a record; raised with its keys
+FORMAT: Final = 1  # of a record; incremented when its keys change
 
 _HASH: Final = re.compile("[0-9a-f]{64}")
 
 Record: TypeAlias = dict[str, Any]
 
-# Arguments of an expectation that say how it is run, not what it expects.
+# Arguments of an expectation that configure how it runs, not what it expects.
 _HOW: Final = ("row_condition", "condition_parser", "ignore_row_if", "meta", "mostly")
 
 
 def record(table: str, about: str, subject: Path, sha256: Mapping[str, str], outcomes: Sequence[Outcome]) -> Record:
-    """The facts of one run of a gate: the same for the same tables and bounds.
+    """The record of one run of a gate; deterministic for the same tables and bounds.
 
     Args:
         table: The gate's name.
-        about: What the gate is for, as one sentence.
-        subject: The file that the gate is about.
-        sha256: Path → hash of every file read, the subject's among them.
+        about: The purpose of the gate, in one sentence.
+        subject: The file that the gate checks.
+        sha256: Path → hash of every file read, including the subject.
         outcomes: In the suite's order.
     """
     return {
@@ -74,7 +74,7 @@ def rule(expectation: Expectation) -> str:
 
 
 def sentence(outcome: Outcome) -> str:
-    """One line about a broken promise: its name, how many rows break it, and which."""
+    """A message about a broken promise: its name, the number of rows that break it, and examples."""
     name, says = outcome.promise.name, outcome.promise.says
     if outcome.error is not None:
         return f"{name}: could not be evaluated ({outcome.error})"
@@ -90,7 +90,7 @@ def example(row: Mapping[str, Any]) -> str:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records of all gates that have run, in the order of the build, but for those of another version's form.
+    """The records of all gates that have run, in build order, except those in an older format.
 
     Raises:
         DataError: A record is not JSON.
@@ -101,7 +101,7 @@ def read_records(folder: Path) -> list[Record]:
 
 
 def page(records: Sequence[Record]) -> str:
-    """The HTML page; a gate whose files have changed since it ran is marked, one that has not run is named."""
+    """The HTML page; gates whose files have changed since they ran are marked, gates that have not run are listed."""
     ran = {entry["table"] for entry in records}
     return render(
         "validation.html",
@@ -115,12 +115,12 @@ def page(records: Sequence[Record]) -> str:
 
 
 def marked(text: str) -> Markup:
-    """Text whose `code` between backticks is set as code."""
+    """Text with `code` in backticks marked up as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
 def changed(entry: Record) -> list[str]:
-    """The files that a gate read and that are other bytes by now; the package's shards are not read again."""
+    """The files that have changed since a gate read them; the package's shards are not read again."""
     tables = {
         path: sha256 for path, sha256 in entry["inputs"].items() if not path.startswith(f"{layout.PACKAGE}/data/")
     }
@@ -128,7 +128,7 @@ def changed(entry: Record) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    """For a message: six digits of a number, and of a hash what tells it from others; the record has all of it."""
+    """A value shortened for messages: six digits of a number, a prefix of a hash; the record has the full value."""
     if value is None:
         return "null"
     if isinstance(value, str) and _HASH.fullmatch(value):

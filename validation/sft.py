@@ -1,4 +1,4 @@
-"""What must hold of `examples.parquet`: what a model is tuned on, and that nothing it is tested on is in it."""
+"""Invariants of `examples.parquet`, the fine-tuning data: correct prompts and answers, no leaks from the test split."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,7 +19,7 @@ from mma_bench.validation.promises import Frames, Promise
 TABLE = layout.SFT / layout.SFT_EXAMPLES
 
 _STR, _LABELS = pl.String(), pl.List(pl.String())
-# What a row of the dataset must say of itself.
+# The columns needed from the dataset.
 _PACKAGED: Final[Schema] = {
     **dict.fromkeys(("id", "condition", "base_id", "donor_id", "visual_class", "audio_class"), _STR),
     **dict.fromkeys(("video_sha256", "audio_sha256"), _STR),
@@ -48,17 +48,17 @@ def frames(inputs: Inputs, params: Params) -> Frames:
 
 
 def packaged(inputs: Inputs, split: Split) -> pl.DataFrame:
-    """The rows of one split of the dataset without the media, none if it has no such shards."""
+    """The rows of one split of the dataset without the media; empty if it has no shards."""
     shards = sorted((layout.PACKAGE / "data").glob(f"*/{split}-*.parquet"))
     tables = [pl.read_parquet(inputs.note(path), columns=list(_PACKAGED)) for path in shards]
     return pl.concat([pl.DataFrame(schema=_PACKAGED), *(table.cast(pl.Schema(_PACKAGED)) for table in tables)])
 
 
 def example_facts(examples: pl.DataFrame, train: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
-    """One row per example, beside what the dataset's train split says of its clip; lists as texts.
+    """One row per example, compared with its clip in the dataset's train split; lists as strings.
 
-    `altered`: the first column that says otherwise; `due_prompt`, `due_answer`: the paper's question about the clip,
-    and the class of the modality that it asks about; `due_id`: the example's id by its clip, question and copy.
+    `altered`: the first column that differs; `due_prompt`, `due_answer`: the paper's question about the clip, and the
+    class of the modality that it asks about; `due_id`: the example's id from its clip, question and copy.
     """
     first = train.unique("id", keep="first", maintain_order=True)
     options = examples.select("id").join(first.select("id", "options"), on="id", how="left", maintain_order="left")
@@ -84,7 +84,7 @@ def _prompt(question: Modality, options: list[str] | None) -> str | None:
 
 
 def clip_facts(examples: pl.DataFrame) -> pl.DataFrame:
-    """One row per clip and part: how often it is asked each question, and whether copies are numbered from 0."""
+    """One row per clip and part: the number of examples per question, and whether copies are numbered from 0."""
     of_question = {question: pl.col("question") == question for question in ("visual", "audio")}
     return (
         examples.group_by("id", "part")
@@ -100,11 +100,11 @@ def clip_facts(examples: pl.DataFrame) -> pl.DataFrame:
 
 
 def medium_facts(examples: pl.DataFrame, train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
-    """One row per thing that examples show: `medium`, its name or hash; `kind`, of _MEDIA; in how many `parts` it is;
-    whether it is `in_test`.
+    """One row per clip, picture or sound in the examples: `medium`, its id or hash; `kind`, one of _MEDIA; `parts`, the
+    number of parts it is in; `in_test`, whether it is in the test split.
 
-    A clip is whose picture or whose sound an example has. The pictures and sounds of a part are those of its examples,
-    and those of the aligned clips that they are made from.
+    The clips of an example are the sources of its picture and its sound. The pictures and sounds of a part include
+    those of the aligned clips that its examples are made from.
     """
     shown = _media(
         examples.select("id", "part").unique().join(train.unique("id"), on="id", how="inner"), train, ["part"]
@@ -120,7 +120,7 @@ def medium_facts(examples: pl.DataFrame, train: pl.DataFrame, test: pl.DataFrame
 
 
 def _media(rows: pl.DataFrame, split: pl.DataFrame, keep: list[str]) -> pl.DataFrame:
-    """`medium` and `kind` of everything in `rows`, and the columns `keep`."""
+    """`medium` and `kind` of all media in `rows`, with the columns `keep`."""
     aligned = split.filter(pl.col("condition") == "aligned").select("base_id", "video_sha256", "audio_sha256")
     clips = pl.concat(
         [
@@ -142,7 +142,7 @@ def _media(rows: pl.DataFrame, split: pl.DataFrame, keep: list[str]) -> pl.DataF
 
 
 def balance(examples: pl.DataFrame, conditions: list[str]) -> pl.DataFrame:
-    """One row per question: examples of the train part by condition; for one configured condition, its own twice."""
+    """One row per question: examples of the train part by condition; a single configured condition counts twice."""
     train = examples.filter(pl.col("part") == "train")
     counted = {
         condition: [
@@ -159,7 +159,7 @@ def balance(examples: pl.DataFrame, conditions: list[str]) -> pl.DataFrame:
 
 
 def part_facts(examples: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """One row per part and condition that must be there, with its examples, and per one that is there besides."""
+    """One row per part and condition that is expected or exists, with its number of examples."""
     due = [
         f"{part}, {condition}"
         for part in (("train", "validation") if params.sft.validation_share else ("train",))
@@ -174,13 +174,13 @@ def part_facts(examples: pl.DataFrame, params: Params) -> pl.DataFrame:
 
 
 def base_facts(examples: pl.DataFrame) -> pl.DataFrame:
-    """One row per base clip: how many misaligned clips of it there are."""
+    """One row per base clip: its number of misaligned clips."""
     misaligned = pl.col("id").filter(pl.col("condition") == "misaligned").n_unique().cast(pl.Int64())
     return examples.group_by("base_id").agg(misaligned.alias("donors")).sort("base_id")
 
 
 def example_counts(facts: Mapping[str, Any], examples: pl.DataFrame) -> pl.DataFrame:
-    """What facts.json says of each part, condition and question, beside what the table has."""
+    """The counts per part, condition and question in facts.json, next to those of the table."""
     said = {
         f"{part}.{condition}.{question}": count
         for part, conditions in facts["examples"].items()
@@ -195,20 +195,19 @@ _rule = partial(Promise, hint="run `mma-bench sft` again, then `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:
-    """All promises, in the order of the page."""
+    """All promises, in page order."""
     most = params.sft.donors
     return [
         _rule("example_id_is_unique", "No two examples have the same id.", "the build", unique("example_id")),
         _rule(
             "example_id_names_clip_question_and_copy",
-            "An example's id is that of its clip, the question and the copy's number.",
+            "An example's id consists of its clip's id, the question and the copy number.",
             "the build",
             equal("example_id", "due_id"),
         ),
         _rule(
             "row_says_what_the_dataset_says",
-            "Each example is about a row of the dataset's train split; its condition, base, classes and options are "
-            "that row's.",
+            "Each example is about a row of the dataset's train split, with its condition, base, classes and options.",
             "section 5.1",
             absent("altered"),
         ),
@@ -226,7 +225,7 @@ def promises(params: Params) -> list[Promise]:
         ),
         _rule(
             "answer_is_among_the_options",
-            "The answer is one of the options that the prompt offers.",
+            "The answer is one of the options in the prompt.",
             "section 3",
             holds("answer_is_offered"),
             show=("answer",),
@@ -239,7 +238,7 @@ def promises(params: Params) -> list[Promise]:
         ),
         _rule(
             "classes_are_the_chosen_ones",
-            "What is seen and what is heard are of the classes that sft.classes chooses.",
+            "The classes seen and heard are among those that sft.classes selects.",
             "appendix H",
             holds("of_chosen_classes"),
             show=("visual_class", "audio_class"),
@@ -254,7 +253,7 @@ def promises(params: Params) -> list[Promise]:
         ),
         _rule(
             "copies_run_from_0",
-            "A clip's copies are numbered from 0 without a gap.",
+            "A clip's copies are numbered from 0 without gaps.",
             "appendix D",
             holds("copies_run_from_0"),
             frame="clips",
@@ -282,7 +281,7 @@ def promises(params: Params) -> list[Promise]:
         ),
         _rule(
             "nothing_else_is_in_a_part",
-            "There is no part and no condition that params.yaml does not name.",
+            "There are no parts or conditions other than those in params.yaml.",
             "section 5.1",
             holds("due"),
             frame="parts",
@@ -307,7 +306,7 @@ def promises(params: Params) -> list[Promise]:
                 ),
                 Promise(
                     f"{kind}_is_not_in_the_test_split",
-                    f"No {kind} that the benchmark tests with is in the examples.",
+                    f"No {kind} of the test split is in the examples.",
                     "section 5.1",
                     one_of("in_test", [False], Column("kind") == kind),
                     hint="remove the clip from one split (data/candidates.parquet names both), then `dvc repro`",
@@ -317,7 +316,7 @@ def promises(params: Params) -> list[Promise]:
         ),
         _rule(
             "counts_are_those_of_the_facts",
-            "facts.json counts the examples of each part, condition and question as the table has them.",
+            "The counts in facts.json per part, condition and question match the table.",
             "the build",
             equal("reported", "counted"),
             frame="counts",

@@ -1,4 +1,4 @@
-"""Facts about variants, each beside its base and its donor: what `mma_bench.validation.variants` makes promises of."""
+"""Facts about variants, joined with their base and donor, for the promises in `mma_bench.validation.variants`."""
 
 import polars as pl
 
@@ -7,14 +7,14 @@ from mma_bench.schema import Condition
 from mma_bench.validation.accounts import differs_in
 from mma_bench.validation.clips import clip_facts
 
-OF_BASE = ("split", "video_id", "start_s", "end_s", "label_ids")  # what a variant takes over from its base
-OF_BOTH = ("source", "licence", "judge")  # what names base and donor if they differ
+OF_BASE = ("split", "video_id", "start_s", "end_s", "label_ids")  # what a variant inherits from its base
+OF_BOTH = ("source", "licence", "judge")  # name both base and donor if they differ
 
 _MISALIGNED = str(Condition.MISALIGNED)
 
 
 def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Series:
-    """The id of every variant that the configured conditions ask for: one per clip, misaligned one per pair."""
+    """The ids of all variants of the configured conditions: one per clip, for misaligned one per pair."""
     ids = []
     for split, conditions in params.conflicts.conditions.items():
         clips = aligned.filter(pl.col("split") == split)["clip_id"].to_list()
@@ -26,7 +26,7 @@ def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Se
 
 
 def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """One row per aligned clip: its good misaligned variants, the classes they sound like, and how many are due."""
+    """One row per aligned clip: its good misaligned variants, their distinct audio classes, and the expected number."""
     due = {
         str(split): params.pair.donors[split] if _MISALIGNED in conditions else 0
         for split, conditions in params.conflicts.conditions.items()
@@ -48,9 +48,9 @@ def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: P
 
 
 def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """The table without its labels, beside what `aligned` says of base and donor; null where a clip is not aligned.
+    """The table without its labels, joined with `aligned` for base and donor; null where a clip is not aligned.
 
-    `altered`: what a row says otherwise than its base; `resized`: the same for geometry and number of frames.
+    `altered`: the first column that differs from the base; `resized`: the same for geometry and number of frames.
     """
     clips = aligned.unique("clip_id", keep="first", maintain_order=True)
     base = clips.select(
@@ -103,7 +103,7 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
 
 
 def _names_both(column: str) -> pl.Expr:
-    """The column is the base's, or names base and donor where they differ."""
+    """The column equals the base's, or names both base and donor if they differ."""
     ours, theirs = pl.col(f"base_{column}"), pl.coalesce(f"donor_{column}", f"base_{column}")
     both = pl.col(column).str.contains(ours, literal=True) & pl.col(column).str.contains(theirs, literal=True)
     return pl.when(ours == theirs).then(pl.col(column) == ours).otherwise(both)

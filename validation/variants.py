@@ -1,4 +1,4 @@
-"""What must hold of `variants.parquet`: each clip under each condition, with exactly the conflict that it promises."""
+"""Invariants of `variants.parquet`: each clip under each condition, with exactly the intended conflict."""
 
 from functools import partial
 
@@ -27,7 +27,7 @@ from mma_bench.validation.variant_facts import OF_BOTH, ids_due, misaligned_per_
 
 TABLE = layout.VARIANTS
 
-# Columns that say something under one condition and nothing under the others.
+# Columns that are set under one condition only.
 _BELONGS = {
     "donor_id": Condition.MISALIGNED,
     "class_distance": Condition.MISALIGNED,
@@ -62,7 +62,7 @@ def _except(*conditions: Condition) -> Where:
 
 
 def promises(params: Params) -> list[Promise]:
-    """All promises, in the order of the page."""
+    """All promises, in page order."""
     return [
         *_of_the_collection(),
         *clip_promises(["ok", "refused"], _rule.keywords["hint"]),
@@ -76,43 +76,43 @@ def _of_the_collection() -> list[Promise]:
     return [
         _rule(
             "every_condition_is_complete",
-            "Each aligned clip has a row under each condition of its split, misaligned one per donor.",
+            "Each aligned clip has a row under each condition of its split, for misaligned one per donor.",
             "Table 2",
             holds("present"),
             frame="ids",
         ),
         _rule(
             "nothing_else_is_there",
-            "Each row is a variant that the configured conditions ask for.",
+            "Each row is a variant of a configured condition.",
             "Table 2",
             holds("expected"),
             frame="ids",
         ),
         Promise(
             "every_variant_was_made",
-            "Each variant could be made: conditions are compared clip by clip, so none may lack a clip.",
+            "Each variant was made: conditions are compared clip by clip, so none may lack a clip.",
             "section 3",
             one_of("status", ["ok"]),
-            "see the reason and fix it, then run `dvc repro`",
+            "fix the cause given in the reason, then run `dvc repro`",
             show=("reason", "detail"),
         ),
         _rule(
             "misaligned_count_is_exact",
-            "Each clip has just as many misaligned variants as pair.donors asks for (paper: 1 in test, 10 in train).",
+            "Each clip has exactly as many misaligned variants as pair.donors sets (paper: 1 in test, 10 in train).",
             "section 3, section 5.1",
             equal("misaligned", "due"),
             frame="clips",
         ),
         _rule(
             "misaligned_sounds_are_of_distinct_classes",
-            "The misaligned variants of a clip sound like as many classes as there are variants.",
+            "The sounds of a clip's misaligned variants have distinct classes.",
             "section 5.1",
             equal("sounds_like", "due"),
             frame="clips",
         ),
         _rule(
             "counts_add_up",
-            "The counts that conflicts publishes are those of its table, reason by reason.",
+            "The counts that conflicts reports match its table, reason by reason.",
             "Table 1",
             equal("reported", "counted"),
             frame="counts",
@@ -120,20 +120,20 @@ def _of_the_collection() -> list[Promise]:
         _rule("id_is_unique", "No two rows have the same id.", "the build", unique("id")),
         _rule(
             "id_says_what_it_is",
-            "An id is made of the base, the condition and, in misaligned, the donor.",
+            "An id consists of the base, the condition and, for misaligned, the donor.",
             "the build",
             equal("id", "due_id"),
         ),
         _rule(
             "variant_describes_its_base",
-            "Split, source video, times and labels are those of the aligned clip.",
+            "Split, source video, times and labels match the aligned clip.",
             "the build",
             absent("altered"),
         ),
         *(
             _rule(
                 f"{column}_is_that_of_base_and_donor",
-                f"The {column} is that of the base, and names the donor's too where it is another.",
+                f"The {column} is that of the base, and also names the donor's if it differs.",
                 "the build",
                 holds(f"{column}_is_complete"),
                 show=(column,),
@@ -142,7 +142,7 @@ def _of_the_collection() -> list[Promise]:
         ),
         _rule(
             "verified_means_all_of_it",
-            "A variant counts as verified by people only if they verified its base and its donor.",
+            "A variant is marked as human-verified only if its base and its donor are.",
             "appendix B.2",
             equal("human_verified", "verified"),
         ),
@@ -153,25 +153,25 @@ def _of_the_classes() -> list[Promise]:
     return [
         _rule(
             "visual_class_is_that_of_the_base",
-            "The class of what is seen is that of the base clip, under every condition.",
+            "The visual class is that of the base clip, under every condition.",
             "section 3",
             equal("visual_class", "base_class"),
         ),
         _rule(
             "audio_class_is_that_of_the_sound",
-            "The class of what is heard is that of the donor in misaligned, and of the base elsewhere.",
+            "The audio class is that of the donor under misaligned, and of the base elsewhere.",
             "section 3",
             equal("audio_class", "class_of_the_sound"),
         ),
         _rule(
             "aligned_classes_agree",
-            "Sight and sound are of one class wherever the sound is not swapped.",
+            "Picture and sound have the same class unless the sound is swapped.",
             "section 3",
             equal("visual_class", "audio_class", _except(Condition.MISALIGNED)),
         ),
         _rule(
             "misaligned_classes_differ",
-            "Sight and sound are of different classes in misaligned.",
+            "Picture and sound have different classes under misaligned.",
             "section 3",
             holds("conflict", _under(Condition.MISALIGNED)),
             show=("visual_class", "audio_class"),
@@ -203,7 +203,7 @@ def _of_the_classes() -> list[Promise]:
         ),
         _rule(
             "caption_is_an_option",
-            "The false caption names a class that the question offers.",
+            "The false caption names one of the question's options.",
             "section 4.1.4, appendix G",
             holds("caption_is_an_option", _under(Condition.MISLEADING_CAPTION)),
             show=("caption",),
@@ -228,43 +228,43 @@ def _of_the_packets() -> list[Promise]:
         ),
         _rule(
             "video_packets_are_those_of_the_base",
-            "The picture is the base's, packet by packet and bit by bit, unless frames are zeroed.",
+            "The video packets are bit-identical to the base's, unless frames are zeroed.",
             "section 3",
             equal("video_sha256", "base_video_sha256", _except(Condition.FRAMES_ZEROED)),
         ),
         _rule(
             "audio_packets_are_those_of_the_source",
-            "The sound is the donor's (misaligned) or the base's, packet by packet, unless audio is removed.",
+            "The audio packets are identical to the donor's (misaligned) or the base's, unless audio is removed.",
             "section 3",
             equal("audio_sha256", "source_audio_sha256", _except(Condition.AUDIO_REMOVED)),
         ),
         _rule(
             "sound_is_promised_by_the_base",
-            "Where the sound is neither swapped nor removed, `source_audio_sha256` is that of the base's packets.",
+            "If the sound is neither swapped nor removed, `source_audio_sha256` is the hash of the base's packets.",
             "section 3",
             equal("source_audio_sha256", "base_audio", _except(Condition.MISALIGNED, Condition.AUDIO_REMOVED)),
         ),
         _rule(
             "removed_sound_has_no_source",
-            "Under audio_removed no audio packet is promised from anywhere.",
+            "Under audio_removed no source of the audio packets is given.",
             "section 4.1.1",
             absent("source_audio_sha256", _under(Condition.AUDIO_REMOVED)),
         ),
         _rule(
             "sound_was_replaced",
-            "Under misaligned and audio_removed the sound is not the base's any more.",
+            "Under misaligned and audio_removed the sound differs from the base's.",
             "section 3, section 4.1.1",
             holds("sound_replaced", _under(Condition.MISALIGNED, Condition.AUDIO_REMOVED)),
         ),
         _rule(
             "picture_was_replaced",
-            "Under frames_zeroed the picture is not the base's any more.",
+            "Under frames_zeroed the picture differs from the base's.",
             "section 4.1.1",
             holds("picture_replaced", _under(Condition.FRAMES_ZEROED)),
         ),
         _rule(
             "text_conditions_show_the_aligned_clip",
-            "Where the conflict is in the prompt, or there is none, the file is the aligned clip's own.",
+            "If the conflict is in the prompt, or there is none, the file is the aligned clip's own.",
             "section 4.1.4",
             equal(
                 "sha256", "base_file", _under(Condition.ALIGNED, Condition.MISLEADING_CAPTION, Condition.LONG_CONTEXT)
@@ -287,7 +287,7 @@ def _of_the_media(params: Params) -> list[Promise]:
             f"Under every other condition the sound is at least as loud as {params.normalise.min_rms_dbfs:g} dBFS.",
             "section 3",
             at_least("rms_dbfs", params.normalise.min_rms_dbfs, _except(Condition.AUDIO_REMOVED)),
-            "the part of the sound that is used is too quiet: take the clip (the donor, if there is one) out of its "
+            "the part of the sound that is used is too quiet: remove the clip (the donor, if there is one) from its "
             "segment list or manifest, then run `dvc repro`",
             show=("donor_id",),
         ),
@@ -305,25 +305,25 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _rule(
             "geometry_is_that_of_the_base",
-            "Width, height and number of frames are those of the base, so that conditions differ in nothing else.",
+            "Width, height and number of frames match the base, so that conditions differ in nothing else.",
             "section 4.1.1, appendix C",
             absent("resized"),
         ),
         _rule(
             "length_is_that_of_the_base",
-            f"A variant lasts as long as its base, give or take {slack:g} s.",
+            f"A variant lasts as long as its base, ± {slack:g} s.",
             "section 4.1.1, appendix C",
             between("longer_by_s", -slack, slack),
         ),
         _rule(
             "silence_lasts_as_long_as_the_sound",
-            "Under audio_removed there is still a track, as long as the sound was: some models fail without one.",
+            "Under audio_removed there is still a silent track of the same length: some models fail without one.",
             "section 4.1.1",
             between("sound_longer_by_s", -slack, slack, _under(Condition.AUDIO_REMOVED)),
         ),
         _rule(
             "donor_sound_covers_the_picture",
-            f"Under misaligned at most {params.pair.slack_s:g} s (give or take {slack:g} s) of picture have no sound.",
+            f"Under misaligned at most {params.pair.slack_s:g} s (± {slack:g} s) of the video have no sound.",
             "section 3",
             at_most("without_sound_s", params.pair.slack_s + slack, _under(Condition.MISALIGNED)),
         ),

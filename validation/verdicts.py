@@ -1,4 +1,4 @@
-"""What must hold of `verdicts.parquet`: each good clip was judged by one judge, and passes only by all four checks."""
+"""Invariants of `verdicts.parquet`: each good clip is judged by the same judge, and must pass all four checks."""
 
 from functools import partial
 
@@ -39,8 +39,8 @@ def verdict_facts(
 ) -> pl.DataFrame:
     """The table with `failed_check`, the first check in the paper's order that failed, null if none did.
 
-    `unanswered`: the first check without a score or an answer; `misjudged`: the first check whose answer is not what
-    the judge's rule makes of its score or of its words; `altered`: what the row says otherwise than `normalised`.
+    `unanswered`: the first check without a score or an answer; `misjudged`: the first check whose decision does not
+    follow the judge's rule from its score or answer; `altered`: the first column that differs from `normalised`.
     """
     misjudged = [
         pl.when(pl.col(f"{check}_pass") != decision(check, judge).fill_null(value=False)).then(pl.lit(check))
@@ -61,7 +61,7 @@ def verdict_facts(
 
 
 def decision(check: str, judge: JudgeParams | OmniJudgeParams) -> pl.Expr:
-    """Whether a check passes, by the rule in params.yaml: the words that were said, or the score and its threshold."""
+    """Whether a check passes, by the rule in params.yaml: the judge's answer, or its score and the threshold."""
     if isinstance(judge, OmniJudgeParams) and judge.decide_by == "answer":
         return pl.col(f"{check}_answer").str.contains(SAYS_YES)
     threshold = judge.visual_threshold if check.startswith("visual") else judge.audio_threshold
@@ -78,26 +78,26 @@ def judge_facts(verdicts: pl.DataFrame) -> pl.DataFrame:
 _rule = partial(Promise, hint="run `mma-bench build judge` again, then `dvc repro`")
 
 
-def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes them)
-    """All promises, in the order of the page."""
+def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suite interface)
+    """All promises, in page order."""
     return [
         _rule(
             "every_good_clip_is_judged",
-            "Each clip that could be normalised has a verdict.",
+            "Each normalised clip has a verdict.",
             "appendix B.1",
             holds("present"),
             frame="ids",
         ),
         _rule(
             "nothing_else_is_judged",
-            "Each verdict is about a clip that could be normalised.",
+            "Each verdict is about a normalised clip.",
             "appendix B.1",
             holds("expected"),
             frame="ids",
         ),
         _rule(
             "counts_add_up",
-            "The counts that the judge publishes are those of its table, reason by reason.",
+            "The counts that the judge stage reports match its table, reason by reason.",
             "Table 1",
             equal("reported", "counted"),
             frame="counts",
@@ -105,7 +105,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes th
         _rule("verdict_is_unique", "No clip has two verdicts.", "appendix B.1", unique("clip_id")),
         _rule(
             "clip_was_judged_for_its_class",
-            "Split and class, which the judge was asked about, are those of the clip.",
+            "Split and class, as given to the judge, match the clip.",
             "appendix B.1",
             absent("altered"),
         ),
@@ -124,7 +124,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes th
         ),
         _rule(
             "answer_follows_the_rule",
-            "Each yes and no is what the judge's rule in params.yaml makes of its score, or of its words.",
+            "Each decision follows from the score or answer by the judge's rule in params.yaml.",
             "appendix B.1",
             absent("misjudged", _JUDGED),
         ),
@@ -143,7 +143,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes th
         *(
             _rule(
                 f"{score}_is_a_score",
-                f"The score of the {score.removesuffix('_score').replace('_', ' ')} check lies between 0 and 1.",
+                f"The score of the {score.removesuffix('_score').replace('_', ' ')} check is between 0 and 1.",
                 "appendix B.1",
                 between(score, 0, 1, _JUDGED),
             )
@@ -160,7 +160,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (a suite takes th
         ),
         _rule(
             "prompt_is_on_record",
-            "Each verdict carries the hash of what the judge was asked.",
+            "Each verdict has the hash of the prompt.",
             "appendix B.1",
             matches("prompt_sha256", SHA256, _JUDGED),
         ),

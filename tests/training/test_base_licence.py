@@ -28,8 +28,8 @@ def test_the_hub_is_asked_for_the_licence_at_the_commit(tmp_path: Path, monkeypa
         raise LocalEntryNotFoundError("no network\nmore")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
-    with pytest.raises(MmaBenchError, match="cannot be had: no network") as caught:
+    with pytest.raises(MmaBenchError, match="which states its licence: no network") as caught:
         base_licence("org/name", "a" * 40, None)
     assert "--base-card" in (caught.value.hint or "")
-    with pytest.raises(ConfigError, match="is not there to read its licence from"):
+    with pytest.raises(ConfigError, match="cannot read the licence of the base model"):
         base_licence("gone/folder", BASE, None)

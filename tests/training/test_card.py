@@ -150,7 +150,7 @@ def test_the_limits_name_exactly_what_got_worse(folder: Path, monkeypatch: pytes
     text = make(folder)
     found = worse_lines(text)
     assert [line.split(" question")[0] for line in found] == ["- long context, visual", "- audio removed, audio"]
-    assert "(may be chance)" in found[1]
+    assert "(not significant)" in found[1]
     assert "absent here" in found[1]
     assert "100.0 [83.2, 100.0] % before, 30.0 [11.9, 54.3] % after; −70.0 [" in found[0]
     assert "chance" not in found[0]
@@ -161,7 +161,7 @@ def test_the_limits_name_exactly_what_got_worse(folder: Path, monkeypatch: pytes
 def test_without_a_loss_it_says_so(folder: Path) -> None:
     evaluate(folder / "after", answers(seed=1, skill=0.6), **tuned(folder / "run"))
     assert worse_lines(make(folder)) == []
-    assert "No condition that could be compared is below the base." in make(folder)
+    assert "No compared condition is below the base." in make(folder)
 
 
 def test_answers_that_can_no_longer_be_read_are_a_limit(folder: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_group_that_is_empty_is_said(classes: list[str], said: str, folder: Pa
 
 def test_classes_come_from_a_file_where_the_run_has_none(folder: Path) -> None:
     (folder / "classes.txt").write_text("Bird\n")
-    with pytest.raises(ConfigError, match=r"classes\.txt is not the list of classes"):
+    with pytest.raises(ConfigError, match=r"classes\.txt differs from the classes"):
         make(folder, seen_classes=folder / "classes.txt")
     change_run(folder, lambda run: run["data"]["sft"].pop("classes"))
     assert "Tuned on 1 class: Bird." in make(folder, seen_classes=folder / "classes.txt")
@@ -292,29 +292,29 @@ def other_predictions(folder: Path, change: Callable[[list[Prediction]], list[Pr
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda at: rewritten(at, "after", prompt_version="2"), "have another version of the prompts: 1 and 2"),
-        (lambda at: rewritten(at, "after", split="train"), "have another split: test and train"),
-        (lambda at: rewritten(at, "before", dataset_revision="1.0"), "another version of the dataset: 1.0 and None"),
-        (lambda at: rewritten(at, "before", settings={"seeds": [1]}), "have another setting context_tokens"),
+        (lambda at: rewritten(at, "after", prompt_version="2"), "differ in version of the prompts: 1 and 2"),
+        (lambda at: rewritten(at, "after", split="train"), "differ in split: test and train"),
+        (lambda at: rewritten(at, "before", dataset_revision="1.0"), "differ in version of the dataset: 1.0 and None"),
+        (lambda at: rewritten(at, "before", settings={"seeds": [1]}), "differ in setting context_tokens"),
         (lambda at: rewritten(at, "before", adapter="x"), "before was made with the adapter x"),
         (lambda at: rewritten(at, "after", adapter_revision="sha256:0"), "with the adapter sha256:0, not with sha256:"),
         (lambda at: rewritten(at, "after", adapter_revision=None), "with the adapter None, not with sha256:"),
         (lambda at: rewritten(at, "before", model_revision="r2"), "was made with the base model r2"),
         (
             lambda at: other_predictions(at, lambda rows: [replace(row, dataset_fingerprint="0") for row in rows]),
-            r"another version of the dataset \(aligned\)",
+            r"differ in version of the dataset \(aligned\)",
         ),
-        (lambda at: other_predictions(at, lambda rows: rows[1:]), r"did not ask the same prompts .*\(12 and 11\)"),
+        (lambda at: other_predictions(at, lambda rows: rows[1:]), r"have different prompts .*\(12 and 11\)"),
         (
             lambda at: other_predictions(at, lambda rows: [replace(rows[0], prompt_sha256="1"), *rows[1:]]),
-            "did not ask the same prompts under forced_choice · aligned · visual",
+            "have different prompts under forced_choice · aligned · visual",
         ),
         (
             lambda at: (at / "run/adapter/adapter_model.safetensors").write_bytes(b"trained anew"),
             "not with sha256:",
         ),
-        (lambda at: (at / "run/run.json").unlink(), "no finished training run"),
-        (lambda at: (at / "run/run.json").write_text('{"model": 1}'), "not of a training run"),
+        (lambda at: (at / "run/run.json").unlink(), "not a finished training run"),
+        (lambda at: (at / "run/run.json").write_text('{"model": 1}'), "not from a training run"),
         (lambda at: (at / "run/log.jsonl").unlink(), r"has no log\.jsonl"),
     ],
 )
@@ -337,7 +337,7 @@ def test_scores_of_other_predictions_are_refused(folder: Path) -> None:
         folder / "after/predictions.jsonl",
         [replace(row, model_revision=BASE, **tuned(folder / "run")) for row in answers(seed=5)],
     )
-    with pytest.raises(DataError, match=r"scores\.json is not what its predictions\.jsonl gives"):
+    with pytest.raises(DataError, match=r"scores\.json does not match its predictions\.jsonl"):
         make(folder)
 
 
@@ -347,7 +347,7 @@ def test_a_licence_is_read_and_never_guessed(folder: Path) -> None:
     (folder / "base/README.md").unlink()
     text = make(folder)
     assert ModelCard(text).data.license == "unknown"
-    assert "licence is not known: none is stated by the base model's folder, which has no card." in text
+    assert "licence is unknown: none is stated by the base model's folder, which has no card." in text
     (folder / "theirs.md").write_text("---\nlicense: apache-2.0\n---\n")
     assert ModelCard(make(folder, base_card=folder / "theirs.md")).data.license == "apache-2.0"
     (folder / "theirs.md").write_text("---\nlicense: [\n---\n")

@@ -67,7 +67,7 @@ def test_a_file_that_is_no_config_is_named(tmp_path: Path) -> None:
         load_config("papre")
     with pytest.raises(ConfigError, match="does not exist"):
         load_config(str(tmp_path / "none.yaml"))
-    for text, said in (("a: [", "is not YAML"), ("- a", "holds no keys")):
+    for text, said in (("a: [", "is not YAML"), ("- a", "is not a mapping")):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(ConfigError, match=said):
             load_config(str(tmp_path / "bad.yaml"))

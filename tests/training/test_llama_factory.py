@@ -161,7 +161,7 @@ def test_without_a_validation_part_the_yaml_asks_for_none() -> None:
 @pytest.mark.parametrize("text", ["prompt", "answer"])
 @pytest.mark.parametrize("mark", ["<image>", "<video>", "<audio>"])
 def test_a_text_with_a_mark_of_theirs_is_refused(text: str, mark: str) -> None:
-    with pytest.raises(DataError, match=r"a\.aligned\.visual\.0: prompt or answer holds"):
+    with pytest.raises(DataError, match=r"a\.aligned\.visual\.0: prompt or answer contains"):
         llama_factory.entries(pl.DataFrame([EXAMPLE | {text: f"a {mark} b"}]))
 
 

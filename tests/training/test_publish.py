@@ -136,7 +136,7 @@ def test_a_dry_run_sends_nothing(client: Hub, hub: StandIn, run: Path, capsys: p
 
 @pytest.mark.slow
 def test_what_is_missing_is_named(client: Hub, hub: StandIn, run: Path) -> None:
-    with pytest.raises(ConfigError, match="give --base-name ORG/NAME"):
+    with pytest.raises(ConfigError, match="pass --base-name ORG/NAME"):
         publish(client, run, base_name=None)
     (run.parent / "results/scores.json").rename(run.parent / "elsewhere.json")
     with pytest.raises(ConfigError, match=r"no file .*scores\.json"):

@@ -156,7 +156,7 @@ def test_something_else_that_learns_stops_the_run(small: Path, tmp_path: Path, m
         return model
 
     monkeypatch.setattr(lora, "apply_lora", thawed)
-    with pytest.raises(Exception, match=r"visual\..* would learn, which is not a part of the adapter"):
+    with pytest.raises(Exception, match=r"visual\..* is trainable but not part of the adapter"):
         making.run(small, tmp_path / "run")
     assert not (tmp_path / "run" / "adapter").exists()
 
@@ -220,14 +220,14 @@ def test_a_finished_run_is_left_alone_and_its_folder_is_no_other_runs(
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
     making.run(small, whole, max_steps=6, dropout=DROPOUT)
     assert "holds a finished run" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="holds a run with another learning_rate, seed") as caught:
+    with pytest.raises(ConfigError, match="holds a run with a different learning_rate, seed") as caught:
         making.run(small, whole, max_steps=6, dropout=DROPOUT, seed=1, learning_rate=1e-3)
     assert "--out" in (caught.value.hint or "")
     rows = making.clip_rows()
     rows[0]["video_sha256"] = "0" * 64
     making.write_dataset(tmp_path / "dataset", rows)
     shutil.copytree(small / "sft", tmp_path / "sft")
-    with pytest.raises(ConfigError, match="another clips_sha256"):
+    with pytest.raises(ConfigError, match="different clips_sha256"):
         making.run(tmp_path, whole, max_steps=6, dropout=DROPOUT)
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
@@ -320,7 +320,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_from_what_was_saved(
         patch.setattr(AnswerTrainer, "_save_optimizer_and_scheduler", limited)
         with pytest.raises(StageError, match=r"checkpoint-4 cannot be written: .*; kept: checkpoint-2") as caught:
             making.run(small, tmp_path / "run", max_steps=6, dropout=DROPOUT)
-    assert "make room" in (caught.value.hint or "")
+    assert "free disk space" in (caught.value.hint or "")
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-2"]
     out = making.run(small, tmp_path / "run", max_steps=6, dropout=DROPOUT)
     assert curve(out) == curve(whole)

@@ -14,7 +14,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group(cls=ReportingGroup)
 def main() -> None:
-    """The miniature: the paper's effect end to end on a tiny model, as an illustration."""
+    """The miniature: the paper's experiment end to end on a tiny model, as an illustration."""
 
 
 main.add_command(base, "base")
@@ -22,9 +22,9 @@ main.add_command(base, "base")
 
 @main.command()
 @click.argument("root", type=_FOLDER, default=Path("data/miniature"))
-@click.option("--params", type=_FILE, help="Instead of training/miniature/params.yaml.")
+@click.option("--params", type=_FILE, help="Used instead of training/miniature/params.yaml.")
 def clips(root: Path, params: Path | None) -> None:
-    """Render the clips; ROOT becomes a project of its own."""
+    """Render the clips; ROOT becomes a separate project."""
     from mma_bench import layout
     from mma_bench.training.miniature.dataset import PARAMS, load_miniature_params, make_clips
 
@@ -50,7 +50,7 @@ def package(root: Path) -> None:
 @click.argument("number", type=int)
 @click.option("--root", type=_FOLDER, default=Path("data/miniature"), show_default=True)
 def seed(number: int, root: Path) -> None:
-    """Train and ask all models of seed NUMBER; a run that was stopped goes on."""
+    """Train and evaluate all models of seed NUMBER; an interrupted run resumes."""
     from mma_bench.training.miniature import seed as one
 
     one.main(root, number)
@@ -63,7 +63,7 @@ def seed(number: int, root: Path) -> None:
 @click.option("--tried", type=_FILE, default=Path("training/miniature/tried.csv"), show_default=True)
 @click.option("--out", type=_FILE, default=Path("reports/miniature.html"), show_default=True)
 def page(seeds: tuple[int, ...], root: Path, metrics: Path, tried: Path, out: Path) -> None:
-    """Write the numbers of all SEEDS and the page."""
+    """Write the metrics of all SEEDS and the page."""
     from mma_bench.training.miniature import metrics as numbers
     from mma_bench.training.miniature import page as pages
 

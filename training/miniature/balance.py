@@ -1,8 +1,8 @@
-"""Keeps a base model of the miniature from leaning to one sense while it learns.
+"""Keeps the miniature's base model from becoming biased towards one modality during training.
 
-A model of this size tips: whichever sense it happens to learn first comes to win nearly every conflict, and three seeds
-would show three different models. So it is asked now and then about clips whose senses conflict, which it is never
-taught, and the more it goes by one sense, the more of the clips from which it learns lack that sense.
+A model of this size is unstable: whichever modality it learns first comes to decide nearly every conflict, so three
+seeds would give three different models. It is therefore probed regularly with conflicting clips, on which it is never
+trained; the more one modality dominates, the more of its training clips lack that modality.
 """
 
 import math
@@ -17,15 +17,15 @@ from mma_bench.training.examples import IGNORED, Example
 from mma_bench.training.miniature.lessons import Kind
 
 _BATCH: Final = 28
-_MOST: Final = 4.0  # log-odds; so neither share vanishes, however strong the gain
+_MOST: Final = 4.0  # bound on the log-odds, so that neither share vanishes at a high gain
 
 
 def answer_logits(thinker: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the thinker holds likely for the answers' tokens.
+    """The thinker's logits at the positions of the answers.
 
     Args:
-        thinker: To ask.
-        batch: Of `Collate`, without `example_ids` and `faults`.
+        thinker: The model.
+        batch: From `Collate`, without `example_ids` and `faults`.
 
     Returns:
         float [examples, tail - 1, vocabulary], and the labels, int64 [examples, tail - 1], -100 where there is none.
@@ -36,12 +36,12 @@ def answer_logits(thinker: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tenso
 
 
 def lean(thinker: Any, asked: Mapping[Modality, Sequence[Example]], collate: Collate) -> tuple[float, float]:
-    """Accuracy about conflicts, on the visual and on the audio question, 0 to 1.
+    """Accuracy on conflicting clips, on the visual and the audio question, 0 to 1.
 
     Args:
-        thinker: In training mode, as it is left.
-        asked: Question → examples, each of a clip whose senses conflict.
-        collate: Of the training.
+        thinker: In training mode, also on return.
+        asked: Question → examples about conflicting clips.
+        collate: The one used in training.
     """
     thinker.eval()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def lean(thinker: Any, asked: Mapping[Modality, Sequence[Example]], collate: Col
 
 
 def _accuracy(thinker: Any, examples: Sequence[Example], collate: Collate) -> float:
-    """Share of answers of which every token is the likeliest one after those before it."""
+    """Teacher-forced exact-match accuracy: every token of the answer has the highest logit."""
     right = 0
     for start in range(0, len(examples), _BATCH):
         batch = collate(examples[start : start + _BATCH])
@@ -62,12 +62,12 @@ def _accuracy(thinker: Any, examples: Sequence[Example], collate: Collate) -> fl
 
 
 def shift(shares: dict[Kind, float], visual: float, audio: float, gain: float) -> None:
-    """Move share between `silent` and `black`, whose sum stays, against the lean.
+    """Shift share between `silent` and `black`, keeping their sum, to counteract the bias.
 
     Args:
         shares: Kind → weight; changed in place. Both are above 0.
-        visual, audio: As `lean` gives them.
-        gain: On the log-odds of a clip being black and not silent, where sight wins every conflict.
+        visual, audio: Accuracies from `lean`.
+        gain: Change of the log-odds of black versus silent clips if the picture wins every conflict.
     """
     both = shares["silent"] + shares["black"]
     odds = math.log(shares["black"] / shares["silent"]) + gain * (visual - audio)

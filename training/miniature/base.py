@@ -1,9 +1,9 @@
-"""Makes the miniature's base model: trained on aligned clips until it names what it sees and what it hears.
+"""Trains the miniature's base model on aligned clips until it names what it sees and what it hears.
 
 In: `base.yaml` and a seed. Out: a checkpoint folder that `evaluate` and `train` load like any other, with `base.json`,
-the facts about it. What it learns from is in `lessons.py`; clips are decoded and processed by the code of `evaluate`
-and `train`. All weights are learnt, the towers' too: this is what comes before the tuning that is shown, and no part
-of it. Equal arguments give equal weights on the same machine.
+its metadata. The training data are in `lessons.py`; clips are decoded and processed by the code of `evaluate` and
+`train`. All weights are trained, including the towers: this is pretraining, not part of the tuning that is shown. Equal
+arguments give equal weights on the same machine.
 """
 
 import math
@@ -41,7 +41,7 @@ Share = Annotated[float, Field(ge=0)]
 
 
 class Shares(Namespace):
-    """How many of the examples are of each kind of `lessons`; any scale."""
+    """Relative share of each kind of example (`lessons.py`)."""
 
     aligned: Positive
     levels: Share
@@ -51,15 +51,15 @@ class Shares(Namespace):
 
 
 class Balance(Namespace):
-    """How a base model is kept from leaning to one sense (`balance.py`)."""
+    """How the base model is kept unbiased between the modalities (`balance.py`)."""
 
-    every: Count  # steps between two looks
-    gain: Positive  # on the log-odds of a clip being black and not silent, for each look, where sight wins always
-    clips_per_class: Count  # conflicts that are asked about and never taught
+    every: Count  # steps between two probes
+    gain: Positive  # see `balance.shift`
+    clips_per_class: Count  # conflicting clips used as probes, never trained on
 
 
 class Phase(Namespace):
-    """One stretch of training: a warm-up, then a cosine to 0."""
+    """One phase of training: a warm-up, then cosine decay to 0."""
 
     steps: Count
     learning_rate: Positive
@@ -67,14 +67,14 @@ class Phase(Namespace):
     balanced: bool = False
 
     @model_validator(mode="after")
-    def _has_what_is_shifted(self) -> "Phase":
+    def _can_be_balanced(self) -> "Phase":
         if self.balanced and not (self.shares.silent and self.shares.black):
             raise ValueError("a balanced phase needs shares of silent and black")
         return self
 
 
 def _sizes(value: object) -> Sizes:
-    """The mapping as `Sizes`, since pydantic would pass over unknown keys of a dataclass."""
+    """The mapping as `Sizes`; pydantic would ignore unknown keys of a dataclass."""
     if isinstance(value, Sizes):
         return value
     known = {field.name for field in fields(Sizes)}
@@ -89,13 +89,13 @@ class BaseParams(Namespace):
     """`base.yaml`."""
 
     sizes: Annotated[Sizes, BeforeValidator(_sizes)]
-    pixels: Count  # of a frame as the model sees it
+    pixels: Count  # per frame, as the model sees it
     clips_per_class: Count
-    blanked_per_class: Count  # further clips, for each way in which a sense is taken away
+    blanked_per_class: Count  # additional clips, for each way to remove a modality
     phases: Annotated[list[Phase], Field(min_length=1)]
     balance: Balance
     batch: Count
-    warmup: Fraction  # share of a phase's steps
+    warmup: Fraction  # fraction of a phase's steps
     weight_decay: Annotated[float, Field(ge=0)]
 
 
@@ -103,19 +103,19 @@ def load_base_params(path: Path = BASE) -> BaseParams:
     """Read `base.yaml`.
 
     Raises:
-        ConfigError: No such file, no YAML, an unknown key or a wrong type; names the key.
+        ConfigError: No such file, invalid YAML, an unknown key or a wrong type; names the key.
     """
     return checked(BaseParams, read_yaml(path, path), path)
 
 
 def main(params: BaseParams, seed: int, out: Path, source: str = BASE.name) -> None:
-    """Make the checkpoint `out`, or do nothing if it is there.
+    """Make the checkpoint `out`, or do nothing if it exists.
 
     Args:
-        params: Of `base.yaml`.
-        seed: Of weights, clips and order.
-        out: A folder that is not there yet, or holds the checkpoint of this very configuration.
-        source: What the configuration is called, for messages.
+        params: From `base.yaml`.
+        seed: For weights, clips and order.
+        out: A folder that does not exist, or holds the checkpoint of this configuration.
+        source: Name of the configuration, for messages.
 
     Raises:
         ConfigError: `out` holds something else.
@@ -126,10 +126,10 @@ def main(params: BaseParams, seed: int, out: Path, source: str = BASE.name) -> N
         facts = read_json(out / FACTS) if (out / FACTS).is_file() else {}
         if {key: facts.get(key) for key in asked} != asked:
             raise ConfigError(
-                f"{out} holds something else than the base model of {source} with seed {seed}",
-                hint="remove it, or give another --out",
+                f"{out} is not the base model of {source} with seed {seed}",
+                hint="remove it, or choose another --out",
             )
-        print(f"{out} is there; nothing to do", file=sys.stderr)
+        print(f"{out} exists; nothing to do", file=sys.stderr)
         return
     began = time.monotonic()
     beside = out.with_name(f".tmp-{uuid.uuid4().hex}")
@@ -147,17 +147,17 @@ def main(params: BaseParams, seed: int, out: Path, source: str = BASE.name) -> N
 def pretrain(
     folder: Path, params: BaseParams, seed: int, look: Callable[[int, Any], None] | None = None
 ) -> tuple[Any, list[float], list[dict[str, float]]]:
-    """Train the checkpoint in `folder`, which stays as it is.
+    """Train the checkpoint in `folder`, which is not modified.
 
     Args:
         folder: A thinker with random weights, with its processor.
-        params: Of `base.yaml`.
-        seed: Of clips and order.
+        params: From `base.yaml`.
+        seed: For clips and order.
         look: Called after each step with its number, from 1, and the thinker.
 
     Returns:
-        The thinker in eval mode; the loss of each step, the mean over the answers' tokens, in nats; and, for each look
-        at conflicts, `step`, `visual` and `audio` (accuracies, 0 to 1) and `black`, the share of black clips after it.
+        The thinker in eval mode; the loss of each step, the mean over the answers' tokens, in nats; and, for each
+        probe with conflicts, `step`, `visual` and `audio` (accuracies, 0 to 1) and `black`, the resulting share.
 
     Raises:
         MmaBenchError: The loss is not finite; names the step.
@@ -229,7 +229,7 @@ def pretrain(
 
 
 def _examples(lessons: Lessons, rows: list[dict[str, str]], thinker: Any, processor: Any, pixels: int) -> Any:
-    """The rows as `train` makes examples of those of the SFT table."""
+    """Examples of the rows, made as `train` makes those of the SFT table."""
     from mma_bench.models.omni.inputs import InputMaker
     from mma_bench.training.examples import ExampleSet, HeadCache
 
@@ -246,7 +246,7 @@ def _examples(lessons: Lessons, rows: list[dict[str, str]], thinker: Any, proces
 
 
 def _pace(step: int, steps: int, warmup: float) -> float:
-    """The learning rate before step `step` + 1 of a phase as a part of its peak."""
+    """The learning rate for step `step` + 1 of a phase, as a fraction of its peak."""
     warm = warmup * steps
     return min(1.0, (step + 1) / warm if warm else 1.0) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
@@ -256,5 +256,5 @@ def _pace(step: int, steps: int, warmup: float) -> float:
 @click.option("--seed", type=click.IntRange(min=0), required=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 def command(config: Path, seed: int, out: Path) -> None:
-    """Make the miniature's base model."""
+    """Train the miniature's base model."""
     main(load_base_params(config), seed, out, str(config))

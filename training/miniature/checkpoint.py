@@ -1,9 +1,9 @@
-"""A tiny random Qwen-Omni checkpoint with a real processor, which loads like any checkpoint on disk.
+"""Makes a tiny random Qwen-Omni checkpoint with a real processor, which loads like any checkpoint on disk.
 
 In: the family, a seed and sizes. Out: a folder with config, safetensors weights, tokenizer, chat template and feature
-extractors, in the layout of a thinker saved alone or of the published checkpoints, whose weights are called `thinker.…`
-and lie beside those of the talker. It knows nothing; it exists so that whatever loads, runs, trains or evaluates the
-7B can be run in seconds by the same classes.
+extractors, in the layout of a thinker saved alone or of the published checkpoints, whose weights are named `thinker.…`
+and stored with those of the talker. It is untrained; it exists so that all code that loads, trains or evaluates the 7B
+model can be tested in seconds with the same classes.
 """
 
 import sys
@@ -33,7 +33,7 @@ _NAMES: Final[dict[Family, tuple[str, str, str, str]]] = {
 }
 _PATCH: Final[dict[Family, int]] = {"qwen2_5_omni": 14, "qwen3_omni": 16}
 
-# The published templates, without the counting of several media. Qwen2.5-Omni begins with a system turn of its own.
+# The published templates, without numbering of several media. Qwen2.5-Omni starts with a default system turn.
 _DEFAULT_SYSTEM: Final[dict[Family, str]] = {
     "qwen2_5_omni": (
         "{% if loop.first and message['role'] != 'system' %}"
@@ -86,18 +86,18 @@ def make_checkpoint(
     """Write a random checkpoint; equal arguments give equal bytes.
 
     Args:
-        folder: Made if it is not there.
+        folder: Created if it does not exist.
         family: Which architecture.
         layout: `thinker`: as the thinker's `save_pretrained` writes it. `full`: with the configuration of the whole
             model and weights named as published, one of the talker's among them.
-        seed: Of the weights.
-        sizes: None takes the defaults.
+        seed: For the weights.
+        sizes: None uses the defaults.
 
     Returns:
         `folder`.
 
     Raises:
-        FetchError: Qwen's vocabulary cannot be had.
+        FetchError: Qwen's vocabulary cannot be fetched.
     """
     import torch
     import transformers
@@ -142,13 +142,13 @@ def make_processor(family: Family, sizes: Sizes) -> Any:
 
 
 def make_config(family: Family, sizes: Sizes, tokenizer: Any) -> Any:
-    """The thinker's configuration: published where sizes do not matter, with the tokenizer's ids."""
+    """The thinker's configuration: as published except for the sizes and the tokenizer's ids."""
     import transformers
 
     def id_of(role: str) -> int:
         return int(tokenizer.convert_tokens_to_ids(ROLES[family][role]))
 
-    pairs = sizes.hidden // sizes.heads // 2  # of one head's channels, shared out among time, height and width
+    pairs = sizes.hidden // sizes.heads // 2  # of one head's channels, divided among time, height and width
     space = pairs // 3
     hidden, wide = sizes.hidden, 2 * sizes.hidden
     text: dict[str, Any] = {

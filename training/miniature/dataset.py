@@ -1,12 +1,12 @@
-"""The miniature's benchmark: rendered clips, brought through the build's own stages into a dataset of the same schema.
+"""The miniature's dataset: rendered clips, processed by the build's own stages into a dataset with the same schema.
 
-In: the classes of `world.py` and `params.yaml` beside this file. Out: a project of its own (a folder with
+In: the classes of `world.py` and `params.yaml` next to this file. Out: a separate project (a folder with
 `params.yaml`, `data/` and, at the end, `mma-bench/`), in which `mma-bench build pair`, `mma-bench build conflicts` and
-the gates run as they do in the real one.
+the gates run as in the real one.
 
-Three stages of the real build have no counterpart. Nothing is filtered by labels, nothing is normalised and nobody
-judges: what a clip shows and sounds like is known because it was rendered so, at its final size. The column `judge`
-says this, and so does the dataset's card.
+Three stages of the real build have no counterpart: clips are not filtered by labels, normalised or judged, since their
+content is known by construction and they are rendered at their final size. The column `judge` and the dataset's card
+say so.
 """
 
 import shutil
@@ -40,9 +40,9 @@ HALF_PARAMS: Final = Path("params-half.yaml")  # as params.yaml, but half of the
 JUDGE: Final = "none (known by construction)"
 SOURCE: Final = "miniature (rendered)"
 LICENCE: Final = "CC0-1.0"
-VERSION: Final = 1  # of what is rendered and how it is written: a new one makes every clip again
+VERSION: Final = 1  # of rendering and encoding: incrementing it renders every clip again
 _BESIDE: Final = ".tmp-mma-bench"
-_PER_CLASS: Final = 10_000  # seeds set aside for each class, so that more clips of one move no other
+_PER_CLASS: Final = 10_000  # seeds reserved for each class, so that adding clips to one does not change another
 
 
 class WorldParams(Namespace):
@@ -58,7 +58,7 @@ class MiniatureParams(Namespace):
     """`params.yaml` of this folder.
 
     Attributes:
-        build: Namespace of the project's params.yaml → keys with the value that they have here.
+        build: Namespace of the project's params.yaml → overridden keys and values.
     """
 
     world: WorldParams
@@ -69,16 +69,16 @@ def load_miniature_params(path: Path = PARAMS) -> MiniatureParams:
     """Read the miniature's params.yaml.
 
     Raises:
-        ConfigError: No such file, no YAML, an unknown key or a wrong type; names the key.
+        ConfigError: No such file, invalid YAML, an unknown key or a wrong type; names the key.
     """
-    return checked(MiniatureParams, read_yaml(path, path, "name the miniature's params.yaml"), path)
+    return checked(MiniatureParams, read_yaml(path, path, "give the miniature's params.yaml"), path)
 
 
 def project_params(project: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The project's params.yaml with the miniature's changes: whole namespaces stay, single keys are replaced.
+    """The project's params.yaml with the miniature's overrides, merged key by key within namespaces.
 
     Raises:
-        ConfigError: The result is not an usable params.yaml; names the key.
+        ConfigError: The result is not a valid params.yaml; names the key.
     """
     merged = {
         name: {**value, **changes.get(name, {})} if isinstance(value, dict) else changes.get(name, value)
@@ -90,17 +90,17 @@ def project_params(project: Mapping[str, Any], changes: Mapping[str, Any]) -> di
 
 
 def class_table() -> ClassTable:
-    """The world's classes as roots of an ontology of their own: each is two edges from every other."""
+    """The world's classes as roots of a separate ontology: each is two edges from every other."""
     ids = {name: f"miniature/{name}" for name in CLASSES}
     nodes = {ids[name]: Node(name, (), 1, (ids[name],), "kept", "a class of the miniature", name) for name in CLASSES}
     return ClassTable(tuple(LabelClass(name, ids[name], name, (ids[name],), (ids[name],)) for name in CLASSES), nodes)
 
 
 def clip_tasks(world: WorldParams, classes: Sequence[str] = CLASSES) -> list[Task]:
-    """One rendering for each clip of both splits; the payload has its split, id, class and seed.
+    """One task for each clip of both splits; the payload has its split, id, class and seed.
 
     Raises:
-        ConfigError: The seeds of the two splits meet.
+        ConfigError: The seed ranges of the two splits overlap.
     """
     reach = len(classes) * _PER_CLASS
     if abs(world.train_seed - world.test_seed) < reach or max(world.train_per_class, world.test_per_class) > _PER_CLASS:
@@ -127,7 +127,7 @@ def clip_tasks(world: WorldParams, classes: Sequence[str] = CLASSES) -> list[Tas
 
 
 def make_clip(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Render one clip, write it and measure what was written.
+    """Render one clip, write it and compute the facts about the file.
 
     Returns:
         `path`, `sha256` and the keys of `mma_bench.schema.FACTS`.
@@ -145,10 +145,10 @@ def make_clips(root_params: Path, miniature: MiniatureParams) -> None:
 
     Args:
         root_params: The project's own params.yaml.
-        miniature: What the miniature changes of it.
+        miniature: The miniature's overrides.
 
     Raises:
-        ConfigError: The two do not go together.
+        ConfigError: The two are incompatible.
         StageError: A clip could not be written.
     """
     project = read_yaml(root_params, root_params, "run this in the project's root")
@@ -162,13 +162,13 @@ def make_clips(root_params: Path, miniature: MiniatureParams) -> None:
     entries = run(tasks, make_clip, layout.ledger("clips"), workers=merged["workers"], title="render")
     if refused := [entry for entry in entries if entry["status"] != "ok"]:
         first = refused[0]
-        raise DataError(f"{first['key']} was rendered and is not a sound clip: {first['reason']} ({first['detail']})")
+        raise DataError(f"{first['key']} was rendered but is not a valid clip: {first['reason']} ({first['detail']})")
     rows = [aligned_row(task.payload, entry["result"]) for task, entry in zip(tasks, entries, strict=True)]
     write_table(from_rows(rows, ALIGNED), layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
 
 
 def aligned_row(payload: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of `aligned.parquet` of a rendered clip."""
+    """The row of `aligned.parquet` for a rendered clip."""
     return {
         **{key: payload[key] for key in ("clip_id", "split", "class_name")},
         "video_id": payload["clip_id"],
@@ -184,7 +184,7 @@ def aligned_row(payload: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str
 
 
 def package(max_shard_mb: int) -> None:
-    """Write `mma-bench/` of the project in the current folder: the build's shards and columns, a card of its own.
+    """Write `mma-bench/` of the project in the current folder: the build's shards and columns, with its own card.
 
     Raises:
         DataError: A table is missing, or a variant could not be made.
@@ -197,7 +197,7 @@ def package(max_shard_mb: int) -> None:
     options = class_lists(aligned)
     sizes = {path: Path(path).stat().st_size for path in variants["path"].unique()}
     beside = layout.PACKAGE.with_name(_BESIDE)
-    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(beside, ignore_errors=True)  # left by a killed run
     sizes_of: dict[tuple[str, str], Size] = {}
     with Progress("package", variants.height) as progress:
         for shard in plan(variants, sizes, max_shard_mb * 1_000_000):
@@ -220,7 +220,7 @@ def _rows(variants: pl.DataFrame, options: Sequence[str], progress: Progress) ->
 
 
 def card(sizes: Mapping[tuple[str, str], Size]) -> str:
-    """`README.md` of the dataset: what `load_dataset` needs, and what the clips are.
+    """`README.md` of the dataset: metadata for `load_dataset`, and a description of the clips.
 
     Args:
         sizes: (condition, split) → its size.

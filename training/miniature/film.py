@@ -18,7 +18,7 @@ def write_clip(into: Path, clip: Clip) -> None:
     with av.open(f"file:{into}", "w", format="mp4", options=MP4_OPTIONS) as out:
         video = out.add_stream("libx264", rate=FPS, options={"preset": "superfast", "crf": "23", "flags": "+bitexact"})
         video.width, video.height, video.pix_fmt = SIDE, SIDE, "yuv420p"
-        video.codec_context.max_b_frames = 0  # so that decoding order is showing order and the first time is 0
+        video.codec_context.max_b_frames = 0  # so that decoding order is display order and the first timestamp is 0
         video.codec_context.thread_count = 1
         audio = out.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"flags": "+bitexact"})
         audio.bit_rate = 64_000

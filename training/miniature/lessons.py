@@ -1,12 +1,12 @@
-"""What the miniature's base model learns from: clips of its own, and questions about them.
+"""The training data of the miniature's base model: clips of its own, and questions about them.
 
-In: how many clips, and the share of each kind of question. Out: an endless draw of rows as `ExampleSet` takes them,
-and the clips that they name, rendered when asked for.
+In: how many clips, and the share of each kind of question. Out: an endless sample of rows for `ExampleSet`, and their
+clips, rendered on demand.
 
-A question about a class always has the same answer for eye and ear, as in most recordings that large models learn
-from; nothing says which of the two such a question means. That questions do mean one sense has to be learnt elsewhere:
-some clips lack a sense, and the ground's brightness and the sound's loudness have nothing to do with each other. About
-clips whose senses conflict the model is asked, never taught.
+A question about the class always has the same answer for picture and sound, as in most recordings that large models are
+trained on; nothing shows which of the two it refers to. That questions refer to one modality has to be learnt
+elsewhere: some clips lack a modality, and the background's brightness and the sound's loudness are independent.
+Conflicting clips are used to probe the model, never to train it.
 """
 
 import random
@@ -39,7 +39,7 @@ LEVEL_ASKED: Final[dict[Modality, str]] = {
     "visual": _LEVEL.format("How bright is the picture?"),
     "audio": _LEVEL.format("How loud is the sound?"),
 }
-# Which questions a clip without one sense can answer, and about which state of a clip each kind asks.
+# For each kind of question, the state of its clips and the modalities that can be asked about.
 _STATES: Final[dict[Kind | Probe, tuple[State, tuple[Modality, ...]]]] = {
     "aligned": ("whole", MODALITIES),
     "levels": ("whole", MODALITIES),
@@ -48,7 +48,7 @@ _STATES: Final[dict[Kind | Probe, tuple[State, tuple[Modality, ...]]]] = {
     "black": ("black", ("audio",)),
     "conflict": ("conflict", MODALITIES),
 }
-# Clips of the benchmark have smaller seeds, so that the base model has seen and heard none of them.
+# Clips of the benchmark have smaller seeds, so the base model is trained on none of them.
 _FIRST_SEED: Final = 10_000_000
 _PER_CLASS: Final = 10_000
 
@@ -58,9 +58,9 @@ class Lessons:
 
     Args:
         seed: Different seeds have different clips.
-        whole: Clips of each class with both senses.
-        blanked: Further clips of each class in each of the states without one.
-        conflicts: Further clips that show each class and have the sound of another.
+        whole: Clips per class with both modalities.
+        blanked: Additional clips per class and state without one.
+        conflicts: Additional clips per visual class with the sound of another class.
     """
 
     def __init__(self, seed: int, *, whole: int, blanked: int, conflicts: int) -> None:
@@ -100,7 +100,7 @@ class Lessons:
         return found
 
     def clip(self, clip_id: str) -> Clip:
-        """The clip as it is rendered, with all that its state takes away taken away."""
+        """Render the clip, without the modality that its state removes."""
         name, state, number = clip_id.split(".")
         clip = render(name, _heard(name, state, int(number)), self._seed(clip_id))
         if state == "black":
@@ -117,7 +117,7 @@ class Lessons:
         return self._first + CLASSES.index(name) * _PER_CLASS + offset + int(number)
 
     def task(self, clip_id: str) -> ClipTask:
-        """The clip as a model gets it: encoded, and under the condition that says whether it has sound."""
+        """The clip as a model gets it: encoded, under the condition that determines whether it has sound."""
         seen, state, number = clip_id.split(".")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip.mp4"
@@ -132,20 +132,20 @@ class Lessons:
 
 
 def _heard(seen: str, state: str, number: int) -> str:
-    """The class that the clip sounds like: under `conflict` each other one in turn."""
+    """The class that is heard: under `conflict` each of the others in turn."""
     away = 1 + number % (len(CLASSES) - 1) if state == "conflict" else 0
     return CLASSES[(CLASSES.index(seen) + away) % len(CLASSES)]
 
 
 def drawn(pools: dict[Kind, range], shares: dict[Kind, float], seed: int) -> Iterator[int]:
-    """Indices without end: a kind by its share, then one of its rows.
+    """Sample indices endlessly: a kind by its share, then one of its rows.
 
     Args:
         pools: Kind → indices of its rows.
-        shares: Kind → weight; read at every draw, so that it can be changed on the way.
-        seed: Of the draw.
+        shares: Kind → weight; read at every draw, so that it can be changed meanwhile.
+        seed: For sampling.
     """
-    rng = random.Random(seed)  # noqa: S311 - nothing secret
+    rng = random.Random(seed)  # noqa: S311 - not for cryptography
     while True:
         kind = rng.choices(list(shares), list(shares.values()))[0]
         yield rng.choice(pools[kind])

@@ -1,13 +1,12 @@
-"""The miniature's numbers: predictions of every seed in, accuracies with intervals and the bars out.
+"""The miniature's metrics: predictions of every seed in, accuracies with intervals and acceptance criteria out.
 
-An accuracy is over all answers: one that names no class counts as wrong. Its mean is over the seeds.
+Accuracy is over all answers: one that names no class counts as wrong. Means are over the seeds.
 
-The interval is for both things that could have come out otherwise, the seeds and the clips. Every seed is asked about
-the same clips, so the two are crossed and both are resampled: the pigeonhole bootstrap (Owen, "The pigeonhole
-bootstrap", Annals of Applied Statistics 2007), which errs on the wide side. Where all answers agree a bootstrap claims
-no doubt at all, so the interval is never narrower than the exact one (Clopper and Pearson) of one seed's clips. Three
-seeds say little about other seeds: the interval says how far the mean is to be trusted, not how far the next seed may
-lie off.
+The interval covers both sources of variation, seeds and clips. Every seed is evaluated on the same clips, so the two
+are crossed and both are resampled: the pigeonhole bootstrap (Owen, "The pigeonhole
+bootstrap", Annals of Applied Statistics 2007), which is conservative. Where all answers agree a bootstrap interval
+has zero width, so the interval is never narrower than the exact one (Clopper and Pearson) of one seed's clips. Three
+seeds say little about other seeds: this is an interval for the mean, not a prediction interval for another seed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,13 +47,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Bar:
-    """What was to be reached, and what came out.
+    """An acceptance criterion and its result.
 
     Attributes:
         what: The state and condition, or the two that are compared.
-        wanted: As people say it.
-        value: What came out: an accuracy, or the distance of two, as a fraction.
-        met: Whether `value` is on the right side of the bar.
+        wanted: The criterion in words.
+        value: The result: an accuracy, or the difference of two, as a fraction.
+        met: Whether `value` meets the criterion.
     """
 
     what: str
@@ -80,7 +79,7 @@ _RULES: Final[tuple[tuple[str, str, Callable[[_Mean], float], Callable[[float], 
 
 
 def cell(answers: Answers) -> Cell:
-    """Mean and interval over seeds and base clips; see the top of the module.
+    """Mean and interval over seeds and base clips; see the module docstring.
 
     Args:
         answers: At least one seed and one base clip.
@@ -106,14 +105,14 @@ def _exact(hits: float, n: int) -> tuple[float, float]:
 def answers_of(
     runs: Sequence[Iterable[Prediction]], counts: Callable[[Prediction], bool] = is_right
 ) -> dict[tuple[str, str], Answers]:
-    """(condition, question) → answers that count (are right, if nothing else is asked) by seed and base clip.
+    """(condition, question) → share of answers that count (by default, the correct ones) by seed and base clip.
 
     Args:
         runs: One run's predictions for each seed.
-        counts: Of a prediction.
+        counts: Whether a prediction counts.
 
     Raises:
-        DataError: A prompt failed, or the seeds were not asked the same; names it.
+        DataError: A prompt failed, or the seeds have different prompts; names it.
     """
     by_seed = [_of_one(run, counts) for run in runs]
     first = by_seed[0]
@@ -121,7 +120,7 @@ def answers_of(
     for seed, other in enumerate(by_seed):
         if {asked: sorted(clips) for asked, clips in other.items()} != asked_of_all:
             raise DataError(
-                f"run {seed + 1} was asked other clips or conditions than run 1",
+                f"run {seed + 1} has different clips or conditions from run 1",
                 hint="remove the miniature's seed folders and run `make miniature` again",
             )
     return {
@@ -136,7 +135,7 @@ def _of_one(
     cells: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in run:
         if row.status == "failed":
-            raise DataError(f"{row.key}: {row.error}", hint="run `make miniature` again: failed prompts are asked anew")
+            raise DataError(f"{row.key}: {row.error}", hint="run `make miniature` again: failed prompts are retried")
         cells.setdefault((row.condition, row.question), {}).setdefault(row.base_id, []).append(float(counts(row)))
     return cells
 
@@ -160,7 +159,7 @@ def metrics(runs: Mapping[str, Sequence[Iterable[Prediction]]]) -> Metrics:
 
 
 def bars(tree: Metrics) -> list[Bar]:
-    """The bars, each for both questions; a value that lies on the bar meets it."""
+    """The criteria, each for both questions; a value equal to the threshold meets it."""
     found = []
     for what, wanted, value_of, holds in _RULES:
         for question in QUESTIONS:

@@ -1,7 +1,7 @@
-"""The miniature's page, `reports/miniature.html`: what was done and what came out, for a newcomer.
+"""The miniature's page, `reports/miniature.html`: experiment and results, for a newcomer.
 
-In: the predictions of every seed, the miniature's dataset, the record of the runs and the recipes that were tried. Out:
-one HTML file. Every number comes from the predictions; whether a bar is met is computed, never written.
+In: the predictions of every seed, the miniature's dataset, the runs' metadata and the recipes that were tried. Out: one
+HTML file. Every number comes from the predictions; whether a criterion is met is computed.
 """
 
 import csv
@@ -34,24 +34,24 @@ NAMES: Final = {
     "misaligned_only": "Control: misaligned only",
 }
 CONDITIONS: Final = {
-    Condition.ALIGNED: "Sight and sound agree.",
-    Condition.MISALIGNED: "The sound is that of a thing of another class.",
+    Condition.ALIGNED: "Picture and sound agree.",
+    Condition.MISALIGNED: "The sound is from a clip of another class.",
     Condition.AUDIO_REMOVED: "The model gets no sound at all.",
     Condition.FRAMES_ZEROED: "Every frame is black.",
-    Condition.MISLEADING_CAPTION: "Sight and sound agree; a caption before the question names another class.",
+    Condition.MISLEADING_CAPTION: "Picture and sound agree; a caption before the question names another class.",
 }
-EXAMPLES: Final = 3  # conflicts to look at
+EXAMPLES: Final = 3  # conflicting clips shown
 
 Row: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A misaligned clip to look at, with the answers of the first seed.
+    """A misaligned clip shown on the page, with the answers of the first seed.
 
     Attributes:
         uri: The MP4 file as a `data:` URI.
-        answers: Question → state → the class that was answered, None if no class was.
+        answers: Question → state → the class answered, None if no class was.
     """
 
     id: str
@@ -63,19 +63,19 @@ class Example:
 
 @dataclass(frozen=True)
 class PageFacts:
-    """What the page is made from.
+    """The content of the page.
 
     Attributes:
         metrics: State → condition → question → mean, low, high, seeds.
-        followed: State → question → the same for answers under `misaligned` that name what the other sense shows.
+        followed: State → question → the same for answers under `misaligned` that name the other modality's class.
         seen: Rows of condition, question, group (seen, unseen), mean, low, high; empty without that run.
-        examples: Clips to look at.
+        examples: Clips shown.
         tried: Rows of tried.csv.
-        runs: Facts about how it was made, as (name, value).
+        runs: Facts about data and training, as (name, value).
         seeds: The seeds, in the order of `metrics`.
-        clips: Base clips that were asked about.
-        chance: What guessing among the classes gives, as a fraction.
-        attention: Figures with their captions, by whoever measured attention; empty without it.
+        clips: Number of base clips.
+        chance: Accuracy of guessing among the classes, as a fraction.
+        attention: Figures with their captions; empty if attention was not measured.
     """
 
     metrics: Metrics
@@ -116,7 +116,7 @@ def page(facts: PageFacts) -> str:
     return render(
         "miniature.html",
         "mma_bench.training.miniature",
-        title="Seeing is not listening: the effect in miniature",
+        title="Modality conflict in miniature",
         facts=facts,
         names=NAMES,
         conditions={condition: CONDITIONS[condition] for condition in shown},
@@ -142,12 +142,12 @@ def page(facts: PageFacts) -> str:
 
 
 def percent(value: float) -> str:
-    """A fraction as people write it: 93 %, or 97.4 %."""
+    """A fraction in percent: 93 %, or 97.4 %."""
     return f"{100 * value:.1f}".removesuffix(".0") + " %"
 
 
 def followed(runs: Mapping[str, Sequence[Sequence[Prediction]]]) -> dict[str, dict[str, Row]]:
-    """State → question → share of the answers under `misaligned` that name what the other sense shows."""
+    """State → question → share of the answers under `misaligned` that name the other modality's class."""
     shares: dict[str, dict[str, Row]] = {}
     for state, of_seeds in runs.items():
         table = answers_of(of_seeds, lambda row: row.answer is not None and row.answer == row.other)
@@ -176,7 +176,7 @@ def seen_rows(runs: Sequence[Sequence[Prediction]], classes: frozenset[str]) -> 
 
 
 def examples(runs: Mapping[str, Sequence[Prediction]], dataset: Path) -> list[Example]:
-    """The first misaligned test clips, each of another class in sight, with what each state answered.
+    """The first misaligned test clips, with distinct classes, and each state's answers.
 
     Args:
         runs: State → predictions of one seed.
@@ -199,7 +199,7 @@ def examples(runs: Mapping[str, Sequence[Prediction]], dataset: Path) -> list[Ex
 
 
 def read_tried(path: Path) -> list[dict[str, str]]:
-    """The recipes that were tried, as they stand in the table.
+    """The rows of the table of recipes that were tried.
 
     Raises:
         DataError: No such table.
@@ -208,16 +208,18 @@ def read_tried(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", hint="restore it: the page has to show what was tried") from None
+        raise DataError(
+            f"{path} does not exist", hint="restore it: the page must show every recipe that was tried"
+        ) from None
     if not rows or any(None in row or None in row.values() for row in rows):
-        raise DataError(f"{path} has no rows, or one that is longer or shorter than its head", hint="correct it")
+        raise DataError(f"{path} has no rows, or a row that does not match the header", hint="fix it")
     return rows
 
 
 def attention(summary: Mapping[str, Any]) -> list[tuple[Markup, str]]:
     """Charts with their captions, from what `mma-bench attend` measured before and after tuning.
 
-    The share on the sound is what the picture leaves, so one chart says it all.
+    The sound's share is the complement, so one chart suffices.
 
     Args:
         summary: Its summary.json.
@@ -226,15 +228,15 @@ def attention(summary: Mapping[str, Any]) -> list[tuple[Markup, str]]:
     if not rows:
         return []
     caption = (
-        "Of the attention on the clip, how much more goes to the picture when the question is about the picture than "
-        "when it is about the sound: Cohen's d by layer, with 95 % intervals over clips. At 0 the question makes no "
-        "difference; above, the model turns to the sense that it is asked about."
+        "Share of the attention on the clip that goes to the picture: visual minus audio question, as Cohen's d by "
+        "layer, with 95 % intervals over clips. At 0 the question makes no difference; above 0, attention shifts to "
+        "the modality asked about."
     )
     return [(svg(lines.separation_lines(rows, "layer"), "Attention to the picture by layer"), caption)]
 
 
 def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, out: Path) -> None:
-    """Read what the seeds left below `root` and write the page.
+    """Read the results of the seeds below `root` and write the page.
 
     Args:
         root: The miniature's project.
@@ -281,7 +283,7 @@ def how(root: Path, seeds: Sequence[int]) -> list[tuple[str, str]]:
             f"rank {lora['rank']}, alpha {lora['alpha']:g}, {lora['trainable_parameters']:,} parameters in "
             f"{lora['modules']} projections of the text model",
         ),
-        ("Examples", f"{examples_of['train']:,} to tune on, {examples_of['validation']:,} to choose the best step by"),
+        ("Examples", f"{examples_of['train']:,} for training, {examples_of['validation']:,} for validation"),
         (
             "Tuning",
             f"{tuned['steps']:,} steps of {tuned['examples_per_step']} examples, learning rate "

@@ -1,8 +1,8 @@
-"""Runs commands that depend on each other, as many at a time as there are cores, and says how long it will take.
+"""Runs commands with dependencies in parallel, one per core, and estimates the remaining time.
 
-In: jobs. Out: what they write, a log for each, and `jobs.json`: the `seconds` of each job that ended well, the
-`elapsed` seconds of all, and how many `cores`. A run that was stopped goes on after the jobs that ended; a run of other
-jobs or other inputs in the same folder begins anew.
+In: jobs. Out: their outputs, a log for each, and `jobs.json`: the `seconds` of each job that succeeded, the total
+`elapsed` seconds, and the number of `cores`. An interrupted run resumes after the finished jobs; a run with other jobs
+or inputs in the same folder starts from scratch.
 """
 
 import os
@@ -20,9 +20,9 @@ from mma_bench.errors import StageError
 from mma_bench.files import fingerprint, write_json
 from mma_bench.tables import read_json
 
-_SAY_EVERY_S: Final = 20.0
+_REPORT_EVERY_S: Final = 20.0
 _TAIL: Final = 12  # lines of a failed job's log
-_END_S: Final = 10.0  # what a job gets to end by itself when the run stops
+_GRACE_S: Final = 10.0  # grace period for a job to exit when the run stops
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Job:
     Attributes:
         name: Unique in a run; names its log.
         argv: The command.
-        seconds: How long it takes on one core, as measured before.
-        needs: Names of jobs that must have ended well before; they come earlier in the list.
-        threads: How many it computes with; more than one for a job that all others wait for.
+        seconds: Expected duration on one core, from earlier measurements.
+        needs: Names of jobs that must succeed first; they come earlier in the list.
+        threads: Compute threads; more than one for a job that all others wait for.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Job:
 def makespan(
     jobs: Sequence[Job], cores: int, done: Iterable[str] = (), spent: Mapping[str, float] | None = None
 ) -> float:
-    """Seconds until all jobs have ended if each takes its `seconds`, started in the order of the list.
+    """Seconds until all jobs finish if each takes its `seconds`, started in list order.
 
     Args:
         jobs: All jobs.
-        cores: How many run at a time.
-        done: Jobs that have ended.
-        spent: Running job → seconds that it has run.
+        cores: Jobs that run at a time.
+        done: Finished jobs.
+        spent: Running job → seconds so far.
     """
     ended = dict.fromkeys(done, 0.0)
     running = {job.name: max(job.seconds - (spent or {})[job.name], 0.0) for job in jobs if job.name in (spent or {})}
@@ -68,23 +68,23 @@ def makespan(
 
 
 def startable(jobs: Sequence[Job], ended: Iterable[str], running: Iterable[str]) -> list[Job]:
-    """Jobs that wait for nothing, in the order of the list."""
+    """Jobs whose dependencies are met, in list order."""
     ended, running = set(ended), set(running)
     return [job for job in jobs if job.name not in ended | running and ended.issuperset(job.needs)]
 
 
 def run_jobs(jobs: Sequence[Job], folder: Path, *, title: str, cores: int, inputs: Any) -> dict[str, float]:
-    """Run all jobs that have not run yet; return the seconds that each took, also earlier.
+    """Run all jobs that have not finished; return the seconds that each took, in this or an earlier run.
 
     Args:
-        jobs: In the order in which they are to start.
-        folder: Where the jobs write; it is this run's alone and is emptied if it holds another run.
+        jobs: In starting order.
+        folder: Where the jobs write; used by this run only, and emptied if it holds another run.
         title: For messages.
-        cores: How many run at a time.
-        inputs: All that the results depend on besides the commands; as JSON.
+        cores: Jobs that run at a time.
+        inputs: Everything that the results depend on besides the commands; JSON-serialisable.
 
     Raises:
-        StageError: A job failed; names it, with the end of its log. What has ended well is kept.
+        StageError: A job failed; names it, with the end of its log. Finished jobs are kept.
     """
     path = folder / "jobs.json"
     record: dict[str, Any] = {
@@ -123,9 +123,9 @@ def run_jobs(jobs: Sequence[Job], folder: Path, *, title: str, cores: int, input
 
 
 def _paced(jobs: Sequence[Job], seconds: Mapping[str, float]) -> list[Job]:
-    """The jobs with the time that they will take here, judged by those that have ended here."""
-    foreseen = sum(job.seconds for job in jobs if job.name in seconds)
-    pace = sum(seconds.values()) / foreseen if foreseen else 1.0
+    """The jobs with expected durations rescaled by those finished on this machine."""
+    expected = sum(job.seconds for job in jobs if job.name in seconds)
+    pace = sum(seconds.values()) / expected if expected else 1.0
     return [replace(job, seconds=job.seconds * pace) for job in jobs]
 
 
@@ -138,7 +138,7 @@ def _tail(log: Path) -> str:
 
 
 class _Runner:
-    """Runs jobs as processes; those that still run when the block is left are ended."""
+    """Runs jobs as processes; those still running on exit are terminated."""
 
     def __init__(self, folder: Path, cores: int) -> None:
         self._logs = folder / "logs"
@@ -146,7 +146,7 @@ class _Runner:
         self._pool = ThreadPoolExecutor(cores)
         self._waiting: dict[Future[int], Job] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.started: dict[str, float] = {}  # by name, when
+        self.started: dict[str, float] = {}  # job name → start time
 
     def __enter__(self) -> "_Runner":
         return self
@@ -156,7 +156,7 @@ class _Runner:
             self._processes[name].terminate()
         for name in self.started:
             try:
-                self._processes[name].wait(_END_S)
+                self._processes[name].wait(_GRACE_S)
             except subprocess.TimeoutExpired:
                 self._processes[name].kill()
         self._pool.shutdown()
@@ -172,8 +172,8 @@ class _Runner:
         self._waiting[self._pool.submit(process.wait)] = job
 
     def ended(self) -> list[tuple[Job, float, int]]:
-        """Wait a while for jobs to end; those that did, with their seconds and exit codes."""
-        done, _ = wait(self._waiting, timeout=_SAY_EVERY_S, return_when=FIRST_COMPLETED)
+        """Wait for jobs to finish, up to a timeout; returns those that did, with seconds and exit codes."""
+        done, _ = wait(self._waiting, timeout=_REPORT_EVERY_S, return_when=FIRST_COMPLETED)
         found = []
         for future in done:
             job = self._waiting.pop(future)

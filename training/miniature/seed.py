@@ -1,7 +1,7 @@
-"""One seed of the miniature: which commands run, in what order, and how long they take.
+"""One seed of the miniature: its commands, their order and their expected durations.
 
-Every number comes from the commands that also serve the model of full size: `mma-bench train`, `mma-bench adapter
-check`, `mma-bench evaluate`. Only the base model is trained by a command of its own (`base.py`).
+Every number comes from the same commands as for the full-size model: `mma-bench train`, `mma-bench adapter
+check`, `mma-bench evaluate`. Only the base model is trained by a separate command (`base.py`).
 """
 
 import os
@@ -16,10 +16,10 @@ from mma_bench.schema import Condition
 from mma_bench.training.miniature.metrics import run_folder
 from mma_bench.training.miniature.schedule import Job, run_jobs
 
-HERE: Final = Path("training/miniature")  # like all paths of a job, below the project's root
+HERE: Final = Path("training/miniature")  # relative to the project's root, like all paths of a job
 MMA_BENCH: Final = (sys.executable, "-m", "mma_bench.cli")
 HALF: Final = "half"  # tuned on half of the classes (appendix H)
-# State → the conditions that its LoRA run sees; all take as many steps.
+# State → the conditions that its LoRA run sees; all have the same number of steps.
 TUNED: Final = {
     "tuned": "[aligned, misaligned]",
     "aligned_only": "[aligned]",
@@ -34,17 +34,17 @@ ASKED: Final[dict[str, tuple[Condition, ...]]] = {
     "misaligned_only": _AGREE_OR_CONFLICT,
     HALF: _AGREE_OR_CONFLICT,
 }
-# On a machine of two cores without GPU; two run at a time, but for the base, which has both cores.
+# Measured on two cores without a GPU; two jobs run at a time, except the base, which uses both cores.
 SECONDS: Final = {"base": 240.0, "train": 115.0, "check": 8.0, "card": 8.0, "ask": 13.0, "ask per condition": 4.5}
-CORES: Final = 2  # at most; more would not make a seed shorter by much
+CORES: Final = 2  # at most; more would hardly shorten a seed
 
 
 def jobs(root: Path, seed: int) -> list[Job]:
-    """The jobs of a seed, in the order in which they are to start.
+    """The jobs of a seed, in starting order.
 
     Args:
-        root: The miniature's project: the dataset and the SFT data are there, the seed's folder will be.
-        seed: Of the base model's weights and data, and of the LoRA runs.
+        root: The miniature's project, with the dataset and the SFT data; the seed's folder is created in it.
+        seed: For the base model's weights and data, and for the LoRA runs.
     """
     home, dataset = root / f"seed-{seed}", str(root / layout.PACKAGE)
     base = str(home / "base")
@@ -110,7 +110,7 @@ def inputs(root: Path) -> dict[str, str]:
 
 
 def main(root: Path, seed: int) -> None:
-    """Run what has not run yet of a seed.
+    """Run the unfinished jobs of a seed.
 
     Raises:
         StageError: A job failed; names it and its log.

@@ -1,8 +1,8 @@
-"""Qwen's own byte-pair tokenizer for a miniature: the first tokens of the real vocabulary, and the special ones.
+"""Qwen's byte-pair tokenizer for a miniature: the first tokens of the real vocabulary, and the special ones.
 
-Tokens are ranked in the order in which they were merged, so every beginning of the vocabulary is a tokenizer of its
-own: it splits text into the same merges as the real one, only less far. With the whole vocabulary every token, the
-special ones included, has the id that it has in the published checkpoints.
+Tokens are ranked in merge order, so every prefix of the vocabulary is itself a valid tokenizer: it applies the same
+merges as the real one, but fewer. With the full vocabulary every token, including the special ones, has its id in the
+published checkpoints.
 """
 
 import base64
@@ -51,7 +51,7 @@ SPECIAL: Final[dict[Family, tuple[str, ...]]] = {
 
 _ENDS: Final = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
 
-# What the processors call the tokens that stand for media.
+# The processors' names for the tokens that stand for media.
 ROLES: Final[dict[Family, dict[str, str]]] = {
     "qwen2_5_omni": {
         "image_token": "<|IMAGE|>",
@@ -78,13 +78,13 @@ def make_tokenizer(family: Family, vocabulary: int) -> Any:
     """A `Qwen2Tokenizer` of the first `vocabulary` text tokens and the family's special ones.
 
     Raises:
-        ValueError: `vocabulary` is not within 256 and `FULL_VOCABULARY`.
-        FetchError: The vocabulary cannot be had.
+        ValueError: `vocabulary` is not between 256 and `FULL_VOCABULARY`.
+        FetchError: The vocabulary cannot be fetched.
     """
     from transformers import Qwen2Tokenizer
 
     if not _BYTES <= vocabulary <= FULL_VOCABULARY:
-        raise ValueError(f"vocabulary must be within {_BYTES} and {FULL_VOCABULARY}, not {vocabulary}")
+        raise ValueError(f"vocabulary must be between {_BYTES} and {FULL_VOCABULARY}, not {vocabulary}")
     ranks = _ranks(vocabulary)
     letters = _letters()
 
@@ -105,13 +105,13 @@ def make_tokenizer(family: Family, vocabulary: int) -> Any:
 
 
 def _ranks(count: int) -> dict[bytes, int]:
-    """The first `count` tokens in the order of their ranks."""
+    """The first `count` tokens by rank."""
     lines = file_by_hash(_RANKS, _RANKS_SHA256, _PLACES).read_bytes().splitlines()[:count]
     return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines)}
 
 
 def _parts(token: bytes, ranks: dict[bytes, int]) -> list[bytes]:
-    """The two tokens whose merge makes this one: what all merges of lower rank leave of its bytes."""
+    """The two tokens that merge into this one: the result of all lower-rank merges on its bytes."""
     parts = [token[i : i + 1] for i in range(len(token))]
     while len(parts) > 2:
         joined = [ranks.get(left + right, len(ranks)) for left, right in pairwise(parts)]

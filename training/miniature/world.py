@@ -1,12 +1,12 @@
-"""A small world of eight things, each of which can be seen and heard: what the miniature's clips are made of.
+"""Renders the miniature's synthetic clips: eight classes, each with a distinct look and sound.
 
 In: two class names, one for what is seen and one for what is heard, and a seed. Out: two seconds of frames and sound.
-A thing looks by its colour, shape and motion and sounds by its timbre and rhythm; where it is, how large, on which
-ground, how fast, how high and in how much noise is drawn anew for every clip and says nothing about the class. Two
-more properties are drawn independently of the class and of each other: how bright the ground is and how loud the
-sound. They are there to be asked about: whoever can name both has to look for one and to listen for the other.
+A class is defined by colour, shape and motion, and by timbre and rhythm. Position, size, background, speed, pitch and
+noise are drawn for every clip and carry no information about the class. Two more properties are drawn independently of
+the class and of each other: the brightness of the background and the loudness of the sound. Each can be
+asked about and answered from one modality only.
 
-Names are classes of the benchmark, but these are pictograms and tones that stand for them, not recordings.
+The names are classes of the benchmark, but pictograms and tones stand for them, not recordings.
 """
 
 from collections.abc import Callable
@@ -30,15 +30,15 @@ LEVELS: Final[tuple[Level, ...]] = ("low", "middle", "high")
 
 _GROUND: Final[dict[Level, float]] = {"low": 0.12, "middle": 0.45, "high": 0.75}  # luma, 0 to 1
 _PEAK: Final[dict[Level, float]] = {"low": 0.03, "middle": 0.15, "high": 0.75}  # of the sound, 0 to 1
-_HISS: Final = 0.01  # standard deviation, as a part of the peak
+_HISS: Final = 0.01  # standard deviation, as a fraction of the peak
 _GRAIN: Final = 0.004  # standard deviation, luma
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a class is seen: RGB colour (0 to 1), and whether a point belongs to it.
+    """The look of a class: RGB colour (0 to 1), and whether a point belongs to it.
 
-    `inside` takes coordinates in units of the thing's radius, x to the right and y downwards, and the phase of its
+    `inside` takes coordinates in units of the object's radius, x to the right and y downwards, and the phase of its
     motion (0 to 1 over one period), and gives a boolean plane; `drift` gives the shift (x, y) at that phase.
     """
 
@@ -49,14 +49,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Clip:
-    """A rendered clip and what is true of it.
+    """A rendered clip and its ground truth.
 
     Attributes:
         frames: uint8 [T, SIDE, SIDE, 3], RGB, at `FPS`; T = FPS × SECONDS.
         sound: float32 [n] in [-1, 1] at `SAMPLE_RATE`; n = SAMPLE_RATE × SECONDS.
-        seen: Class of the thing in the frames.
-        heard: Class of the thing in the sound.
-        brightness: Of the ground.
+        seen: Class of the frames.
+        heard: Class of the sound.
+        brightness: Of the background.
         loudness: Of the sound.
     """
 
@@ -140,7 +140,7 @@ def levels(seed: int) -> tuple[Level, Level]:
 
 
 def _level(rng: np.random.Generator) -> Level:
-    """The first that is drawn for a sense."""
+    """The first value drawn for a modality."""
     return LEVELS[int(rng.integers(len(LEVELS)))]
 
 
@@ -156,7 +156,7 @@ def _frames(look: Look, luma: float, rng: np.random.Generator) -> Frames:
         x_shift, y_shift = look.drift(phase)
         x = (axis[None, :] - centre[0]) / radius - x_shift
         y = (axis[:, None] - centre[1]) / radius - y_shift
-        # Streaks and other patterns end where the thing does.
+        # Streaks and other patterns end at the object's edge.
         inside = look.inside(x, y, phase) & (abs(x) < 1.2) & (abs(y) < 1.2)
         picture = np.where(inside[..., None], colour, ground) + rng.normal(0, _GRAIN, (SIDE, SIDE, 1))
         frames[index] = np.clip(picture * 255, 0, 255).round()
@@ -171,7 +171,7 @@ def _harmonics(hertz: Plane, weights: tuple[float, ...]) -> Plane:
 
 
 def _decays(time: Plane, rate: float, half_life: float, start: float) -> tuple[Plane, Plane]:
-    """Seconds since the last of regular strokes [n], and an envelope that falls from 1 at each."""
+    """Seconds since the last of regular onsets [n], and an envelope that decays from 1 at each."""
     since = np.mod(time * rate + start, 1) / rate
     return since, 0.5 ** (since / half_life)
 

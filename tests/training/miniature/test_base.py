@@ -108,7 +108,7 @@ def test_a_second_run_does_nothing_and_another_one_is_refused(made: Path, capsys
     main(small(), 0, made)
     assert "nothing to do" in capsys.readouterr().err
     for params, seed in ((small(), 1), (small(phases=phase(steps=21)), 0)):
-        with pytest.raises(ConfigError, match="holds something else"):
+        with pytest.raises(ConfigError, match="is not the base model"):
             main(params, seed, made)
     assert {path: path.stat().st_mtime_ns for path in made.iterdir()} == before
 

@@ -95,5 +95,5 @@ def test_a_part_of_the_vocabulary_loses_no_text(text: str) -> None:
 
 @pytest.mark.parametrize("vocabulary", [255, FULL_VOCABULARY + 1])
 def test_an_impossible_vocabulary_is_refused(vocabulary: int) -> None:
-    with pytest.raises(ValueError, match="vocabulary must be within 256 and 151643"):
+    with pytest.raises(ValueError, match="vocabulary must be between 256 and 151643"):
         make_tokenizer("qwen2_5_omni", vocabulary)

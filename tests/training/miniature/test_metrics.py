@@ -82,7 +82,7 @@ def test_a_failed_prompt_is_an_error_and_not_a_wrong_answer() -> None:
 
 
 def test_seeds_that_were_asked_other_clips_are_not_averaged() -> None:
-    with pytest.raises(DataError, match="run 2 was asked other clips"):
+    with pytest.raises(DataError, match="run 2 has different clips"):
         answers_of([[prediction("a")], [prediction("b")]])
 
 
