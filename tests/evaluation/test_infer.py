@@ -113,7 +113,7 @@ def test_conditions_can_be_added_to_a_run(tmp_path: Path) -> None:
 
 def test_another_models_run_is_not_mixed_in(tmp_path: Path) -> None:
     start(tmp_path, Scripted(says("Cat")))
-    with pytest.raises(ConfigError, match="holds another run: model is 'scripted' there and 'other' now"):
+    with pytest.raises(ConfigError, match="holds another run: model was 'scripted' and is now 'other'"):
         start(tmp_path, Scripted(says("Cat"), name="other"))
 
 

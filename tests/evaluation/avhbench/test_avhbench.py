@@ -239,7 +239,7 @@ def test_another_run_in_the_same_folder_is_refused(bench: Path, what: str) -> No
         "settings": {"settings": {"fps": 2.0}},
     }
     engine = Scripted(says("Yes"), name="another" if what == "model" else "scripted")
-    with pytest.raises(ConfigError, match=f"another run: {what} is"):
+    with pytest.raises(ConfigError, match=f"another run: {what} was"):
         run(bench, engine, **changed[what])
 
 
@@ -387,7 +387,7 @@ def test_a_model_that_answers_from_classes_is_refused(bench: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [('{"key": "a"}\n', "line 1: not a prediction"), ("", "holds no prediction")]
+    ("text", "said"), [('{"key": "a"}\n', "line 1: not a prediction"), ("", "contains no predictions")]
 )
 def test_a_file_that_holds_no_prediction_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "avhbench_predictions.jsonl"
