@@ -43,8 +43,8 @@ def circular(run: Mapping[str, Any], judges: Iterable[str]) -> str | None:
         return None
     return (
         f"The judge that selected these clips and the evaluated model are of the same family ({both[0]}): clips "
-        "that this family finds hard were excluded, so its accuracy on aligned clips is inflated, and it has an advantage over other "
-        "models under every condition."
+        "that this family finds hard were excluded, so its accuracy on aligned clips is inflated, and it has an "
+        "advantage over other models under every condition."
     )
 
 

@@ -214,14 +214,14 @@ def test_scores_of_an_older_version_are_named(out: Path) -> None:
     scores = read_json(out / "scores.json")
     del scores["headline"]
     write_json(out / "scores.json", scores)
-    with pytest.raises(DataError, match=r"scores\.json is of an older version"):
+    with pytest.raises(DataError, match=r"scores\.json was written by an older version"):
         report.main(out)
 
 
 def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     report.main(out)
     notes = read_json(out / "report.json")["notes"]
-    assert notes[0] == "12 clips: intervals are wide. Do not read much into single numbers."
+    assert notes[0] == "12 clips: intervals are wide. Do not over-interpret single numbers."
     assert any(re.match(r"Incomplete: \d+ of 144 prompts failed\. The run is ranked nowhere", note) for note in notes)
     assert read_json(out / "report.json")["complete"] is False
     many = tmp_path_factory.mktemp("many")

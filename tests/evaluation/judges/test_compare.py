@@ -123,7 +123,7 @@ def test_what_is_no_judge_is_named(project: Path) -> None:
         run("two.parquet")
     other = pl.read_parquet("a.parquet").with_columns(clip_id=pl.col("clip_id") + "-other")
     write_table(other, Path("other.parquet"), VERDICTS, ["clip_id"])
-    with pytest.raises(DataError, match=r"other\.parquet has no verdict on a clip of this build"):
+    with pytest.raises(DataError, match=r"other\.parquet has no verdicts on clips of this build"):
         run("other.parquet")
 
 
