@@ -90,7 +90,7 @@ def content(said: Sequence[str]) -> Words:
 
 
 def singular(word: str) -> str:
-    """`dogs` → dog, `glasses` → glass, `cities` → city. Names and text get the same treatment, so exactness does not matter."""
+    """`dogs` → dog, `glasses` → glass, `cities` → city. Applied to names and text alike, so it need not be exact."""
     word = word.removesuffix("'s").replace("'", "")
     if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word

@@ -231,7 +231,7 @@ def test_an_empty_dataset_and_ids_that_are_no_names_are_refused(project: Path) -
     write(project / "mma-bench", aligned=[row(0, "aligned")], misaligned=[row(1, "misaligned")])
     result = ask("out")
     assert result.exit_code == 1
-    assert "no base clip is in all of: aligned, misaligned" in result.output
+    assert "no base clip exists in all of: aligned, misaligned" in result.output
     wicked = {**row(0, "aligned"), "id": "../../aligned"}
     write(project / "mma-bench", aligned=[wicked], misaligned=[row(0, "misaligned")])
     result = ask("out")
