@@ -101,7 +101,7 @@ def _notes(run: Row, numbers: Row, answers: pl.DataFrame) -> list[str]:
         if asked and stats.binomtest(right, asked, chance, alternative="greater").pvalue >= 0.05:
             name = "With the adapter, answers" if state == "after" else "Answers"
             notes.append(
-                f"{name} are no better than guessing ({right:,} of {asked:,} right): a model that does not solve the task "
+                f"{name} are at chance level ({right:,} of {asked:,} right): a model that does not solve the task "
                 "cannot show how the task directs attention to a modality."
             )
     clips = max((row["clips"] for row in numbers["text"]), default=0)

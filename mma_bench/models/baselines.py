@@ -41,7 +41,7 @@ class RandomSettings(Namespace):
 class MajoritySettings(Namespace):
     """Settings of `majority`."""
 
-    majority_class: str | None = None  # the split's most frequent class; None takes the first option
+    majority_class: str | None = None  # e.g. the split's most frequent class; None: the first option
 
 
 class OracleSettings(Namespace):
@@ -58,7 +58,7 @@ class Baseline(Protocol):
     """A baseline: assigns a weight to each option."""
 
     def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
-        """Non-negative weight by option; missing options have weight 0. Raises InvalidInput if the clip does not decode."""
+        """Non-negative weight by option, 0 if missing. Raises InvalidInput if the clip does not decode."""
 
 
 class BaselineEngine:

@@ -154,9 +154,9 @@ def test_merging_in_half_precision_is_within_its_own_bound(sound: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("adapter_model.safetensors", b"no weights", "holds no adapter that can be read"),
-        ("adapter_config.json", b'{"peft_type": "NONE"}', "holds no adapter that can be read"),
-        ("adapter_config.json", b"{", "holds no adapter that can be read"),
+        ("adapter_model.safetensors", b"no weights", "contains no readable adapter"),
+        ("adapter_config.json", b'{"peft_type": "NONE"}', "contains no readable adapter"),
+        ("adapter_config.json", b"{", "contains no readable adapter"),
     ],
 )
 def test_files_that_are_no_adapter_are_said(name: str, content: bytes, message: str, copied: Path) -> None:

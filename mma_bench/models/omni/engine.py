@@ -132,7 +132,7 @@ class OmniEngine:
             )
 
     def prepare(self, task: ClipTask) -> PreparedClip:
-        """Decode and preprocess a clip and tokenise its prompts; does not use the model, so it may run on another thread."""
+        """Decode and preprocess a clip and tokenise its prompts; may run on another thread."""
         prompts = tuple(_or_refusal(self._inputs.prompt, prompt) for prompt in task.prompts)
         return PreparedClip(task, _or_refusal(self._clip, task), prompts)
 
@@ -207,7 +207,7 @@ class OmniEngine:
 
 
 def pixel_bounds(least: int | None, most: int | None, default: Mapping[str, int]) -> dict[str, int]:
-    """Pixel limits per frame in the video processor's terms; setting one limit adjusts the other's default."""
+    """Pixel limits per frame as the video processor names them; setting one adjusts the other's default."""
     shortest = min(default["shortest_edge"], most or default["shortest_edge"]) if least is None else least
     longest = max(default["longest_edge"], shortest) if most is None else most
     return {"shortest_edge": shortest, "longest_edge": longest}

@@ -118,7 +118,7 @@ class InputMaker:
         return ClipInputs(dict(batch), media.sound is not None, audio_tokens, video_tokens)
 
     def _audio_length(self, samples: int) -> dict[str, int]:
-        """Qwen2.5-Omni's processor pads all audio to 300 s; the padding is masked, so less of it is equivalent.
+        """Qwen2.5-Omni's processor pads all audio to 300 s; the padding is masked, so less of it suffices.
 
         One window of padding stays, because the last spectrogram frames overlap it.
         """

@@ -65,7 +65,7 @@ SAYS = {
     "no JSON": "not JSON: 'Loading checkpoint shards",
     "no object": "its reply holds no valid answers ((top): Input should be an object): [1]",
     "no answers": "no valid answers (answers: Field required)",
-    "wrong key": "answered 'other', which was not asked",
+    "wrong key": "answered 'other', which was not requested",
     "missing key": "gave 0 answers to visual.forced_choice.0",
     "key twice": "gave 2 answers to visual.forced_choice.0",
     "no text": "gave no text for visual.forced_choice.0",
