@@ -144,7 +144,7 @@ class Oracle:
 
 
 class SpecialistBaseline:
-    """`specialist`: the scores of the audio tagger and the image classifier; media are decoded once per clip and question."""
+    """`specialist`: scores of the audio tagger and image classifier; media are decoded once per clip and question."""
 
     def __init__(self, settings: SpecialistSettings, specialist: "Specialist | None" = None) -> None:
         from mma_bench.models.specialist.specialist import Specialist

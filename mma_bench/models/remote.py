@@ -183,7 +183,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         if in_a_row >= self._settings.max_failures:
             self._stop_run(
                 MmaBenchError(
-                    f"{self._settings.model}: {in_a_row} consecutive requests failed, the last one with: {answer.error}",
+                    f"{self._settings.model}: {in_a_row} consecutive requests failed, the last with: {answer.error}",
                     hint="check that the server is running and accepts these media, then run the same command again",
                 )
             )
@@ -193,7 +193,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             self._stop = self._stop or why
 
     def _excerpt(self, text: object) -> str:
-        """A server's message on one line of at most 500 characters, with the key removed, since some servers echo it."""
+        """A server's message on one line of at most 500 characters, without the key, which some servers echo."""
         line = " ".join(str(text).split())
         return (line.replace(self._key, "***") if self._key else line)[:500]
 

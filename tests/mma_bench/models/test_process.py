@@ -63,7 +63,7 @@ SAYS = {
     "dead": "died (exit code 3)",
     "dead in a line": "died (exit code 4)",
     "no JSON": "not JSON: 'Loading checkpoint shards",
-    "no object": "its reply holds no valid answers ((top): Input should be an object): [1]",
+    "no object": "its reply contains no valid answers ((top): Input should be an object): [1]",
     "no answers": "no valid answers (answers: Field required)",
     "wrong key": "answered 'other', which was not requested",
     "missing key": "gave 0 answers to visual.forced_choice.0",
