@@ -28,11 +28,11 @@ from mma_bench.evaluation.predictions import Prediction
 from mma_bench.schema import Condition
 
 MEASURES: Final = {
-    "both_right": "Both senses right",
+    "both_right": "Both questions correct",
     "accuracy": "Accuracy",
     "balanced_accuracy": "Class-balanced accuracy",
-    "led_by_other": "Led by the other sense",
-    "led_by_caption": "Led by the caption",
+    "led_by_other": "Follows the other modality",
+    "led_by_caption": "Follows the caption",
 }
 
 

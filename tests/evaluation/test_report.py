@@ -206,7 +206,7 @@ def test_the_headline_stands_before_every_other_number(out: Path) -> None:
     assert next(iter(read_json(out / "report.json"))) == "headline"
     first = read_json(out / "scores.json")["headline"][0]
     for text in _texts(out):
-        assert text.index("Both senses right") < text.index("Every condition")
+        assert text.index("Both questions correct") < text.index("Every condition")
         assert text.index(format_estimate(first)) < text.index("Every condition")
 
 
