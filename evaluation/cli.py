@@ -157,7 +157,7 @@ def _infer(
     chosen = chosen_conditions(benchmark, listed(conditions))
     left_out = [condition for condition in chosen if condition in config.without]
     if left_out:
-        click.echo(f"{config.name} cannot take {', '.join(left_out)} ({config.needs}); left out", err=True)
+        click.echo(f"{config.name} does not support {', '.join(left_out)} ({config.needs}); skipped", err=True)
     plan = Plan(
         conditions=tuple(condition for condition in chosen if condition not in left_out),
         protocols=tuple(Protocol(name) for name in asked),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 QUESTION_COLOURS: Final = {"visual": LIGHT["sight"], "audio": LIGHT["sound"]}
 _RANKED: Final = {"both": LIGHT["accent"], **QUESTION_COLOURS}  # questions of the ranking, top to bottom
-CAPTORS: Final = {
+ANSWER_SOURCES: Final = {
     "truth": ("the truth", LIGHT["good"]),
     "other_modality": ("the other modality", LIGHT["bad"]),
     "caption": ("the caption", LIGHT["warn"]),
@@ -77,9 +77,9 @@ def capture_bars(rows: Sequence[Row]) -> "Figure":
     figure = Figure((_WIDTH, 0.34 * len(cells) + 1.05))
     axes = figure.subplots()
     start = [0.0] * len(cells)
-    for captor, (label, colour) in CAPTORS.items():
-        values = [100 * shares.get((*cell, captor), 0.0) for cell in cells]
-        if any((*cell, captor) in shares for cell in cells):
+    for source, (label, colour) in ANSWER_SOURCES.items():
+        values = [100 * shares.get((*cell, source), 0.0) for cell in cells]
+        if any((*cell, source) in shares for cell in cells):
             axes.barh(range(len(cells)), values, left=start, height=0.7, color=colour, label=label)
         start = [done + value for done, value in zip(start, values, strict=True)]
     axes.set_yticks(range(len(cells)), [f"{plain(condition)}, {question}" for condition, question in cells])

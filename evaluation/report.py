@@ -150,7 +150,7 @@ def _words(summary: Summary) -> dict[str, Any]:
         "conditions": [str(condition) for condition in Condition],
         "points": points,
         "p_value": p_value,
-        "source_names": {source: label for source, (label, _) in figures.CAPTORS.items()},
+        "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
 
 

@@ -96,9 +96,9 @@ def test_where_people_have_labelled_no_clip_the_page_says_so(project: Path, monk
     monkeypatch.setattr(vggsounder, "read", lambda: nobody)
     assert run("a.parquet").exit_code == 0
     page = (project / "reports/judges/compare.html").read_text()
-    assert "VGGSounder has labelled none of the clips of this build" in page
-    assert "No clip here has labels to choose a threshold on" in page
-    assert "There is one judge, so there is nothing to agree with" in page
+    assert "VGGSounder labels none of this build's clips" in page
+    assert "There are no labelled clips to choose a threshold on" in page
+    assert "Agreement requires at least two judges" in page
 
 
 def test_judges_of_one_name_are_told_apart(project: Path) -> None:
