@@ -109,7 +109,7 @@ def refused(folder: Path, name: str, match: str) -> None:
 def test_weights_without_a_place_or_a_place_without_weights_are_refused(
     change: Callable[[str], str | None], copied: Path
 ) -> None:
-    refused(rename(copied, change), "keys", r"\d+ weights are missing and \d+ have no place in the model")
+    refused(rename(copied, change), "keys", r"\d+ weights are missing and \d+ do not exist in the model")
 
 
 def configured(folder: Path, **settings: Any) -> Path:

@@ -95,7 +95,7 @@ def test_a_video_id_that_could_leave_the_folder_is_refused_with_its_entry(tmp_pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"task": "AV Hallucination (Audio)"}, "no task 'AV Hallucination"),
+        ({"task": "AV Hallucination (Audio)"}, "unknown task 'AV Hallucination"),
         ({"label": "maybe"}, "label of .* is 'maybe'"),
         ({"label": None}, "label is None"),
         ({"text": "  "}, "text is '  '"),

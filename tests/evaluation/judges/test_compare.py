@@ -119,7 +119,7 @@ def test_what_is_no_judge_is_named(project: Path) -> None:
         run("gone.yaml")
     two = pl.concat([pl.read_parquet("a.parquet").head(1), pl.read_parquet("b.parquet").tail(1)])
     write_table(two, Path("two.parquet"), VERDICTS, ["clip_id"])
-    with pytest.raises(DataError, match=r"two\.parquet holds verdicts of 2 judges"):
+    with pytest.raises(DataError, match=r"two\.parquet contains verdicts of 2 judges"):
         run("two.parquet")
     other = pl.read_parquet("a.parquet").with_columns(clip_id=pl.col("clip_id") + "-other")
     write_table(other, Path("other.parquet"), VERDICTS, ["clip_id"])
