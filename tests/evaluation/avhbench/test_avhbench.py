@@ -387,7 +387,7 @@ def test_a_model_that_answers_from_classes_is_refused(bench: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [('{"key": "a"}\n', "line 1: not a prediction"), ("", "contains no predictions")]
+    ("text", "said"), [('{"key": "a"}\n', "line 1: not an AVHBench prediction"), ("", "contains no predictions")]
 )
 def test_a_file_that_holds_no_prediction_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "avhbench_predictions.jsonl"
