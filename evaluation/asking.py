@@ -1,7 +1,7 @@
-"""Asking: what all runs of a model have in common. A run's folder is claimed, and its clips go through the engine.
+"""Shared by all runs: claim the run's folder, then put the unanswered prompts of each clip to the engine.
 
-The answers are lines of a ledger, fsynced one by one. Killed anywhere and started again, a run repeats no finished
-prompt; failed prompts are tried again.
+Answers are appended to a ledger and fsynced one by one. A run that is killed and restarted repeats no finished prompt
+and retries failed ones.
 """
 
 import json
@@ -19,11 +19,11 @@ from mma_bench.models.contracts import Answer, ClipTask, Engine, PreparesAhead, 
 from mma_bench.progress import Progress
 from mma_bench.tables import read_json
 
-Clip = TypeVar("Clip")  # what the caller knows of a clip and needs to make a line of an answer
+Clip = TypeVar("Clip")  # the caller's data about a clip, needed to write a ledger entry
 
 
 def identity(engine: Engine) -> dict[str, str | None]:
-    """What a run and each of its predictions say of the model."""
+    """The model's identity, as recorded in the run and in every prediction."""
     return {
         "model": engine.name,
         "model_revision": engine.revision,
@@ -33,17 +33,17 @@ def identity(engine: Engine) -> dict[str, str | None]:
 
 
 def claim(path: Path, run: Mapping[str, Any]) -> None:
-    """Write run.json, or see that the one there is of the same run.
+    """Write run.json, or check that the existing one describes the same run.
 
     Args:
         path: The file.
-        run: What makes it this run. Under the key `data`, if there is one, the fingerprint of each condition's data:
+        run: What identifies the run. The optional key `data` maps each condition to the fingerprint of its data;
             conditions may be added to a run.
 
     Raises:
-        ConfigError: The file is of another run; names the key that differs.
+        ConfigError: The file describes another run; names the key that differs.
     """
-    run = json.loads(json.dumps(run))  # as it will be read: tuples are lists
+    run = json.loads(json.dumps(run))  # normalised as JSON: tuples become lists
     there = read_json(path) if path.exists() else {}
     data = {**there.get("data", {}), **run.get("data", {})}
     if there:
@@ -51,14 +51,14 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
         if differing:
             key = differing[0]
             raise ConfigError(
-                f"{path.parent} holds another run: {key} is {there.get(key)!r} there and {run[key]!r} now",
-                hint="give this run an --out of its own",
+                f"{path.parent} holds another run: {key} was {there.get(key)!r} and is now {run[key]!r}",
+                hint="use a different --out for this run",
             )
         changed = [condition for condition, seen in there.get("data", {}).items() if data[condition] != seen]
         if changed:
             raise ConfigError(
-                f"{path.parent} holds a run on other data: {changed[0]} has changed since",
-                hint="give this run an --out of its own",
+                f"{path.parent} holds a run on different data: {changed[0]} has changed since",
+                hint="use a different --out for this run",
             )
     write_json(path, {**run, "data": data} if "data" in run else run)
 
@@ -73,19 +73,19 @@ def ask_all(
     entry_of: Callable[[Clip, Prompt, Answer], Entry],
     batch: int = 1,
 ) -> None:
-    """Ask all prompts that the ledger does not answer yet and append the answers; media are decoded one batch ahead.
+    """Run all prompts without an answer in the ledger and append the answers; media are decoded one batch ahead.
 
     Args:
         engine: The model under test.
-        clips: Clips with all their prompts, taken one by one as they are due.
+        clips: Clips with all their prompts; consumed lazily.
         ledger: Open; its keys are `<clip's id>/<prompt's key>`.
-        progress: Advances once per clip, also if there is nothing to ask about it.
-        holds: Whether an entry that did not fail is still the answer to this prompt about this clip.
-        entry_of: The line of an answer.
-        batch: Clips that go to the engine at once; no answer depends on it.
+        progress: Advances once per clip, including clips with no open prompts.
+        holds: Whether an entry that did not fail is still valid for this prompt and clip.
+        entry_of: Builds the ledger entry of an answer.
+        batch: Clips per engine call; does not affect the answers.
 
     Raises:
-        Stopped: The engine cannot go on; what it has answered is in the ledger.
+        Stopped: The engine cannot continue; the answers so far are in the ledger.
     """
 
     def is_answered(clip: Clip, task: ClipTask, prompt: Prompt) -> bool:
@@ -101,7 +101,7 @@ def ask_all(
                 progress.advance()
 
     def prepared(tasks: list[tuple[Clip, ClipTask]]) -> list[tuple[Clip, tuple[Prompt, ...], Any]]:
-        prepare = engine.prepare if isinstance(engine, PreparesAhead) else _as_it_is
+        prepare = engine.prepare if isinstance(engine, PreparesAhead) else _unprepared
         return [(clip, task.prompts, prepare(task)) for clip, task in tasks]
 
     unanswered = due()
@@ -120,5 +120,5 @@ def ask_all(
             progress.advance()
 
 
-def _as_it_is(task: ClipTask) -> ClipTask:
+def _unprepared(task: ClipTask) -> ClipTask:
     return task

@@ -1,6 +1,6 @@
-"""Cells: the answers of one protocol, condition and question, and what each of them counts.
+"""Cells: the answers of one protocol, condition and question, and the outcome of each.
 
-An answer that names no class, or several, is an answer: it counts as wrong. A failed prompt has no answer.
+An answer that names no class or several counts as wrong. A failed prompt has no answer.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ Cell: TypeAlias = tuple[str, str, str]  # protocol, condition, question
 
 
 class Outcome(NamedTuple):
-    """What one answer counts: 1.0 or 0.0. `donor` is the clip whose sound it is, in most conditions the base itself."""
+    """The outcome of one answer: 1.0 or 0.0. `donor` is the clip that the audio comes from, usually the base clip."""
 
     clip: str
     base: str
@@ -26,10 +26,10 @@ class Outcome(NamedTuple):
 
 
 def by_cell(predictions: Iterable[Prediction]) -> dict[Cell, list[Prediction]]:
-    """The predictions of each cell, cells in the paper's order."""
+    """The predictions by cell, in the paper's order."""
     cells: dict[Cell, list[Prediction]] = defaultdict(list)
     order = {str(condition): rank for rank, condition in enumerate(Condition)}
-    for row in sorted(predictions, key=lambda row: row.key):  # sums do not depend on the order given
+    for row in sorted(predictions, key=lambda row: row.key):  # makes sums independent of the input order
         cells[row.protocol, row.condition, row.question].append(row)
     return dict(sorted(cells.items(), key=lambda item: (item[0][0], order[item[0][1]], item[0][2] != "visual")))
 
@@ -41,17 +41,17 @@ def labelled(cell: Cell, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_right(row: Prediction) -> bool:
-    """Whether the answer is the right one."""
+    """Whether the answer is correct."""
     return row.answer == row.expected
 
 
 def asked_class(row: Prediction) -> str:
-    """The class of the clip in the modality that is asked about."""
+    """The clip's class in the queried modality."""
     return row.visual_class if row.question == "visual" else row.audio_class
 
 
 def outcomes(rows: Iterable[Prediction], counts: Callable[[Prediction], bool] = is_right) -> list[Outcome]:
-    """Of every answer, in the order given."""
+    """The outcome of every answer, in input order."""
     return [
         Outcome(row.id, row.base_id, row.donor_id or row.base_id, float(counts(row)))
         for row in rows
@@ -60,10 +60,10 @@ def outcomes(rows: Iterable[Prediction], counts: Callable[[Prediction], bool] = 
 
 
 def both_right(rows: Iterable[Prediction]) -> list[Outcome]:
-    """Of every clip, and seed, of which both questions have an answer: whether both answers are right.
+    """For every clip and seed with an answer to both questions: whether both are correct.
 
     Args:
-        rows: Of one protocol and condition.
+        rows: Predictions of one protocol and condition.
     """
     pairs: dict[tuple[str, int], list[Prediction]] = defaultdict(list)
     for row in rows:
@@ -77,16 +77,16 @@ def both_right(rows: Iterable[Prediction]) -> list[Outcome]:
 
 
 def estimated(found: Sequence[Outcome], groups: Sequence[Hashable] | None = None) -> dict[str, Any]:
-    """`stats.share` of outcomes as a dict, clustered by base clip and, where there are donors, by donor."""
+    """`stats.share` of the outcomes as a dict, clustered by base clip and, if there are donors, by donor."""
     return asdict(share([each.value for each in found], clusters(found), groups))
 
 
 def clusters(found: Sequence[Outcome]) -> list[list[str]]:
-    """The keys of what answers may share: the base clip and, where there are donors, the donor."""
+    """Cluster keys of the answers: the base clip and, if there are donors, the donor."""
     bases, donors = [each.base for each in found], [each.donor for each in found]
     return [bases] if bases == donors else [bases, donors]
 
 
 def chance(rows: Sequence[Prediction]) -> float:
-    """How often a guess among the options names any given one of them."""
+    """The probability that a random guess picks a given option."""
     return fmean(1 / len(row.options) for row in rows)

@@ -1,6 +1,6 @@
-"""Whether a model is asked about clips that a judge of its own family chose, those that it finds easy.
+"""Whether the clips were selected by a judge of the same model family, which favours clips it finds easy.
 
-In: what a run records of its model, and the names of the judges, from the dataset's column `judge`.
+In: the model identity recorded in a run, and the judges' names from the dataset's column `judge`.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, Final
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.schema import Condition
 
-# Words in the names of models and judges that tell their family.
+# Substrings of model and judge names that identify their family.
 FAMILIES: Final = {
     "specialist": "YAMNet and EfficientNet-Lite2",
     "qwen": "Qwen",
@@ -23,7 +23,7 @@ FAMILIES: Final = {
 
 
 def judges_of(run: Mapping[str, Any], dataset: Path | None) -> list[str]:
-    """The judges that chose the clips: from the dataset, else from run.json; none where neither says."""
+    """The judges that selected the clips: from the dataset, else from run.json; empty if neither records them."""
     if dataset is not None:
         rows = Benchmark(str(dataset), split=run["split"]).rows(Condition.ALIGNED, columns=("judge", "base_id"))
         return sorted({row["judge"] for row in rows})
@@ -32,19 +32,19 @@ def judges_of(run: Mapping[str, Any], dataset: Path | None) -> list[str]:
 
 
 def circular(run: Mapping[str, Any], judges: Iterable[str]) -> str | None:
-    """What a reader has to know if the judge and the model asked are of one family, else None."""
+    """A warning if the judge and the evaluated model are of the same family, else None."""
     settings = run["settings"]
     named = (run["model"], *map(settings.get, ("engine", "checkpoint", "model")))
     asked = {family for name in named for family in _families(name)}
-    # Where nobody says who judged, it may have been the default build's judge.
+    # If no judge is recorded, assume the default build's judge.
     judging = {family for judge in list(judges) or ["specialist"] for family in _families(judge)}
     both = sorted(FAMILIES[family] for family in asked & judging)
     if not both:
         return None
     return (
-        f"The judge that chose these clips and the model asked are of one family ({both[0]}): clips that this family "
-        "finds hard were left out, so its accuracy on aligned clips is no finding, and it has an advantage over other "
-        "models under every condition."
+        f"The judge that selected these clips and the evaluated model are of the same family ({both[0]}): clips "
+        "that this family finds hard were excluded, so its accuracy on aligned clips is inflated, and it has an "
+        "advantage over other models under every condition."
     )
 
 

@@ -17,17 +17,20 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 _ASKING = (
-    click.option("--model", required=True, help="A name that `mma-bench models` lists, or a model's YAML file."),
-    click.option("--adapter", help="A LoRA adapter: a folder or a name on the Hub."),
+    click.option("--model", required=True, help="A name from `mma-bench models`, or a model's YAML file."),
+    click.option("--adapter", help="A LoRA adapter: a folder or a Hub ID."),
     click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's file."
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's YAML file."
     ),
     click.option(
-        "--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME."
+        "--dataset",
+        default="mma-bench",
+        show_default=True,
+        help="The folder written by the build, or ORG/NAME on the Hub.",
     ),
     click.option("--revision", help="Tag or commit of a dataset on the Hub."),
     click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True),
-    click.option("--conditions", default="", help="Comma-separated; all that the dataset has, if not given."),
+    click.option("--conditions", default="", help="Comma-separated; default: all in the dataset."),
     click.option(
         "--protocols",
         default="forced_choice",
@@ -36,13 +39,11 @@ _ASKING = (
     ),
     click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
     click.option(
-        "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Answers per prompt if sampled."
+        "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Answers per prompt when sampling."
     ),
     click.option("--context-tokens", type=click.IntRange(min=1), default=10_000, show_default=True),
-    click.option("--limit", type=click.IntRange(min=1), help="Only so many base clips, for a trial."),
-    click.option(
-        "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per call of the model."
-    ),
+    click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
+    click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
     click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed."),
 )
 
@@ -54,16 +55,16 @@ def _asking(command: Command) -> Command:
 
 
 _PAPER_CLIPS = click.option(
-    "--paper-clips", is_flag=True, help="The clips are the paper's own: show its results beside the measured ones."
+    "--paper-clips", is_flag=True, help="The clips are the paper's own: show its results next to the measured ones."
 )
 
 
 @click.command()
 @_asking
-@click.option("--seen-classes", type=_FILE, help="Classes that the model was tuned on, one a line (appendix H).")
+@click.option("--seen-classes", type=_FILE, help="File of classes the model was tuned on, one per line (appendix H).")
 @_PAPER_CLIPS
 def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: str, **asking: Any) -> None:
-    """Ask a model everything, score its answers and write the report."""
+    """Run a model on the benchmark, score its answers and write the report."""
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
 
@@ -75,15 +76,15 @@ def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: s
 @click.command()
 @_asking
 def infer(**asking: Any) -> None:
-    """Ask a model and write predictions.jsonl; started again, it repeats no finished prompt."""
+    """Run a model and write predictions.jsonl; a restarted run repeats no finished prompt."""
     _infer(**asking)
 
 
 @click.command()
 @click.argument("out", type=_FOLDER)
-@click.option("--seen-classes", type=_FILE, help="Classes that the model was tuned on, one a line (appendix H).")
+@click.option("--seen-classes", type=_FILE, help="File of classes the model was tuned on, one per line (appendix H).")
 def score(out: Path, seen_classes: Path | None) -> None:
-    """Turn a run's predictions into scores.json, offline."""
+    """Compute scores.json from a run's predictions, offline."""
     from mma_bench.evaluation import score as scoring
 
     scoring.main(out, seen_classes)
@@ -91,7 +92,7 @@ def score(out: Path, seen_classes: Path | None) -> None:
 
 @click.command()
 @click.argument("out", type=_FOLDER)
-@click.option("--dataset", type=_FOLDER, help="The dataset's folder, to show wrong answers beside their clips.")
+@click.option("--dataset", type=_FOLDER, help="The dataset's folder, to show wrong answers with their clips.")
 @_PAPER_CLIPS
 def results(out: Path, dataset: Path | None, paper_clips: bool) -> None:
     """Write report.md, report.json and report.html from a run's scores."""
@@ -111,7 +112,7 @@ def leaderboard(runs: Path) -> None:
 
 @click.command()
 def models() -> None:
-    """List the models that have a settings file, their engines and what each needs."""
+    """List the available models, their engines and their requirements."""
     from mma_bench.models import list_models
 
     for model in list_models():
@@ -147,14 +148,16 @@ def _infer(
     asked = listed(protocols)
     unknown = [name for name in asked if name not in names]
     if unknown or not asked:
-        raise ConfigError(f"--protocols: {protocols!r} names no protocol", hint=f"choose among {', '.join(names)}")
+        raise ConfigError(
+            f"--protocols: {protocols!r} is not a list of protocols", hint=f"choose among {', '.join(names)}"
+        )
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
     benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)
     chosen = chosen_conditions(benchmark, listed(conditions))
     left_out = [condition for condition in chosen if condition in config.without]
     if left_out:
-        click.echo(f"{config.name} cannot take {', '.join(left_out)} ({config.needs}); left out", err=True)
+        click.echo(f"{config.name} does not support {', '.join(left_out)} ({config.needs}); skipped", err=True)
     plan = Plan(
         conditions=tuple(condition for condition in chosen if condition not in left_out),
         protocols=tuple(Protocol(name) for name in asked),

@@ -1,8 +1,8 @@
-"""Paired differences: every condition against aligned, and one run against another, each clip against itself.
+"""Paired differences on the same clips: every condition against aligned, and one run against another.
 
-Under `misaligned` a clip has the picture of its base and the sound of its donor. What conflict does to hearing is
-seen by comparing with the answer about that sound under `aligned`, which is that of the donor's own clip; what it does
-to seeing, by comparing with the base clip.
+Under `misaligned` a clip has the video of its base and the audio of its donor. Its answer to the audio question is
+compared with the aligned answer for the donor's own clip, its answer to the visual question with that for the base
+clip.
 """
 
 from collections import defaultdict
@@ -21,14 +21,14 @@ Rows = list[dict[str, Any]]
 
 
 class Clips(NamedTuple):
-    """The clips of one cell of a run: what was seen, and the outcome of each clip, the mean over its seeds."""
+    """The clips of one cell of a run: the data fingerprint, and each clip's outcome, averaged over seeds."""
 
     fingerprints: frozenset[str]
     outcomes: dict[str, Outcome]
 
 
 def clips_of(cells: Mapping[Cell, Sequence[Prediction]]) -> dict[Cell, Clips]:
-    """The clips of every cell, and under question `both` whether both answers about a misaligned clip are right."""
+    """The clips of every cell; question `both` is whether both answers about a misaligned clip are correct."""
     found = {cell: Clips(_data(rows), by_clip(outcomes(rows))) for cell, rows in cells.items()}
     for protocol in dict.fromkeys(protocol for protocol, _, _ in cells):
         sides = [cells.get((protocol, str(Condition.MISALIGNED), question)) for question in ("visual", "audio")]
@@ -39,11 +39,11 @@ def clips_of(cells: Mapping[Cell, Sequence[Prediction]]) -> dict[Cell, Clips]:
 
 
 def drops(cells: Mapping[Cell, Sequence[Prediction]]) -> Rows:
-    """Each condition against aligned, over clips, p values corrected over all of them (Holm).
+    """Each condition against aligned, paired by clip, with p values Holm-corrected over all rows.
 
     Returns:
         Rows of `stats.Difference` with `compared_with` (`base` or `donor`: whose aligned clip) and `unpaired`, the
-        clips left out because an answer is missing on one side.
+        number of clips excluded because one side has no answer.
     """
     rows = []
     for (protocol, condition, question), asked in cells.items():
@@ -66,16 +66,16 @@ def drops(cells: Mapping[Cell, Sequence[Prediction]]) -> Rows:
 
 
 def compare_runs(first: Mapping[Cell, Clips], second: Mapping[Cell, Clips]) -> Rows:
-    """The second run against the first, cell by cell over their common clips, corrected over all cells (Holm).
+    """The second run against the first, per cell over their common clips, Holm-corrected over all cells.
 
     Raises:
-        ConfigError: The runs saw different data in a condition that both have.
+        ConfigError: The runs used different data in a shared condition.
     """
     rows = []
     for cell in (cell for cell in first if cell in second):
         if first[cell].fingerprints != second[cell].fingerprints:
             raise ConfigError(
-                f"the runs saw different data under {cell[1]}", hint="compare runs on the same version of the dataset"
+                f"the runs used different data under {cell[1]}", hint="compare runs on the same version of the dataset"
             )
         before, after = first[cell].outcomes, second[cell].outcomes
         changes = [
@@ -86,7 +86,7 @@ def compare_runs(first: Mapping[Cell, Clips], second: Mapping[Cell, Clips]) -> R
 
 
 def corrected(rows: Rows) -> Rows:
-    """The rows, with `p_holm` over all that have a p value."""
+    """The rows with `p_holm`, corrected over all that have a p value."""
     tested = [row for row in rows if row["p"] is not None]
     for row, adjusted in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = adjusted
@@ -94,7 +94,7 @@ def corrected(rows: Rows) -> Rows:
 
 
 def by_clip(found: Sequence[Outcome]) -> dict[str, Outcome]:
-    """One outcome for each clip, in the order of their ids: the mean over its seeds."""
+    """One outcome per clip, averaged over seeds, ordered by clip id."""
     seeds: dict[str, list[Outcome]] = defaultdict(list)
     for each in found:
         seeds[each.clip].append(each)

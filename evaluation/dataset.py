@@ -1,4 +1,4 @@
-"""Reads the benchmark as any user does, through `datasets`, one row at a time, with the video left undecoded."""
+"""Reads the benchmark as any user would, through `datasets`, one row at a time, without decoding the video."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from mma_bench.schema import Condition
 
 Row: TypeAlias = dict[str, Any]  # one row of the dataset; `video` is {"bytes": …, "path": …}
 
-# What a fingerprint covers: all that a model sees or an answer is scored by.
+# Columns covered by the fingerprint: everything that a model sees or that scoring uses.
 _FINGERPRINTED = (
     "id",
     "condition",
@@ -25,7 +25,7 @@ _FINGERPRINTED = (
 )
 
 
-# What evaluation reads beside these.
+# Further columns that evaluation reads.
 _NEEDED = (*_FINGERPRINTED, "base_id", "donor_id", "visual_class", "audio_class", "caption", "options", "video")
 
 
@@ -33,27 +33,25 @@ class Benchmark:
     """One split of the dataset.
 
     Args:
-        name: A directory that `mma-bench build package` wrote, or a dataset's name on the Hub.
+        name: A folder written by `mma-bench build package`, or a dataset ID on the Hub.
         revision: Tag or commit on the Hub; a directory has none.
         split: `test` or `train`.
-        limit: At most this many base clips, the first by id, in every condition: the conditions stay comparable.
+        limit: At most this many base clips, the first by id, the same in every condition.
     """
 
     def __init__(
         self, name: str, *, revision: str | None = None, split: str = "test", limit: int | None = None
     ) -> None:
         if revision is not None and Path(name).is_dir():
-            raise ConfigError(
-                f"{name} is a folder; a revision goes with a dataset on the Hub", hint="leave --revision out"
-            )
+            raise ConfigError(f"{name} is a folder; --revision applies to datasets on the Hub", hint="drop --revision")
         if "/" not in name and not Path(name).is_dir():
             raise ConfigError(
-                f"no folder {name!r} here", hint="run `dvc repro` first, or name a dataset on the Hub as ORG/NAME"
+                f"{name!r} is not a directory", hint="run `dvc repro` first, or pass a Hub dataset as ORG/NAME"
             )
         self.name, self.revision, self.split, self.limit = name, revision, split, limit
 
     def conditions(self) -> list[str]:
-        """The conditions that this split has, in the paper's order."""
+        """The conditions in this split, in the paper's order."""
         import datasets
 
         configs = datasets.get_dataset_config_names(self.name, revision=self.revision)
@@ -65,7 +63,7 @@ class Benchmark:
         return self.split in datasets.get_dataset_split_names(self.name, condition, revision=self.revision)
 
     def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
-        """Rows of one condition, ordered by id, all columns or some; memory does not grow with their number."""
+        """Rows of one condition, ordered by id, with all or some columns; streamed in constant memory."""
         stream = self._stream(condition, columns=list(columns) if columns else None)
         kept: set[str] = set()
         for row in stream:
@@ -76,7 +74,7 @@ class Benchmark:
             yield row
 
     def fingerprint(self, condition: str) -> str:
-        """SHA-256 over all rows of a condition, so that predictions on other data are never mixed."""
+        """SHA-256 over all rows of a condition, so that predictions on different data are never mixed."""
         digest = hashlib.sha256()
         for row in self._stream(condition, columns=list(_FINGERPRINTED)):
             digest.update(json.dumps([row[column] for column in _FINGERPRINTED], ensure_ascii=False).encode())
@@ -94,19 +92,19 @@ class Benchmark:
 def load_benchmark(
     name: str = "mma-bench", *, split: str = "test", revision: str | None = None, limit: int | None = None
 ) -> Benchmark:
-    """Open one split of the dataset, and see that it is this dataset.
+    """Open one split and check that it is a split of this benchmark.
 
     Args:
-        name: As in `Benchmark`, like all others.
+        name: As in `Benchmark`, like the other arguments.
 
     Raises:
-        ConfigError: No such folder, or a revision of a folder.
-        DataError: No condition of the benchmark has the split, or its rows lack a column that evaluation reads.
+        ConfigError: The folder does not exist, or a revision was given for a folder.
+        DataError: No condition has the split, or its rows lack a required column.
     """
     benchmark = Benchmark(name, revision=revision, split=split, limit=limit)
     conditions = benchmark.conditions()
     if not conditions:
-        raise DataError(f"{name} has no condition with a split {split!r}", hint="name a dataset that `dvc repro` built")
+        raise DataError(f"{name} has no split {split!r} in any condition", hint="pass a dataset built by `dvc repro`")
     row = next(iter(benchmark.rows(conditions[0])), {})
     if missing := [column for column in _NEEDED if column not in row]:
         raise DataError(f"{name}, {conditions[0]}: no column {missing[0]!r}", hint="rebuild it with `dvc repro`")

@@ -1,7 +1,7 @@
-"""The charts of the evaluation's pages: pure functions of score tables to matplotlib figures.
+"""Charts of the evaluation pages: pure functions from score tables to matplotlib figures.
 
-A dashed line is what guessing among the options gives: the mean `chance` of the rows. All are drawn under
-`page.chart_style` and follow the page's theme; questions about sight are blue, about sound orange.
+The dashed line is chance level, the mean `chance` of the rows. All charts use `page.chart_style` and follow the page's
+theme; visual questions are blue, audio questions orange.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUESTION_COLOURS: Final = {"visual": LIGHT["sight"], "audio": LIGHT["sound"]}
-_RANKED: Final = {"both": LIGHT["accent"], **QUESTION_COLOURS}  # questions of the ranking, from above
-CAPTORS: Final = {
+_RANKED: Final = {"both": LIGHT["accent"], **QUESTION_COLOURS}  # questions of the ranking, top to bottom
+ANSWER_SOURCES: Final = {
     "truth": ("the truth", LIGHT["good"]),
     "other_modality": ("the other modality", LIGHT["bad"]),
     "caption": ("the caption", LIGHT["warn"]),
@@ -24,7 +24,7 @@ CAPTORS: Final = {
     "unparseable": ("unparseable", LIGHT["muted"]),
 }
 _WIDTH: Final = 4.7  # inches; see chart_style
-_LONGEST: Final = 28  # characters of a label
+_LONGEST: Final = 28  # maximum characters of a label
 
 Row = Mapping[str, Any]
 
@@ -69,7 +69,7 @@ def accuracy_bars(rows: Sequence[Row]) -> "Figure":
 
 @chart_style()
 def capture_bars(rows: Sequence[Row]) -> "Figure":
-    """Stacked bars: what the answers followed, one bar for each condition and question that holds a conflict."""
+    """Stacked bars of what the answers followed, one per condition and question with a conflict."""
     from matplotlib.figure import Figure
 
     cells = list(dict.fromkeys((row["condition"], row["question"]) for row in rows))
@@ -77,9 +77,9 @@ def capture_bars(rows: Sequence[Row]) -> "Figure":
     figure = Figure((_WIDTH, 0.34 * len(cells) + 1.05))
     axes = figure.subplots()
     start = [0.0] * len(cells)
-    for captor, (label, colour) in CAPTORS.items():
-        values = [100 * shares.get((*cell, captor), 0.0) for cell in cells]
-        if any((*cell, captor) in shares for cell in cells):
+    for source, (label, colour) in ANSWER_SOURCES.items():
+        values = [100 * shares.get((*cell, source), 0.0) for cell in cells]
+        if any((*cell, source) in shares for cell in cells):
             axes.barh(range(len(cells)), values, left=start, height=0.7, color=colour, label=label)
         start = [done + value for done, value in zip(start, values, strict=True)]
     axes.set_yticks(range(len(cells)), [f"{plain(condition)}, {question}" for condition, question in cells])
@@ -93,7 +93,7 @@ def capture_bars(rows: Sequence[Row]) -> "Figure":
 
 @chart_style()
 def class_map(rows: Sequence[Row]) -> "Figure":
-    """Accuracy of each class (rows) under each condition and question (columns); an empty square has no answer.
+    """Accuracy of each class (rows) under each condition and question (columns); an empty cell has no answers.
 
     Args:
         rows: Rows of `by_class` of one protocol.
@@ -111,7 +111,7 @@ def class_map(rows: Sequence[Row]) -> "Figure":
             continue
         at = columns.index((row["condition"], row["question"])), names.index(row["group"])
         colour = QUESTION_COLOURS[row["question"]]
-        strength = 0.06 + 0.5 * row["mean"]  # pale enough for the number on it
+        strength = 0.06 + 0.5 * row["mean"]  # pale enough for the number to be legible
         axes.add_patch(Rectangle((at[0] - 0.46, at[1] - 0.46), 0.92, 0.92, color=colour, alpha=strength, linewidth=0))
         axes.text(*at, f"{100 * row['mean']:.0f}", ha="center", va="center", size=8, color=LIGHT["ink"])
     axes.set_xlim(-0.5, len(columns) - 0.5)
@@ -132,7 +132,7 @@ def group_points(rows: Sequence[Row], label: str) -> "Figure":
 
     Args:
         rows: Rows of `by_distance` or `by_seen`, of one protocol and condition.
-        label: Of the axis that holds the groups.
+        label: Label of the group axis.
     """
     from matplotlib.figure import Figure
 
@@ -162,11 +162,11 @@ def group_points(rows: Sequence[Row], label: str) -> "Figure":
 
 @chart_style()
 def ranking(rows: Sequence[Row]) -> "Figure":
-    """One line for each run, in the order given: both senses right, and the accuracy of both questions, with intervals.
+    """One row per run, in input order: both questions correct, and the accuracy of each question, with intervals.
 
     Args:
         rows: Rows of the question `both`, `visual` or `audio` under one condition, with the run's `name` and `chance`.
-            The line of chance is that of one question; for both at once it is hardly above 0.
+            The chance line is for one question; for both at once, chance is close to 0.
     """
     from matplotlib.figure import Figure
 
@@ -197,20 +197,20 @@ def ranking(rows: Sequence[Row]) -> "Figure":
 
 
 def _chance(rows: Sequence[Row], draw: Callable[..., Any]) -> None:
-    """The line of chance, where it is known."""
+    """Draw the chance line, if chance is known."""
     known = [row["chance"] for row in rows if row.get("chance") is not None]
     if known:
         draw(100 * fmean(known), color=LIGHT["muted"], linestyle="--", linewidth=1, label="chance")
 
 
 def plain(name: str) -> str:
-    """A name as people write it, cut so that the chart keeps its place."""
+    """A human-readable name, truncated to fit the chart."""
     written = name.replace("_", " ")
     return written if len(written) <= _LONGEST else f"{written[: _LONGEST - 1]}…"
 
 
 def _whiskers(rows: Sequence[Row]) -> list[list[float]]:
-    """Lengths below and above the mean, in percent."""
+    """Error-bar lengths below and above the mean, in percent."""
     return [
         [max(0.0, 100 * (row["mean"] - row["low"])) for row in rows],
         [max(0.0, 100 * (row["high"] - row["mean"])) for row in rows],

@@ -1,14 +1,14 @@
-"""The headline of a run: what it does where sight and sound disagree, in the order in which it should be read.
+"""The headline of a run: its results where video and audio conflict, most important first.
 
 | measure | condition | question | what counts |
 |---|---|---|---|
-| both_right | misaligned | both | both questions about the same clip answered rightly |
+| both_right | misaligned | both | both questions about the same clip answered correctly |
 | accuracy | misaligned | visual, audio | the right answer |
-| balanced_accuracy | misaligned | visual, audio | the same, as the mean over the classes that are asked for |
+| balanced_accuracy | misaligned | visual, audio | the same, averaged over the expected classes |
 | led_by_other | misaligned | visual, audio | what the other modality shows |
 | led_by_caption | misleading_caption | visual, audio | what the false caption says |
 
-Every row has `chance`: what guessing among the options gives. All answers count, unparseable ones as well.
+Every row has `chance`, the score of guessing among the options. Unparseable answers count as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,16 +28,16 @@ from mma_bench.evaluation.predictions import Prediction
 from mma_bench.schema import Condition
 
 MEASURES: Final = {
-    "both_right": "Both senses right",
+    "both_right": "Both questions correct",
     "accuracy": "Accuracy",
     "balanced_accuracy": "Class-balanced accuracy",
-    "led_by_other": "Led by the other sense",
-    "led_by_caption": "Led by the caption",
+    "led_by_other": "Follows the other modality",
+    "led_by_caption": "Follows the caption",
 }
 
 
 def headline(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
-    """The rows of all protocols that ask about conflicts, in the order of MEASURES."""
+    """The rows of all protocols that cover conflicts, in the order of MEASURES."""
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in cells))
     return [row for protocol in protocols for row in _of_protocol(cells, protocol)]
 

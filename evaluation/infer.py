@@ -1,7 +1,7 @@
-"""Infer: asks a model all questions and appends the answers to `predictions.jsonl`.
+"""Inference: runs a model on all prompts and appends the answers to `predictions.jsonl`.
 
-In: the dataset and an engine. Out: `run.json`, which says what was run, and `predictions.jsonl`, one line per prompt,
-fsynced. Killed anywhere and started again, it repeats no finished prompt; failed prompts are tried again.
+In: the dataset and an engine. Out: `run.json`, which describes the run, and `predictions.jsonl`, one line per prompt,
+fsynced. A run that is killed and restarted repeats no finished prompt and retries failed ones.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ from mma_bench.schema import Modality
 
 @dataclass(frozen=True)
 class Plan:
-    """What to ask.
+    """What to run.
 
     Attributes:
         conditions: The dataset's configs.
-        protocols: How to ask.
+        protocols: How questions are asked.
         sampling: How answers are generated.
-        batch: Clips that go to the engine at once; no answer depends on it.
+        batch: Clips per engine call; does not affect the answers.
     """
 
     conditions: tuple[str, ...]
@@ -44,16 +44,16 @@ class Plan:
 
 
 def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settings: dict[str, Any]) -> Path:
-    """Ask everything that `out/predictions.jsonl` does not answer yet; return its path.
+    """Run every prompt without an answer in `out/predictions.jsonl`; return its path.
 
-    Prompts of a mode that the engine does not answer are left out; the caller says so (`contracts.modes_of`).
+    Prompts of a mode that the engine does not support are skipped; the caller reports it (`contracts.modes_of`).
 
     Raises:
-        Stopped: The engine cannot go on; what it has answered is kept.
+        Stopped: The engine cannot continue; the answers so far are kept.
         ConfigError: `out` holds another run (another model, dataset or settings); names what differs.
     """
     if Protocol.LOGLIKELIHOOD in plan.protocols and "score" not in modes_of(engine):
-        print(f"{engine.name} gives no log-likelihoods: loglikelihood is left out", file=sys.stderr)
+        print(f"{engine.name} gives no log-likelihoods: loglikelihood is skipped", file=sys.stderr)
         plan = replace(plan, protocols=tuple(name for name in plan.protocols if name is not Protocol.LOGLIKELIHOOD))
     fingerprints = {condition: benchmark.fingerprint(condition) for condition in plan.conditions}
     settings = {**settings, **asdict(plan.sampling)}
@@ -101,7 +101,7 @@ def _clips(benchmark: Benchmark, condition: str, plan: Plan, modes: frozenset[Mo
 
 
 def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, answer: Answer) -> Entry:
-    """The prediction as a line of the ledger."""
+    """The prediction as a ledger entry."""
     assert prompt.question is not None
     assert prompt.protocol is not None
     question, protocol = prompt.question, Protocol(prompt.protocol)
@@ -149,13 +149,13 @@ def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
         best = max(prediction.options, key=lambda option: prediction.logprobs[option])  # type: ignore[index]
         return replace(prediction, status="ok", answer=best)
     if prediction.raw is None:
-        return replace(prediction, error="the engine gave neither an answer nor an error")
+        return replace(prediction, error="the engine returned neither an answer nor an error")
     answer = parse(prediction.raw, prediction.options, SYNONYMS, chain_of_thought=protocol is Protocol.CHAIN_OF_THOUGHT)
     return replace(prediction, status="ok" if answer is not None else "unparseable", answer=answer)
 
 
 def _other(row: Row, question: Modality, right: str) -> str | None:
-    """What the other modality suggests, if that is not the right answer."""
+    """The class of the other modality, if it differs from the right answer."""
     other = str(row["audio_class" if question == "visual" else "visual_class"])
     return None if other == right else other
 
@@ -165,10 +165,10 @@ def _sha256(text: str) -> str:
 
 
 def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The conditions to run: those wanted, or all that the split has.
+    """The conditions to run: those requested, or all in the split.
 
     Raises:
-        ConfigError: A wanted condition is not in the dataset; names it and what there is.
+        ConfigError: A requested condition is not in the dataset; names it and the available ones.
     """
     there = benchmark.conditions()
     missing = [condition for condition in wanted if condition not in there]

@@ -1,8 +1,8 @@
-"""Leaderboard: all runs below a folder side by side, `leaderboard.html`, `leaderboard.md` and `leaderboard.json`.
+"""Leaderboard: compares all runs below a folder in `leaderboard.html`, `leaderboard.md` and `leaderboard.json`.
 
-In: the predictions of each run. Runs are ranked by how often both of their senses are right on the same misaligned
-clip, and compared in pairs on the same clips. A run on other data or with other prompts, or one that lacks answers, is
-listed, marked, and neither ranked nor compared.
+In: the predictions of each run. Runs are ranked by how often both questions about the same misaligned clip are answered
+correctly, and compared in pairs on the same clips. A run on different data, with different prompts or with missing
+answers is listed and marked, but neither ranked nor compared.
 """
 
 from collections import Counter, defaultdict
@@ -35,11 +35,11 @@ class Run:
     """A run with its scores.
 
     Attributes:
-        folder: Relative to the folder of all runs; names the run.
+        folder: Path relative to the results folder; the run's name.
         headline: Rows of `headline.headline`.
         accuracy: Rows of `score.accuracy`.
-        clips: What pairs of runs are compared on.
-        data: Condition → fingerprint of its data and version of the prompts.
+        clips: Outcomes by clip, for pairwise comparison.
+        data: Condition → fingerprint of its data and prompt version.
     """
 
     folder: str
@@ -65,26 +65,26 @@ class Run:
         )
 
     def row(self, protocol: str, condition: str, question: str) -> dict[str, Any] | None:
-        """The accuracy of one cell, None if it was not asked."""
+        """The accuracy of one cell, None if it was not run."""
         wanted = protocol, condition, question
         found = (row for row in self.accuracy if (row["protocol"], row["condition"], row["question"]) == wanted)
         return next(found, None)
 
     def headline_row(self, protocol: str, measure: str, question: str) -> dict[str, Any] | None:
-        """A row of the headline, None if it was not asked."""
+        """A row of the headline, None if it was not run."""
         wanted = protocol, measure, question
         found = (row for row in self.headline if (row["protocol"], row["measure"], row["question"]) == wanted)
         return next(found, None)
 
     def parsed(self, protocol: str) -> float | None:
-        """The share of all answers under a protocol that can be read, None without an answer."""
+        """The share of parseable answers under a protocol, None without answers."""
         rows = [row for row in self.accuracy if row["protocol"] == protocol]
         answers = sum(row["n"] for row in rows)
         return 1 - sum(row["unparseable"] for row in rows) / answers if answers else None
 
 
 def order(runs: Sequence[Run], protocol: str) -> list[Run]:
-    """The runs that used the protocol, most often right with both senses first, those without a number last."""
+    """The runs that used the protocol, sorted by both questions correct, descending; runs without a value come last."""
 
     def key(run: Run) -> tuple[float, str]:
         row = run.headline_row(protocol, "both_right", "both")
@@ -94,10 +94,9 @@ def order(runs: Sequence[Run], protocol: str) -> list[Run]:
 
 
 def unranked(runs: Sequence[Run]) -> dict[str, str]:
-    """Folder → why a run cannot be compared with the others: OTHER_DATA or INCOMPLETE.
+    """Folder → why the run is not comparable: OTHER_DATA or INCOMPLETE.
 
-    A run is incomplete if a prompt failed, or if another run on the same data was asked about more clips in a
-    condition that both have.
+    A run is incomplete if a prompt failed, or if another run on the same data covers more clips in a shared condition.
     """
     same = {run.folder for run in comparable(runs)}
     asked: dict[Cell, set[str]] = defaultdict(set)
@@ -114,7 +113,7 @@ def unranked(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def comparable(runs: Sequence[Run]) -> list[Run]:
-    """The runs whose data and prompts are, under every condition, those that most runs had."""
+    """The runs whose data and prompts match the majority of runs under every condition."""
     counted: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for run in sorted(runs, key=lambda run: run.folder):
         for condition, data in run.data.items():
@@ -124,9 +123,9 @@ def comparable(runs: Sequence[Run]) -> list[Run]:
 
 
 def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Every run against every other, cell by cell and both senses together.
+    """Every run against every other, per cell and for both questions together.
 
-    p values are corrected over all of it (Holm): the family is every pair, protocol, condition and question here.
+    p values are Holm-corrected over all pairs, protocols, conditions and questions.
     """
     return corrected(
         [
@@ -138,14 +137,14 @@ def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def main(results: Path) -> None:
-    """Write leaderboard.html, leaderboard.md and leaderboard.json into the folder of all runs.
+    """Write leaderboard.html, leaderboard.md and leaderboard.json into the results folder.
 
     Raises:
-        DataError: No run below the folder, or a run that cannot be read.
+        DataError: There is no run below the folder, or a run cannot be read.
     """
     paths = sorted(results.rglob("predictions.jsonl"))
     if not paths:
-        raise DataError(f"no predictions.jsonl below {results}", hint="give each run its --out below that folder")
+        raise DataError(f"no predictions.jsonl below {results}", hint="set each run's --out to a folder below it")
     runs = [Run.of(path.parent.relative_to(results).as_posix(), read_predictions(path)) for path in paths]
     board = summarise(runs)
     write_json(results / "leaderboard.json", board)
@@ -158,8 +157,8 @@ def summarise(runs: Sequence[Run]) -> dict[str, Any]:
     """The content of leaderboard.json.
 
     Returns:
-        `runs`: of every run its folder, model, `unranked` (why, or None), `rank` by protocol, headline and accuracy;
-        `pairs`: the rows of `comparisons`, without runs that are not ranked.
+        `runs`: for each run its folder, model, `unranked` (reason or None), `rank` by protocol, headline and accuracy;
+        `pairs`: the rows of `comparisons`, ranked runs only.
     """
     left_out = unranked(runs)
     compared = [run for run in runs if run.folder not in left_out]
@@ -182,7 +181,7 @@ def summarise(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _ranks(compared: Sequence[Run], protocol: str) -> dict[str, int]:
-    """Folder → rank, from 1, of the runs that have what they are ranked by; equal runs have the same rank."""
+    """Folder → rank, from 1, of the runs that can be ranked; ties share a rank."""
     values = {
         run.folder: row["mean"]
         for run in order(compared, protocol)
@@ -217,7 +216,7 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
 
 
 def _board(runs: Sequence[Run], protocol: str, left_out: dict[str, str]) -> dict[str, Any]:
-    """One protocol's tables: headline and cells in the paper's order, a line for each run, those not ranked last."""
+    """One protocol's tables: headline and cells in the paper's order, one row per run, unranked runs last."""
     listed = sorted(order(runs, protocol), key=lambda run: run.folder in left_out)
     compared = [run for run in listed if run.folder not in left_out]
     asked = {

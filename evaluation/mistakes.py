@@ -1,7 +1,7 @@
-"""Wrong answers beside the clips they are about, playable where they stand.
+"""Wrong answers together with their clips, playable in the page.
 
-In: the predictions of a run and the folder of the dataset that they were made on. Out: plain records for the template,
-the clips as `data:` URIs, few and small enough that the page can be mailed.
+In: a run's predictions and the dataset folder they were made on. Out: plain records for the template, with the clips as
+`data:` URIs, few and small enough to email the page.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from mma_bench.page import data_uri
 from mma_bench.schema import Condition
 
 MAX_CLIPS: Final = 6
-MAX_BYTES: Final = 8_000_000  # of all clips together; base64 adds a third
-_RAW: Final = 300  # characters of an answer
+MAX_BYTES: Final = 8_000_000  # total over all clips; base64 adds a third
+_RAW: Final = 300  # maximum characters of an answer
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A clip with the wrong answers about it.
+    """A clip with its wrong answers.
 
     Attributes:
         uri: The MP4 file as a `data:` URI.
@@ -38,8 +38,8 @@ class Mistake:
 
 
 def choose(predictions: Sequence[Prediction], condition: str) -> list[list[Prediction]]:
-    """The wrong answers of each clip, clips that the other modality captured first, then by distinct classes, then by
-    id; parsed answers only, one seed of each question.
+    """The wrong answers by clip, clips where the answer followed the other modality first, then by distinct classes,
+    then by id; parsed answers only, one seed of each question.
     """
     by_clip: dict[str, dict[tuple[str, str], Prediction]] = {}
     for row in sorted(predictions, key=lambda row: (row.id, row.protocol, row.question != "visual", row.seed)):
@@ -57,10 +57,10 @@ def choose(predictions: Sequence[Prediction], condition: str) -> list[list[Predi
 
 
 def mistakes(predictions: Sequence[Prediction], dataset: Path, split: str) -> list[Mistake]:
-    """Up to MAX_CLIPS clips of the misaligned condition that were answered wrongly, MAX_BYTES at most.
+    """Up to MAX_CLIPS wrongly answered clips of the misaligned condition, at most MAX_BYTES in total.
 
     Raises:
-        ConfigError: The folder holds other data than the predictions were made on.
+        ConfigError: The folder's data differ from those the predictions were made on.
     """
     condition = str(Condition.MISALIGNED)
     chosen = choose(predictions, condition)
@@ -69,10 +69,10 @@ def mistakes(predictions: Sequence[Prediction], dataset: Path, split: str) -> li
     benchmark = Benchmark(str(dataset), split=split)
     if benchmark.fingerprint(condition) != chosen[0][0].dataset_fingerprint:
         raise ConfigError(
-            f"{dataset} holds other clips than the answers are about (condition {condition})",
-            hint="name the dataset that the run was made on, or leave --dataset out",
+            f"{dataset} is not the dataset the answers were made on (condition {condition} differs)",
+            hint="pass the dataset of the run, or drop --dataset",
         )
-    wanted = {rows[0].id for rows in chosen[: 4 * MAX_CLIPS]}  # some may be too large
+    wanted = {rows[0].id for rows in chosen[: 4 * MAX_CLIPS]}  # some clips may be too large
     clips = {row["id"]: row["video"]["bytes"] for row in benchmark.rows(condition) if row["id"] in wanted}
     shown: list[Mistake] = []
     left = MAX_BYTES

@@ -1,26 +1,26 @@
-"""Reads a class out of a model's free-text answer, by rules that are written down here.
+"""Parses the class from a model's free-text answer, by the rules documented here.
 
-An answer that is unparseable has a status of its own; a wrong reading would be counted in silence. So where a careful
-reader would hesitate, nothing is read.
+Unparseable answers are reported as such, whereas a misread answer would go unnoticed. So when in doubt, the parser
+returns nothing.
 
-1. Case, mark-up, underscores, hyphens, articles and plurals do not matter. An answer that is a name of an option, and
-   nothing else, is that option.
-2. Names are those of the options, of AudioSet's ontology (`synonyms.json`) and of everyday life (`everyday_names.csv`).
-   The longest counts: a `guinea pig` is not a pig, a `fire alarm` not a fire, and `dog food` not a dog. Sounds that
-   many things make (`howl`) and words of many senses (`camera`) count only where nothing else stands beside them.
-3. A denial reaches over its clause (`I do not hear a dog`, `a cat rather than a dog`) and over a list that goes on
-   from it. What is denied anywhere is not the answer, and a denial alone names nothing. What is asked or conditional
-   is left open.
-4. One affirmed option is the answer. Several are unparseable, unless one stands by itself (`Cat. A dog barks at it.`).
+1. Case, markup, underscores, hyphens, articles and plurals do not matter. An answer that consists of the name of an
+   option is that option.
+2. Names come from the options, AudioSet's ontology (`synonyms.json`) and everyday language (`everyday_names.csv`).
+   The longest match wins: a `guinea pig` is not a pig, a `fire alarm` not a fire, and `dog food` not a dog. Sounds with
+   many sources (`howl`) and ambiguous words (`camera`) count only if the clause names nothing else.
+3. A negation covers its clause (`I do not hear a dog`, `a cat rather than a dog`) and a list that continues it. An
+   option negated anywhere is not the answer, and a negation alone names nothing. Questions and conditionals leave an
+   option open.
+4. A single affirmed option is the answer. Several are unparseable, unless one is a clause of its own (`Cat. A dog barks
+   at it.`).
 5. After a correction (`wait`, `no`, `actually`) only what follows counts.
-6. What is announced as the answer (`the answer is`, `Final Answer:`, a box, a tag, a field of JSON) goes before what
-   was said until then. Chain of thought counts only what is announced, or follows `</think>`; a thought that was cut
-   off names nothing.
-7. "None of the above", where it is offered, may be said as `none of these`, `nothing`, `no sound`, `I can't hear
+6. An explicit final answer (`the answer is`, `Final Answer:`, a box, a tag, a JSON field) overrides the preceding text.
+   In chain of thought only the final answer or the text after `</think>` counts; a truncated thought names nothing.
+7. "None of the above", where offered, also matches `none of these`, `nothing`, `no sound`, `I can't hear
    anything`, or `the screen is black`.
 8. Error messages, refusals, other languages, letters, numbers, yes and no are unparseable.
 
-Only `reading.text.MOST_CHARACTERS` of an answer are read, the first, or the last of a chain of thought, in linear time.
+Only the first `reading.text.MOST_CHARACTERS` of an answer are read (the last for chain of thought), in linear time.
 """
 
 from collections import Counter
@@ -44,9 +44,9 @@ def parse(
     Args:
         text: The raw answer; any string.
         options: The classes that the question offered, as in the dataset (`Brass_instrument`).
-        synonyms: Further names by class. Those of a class that is not an option name nothing, but a shorter name
-            within one (`pig` in `guinea pig`) is not read.
-        chain_of_thought: Read only what is announced as the answer.
+        synonyms: Further names by class. Names of a class that is not an option match nothing, but they mask shorter
+            names within them (`pig` in `guinea pig`).
+        chain_of_thought: Read only an explicit final answer.
     """
     for option in (text, text.strip()):
         if option in options:
@@ -76,7 +76,7 @@ def parse(
 
 
 def parse_answer(text: str, options: Sequence[str], *, chain_of_thought: bool = False) -> str | None:
-    """As `parse`, with the names of the benchmark's classes.
+    """Like `parse`, with the names of the benchmark's classes.
 
     >>> parse_answer("It is a dog barking.", ["Canidae", "Cat"])
     'Canidae'
@@ -92,7 +92,8 @@ def _undenied(option: str | None, said: list[Statement]) -> str | None:
 def _chosen(said: list[Statement], *, explicit: bool) -> str | None:
     """The one option that is affirmed after the last correction.
 
-    Where several are, it is the one that stands by itself, or, in what was announced, that of the first sentence.
+    If there are several, it is the one in a clause of its own or, in an explicit final answer, that of the first
+    sentence.
     """
     start = max((at for at, statement in enumerate(said) if statement.corrects), default=0)
     said = [statement for statement in said[start:] if statement.claims]
@@ -108,7 +109,7 @@ def _chosen(said: list[Statement], *, explicit: bool) -> str | None:
 
 
 def _affirmed(said: list[Statement]) -> set[str]:
-    """The options that are affirmed, with those that are left open beside them; none if none is affirmed."""
+    """The affirmed options plus the open ones; empty if none is affirmed."""
     claimed = {claim for statement in said for claim in statement.claims.items()}
     if not any(polarity is Polarity.AFFIRMED for _, polarity in claimed):
         return set()

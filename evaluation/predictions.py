@@ -1,4 +1,4 @@
-"""Predictions: JSON lines, one per prompt, append-only and fsynced; all that scoring needs is in them."""
+"""Predictions: JSON lines, one per prompt, append-only and fsynced; self-contained for scoring."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,17 +13,17 @@ Status: TypeAlias = Literal["ok", "unparseable", "failed"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer with everything that identifies and scores it.
+    """One answer with everything needed to identify and score it.
 
     Attributes:
         key: `<row id>/<question>.<protocol>.<seed>`: unique in a run.
-        expected: The right answer under the protocol (with abstention, "None of the above" where a modality is gone).
-        other: What the OTHER modality shows, None where it shows the same or nothing.
+        expected: The correct answer under the protocol (with abstention, "None of the above" for a removed modality).
+        other: The class of the OTHER modality, None if it is the same or the modality is removed.
         answer: The parsed class, None unless `status` is ok.
-        raw: The answer as the model gave it; None for scored options and failures.
+        raw: The model's raw output; None for scored options and failures.
         logprobs: Log-likelihood by option; None for generated answers.
         error: Why the prompt failed; None unless `status` is failed.
-        prompt_version: Of the words that were asked: the dataset's if they are its own, else this release's.
+        prompt_version: Version of the prompt text: the dataset's if it provides the text, else this release's.
         settings: Generation and engine settings.
     """
 
@@ -60,15 +60,15 @@ class Prediction:
 
 
 def to_entry(prediction: Prediction) -> dict[str, Any]:
-    """As a line of the ledger."""
+    """The prediction as a ledger entry."""
     return asdict(prediction)
 
 
 def read_predictions(path: Path) -> list[Prediction]:
-    """Read predictions.jsonl; of several attempts at one prompt the last counts.
+    """Read predictions.jsonl; the last attempt at a prompt counts.
 
     Raises:
-        DataError: No such file, a line that is not a prediction (named), or predictions of two runs in one file.
+        DataError: The file is missing, has an invalid line (named), or mixes predictions of two runs.
     """
     latest: dict[str, Prediction] = {}
     for number, entry in _entries(path):
@@ -80,7 +80,7 @@ def read_predictions(path: Path) -> list[Prediction]:
             ) from None
         latest[prediction.key] = prediction
     if not latest:
-        raise DataError(f"{path} holds no prediction", hint="run `mma-bench infer` first")
+        raise DataError(f"{path} contains no predictions", hint="run `mma-bench infer` first")
     _one_run(path, latest.values())
     return [latest[key] for key in sorted(latest)]
 
@@ -91,16 +91,18 @@ def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
-                return  # cut by a kill; the next run of `infer` makes it again
+                return  # truncated by a kill; the next run of `infer` redoes it
             try:
                 yield number, json.loads(line)
             except ValueError:
                 raise DataError(
-                    f"{path}, line {number}: not JSON", hint="remove the line and run `infer` again"
+                    f"{path}, line {number}: not JSON", hint="delete the line and run `infer` again"
                 ) from None
 
 
 def _one_run(path: Path, predictions: Iterable[Prediction]) -> None:
     runs = {(p.model, p.model_revision, p.adapter, p.adapter_revision) for p in predictions}
     if len(runs) > 1:
-        raise DataError(f"{path} mixes {len(runs)} models: {sorted(map(str, runs))}", hint="give each run a folder")
+        raise DataError(
+            f"{path} mixes {len(runs)} models: {sorted(map(str, runs))}", hint="use a separate folder for each run"
+        )

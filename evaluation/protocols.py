@@ -1,10 +1,10 @@
 """Protocols: how one row of the dataset becomes prompts (section 4.1, appendices J and K).
 
-A protocol asks both questions about a clip. Which conditions it makes sense for is part of it: abstention is about a
-missing modality, chain of thought was measured on aligned and misaligned clips (Table 11).
+A protocol asks both questions about a clip and defines the conditions it applies to: abstention concerns a missing
+modality, chain of thought was measured on aligned and misaligned clips (Table 11).
 
-Forced choice and log-likelihood ask the dataset's own questions, word by word, so that a dataset of an older wording is
-asked as it was made. The dataset has no questions for the other two; they are worded by `mma_bench.prompts`.
+Forced choice and log-likelihood use the dataset's own questions verbatim, so that a dataset with an older wording keeps
+it. The dataset has no questions for the other two protocols; `mma_bench.prompts` provides them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,14 +17,14 @@ from mma_bench.errors import DataError
 from mma_bench.models.contracts import Prompt
 from mma_bench.schema import MODALITIES, Condition, Modality
 
-QUESTIONS: Final = MODALITIES  # one about each
+QUESTIONS: Final = MODALITIES  # one question per modality
 
 
 class Protocol(StrEnum):
-    """How an answer is asked for and read."""
+    """How a question is asked and its answer parsed."""
 
     FORCED_CHOICE = "forced_choice"  # Figure 5, generated
-    LOGLIKELIHOOD = "loglikelihood"  # the same question; the most likely option is the answer, no parser
+    LOGLIKELIHOOD = "loglikelihood"  # the same question; the most likely option is the answer, without parsing
     ABSTENTION = "abstention"  # appendix J
     CHAIN_OF_THOUGHT = "chain_of_thought"  # appendix K
 
@@ -46,9 +46,9 @@ class Sampling:
     """How answers are generated.
 
     Attributes:
-        temperature: 0 is greedy; then one seed is enough and only the first is used.
+        temperature: 0 is greedy; then only the first seed is used.
         seeds: One answer per seed; the score is the mean over seeds.
-        context_tokens: Length of the irrelevant text of `long_context`, in the model's own tokens.
+        context_tokens: Length of the irrelevant text in `long_context`, in tokens of the model.
     """
 
     temperature: float = 0.0
@@ -57,7 +57,7 @@ class Sampling:
 
 
 def applies(protocol: Protocol, condition: str) -> bool:
-    """Whether the protocol is asked under this condition."""
+    """Whether the protocol applies to this condition."""
     return Condition(condition) in _CONDITIONS[protocol]
 
 
@@ -67,16 +67,16 @@ def options_for(protocol: Protocol, options: Sequence[str]) -> list[str]:
 
 
 def expected(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
-    """The right answer: the class, or under abstention "None of the above" where the modality is gone."""
+    """The correct answer: the class, or under abstention "None of the above" if the modality is removed."""
     column = "abstention_answer" if protocol is Protocol.ABSTENTION else "answer"
     return str(row[f"{question}_{column}"])
 
 
 def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
-    """The prompt's text for a row of the dataset; a misleading caption is part of the dataset's own question.
+    """The prompt text for a row of the dataset; a misleading caption is part of the dataset's question.
 
     Raises:
-        DataError: The dataset has no question there; names the row.
+        DataError: The row has no question; names the row.
     """
     if protocol is Protocol.ABSTENTION:
         return prompts.forced_choice(question, options_for(protocol, row["options"]))
@@ -89,7 +89,7 @@ def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> s
 
 
 def version_of(protocol: Protocol, row: Mapping[str, Any]) -> str:
-    """The version of that text: the dataset's, or that of `mma_bench.prompts`."""
+    """The version of the prompt text: the dataset's, or that of `mma_bench.prompts`."""
     worded_here = protocol in (Protocol.ABSTENTION, Protocol.CHAIN_OF_THOUGHT)
     return prompts.PROMPT_VERSION if worded_here else str(row["prompt_version"])
 
@@ -105,7 +105,7 @@ def prompts_of(
         if not applies(protocol, row["condition"]):
             continue
         scored = protocol is Protocol.LOGLIKELIHOOD
-        # A score and a greedy answer do not depend on the seed.
+        # Scores and greedy answers do not depend on the seed.
         seeds = sampling.seeds[:1] if scored or sampling.temperature == 0 else sampling.seeds
         for question in QUESTIONS:
             for seed in seeds:

@@ -1,7 +1,7 @@
-"""The paper's published results. They are of the paper's own clips: beside a run they stand only where its clips are
-these, by the word of whoever asks for the report; else in a table of their own.
+"""The paper's published results, measured on the paper's own clips. A report compares them with a run only if its
+caller states that the run used those clips; otherwise they appear in a separate table.
 
-`published_results.json` is copied from the tables and figures that its `source` names; values are percent there and
+`published_results.json` is copied from the tables and figures named in its `source`; values are percentages there and
 fractions here. Only the paper's own question is compared: forced choice with a generated answer, abstention and chain
 of thought. The paper has no log-likelihood scores.
 """
@@ -15,7 +15,7 @@ from typing import Any, Final
 from mma_bench.schema import Condition
 
 _TUNED: Final = " + modality-aware LoRA"
-# Names under which a model is published elsewhere than in the paper, reduced as by `_reduced`.
+# Names used for the paper's models elsewhere, normalised by `_reduced`.
 _ALIASES: Final = {
     "qwen3omni30ba3binstruct": "Qwen3-Omni-30B-Instruct",
     "videollama217bav": "VideoLLaMA2",
@@ -34,14 +34,14 @@ SOURCE: Final[str] = RESULTS["source"]
 
 
 def published_name(model: str, adapter: str | None, settings: Mapping[str, Any] | None = None) -> str | None:
-    """The paper's name of a model, None if the paper did not measure it.
+    """The paper's name for a model, None if the paper did not evaluate it.
 
     Args:
-        model: As the engine calls it: `Qwen/Qwen2.5-Omni-7B`, `gemini-2.5-pro`. Case, punctuation and the owner before
-            a slash do not matter.
-        adapter: With one, the paper's tuned model is the one to compare with, if it tuned this model.
-        settings: Of the engine. Where they name a `checkpoint` or a `model`, that is what answers, whatever it is
-            called: with other weights it is not the published model.
+        model: The engine's name for the model: `Qwen/Qwen2.5-Omni-7B`, `gemini-2.5-pro`. Case, punctuation and the
+            owner before a slash do not matter.
+        adapter: With an adapter, the paper's tuned version of this model is used, if there is one.
+        settings: The engine's settings. A `checkpoint` or `model` in them takes precedence over the name: with other
+            weights it is not the published model.
     """
     names = {_reduced(name): name for name in RESULTS["black_box"]} | _ALIASES
     weights = weights_of(settings or {}) or model
@@ -52,7 +52,7 @@ def published_name(model: str, adapter: str | None, settings: Mapping[str, Any] 
 
 
 def weights_of(settings: Mapping[str, Any]) -> str | None:
-    """What an engine's settings say that answers, None if they name no weights."""
+    """The weights named in an engine's settings, None if there are none."""
     named = settings.get("checkpoint") or settings.get("model")
     return None if named is None else str(named)
 

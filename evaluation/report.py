@@ -1,7 +1,7 @@
-"""Report: a run's numbers for people (`report.html`, `report.md`) and for programs (`report.json`).
+"""The report of a run, human-readable (`report.html`, `report.md`) and machine-readable (`report.json`).
 
-In: `run.json`, `scores.json` and `predictions.jsonl` of a run, and the dataset's folder, for wrong answers beside their
-clips and for the judge that chose the clips. Every number comes from the scores; nothing is averaged again here.
+In: `run.json`, `scores.json` and `predictions.jsonl` of a run, and the dataset's folder, for wrong answers with their
+clips and for the judge that selected the clips. Every number comes from the scores; nothing is recomputed here.
 """
 
 from collections import Counter
@@ -27,9 +27,9 @@ from mma_bench.tables import read_json
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SMALL: Final = 100  # base clips; below, an interval is wider than about ±10 points
+SMALL: Final = 100  # base clips; with fewer, intervals are wider than about ±10 points
 _EXAMPLES: Final = 5
-_CUT: Final = 200  # characters of an answer or an error
+_CUT: Final = 200  # maximum characters of an answer or an error
 PROTOCOLS: Final = {
     "forced_choice": "Forced choice",
     "loglikelihood": "Forced choice by log-likelihood",
@@ -49,14 +49,14 @@ def summarise(
     paper_clips: bool = False,
     judges: Sequence[str] = (),
 ) -> Summary:
-    """All that the report says, without the pictures: the content of report.json.
+    """The report's content without the charts, as written to report.json.
 
     Args:
         run: The content of run.json.
         scores: The content of scores.json.
-        predictions: Of the run.
-        paper_clips: Whether the clips are the paper's own, so that its results can be compared with these.
-        judges: Who chose the clips; empty if it is not known.
+        predictions: The run's predictions.
+        paper_clips: Whether the clips are the paper's own, so that its results are comparable.
+        judges: The judges that selected the clips; empty if unknown.
     """
     name = published_name(run["model"], run["adapter"], run["settings"])
     rows = [_with_published(row, name if paper_clips else None) for row in scores["accuracy"]]
@@ -87,15 +87,15 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     notes = []
     clips = max(row["clusters"] for row in rows)
     if clips == 0:
-        notes.append("There is no answer, so there is nothing to average. What came instead is below.")
+        notes.append("There are no answers to average. The errors are listed below.")
     elif clips < SMALL:
-        notes.append(f"{_counted(clips, 'clip')}: intervals are wide. Do not read much into single numbers.")
+        notes.append(f"{_counted(clips, 'clip')}: intervals are wide. Do not over-interpret single numbers.")
     prompts = sum(row["prompts"] for row in rows)
     failed, unparseable = (sum(row[status] for row in rows) for status in ("failed", "unparseable"))
     if failed:
         notes.append(
-            f"Incomplete: {failed:,} of {_counted(prompts, 'prompt')} failed. The run is ranked nowhere; the same "
-            "command asks them again."
+            f"Incomplete: {failed:,} of {_counted(prompts, 'prompt')} failed. The run is not ranked; the same "
+            "command retries them."
         )
     if unparseable:
         notes.append(
@@ -110,7 +110,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _examples(predictions: Sequence[Prediction], status: str, text_of: Callable[[Prediction], str]) -> list[Row]:
-    """The commonest errors or unreadable answers, with how often each occurred."""
+    """The most frequent errors or unparseable answers, with their counts."""
     counted = Counter(text_of(row)[:_CUT] for row in predictions if row.status == status)
     common = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:_EXAMPLES]
     return [{"text": text, "count": count} for text, count in common]
@@ -150,12 +150,12 @@ def _words(summary: Summary) -> dict[str, Any]:
         "conditions": [str(condition) for condition in Condition],
         "points": points,
         "p_value": p_value,
-        "captors": {captor: label for captor, (label, _) in figures.CAPTORS.items()},
+        "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
 
 
 def model_name(run: Mapping[str, Any]) -> str:
-    """The model with its adapter, and with its weights where its name is a published one and they are not."""
+    """The model with its adapter, and with its weights if its name is published but the weights are not."""
     name, settings = str(run["model"]), run["settings"]
     published = published_name(name, None)
     if published is not None and published_name(name, None, settings) != published:
@@ -164,14 +164,14 @@ def model_name(run: Mapping[str, Any]) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Three decimals; a dash where nothing was tested."""
+    """Three decimals; a dash without a test."""
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def percent(value: float | None) -> str:
-    """A fraction in percent with one decimal, with two below 1 %; a dash where there is none."""
+    """A fraction in percent with one decimal, with two below 1 %; a dash if None."""
     if value is None:
         return "–"
     return f"{100 * value:.2f}" if 0 < value < 0.01 else f"{100 * value:.1f}"
@@ -221,7 +221,7 @@ def _section(summary: Summary, protocol: str) -> Row:
 
 
 def _chart(draw: Callable[[Sequence[Row]], "Figure"], rows: Sequence[Row], label: str) -> Markup | None:
-    """A chart, or None where there is nothing to draw."""
+    """A chart, or None if there is nothing to plot."""
     return svg(draw(rows), label) if any(row["mean"] is not None for row in rows) else None
 
 
@@ -229,19 +229,19 @@ def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False) -
     """Write report.md, report.json and report.html into a run's folder.
 
     Args:
-        out: Holds run.json, predictions.jsonl and scores.json.
-        dataset: The dataset's folder; without it the page has no clips.
+        out: Contains run.json, predictions.jsonl and scores.json.
+        dataset: The dataset's folder; without it the page shows no clips.
         paper_clips: As in `summarise`.
 
     Raises:
         DataError: One of the three files is missing or broken.
-        ConfigError: The dataset is not the one that the run was made on.
+        ConfigError: The dataset is not the one used in the run.
     """
     run = read_json(out / "run.json")
     predictions = read_predictions(out / "predictions.jsonl")
     scores = read_json(out / "scores.json")
     if "headline" not in scores:
-        raise DataError(f"{out}/scores.json is of an older version", hint=f"run `mma-bench score {out}`")
+        raise DataError(f"{out}/scores.json was written by an older version", hint=f"run `mma-bench score {out}`")
     shown = [] if dataset is None else mistakes(predictions, dataset, run["split"])
     summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
     write_json(out / "report.json", summary)

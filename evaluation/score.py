@@ -1,7 +1,7 @@
-"""Score: predictions in, numbers out; pure and offline.
+"""Scoring: predictions in, numbers out; pure and offline.
 
-An accuracy is over all answers: one that cannot be parsed is wrong, and `parsed` is the share of the others. A failed
-prompt has no answer and is left out; a run that has one is incomplete.
+Accuracy is over all answers: an unparseable answer is wrong, and `parsed` is the share of parseable ones. A failed
+prompt has no answer and is excluded; a run with failed prompts is incomplete.
 """
 
 from collections import defaultdict
@@ -32,8 +32,8 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
     """All tables of the report, as lists of flat rows.
 
     Args:
-        predictions: Of one run.
-        seen_classes: Classes that the model was tuned on (appendix H); empty if that is not asked.
+        predictions: Predictions of one run.
+        seen_classes: Classes the model was tuned on (appendix H); empty to skip that split.
     """
     cells = by_cell(predictions)
     scores: Scores = {
@@ -84,10 +84,10 @@ def _accuracy(rows: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def answer_sources(rows: Sequence[Prediction]) -> list[tuple[str, Callable[[Prediction], bool]]]:
-    """What an answer can follow where there is a conflict: the truth, the other modality, the caption, none of them.
+    """What answers follow under conflict: the truth, the other modality, the caption, or none of them.
 
-    Each answer counts once, for the first of them that it names, so that the shares add up to 1; one that names no
-    class, or several, is `unparseable`.
+    Each answer counts once, for the first match in this order, so that the shares add up to 1; one that names no class
+    or several is `unparseable`.
     """
     sources: list[tuple[str, Callable[[Prediction], bool]]] = []
     if any(row.other is not None for row in rows):
@@ -119,11 +119,11 @@ def _grouped(
 
 
 def read_seen_classes(path: Path | None) -> frozenset[str]:
-    """Classes from a text file, one a line; none without a file."""
+    """Classes from a text file, one per line; empty without a file."""
     if path is None:
         return frozenset()
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist", hint="name a text file with one class a line")
+        raise ConfigError(f"{path} does not exist", hint="pass a text file with one class per line")
     return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
 
 
@@ -137,7 +137,7 @@ def main(out: Path, seen_classes: Path | None = None) -> Scores:
 
 
 def as_csv(scores: Scores) -> str:
-    """Both senses right and the accuracies as a DVC plot, in percent; a cell without answers has no row."""
+    """Both questions correct and the accuracies as a DVC plot, in percent; cells without answers have no row."""
     both = [row for row in scores["headline"] if row["measure"] == "both_right"]
     rows = [
         f"{row['protocol']} · {row['condition']} · {row['question']},{100 * row['mean']:.1f}"
@@ -148,7 +148,7 @@ def as_csv(scores: Scores) -> str:
 
 
 def as_metrics(scores: Scores) -> dict[str, Any]:
-    """A DVC metric of fractions, None where there is no answer: the headline first, then the accuracies.
+    """DVC metrics as fractions, None without answers: the headline first, then the accuracies.
 
     Returns:
         Protocol → `headline` → measure → question; protocol → condition → question; the number of `failed` prompts.

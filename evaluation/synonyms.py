@@ -1,9 +1,9 @@
-"""Further names of the classes, for reading answers; the tables travel with the package.
+"""Further names of the classes, for parsing answers; the tables ship with the package.
 
-- `synonyms.json`: what AudioSet's ontology calls the class and the sounds that count as it. It is written from the
-  build's class list by `python -m mma_bench.evaluation.synonyms data/classes.json`.
-- `everyday_names.csv`: what people call it; written by hand. A row without a class names a thing that is none of the
-  classes, though a class's name is in it: `fire alarm`.
+- `synonyms.json`: AudioSet's names for the class and for the sounds that count as it. Generated from the build's class
+  list by `python -m mma_bench.evaluation.synonyms data/classes.json`.
+- `everyday_names.csv`: everyday names; written by hand. A row without a class is a phrase that contains a class name
+  but is none of the classes: `fire alarm`.
 """
 
 import csv
@@ -24,7 +24,7 @@ _ASIDE = re.compile(r"\(.*?\)")
 
 
 def names_of(table: ClassTable) -> dict[str, list[str]]:
-    """Names by class: the ontology's names of its node and members, parts of a list of names, and asides each alone."""
+    """Names by class: the ontology's names of its node and members, plus each part of a list and each parenthetical."""
     return {
         label_class.name: sorted({part for member in label_class.members for part in _parts(table.nodes[member].name)})
         for label_class in table.classes
@@ -34,7 +34,7 @@ def names_of(table: ClassTable) -> dict[str, list[str]]:
 def _parts(name: str) -> set[str]:
     """`Canidae, dogs, wolves` → all of it, `Canidae`, `dogs`, `wolves`; `Roaring cats (lions, tigers)` likewise.
 
-    An aside of one word, such as `Chopping (food)`, tells where the sound belongs and is not a name of it.
+    A one-word parenthetical, as in `Chopping (food)`, gives the context of the sound and is not a name.
     """
     aside = [word for match in _ASIDE.findall(name) if "," in match for word in match.strip("()").split(",")]
     plain = _ASIDE.sub("", name)
@@ -52,7 +52,7 @@ def _tables() -> tuple[dict[str, list[str]], list[str]]:
 
 _names, _other_things = _tables()
 SYNONYMS: Final[Mapping[str, list[str]]] = _names
-OTHER_THINGS: Final[Sequence[str]] = _other_things  # of no class
+OTHER_THINGS: Final[Sequence[str]] = _other_things  # not a class
 
 
 if __name__ == "__main__":

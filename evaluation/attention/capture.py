@@ -1,8 +1,8 @@
-"""Where the last query of each forward pass attends: its row alone is computed again, and reduced at once.
+"""Captures the attention of each forward pass's last query: only its row is recomputed, and reduced immediately.
 
-The model runs sdpa as ever. For the last query of every layer, scores against all keys are computed once more (a
-matrix of heads × keys, never queries × keys), as the eager implementation does it: products in the model's precision,
-softmax in float32. What is kept are sums over groups of tokens, some floats per head.
+The model runs sdpa as usual. For the last query of every layer, scores against all keys are recomputed (heads × keys,
+never queries × keys) as in the eager implementation: products in the model's precision, softmax in float32. Only sums
+over token groups are kept, a few floats per head.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from mma_bench.evaluation.attention.hook import aligned, instead_of_attention, s
 
 Floats = npt.NDArray[np.float32]
 
-_MORE = 64  # tokens by which the memberships grow, so that they need not at every step
+_MORE = 64  # tokens; growth increment of the memberships, to avoid resizing at every step
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Captured:
     """Attention of the last query, by forward pass.
 
     Attributes:
-        masses: [steps, layers, batch, heads, 3]: the share on each group of `GROUPS`; adds up to 1.
-        squares: Likewise, the sum of the tokens' squared shares; with `tokens` it gives their variance.
+        masses: [steps, layers, batch, heads, 3]: the share on each group of `GROUPS`; sums to 1.
+        squares: Same shape; the sum of the tokens' squared shares, which with `tokens` gives their variance.
         tokens: [steps, layers, batch, 3]: visible tokens of each group.
         first: [steps, layers, batch, heads]: the share on the sequence's first token, which is part of text.
-        rows: For each step [batch, keys], the last layer's row, mean over heads; empty unless asked for.
+        rows: For each step [batch, keys], the last layer's row, averaged over heads; empty unless requested.
     """
 
     masses: Floats
@@ -47,9 +47,9 @@ def last_row(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, 
 
     Args:
         query: [batch, heads, queries, channels].
-        key: [batch, key-value heads, keys, channels]; heads share keys in the order of `repeat_kv`.
+        key: [batch, key-value heads, keys, channels]; grouped as in `repeat_kv`.
         mask: None, bool or additive, [batch, 1 or heads, queries, keys].
-        scaling: Of the products.
+        scaling: Factor applied to the products.
 
     Returns:
         float32 [batch, heads, keys].
@@ -65,12 +65,12 @@ def last_row(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, 
 
 
 class Recorder:
-    """Stands in for a language model's attention and keeps what the last queries attend to.
+    """Replaces a language model's attention function and records the attention of the last queries.
 
     Args:
-        groups: int8 [batch, tokens] of all tokens that are in the cache or will be read as the prompt, padding as
-            `PADDING`; those that follow, the answer's, are text.
-        rows: Whether to keep whole rows of the last layer.
+        groups: int8 [batch, tokens] of all tokens in the cache and in the prompt, padding as `PADDING`; the answer
+            tokens that follow count as text.
+        rows: Whether to keep the full rows of the last layer.
     """
 
     def __init__(self, groups: torch.Tensor, *, rows: bool = False) -> None:
@@ -81,7 +81,7 @@ class Recorder:
         self._rows: list[torch.Tensor] = []
 
     def begin(self, length: int) -> None:
-        """A forward pass begins."""
+        """Start recording a forward pass."""
         self._length = length
         self._visible.clear()
         self._steps.append([])
@@ -95,13 +95,13 @@ class Recorder:
         mask: torch.Tensor | None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
-        """Attend, then keep the last query's sums."""
+        """Attend, and record the last query's sums."""
         members = aligned(self._members_on(key.device), self._length, key.shape[2])
         if len(members) != len(query):
-            raise MmaBenchError(f"{len(query)} sequences, but groups of {len(members)}", hint="capture without beams")
+            raise MmaBenchError(f"{len(query)} sequences, but groups of {len(members)}", hint="disable beam search")
         row = last_row(query, key, mask, kwargs["scaling"])
         sums = torch.cat([row, row.square()], dim=1) @ members.transpose(1, 2)
-        # Layers of one kind have one mask, which lives as long as the forward pass.
+        # Layers of the same type share one mask object, which lives as long as the forward pass.
         kind = key.shape[2], key.device, id(mask)
         if kind not in self._visible:
             self._visible[kind] = _visible(members[:, : len(GROUPS)], mask)
@@ -120,13 +120,13 @@ class Recorder:
         return self._members[device]
 
     def captured(self) -> Captured:
-        """All that was kept so far.
+        """Everything recorded so far.
 
         Raises:
-            MmaBenchError: Nothing was, or the last forward pass was cut short.
+            MmaBenchError: Nothing was recorded, or the last forward pass is incomplete.
         """
         if not self._steps or len({len(step) for step in self._steps}) != 1:
-            raise MmaBenchError("no whole forward pass was observed", hint="generate within the `capture` block")
+            raise MmaBenchError("no complete forward pass was recorded", hint="generate within the `capture` block")
         sums, tokens = (
             torch.stack([torch.stack([layer[part].cpu() for layer in step]) for step in self._steps])
             for part in range(2)
@@ -142,7 +142,7 @@ class Recorder:
 
 
 def _visible(members: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Tokens of each group, [batch, 3], that the last query may attend to; heads do not differ in that."""
+    """Number of tokens in each group, [batch, 3], that the last query may attend to; the same for all heads."""
     if mask is None:
         return members.sum(dim=-1)
     seen = mask[:, 0, -1]
@@ -152,10 +152,10 @@ def _visible(members: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 
 @contextmanager
 def capture(text_model: Any, groups: torch.Tensor, *, rows: bool = False) -> Iterator[Recorder]:
-    """Observe all forward passes of a language model within the block; see `Recorder` for the arguments.
+    """Record all forward passes of a language model within the block; see `Recorder` for the arguments.
 
-    Each forward pass is one step, so a prompt that is read in pieces gives a step for each piece. Of `generate` of
-    transformers the first step is the prompt's last token, which the first token of the answer is chosen from.
+    Each forward pass is one step, so a prompt that is prefilled in chunks gives one step per chunk. With transformers'
+    `generate`, the first step is the prompt's last token, which predicts the first token of the answer.
     """
     recorder = Recorder(groups, rows=rows)
     with instead_of_attention(text_model, recorder):

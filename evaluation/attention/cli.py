@@ -11,10 +11,10 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 class _SeveralConditions(click.Command):
-    """Takes `--conditions aligned misaligned` as well as `--conditions aligned,misaligned`: there are no arguments."""
+    """Accepts `--conditions aligned misaligned` as well as `--conditions aligned,misaligned`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Join what follows --conditions with commas."""
+        """Join the values after --conditions with commas."""
         joined: list[str] = []
         after = False
         for arg in args:
@@ -27,17 +27,25 @@ class _SeveralConditions(click.Command):
 
 
 @click.command(cls=_SeveralConditions)
-@click.option("--model", required=True, help="A name that `mma-bench models` lists, or a model's YAML file.")
-@click.option("--adapter", help="A LoRA adapter, a folder or a name on the Hub: all is done without and with it.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's file.")
-@click.option("--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME.")
+@click.option("--model", required=True, help="A name from `mma-bench models`, or a model's YAML file.")
+@click.option("--adapter", help="A LoRA adapter (folder or Hub ID); observed without and with it.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's YAML file."
+)
+@click.option(
+    "--dataset", default="mma-bench", show_default=True, help="The folder written by the build, or ORG/NAME on the Hub."
+)
 @click.option("--revision", help="Tag or commit of a dataset on the Hub.")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @click.option(
-    "--conditions", default="aligned,misaligned", show_default=True, help="One or several, by spaces or commas."
+    "--conditions", default="aligned,misaligned", show_default=True, help="One or more, separated by spaces or commas."
 )
 @click.option(
-    "--clips", type=click.IntRange(min=1), default=100, show_default=True, help="Base clips, drawn by --seed."
+    "--clips",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Number of base clips, sampled with --seed.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
@@ -45,10 +53,14 @@ class _SeveralConditions(click.Command):
     type=click.IntRange(min=0),
     default=4,
     show_default=True,
-    help="Ranges of layers that the knockout cuts; 0 leaves the knockout out.",
+    help="Number of layer ranges for the knockout; 0 skips it.",
 )
 @click.option(
-    "--shown", type=click.IntRange(min=0), default=1, show_default=True, help="Clips that get a heat map by token."
+    "--shown",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Number of clips with a token-level heat map.",
 )
 @click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed.")
 def attend(
@@ -65,7 +77,7 @@ def attend(
     shown: int,
     out: Path,
 ) -> None:
-    """See where a model's attention goes while it answers, and what its answers lose without it."""
+    """Analyse a model's attention while it answers, and the effect of knocking it out."""
     from mma_bench.commands import listed, read_overrides
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import chosen_conditions
@@ -75,8 +87,8 @@ def attend(
     config = load_config(model, overrides=overrides)
     if config.engine != "transformers":
         raise ConfigError(
-            f"{config.name} is asked through the engine {config.engine}, which shows no attention",
-            hint="use a model of the engine transformers (`mma-bench models`)",
+            f"{config.name} runs on the engine {config.engine}, which does not expose attention",
+            hint="use a model with the transformers engine (see `mma-bench models`)",
         )
     benchmark = Benchmark(dataset, revision=revision, split=split)
     wanted = list(dict.fromkeys(listed(conditions)))

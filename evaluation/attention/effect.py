@@ -1,8 +1,8 @@
-"""How far two questions pull attention apart: Cohen's d (section 4.2, equations 1 and 2), with its doubt.
+"""Effect of the question on attention: Cohen's d (section 4.2, equations 1 and 2) with its uncertainty.
 
-A base clip is the unit: heads, steps and variants of one clip are not independent samples, and counting them as such
-would make any difference significant. The two questions are about the same clips, so clips are resampled in pairs, and
-under the null hypothesis the two questions of a clip may change places.
+The unit is the base clip: heads, steps and variants of one clip are not independent samples, and treating them as such
+would make any difference significant. Both questions are about the same clips, so the bootstrap is paired, and under
+the null hypothesis the two questions of a clip are exchangeable.
 """
 
 import warnings
@@ -19,22 +19,22 @@ from mma_bench.stats import RESAMPLES, holm
 Array: TypeAlias = npt.NDArray[np.float64]
 
 _SEED: Final = 2511
-_FEWEST: Final = 5  # clips; of fewer, most resamples repeat one clip and have hardly any spread
+_FEWEST: Final = 5  # clips; with fewer, many resamples have hardly any variance
 _AT_ONCE: Final = 64  # resamples
-_RESOLUTION: Final = 1e-6  # of the float32 that shares are made of; less spread than that is rounding
+_RESOLUTION: Final = 1e-6  # relative, for float32 shares; less spread than that is rounding error
 
 
 @dataclass(frozen=True)
 class Separation:
-    """Cohen's d of the question about sight (first) against that about sound (second).
+    """Cohen's d of the visual question (first) against the audio question (second).
 
     Attributes:
-        d: None where it is not defined: fewer than 5 clips, or no spread.
-        low: Of the 95 % percentile bootstrap interval over base clips.
-        high: Likewise.
-        p: Two-sided, of the permutation test against d = 0; None where none is made.
-        p_holm: p corrected for all d that were computed together.
-        clips: Base clips.
+        d: None if undefined: fewer than 5 clips, or no variance.
+        low: Lower bound of the 95 % percentile bootstrap interval over base clips.
+        high: Upper bound.
+        p: Two-sided, of the permutation test against d = 0; None without a test.
+        p_holm: p, Holm-corrected over all d computed together.
+        clips: Number of base clips.
     """
 
     d: float | None
@@ -46,11 +46,11 @@ class Separation:
 
 
 def cohens_d(first: Array, second: Array, axis: int = -1) -> Array:
-    """Equations 1 and 2; NaN where the pooled standard deviation is 0 within rounding.
+    """Equations 1 and 2; NaN if the pooled standard deviation is 0 within rounding error.
 
     Args:
         first: Samples along `axis`, at least 2.
-        second: Likewise; as many here, though the formula allows others.
+        second: Likewise; always the same number here, although the formula does not require it.
     """
     n, m = first.shape[axis], second.shape[axis]
     pooled = ((n - 1) * first.var(axis=axis, ddof=1) + (m - 1) * second.var(axis=axis, ddof=1)) / (n + m - 2)
@@ -64,12 +64,12 @@ def cohens_d(first: Array, second: Array, axis: int = -1) -> Array:
 
 
 def separations(first: Array, second: Array, *, resamples: int = RESAMPLES) -> list[Separation]:
-    """Cohen's d of several measures on the same clips, each with interval and permutation test.
+    """Cohen's d of several measures on the same clips, each with an interval and a permutation test.
 
     Args:
         first: [measures, clips], one question.
         second: [measures, clips], the other question, about the same clips in the same order.
-        resamples: Of bootstrap and test; with fewer permutations than that the test is exact.
+        resamples: Number for bootstrap and test; the test is exact if there are fewer permutations.
     """
     clips = first.shape[1]
     none = Separation(None, None, None, None, None, clips)
@@ -93,9 +93,9 @@ def separations(first: Array, second: Array, *, resamples: int = RESAMPLES) -> l
 
 
 def _mean_difference(first: Array, second: Array, axis: int) -> Array:
-    """For pairs that change places, d grows and falls with it, and it is defined where d is not.
+    """The test statistic: monotone in d when pairs are swapped, and defined where d is not.
 
-    The sum of squares of both samples together stays, so the pooled variance falls as the difference grows.
+    The total sum of squares is invariant under swaps, so the pooled variance falls as the difference grows.
     """
     difference: Array = first.mean(axis=axis) - second.mean(axis=axis)
     return difference
@@ -105,9 +105,9 @@ def token_separation(first: Sequence[Array], second: Sequence[Array], *, resampl
     """Cohen's d of the weights of single tokens, pooled over clips, heads and steps.
 
     Args:
-        first: Under one question, three arrays [clips]: how many weights, their sum, and the sum of their squares.
+        first: Under one question, three arrays [clips]: number of weights, their sum, and their sum of squares.
         second: Likewise under the other question, the same clips in the same order.
-        resamples: Of the bootstrap over clips. There is no test: tokens of one clip are not exchangeable.
+        resamples: Number of bootstrap resamples over clips. There is no test: tokens of one clip are not exchangeable.
     """
     clips = len(first[0])
     (n, s, q), (m, t, r) = first, second
@@ -121,8 +121,8 @@ def token_separation(first: Sequence[Array], second: Sequence[Array], *, resampl
 def _interval(samples: Sequence[Array], statistic: Callable[..., Array], **options: Any) -> tuple[Array, Array]:
     """The 95 % percentile interval over resampled clips.
 
-    Resamples of one clip alone have no spread and no d. With a handful of clips they occur, and scipy warns that its
-    own interval cannot be computed; here they are left out.
+    Resamples that repeat a single clip have no variance and no d. With few clips they occur, and scipy warns that its
+    interval cannot be computed; here they are dropped.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)

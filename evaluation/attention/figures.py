@@ -1,6 +1,6 @@
-"""The charts of the attention page: pure functions of the rows of `summary` (and of `tokens.parquet`) to figures.
+"""Charts of the attention page: pure functions from rows of `summary` (and of `tokens.parquet`) to figures.
 
-Colour is the state of the model (before, after) or the group of tokens; the kind of line is the condition.
+Colour encodes the model state (before, after) or the token group; line style encodes the condition.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ STATE_COLOURS: Final = {"before": LIGHT["accent"], "after": LIGHT["bad"]}
 _STYLES: Final = ("-", "--", ":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 _WIDTH: Final = 4.7  # inches; see chart_style
-_CELLS: Final = 12  # of a heat map: tokens of each group, and steps
+_CELLS: Final = 12  # heat map size: tokens per group, and steps
 
 Row = Mapping[str, Any]
 
 
 @chart_style()
 def share_lines(rows: Sequence[Row]) -> "Figure":
-    """Share of attention on each group by layer, the mean of both questions, a kind of line for each condition.
+    """Share of attention on each group by layer, averaged over both questions, one line style per condition.
 
     Args:
         rows: Of `summary.layer_shares`, of one state.
@@ -113,7 +113,7 @@ def separation_lines(rows: Sequence[Row], by: str) -> "Figure":
 
 @chart_style()
 def loss_bars(rows: Sequence[Row]) -> "Figure":
-    """What the model's own answers lose with all of a modality cut off, in nats, by question and condition.
+    """Loss of the model's own answers with a modality knocked out, in nats, by question and condition.
 
     Args:
         rows: Of `summary.loss_rows`, of one state, target and range of layers.
@@ -216,7 +216,7 @@ def heat_map(tokens: pl.DataFrame) -> "Figure":
     axes = figure.subplots()
     for row, (group, token) in enumerate(chosen):
         for column, step in enumerate(steps):
-            # The root lets small weights be seen beside a sink.
+            # The square root keeps small weights visible next to an attention sink.
             strength = (weights[token, step] / most) ** 0.5
             at = column - 0.47, row - 0.47
             axes.add_patch(Rectangle(at, 0.94, 0.94, color=GROUP_COLOURS[group], alpha=strength, linewidth=0))
@@ -237,14 +237,14 @@ def heat_map(tokens: pl.DataFrame) -> "Figure":
 
 
 def _evenly(tokens: Sequence[int]) -> list[int]:
-    """At most so many, the first and the last among them."""
+    """At most `count` evenly spaced items, including the first and the last."""
     if len(tokens) <= _CELLS:
         return list(tokens)
     return [tokens[round(place * (len(tokens) - 1) / (_CELLS - 1))] for place in range(_CELLS)]
 
 
 def _printable(text: str) -> str:
-    """A token as a label; charts cannot show control characters, and a page cannot hold them."""
+    """A token as a label, without control characters, which neither charts nor HTML can contain."""
     shown = "".join(
         letter if letter.isprintable() and letter != "\ufffd" else "·" for letter in text.replace("\n", "⏎")
     )

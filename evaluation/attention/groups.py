@@ -1,6 +1,6 @@
-"""Which tokens are sight, which are sound, and which are text: all the others, system turn and special tokens included.
+"""Token groups: video, audio, and text, which is everything else, including the system turn and special tokens.
 
-Groups are int8 tensors of the shape of the token ids; `PADDING` is in no group.
+Groups are int8 tensors with the shape of the token ids; `PADDING` belongs to no group.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ def group_tokens(ids: Sequence[int] | Sequence[Sequence[int]] | torch.Tensor, co
 
     Args:
         ids: Token ids, of any shape.
-        config: The thinker's; `video_token_id` and `audio_token_id` are read.
+        config: The thinker's config; `video_token_id` and `audio_token_id` are read.
 
     Returns:
-        int8, of the shape of `ids`.
+        int8, with the shape of `ids`.
     """
     tokens = torch.as_tensor(ids)
     groups = torch.full(tokens.shape, TEXT, dtype=torch.int8)
@@ -33,8 +33,8 @@ def group_tokens(ids: Sequence[int] | Sequence[Sequence[int]] | torch.Tensor, co
 def memberships(groups: torch.Tensor) -> torch.Tensor:
     """Float32 [batch, 4, tokens] of int8 [batch, tokens]: 1 where a token is in the group.
 
-    The fourth is each sequence's first token, which is also text: attention that has nowhere to go tends to
-    rest there (attention sinks, Xiao et al. 2023, arXiv 2309.17453), and a share of text can be that and no more.
+    The fourth is each sequence's first token, which is also text: it often acts as an attention sink (Xiao et al. 2023,
+    arXiv 2309.17453), which can account for much of the share of text.
     """
     there = groups != PADDING
     first = there & (there.cumsum(dim=1) == 1)

@@ -1,8 +1,8 @@
-"""Lets other code stand in for the attention of a language model, without touching the model's code or its towers.
+"""Replaces the attention function of a language model without modifying the model's code or its encoders.
 
-transformers looks up a model's attention by name at every call (`AttentionInterface`); ours is set on the text
-configuration alone, so that the encoders of sight and sound, which have configurations of their own, run as ever. Masks
-are looked up by the same name: without an entry there, padding and sliding windows would be ignored in silence.
+transformers looks up a model's attention by name at every call (`AttentionInterface`); ours is set on the text config
+only, so the vision and audio encoders, which have their own configs, are unaffected. Masks are looked up by the same
+name: without an entry, padding and sliding windows would be silently ignored.
 """
 
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ _NAME: Final = "mma_bench_attention"
 
 
 class Attention(Protocol):
-    """What stands in: `begin` opens each forward pass, then it is called once per layer, in their order.
+    """A replacement: `begin` opens each forward pass, then it is called once per layer, in order.
 
-    Arguments and result of a call are those of transformers' attention functions.
+    Arguments and return value are those of transformers' attention functions.
 
     Args:
         module: The layer's attention; `layer_idx` counts from 0.
         query: [batch, heads, queries, channels].
-        key: [batch, key-value heads, keys, channels]; a sliding-window cache gives the last keys only.
+        key: [batch, key-value heads, keys, channels]; a sliding-window cache holds the last keys only.
         value: As `key`.
-        mask: None (all that is causal), bool (True is visible) or additive; [batch, 1 or heads, queries, keys].
+        mask: None (causal), bool (True is visible) or additive; [batch, 1 or heads, queries, keys].
     """
 
     def begin(self, length: int) -> None:
-        """A forward pass begins, after which the sequences have `length` tokens, padding and cache included."""
+        """Start a forward pass, after which the sequences have `length` tokens, padding and cache included."""
         ...
 
     def __call__(
@@ -48,7 +48,7 @@ class Attention(Protocol):
     ) -> tuple[torch.Tensor, None]: ...
 
 
-_standing_in: ContextVar[Attention | None] = ContextVar("standing_in", default=None)
+_replacement: ContextVar[Attention | None] = ContextVar("attention_replacement", default=None)
 
 
 def sdpa(
@@ -59,7 +59,7 @@ def sdpa(
     mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' own sdpa; no matrix of queries by keys is returned or kept."""
+    """transformers' own sdpa; does not materialise the queries × keys matrix."""
     output, _ = sdpa_attention_forward(module, query, key, value, mask, **kwargs)
     return output, None
 
@@ -72,7 +72,7 @@ def _attend(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    return (_standing_in.get() or sdpa)(module, query, key, value, attention_mask, **kwargs)
+    return (_replacement.get() or sdpa)(module, query, key, value, attention_mask, **kwargs)
 
 
 AttentionInterface.register(_NAME, _attend)
@@ -81,22 +81,24 @@ AttentionMaskInterface.register(_NAME, sdpa_mask)
 
 @contextmanager
 def instead_of_attention(text_model: Any, attention: Attention) -> Iterator[None]:
-    """Within, the layers of `text_model` attend through `attention`; what was set before is set again at the end.
+    """Make the layers of `text_model` attend through `attention`; the previous setting is restored on exit.
 
     Args:
         text_model: A thinker's language model.
-        attention: What they attend through.
+        attention: The replacement.
 
     Raises:
-        MmaBenchError: Another one stands in already.
+        MmaBenchError: The attention is already replaced.
     """
-    if _standing_in.get() is not None:
-        raise MmaBenchError("two observers of one model's attention", hint="end the first before the second begins")
+    if _replacement.get() is not None:
+        raise MmaBenchError(
+            "the model's attention is already being observed", hint="exit the first context before entering the second"
+        )
     config = text_model.config
     before = config._attn_implementation
-    token = _standing_in.set(attention)
+    token = _replacement.set(attention)
     config._attn_implementation = _NAME
-    # A sliding-window layer sees the last keys only, so how long the sequence is must come from the cache.
+    # A sliding-window layer sees the last keys only, so the sequence length must come from the cache.
     begins = text_model.register_forward_pre_hook(
         lambda _, arguments, named: attention.begin(_length(arguments, named)), with_kwargs=True
     )
@@ -105,28 +107,28 @@ def instead_of_attention(text_model: Any, attention: Attention) -> Iterator[None
     finally:
         begins.remove()
         config._attn_implementation = before
-        _standing_in.reset(token)
+        _replacement.reset(token)
 
 
 def _length(arguments: tuple[Any, ...], named: dict[str, Any]) -> int:
-    """Tokens in the cache and in the input of a language model's forward pass."""
+    """Number of tokens in the cache and the input of a language model's forward pass."""
     read = named.get("inputs_embeds")
     read = read if read is not None else named.get("input_ids", arguments[0] if arguments else None)
     cache = named.get("past_key_values")
     if read is None:
-        raise MmaBenchError("a forward pass without inputs", hint="give the language model input_ids or embeddings")
+        raise MmaBenchError("forward pass without inputs", hint="pass input_ids or inputs_embeds to the language model")
     return int(read.shape[1]) + (int(cache.get_seq_length()) if cache is not None else 0)
 
 
 def aligned(per_token: torch.Tensor, length: int, keys: int) -> torch.Tensor:
-    """The part of [batch, …, ≥ length] that belongs to a layer's keys: the last `keys` of `length` tokens.
+    """The slice of [batch, …, ≥ length] for a layer's keys: the last `keys` of `length` tokens.
 
     Raises:
-        MmaBenchError: There are more keys than tokens, as in a cache of fixed size.
+        MmaBenchError: There are more keys than tokens, as in a static cache.
     """
     if keys > length:
         raise MmaBenchError(
             f"the cache holds {keys} keys for {length} tokens",
-            hint="generate with a cache that grows",
+            hint="generate with a dynamic cache",
         )
     return per_token[..., length - keys : length]

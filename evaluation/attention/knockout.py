@@ -1,9 +1,9 @@
-"""A causal measure beside attention: what an answer loses when a modality's tokens cannot be attended to.
+"""A causal complement to attention: the effect on an answer when a modality's tokens cannot be attended to.
 
-Attention knockout (Geva et al. 2023, arXiv 2304.14767, section 5.1): in a range of layers the edges from what comes
-after the clip (question and answer) to the tokens of one modality are cut, and the log-probability of an answer is
-compared with that of the model as it is. The clip itself is read once and as ever, which is what makes the measure
-cheap; what sight and sound told each other while the clip was read therefore stays.
+Attention knockout (Geva et al. 2023, arXiv 2304.14767, section 5.1): in a range of layers, attention from the tokens
+after the clip (question and answer) to the tokens of one modality is blocked, and the log-probability of an answer is
+compared with that of the unmodified model. The clip itself is prefilled once, unmodified, which keeps the measure
+cheap; information exchanged between video and audio tokens during prefill therefore remains.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ MODALITIES = GROUPS[:TEXT]
 
 @dataclass(frozen=True)
 class Layers:
-    """A range of layers, counted from 1, both ends included."""
+    """A range of layers, counted from 1, inclusive."""
 
     first: int
     last: int
@@ -31,14 +31,14 @@ class Layers:
 
 @dataclass(frozen=True)
 class Effect:
-    """The log-probability (natural, whole answer, end of turn included) of one answer with a modality cut off.
+    """The log-probability (natural, whole answer, end of turn included) of one answer with a modality knocked out.
 
     Attributes:
         modality: `video` or `audio`.
-        layers: Where it was cut off.
-        target: Which answer.
-        intact: Log-probability with nothing cut.
-        cut: Log-probability with the modality cut off; what the answer loses is `intact - cut`.
+        layers: Where attention was blocked.
+        target: The name of the answer.
+        intact: Log-probability without knockout.
+        cut: Log-probability with knockout; the loss is `intact - cut`.
     """
 
     modality: str
@@ -49,7 +49,7 @@ class Effect:
 
 
 def layer_ranges(layers: int, ranges: int) -> list[Layers]:
-    """All layers, and then `ranges` consecutive parts of them as equal as can be (fewer if there are fewer layers)."""
+    """All layers, followed by `ranges` consecutive, nearly equal ranges (fewer if there are fewer layers)."""
     parts = min(ranges, layers)
     ends = [layers * part // parts for part in range(parts + 1)]
     split = [Layers(begin + 1, end) for begin, end in pairwise(ends)]
@@ -57,13 +57,13 @@ def layer_ranges(layers: int, ranges: int) -> list[Layers]:
 
 
 class _Cut:
-    """Stands in for attention; hides tokens from every query, in a range of layers."""
+    """Replaces attention and hides tokens from every query in a range of layers."""
 
     def __init__(self, hidden: torch.Tensor, layers: Layers) -> None:
         self._hidden, self._layers, self._length = hidden, layers, 0
 
     def begin(self, length: int) -> None:
-        """A forward pass begins; what is not in the cache at first is never hidden."""
+        """Start a forward pass; tokens that were not in the initial cache are never hidden."""
         self._length = length
         if (short := length - self._hidden.shape[1]) > 0:
             self._hidden = torch.nn.functional.pad(self._hidden, (0, short), value=False)
@@ -77,7 +77,7 @@ class _Cut:
         mask: torch.Tensor | None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
-        """Attend to what is not hidden."""
+        """Attend to the tokens that are not hidden."""
         if self._layers.first <= module.layer_idx + 1 <= self._layers.last:
             hidden = aligned(self._hidden, self._length, key.shape[2]).to(key.device)
             mask = _without(hidden, query.shape[2], mask)
@@ -85,8 +85,8 @@ class _Cut:
 
 
 def _without(hidden: torch.Tensor, queries: int, mask: torch.Tensor | None) -> torch.Tensor:
-    """A mask that also hides keys, bool [batch, keys]; those among the queries themselves are not keys of a clip."""
-    if mask is None:  # causal: sdpa leaves the mask out where it hides nothing else
+    """The mask with further hidden keys, bool [batch, keys]; keys of the queries themselves are never clip tokens."""
+    if mask is None:  # causal: sdpa omits the mask if nothing else is hidden
         keys = hidden.shape[1]
         mask = torch.ones(queries, keys, dtype=torch.bool, device=hidden.device).tril(keys - queries)[None, None]
     if mask.dtype == torch.bool:
@@ -96,14 +96,14 @@ def _without(hidden: torch.Tensor, queries: int, mask: torch.Tensor | None) -> t
 
 @contextmanager
 def cut_off(text_model: Any, groups: torch.Tensor, modality: str, layers: Layers) -> Iterator[None]:
-    """Within, nothing that is read attends to a modality's tokens in some layers.
+    """Block attention to a modality's tokens in some layers for everything processed within the block.
 
     Args:
         text_model: A thinker's language model.
-        groups: int8 [batch, tokens] of what has been read already. Only that is hidden: media that are read within
-            the block would have tokens with nothing to attend to.
+        groups: int8 [batch, tokens] of the tokens in the cache. Only these are hidden: media processed within the block
+            would otherwise have tokens with nothing to attend to.
         modality: `video` or `audio`.
-        layers: Where.
+        layers: The layers to block.
     """
     with instead_of_attention(text_model, _Cut(groups == MODALITIES.index(modality), layers)):
         yield
@@ -118,19 +118,19 @@ def knock_out(
     targets: Mapping[str, Sequence[int]],
     ranges: Sequence[Layers],
 ) -> list[Effect]:
-    """What some answers lose, for each modality that the clip has and each range of layers.
+    """Knockout effects on some answers, for each modality of the clip and each range of layers.
 
     Args:
-        reader: Of the model.
+        reader: The model's reader.
         text_model: The model's language model.
-        head: The clip, read.
-        groups: int8 [1, tokens] of the head.
-        ids: The prompt after the head.
+        head: The prefilled clip.
+        groups: int8 [1, tokens], the head's token groups.
+        ids: Token ids of the prompt after the head.
         targets: Token ids of answers by name, the end token included.
         ranges: As from `layer_ranges`.
 
     Raises:
-        RuntimeError: Memory does not suffice.
+        RuntimeError: Out of memory.
     """
 
     def score() -> list[float]:

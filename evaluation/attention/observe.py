@@ -1,4 +1,4 @@
-"""One clip, one question: what the model writes, where it looks meanwhile, and what its answer loses without it."""
+"""Observes one clip and question: the model's answer, its attention while answering, and the knockout effects."""
 
 import copy
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from mma_bench.models.omni.prefix import Prefix
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of one answer.
+    """The observation of one answer.
 
     Attributes:
         answer: The text.
         attention: Columns step, layer, head, group, mass, square, tokens and first_token of `schema.ATTENTION`.
-        tokens: Columns step, written, token, text, group and weight of `schema.TOKENS`; no rows unless asked for.
-        effects: Of the knockout.
+        tokens: Columns step, written, token, text, group and weight of `schema.TOKENS`; no rows unless requested.
+        effects: Knockout effects.
     """
 
     answer: str
@@ -35,10 +35,10 @@ class Observation:
 
 
 class Observer:
-    """Looks into a thinker while it answers as its engine would.
+    """Observes a thinker while it answers exactly as its engine would.
 
     Args:
-        engine: Open; stays the caller's.
+        engine: An open engine, owned by the caller.
     """
 
     def __init__(self, engine: OmniEngine) -> None:
@@ -46,7 +46,7 @@ class Observer:
         thinker: Any = self._reader._thinker
         self._config = thinker.config
         self._text = thinker.model.language_model
-        self._decoder = copy.deepcopy(engine._processor.tokenizer)  # the engine's may be at work on another thread
+        self._decoder = copy.deepcopy(engine._processor.tokenizer)  # the engine's own may be in use on another thread
         text = self._text.config
         self.layers, self.heads = int(text.num_hidden_layers), int(text.num_attention_heads)
         self.facts = {
@@ -58,7 +58,7 @@ class Observer:
         self.most_tokens = int(text.max_position_embeddings)
 
     def read_clip(self, clip: Any) -> Prefix:
-        """Encode and read a clip, once for all questions about it."""
+        """Encode and prefill a clip, once for all its questions."""
         return self._reader.read_clip(clip)
 
     def observe(
@@ -71,18 +71,18 @@ class Observer:
         ranges: Sequence[Layers],
         rows: bool,
     ) -> Observation:
-        """Ask one question.
+        """Observe one question.
 
         Args:
-            head: The clip, read.
+            head: The prefilled clip.
             prompt: The question.
             inputs: Its token ids.
-            targets: Which of the prompt's options the knockout asks about besides the model's own answer, by name.
-            ranges: Layers that the knockout cuts; none leaves it out.
+            targets: The options, by name, that the knockout scores besides the model's own answer.
+            ranges: Layer ranges of the knockout; empty skips it.
             rows: Whether to keep the last layer's weights by token.
 
         Raises:
-            RuntimeError: Memory does not suffice.
+            RuntimeError: Out of memory.
         """
         read = self._reader.read(head, inputs.ids[:-1])
         groups = group_tokens([[*head.ids, *inputs.ids]], self._config)
@@ -128,7 +128,7 @@ class Observer:
 
 
 def attention_table(captured: Captured, sequence: int = 0) -> pl.DataFrame:
-    """One sequence of what was captured as rows: step, layer, head, group, mass, square, tokens, first_token."""
+    """One captured sequence as rows: step, layer, head, group, mass, square, tokens, first_token."""
     masses = captured.masses[:, :, sequence]
     steps, layers, heads, groups = masses.shape
     step, layer, head, group = (index.ravel() for index in np.indices(masses.shape))

@@ -1,4 +1,4 @@
-"""Page: a run's tables as `attention.html` for people and `summary.json` for programs."""
+"""The page: a run's tables as human-readable `attention.html` and machine-readable `summary.json`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 Row = summary.Row
 
 PUBLISHED: Final[dict[str, Any]] = RESULTS["white_box"]
-_STUDIED: Final = "Qwen2.5-Omni-7B"  # whose layers the paper names
-_TINY: Final = 100_000_000  # parameters; the smallest published omni models have some thirty times as many
+_STUDIED: Final = "Qwen2.5-Omni-7B"  # the model whose layers the paper reports
+_TINY: Final = 100_000_000  # parameters; the smallest published omni models have about thirty times as many
 
 
 def summarise(
     run: Row, attention: pl.DataFrame, knockout: pl.DataFrame, answers: pl.DataFrame, progress: Callable[[], None]
 ) -> Row:
-    """All numbers of the page.
+    """All numbers on the page.
 
     Args:
         run: The content of run.json.
@@ -54,7 +54,7 @@ def summarise(
         numbers[name] = part()
         progress()
     numbers["answers"] = _answer_rows(answers)
-    # Over clips, sound mirrors sight.
+    # Over clips, audio mirrors video.
     over_clips = summary.peaks(_of(numbers["by_layer"], group="video"))
     numbers["peaks"] = [{**row, "samples": "clips"} for row in over_clips] + [
         {**row, "samples": "tokens"} for row in summary.peaks(numbers["by_token"])
@@ -64,7 +64,7 @@ def summarise(
 
 
 def _answer_rows(answers: pl.DataFrame) -> list[Row]:
-    """How many answers were right, by state, condition and question, and whether guessing would give as many."""
+    """Correct answers by state, condition and question, and whether they exceed chance."""
     rows = []
     keys = ("state", "condition", "question")
     for key, cell in answers.partition_by(keys, as_dict=True, maintain_order=True).items():
@@ -86,13 +86,13 @@ def _answer_rows(answers: pl.DataFrame) -> list[Row]:
 
 
 def _notes(run: Row, numbers: Row, answers: pl.DataFrame) -> list[str]:
-    """What a reader must know before any number, from the run's facts alone."""
+    """Caveats to show before the numbers, derived from the run alone."""
     notes = []
     facts = run["facts"]
     if facts["parameters"] < _TINY:
         notes.append(
             f"This model has {facts['parameters']:,} parameters in {facts['layers']} layers. Its numbers show that the "
-            "measures work; they say nothing about how the paper's models attend."
+            "measures work, not how the paper's models attend."
         )
     for state in dict.fromkeys(row["state"] for row in numbers["answers"]):
         rows = [row for row in numbers["answers"] if row["state"] == state]
@@ -101,14 +101,12 @@ def _notes(run: Row, numbers: Row, answers: pl.DataFrame) -> list[str]:
         if asked and stats.binomtest(right, asked, chance, alternative="greater").pvalue >= 0.05:
             name = "With the adapter, answers" if state == "after" else "Answers"
             notes.append(
-                f"{name} are no better than guessing ({right:,} of {asked:,} right): a model that does not do the task "
-                "cannot show which modality the task takes its attention to."
+                f"{name} are at chance level ({right:,} of {asked:,} right): a model that does not solve the task "
+                "cannot show how the task directs attention to a modality."
             )
     clips = max((row["clips"] for row in numbers["text"]), default=0)
     if clips < SMALL:
-        notes.append(
-            f"{clips:,} base clip{'' if clips == 1 else 's'}: intervals are wide, and peaks are mostly chance."
-        )
+        notes.append(f"{clips:,} base clip{'' if clips == 1 else 's'}: intervals are wide, and peaks are mostly noise.")
     failed = answers.filter(pl.col("status") != "ok")
     if failed.height:
         notes.append(f"{failed.height:,} of {answers.height:,} questions failed, the first with: {failed['error'][0]}")
@@ -123,7 +121,7 @@ def page(numbers: Row, tokens: pl.DataFrame) -> str:
     return render(
         "attention.html",
         "mma_bench.evaluation",
-        title=f"Where {run['model']} looks and listens",
+        title=f"Attention of {run['model']}",
         numbers=numbers,
         run=run,
         states=states,
@@ -146,7 +144,7 @@ def page(numbers: Row, tokens: pl.DataFrame) -> str:
 
 
 def signed(row: Row | None) -> str:
-    """Cohen's d with its interval; a dash where there is none."""
+    """Cohen's d with its interval; a dash if undefined."""
     if row is None or row["d"] is None:
         return "–"
     return f"{row['d']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]".replace("-", "−")
@@ -157,7 +155,7 @@ def _of(rows: Sequence[Row], **wanted: Any) -> list[Row]:
 
 
 def _pair(rows: Sequence[Row], by: str, label: str) -> dict[str, Markup]:
-    """A chart for sight and one for sound, where there is a d to draw."""
+    """One chart for video and one for audio, if d is defined."""
     charts: dict[str, Markup] = {}
     for group in MODALITIES:
         own = [row for row in rows if row["group"] == group and row["d"] is not None]
@@ -170,9 +168,7 @@ def _losses(numbers: Row, states: Sequence[str]) -> dict[str, Markup]:
     everywhere = {"first_layer": 1, "last_layer": numbers["run"]["facts"]["layers"], "target": "answer"}
     rows = {state: _of(numbers["loss"], state=state, **everywhere) for state in states}
     return {
-        state: svg(figures.loss_bars(own), f"What answers lose without a modality, {state}")
-        for state, own in rows.items()
-        if own
+        state: svg(figures.loss_bars(own), f"Knockout loss by modality, {state}") for state, own in rows.items() if own
     }
 
 
@@ -187,7 +183,7 @@ def _agreements(numbers: Row) -> list[tuple[str, str, Markup, list[Row]]]:
 
 
 def _maps(tokens: pl.DataFrame) -> list[tuple[Row, Markup]]:
-    """Heat maps of the first clip that has rows, under the last of its conditions that a conflict is in."""
+    """Heat maps of the first clip that has rows, under its last condition with a conflict."""
     if tokens.is_empty():
         return []
     base = tokens["base"].min()
@@ -206,7 +202,7 @@ def main(out: Path) -> None:
     """Write attention.html and summary.json into a run's folder.
 
     Raises:
-        DataError: A table of the run is missing or broken.
+        DataError: A table of the run is missing or corrupt.
     """
     attention = read_table(out / "attention.parquet", ATTENTION)
     knockout = read_table(out / "knockout.parquet", KNOCKOUT)

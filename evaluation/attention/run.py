@@ -1,8 +1,8 @@
-"""Asks a sample of clips both questions and keeps what was seen; killed anywhere, it repeats no finished clip.
+"""Observes both questions on a sample of clips; a run that is killed and restarted repeats no finished clip.
 
 In: engines by state and the dataset. Out, in one folder: `run.json`, `clips.jsonl` (one line per clip and state,
-fsynced), `parts/` (the tables of each clip), and of these `attention.parquet`, `tokens.parquet`, `knockout.parquet` and
-`answers.parquet`, which every figure is drawn from.
+fsynced), `parts/` (the tables of each clip), and, merged from these, `attention.parquet`, `tokens.parquet`,
+`knockout.parquet` and `answers.parquet`, the source of every figure.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ from mma_bench.tables import from_rows, write_table
 
 @dataclass(frozen=True)
 class Study:
-    """What to look at.
+    """What to observe.
 
     Attributes:
         conditions: The dataset's configs.
-        clips: Base clips, the same in every condition.
-        seed: Which clips are drawn; a larger sample of one seed holds the smaller ones.
-        ranges: Ranges of layers that the knockout cuts one by one, besides all layers at once; 0 leaves it out.
-        shown: So many of the clips keep the last layer's weights by token.
+        clips: Number of base clips, the same clips in every condition.
+        seed: Sampling seed; a larger sample contains the smaller ones of the same seed.
+        ranges: Number of layer ranges for the knockout, besides all layers at once; 0 skips it.
+        shown: Number of clips that keep the last layer's weights by token.
     """
 
     conditions: tuple[str, ...]
@@ -55,19 +55,19 @@ class Study:
 
 
 def drawn(bases: Mapping[str, set[str]], study: Study) -> list[str]:
-    """The base clips to look at, out of those that every condition has: a random order that the seed fixes.
+    """The sampled base clips, out of those in every condition, in a random order determined by the seed.
 
     Args:
         bases: Base clips by condition.
-        study: How many, and the seed.
+        study: Number of clips and seed.
 
     Raises:
-        DataError: No base clip is in all conditions.
+        DataError: No base clip exists in all conditions.
     """
     common = set.intersection(*bases.values())
     if not common:
         raise DataError(
-            f"no base clip is in all of: {', '.join(bases)}", hint="build the dataset, or choose other conditions"
+            f"no base clip exists in all of: {', '.join(bases)}", hint="build the dataset, or choose other conditions"
         )
     order = sorted(common, key=lambda base: hashlib.sha256(f"{study.seed} {base}".encode()).digest())
     return order[: study.clips]
@@ -82,20 +82,20 @@ def attend(
     settings: Mapping[str, Any],
     adapter: tuple[str, Located] | None = None,
 ) -> None:
-    """Look at all clips that `out` has not seen yet, in every state, and write the tables.
+    """Observe all clips not yet in `out`, in every state, and write the tables.
 
     Args:
         open_engine: By state, `before` first; one model at a time is in memory.
         benchmark: The dataset.
-        study: What to look at.
+        study: What to observe.
         out: The run's folder.
-        settings: Of the engine, for run.json.
-        adapter: Name and place of the adapter that `after` has.
+        settings: The engine's settings, for run.json.
+        adapter: Name and location of the adapter used in `after`.
 
     Raises:
         ConfigError: `out` holds another run.
-        DataError: There is no clip, or none could be answered.
-        MmaBenchError: An id of the dataset is not a file name; an engine cannot be had.
+        DataError: There are no clips, or all of them failed.
+        MmaBenchError: A dataset id is not a valid file name, or an engine cannot be opened.
     """
     rows = {condition: list(benchmark.rows(condition, columns=("id", "base_id"))) for condition in study.conditions}
     chosen = drawn({condition: {row["base_id"] for row in rows[condition]} for condition in rows}, study)
@@ -145,7 +145,7 @@ def _check_ids(parts: Path, clips: Sequence[str]) -> None:
             part(parts, "before", clip)
     except InvalidInput as error:
         raise MmaBenchError(
-            f"the dataset has a row whose id is not a file name: {error}", hint="build it again"
+            f"the dataset has a row whose id is not a valid file name: {error}", hint="rebuild it with `dvc repro`"
         ) from None
 
 
@@ -158,7 +158,7 @@ def _gather(out: Path, entries: Sequence[Entry]) -> None:
     """Write the tables of all clips."""
     good = [entry for entry in entries if entry["status"] == "ok"]
     if not good:
-        raise DataError(f"no clip could be answered: {entries[0]['error']}", hint="hint what it says and run it again")
+        raise DataError(f"all clips failed: {entries[0]['error']}", hint="fix the cause and run the command again")
     for name, suffix, schema, key in (
         ("attention.parquet", ".parquet", ATTENTION, ATTENTION_KEY),
         ("tokens.parquet", ".tokens.parquet", TOKENS, TOKENS_KEY),

@@ -1,7 +1,7 @@
 """The tables of a run. Layers, heads, steps and tokens are counted from 1, as in the paper (its layer 28 is the last).
 
-`state` is `before` for the model as it is and `after` for the model with the adapter; `base` is the clip that a
-variant was made from, the unit of every statistic; `question` is which modality was asked for.
+`state` is `before` for the model without and `after` for the model with the adapter; `base` is the clip that a variant
+was made from, the unit of every statistic; `question` is the queried modality.
 """
 
 from typing import Final
@@ -26,17 +26,17 @@ _ASKED: Final[Schema] = {
 }
 ASKED: Final = tuple(_ASKED)
 
-# Where the last query attends: one row per output step, layer, head and group; `mass` adds up to 1 over the groups.
+# Attention of the last query: one row per output step, layer, head and group; `mass` sums to 1 over the groups.
 ATTENTION: Final[Schema] = {
     **_ASKED,
-    "step": _I16,  # 1: the prompt's last token, which the answer's first token is chosen from
+    "step": _I16,  # 1: the prompt's last token, which predicts the answer's first token
     "layer": _I16,
     "head": _I16,
     "group": _GROUP,
     "mass": _F32,  # the group's share of the attention
     "square": _F32,  # sum of the squared weights of its tokens
-    "tokens": _I32,  # how many of its tokens the query may attend to
-    "first_token": _F32,  # the part of `mass` that rests on the sequence's first token; 0 except for text
+    "tokens": _I32,  # number of its tokens that the query may attend to
+    "first_token": _F32,  # the part of `mass` on the sequence's first token; 0 except for text
 }
 ATTENTION_KEY: Final = (*ASKED, "step", "layer", "head", "group")
 
@@ -44,33 +44,33 @@ ATTENTION_KEY: Final = (*ASKED, "step", "layer", "head", "group")
 TOKENS: Final[Schema] = {
     **_ASKED,
     "step": _I16,
-    "written": _STR,  # the token of the answer that this step chose
+    "written": _STR,  # the answer token generated in this step
     "token": _I32,
-    "text": _STR,  # the token that is attended to
+    "text": _STR,  # the attended token
     "group": _GROUP,
     "weight": _F32,
 }
 TOKENS_KEY: Final = (*ASKED, "step", "token")
 
-# What an answer's log-probability (natural) is with a modality cut off; `intact - cut` is what it loses.
+# Log-probability (natural) of an answer with a modality knocked out; the loss is `intact - cut`.
 KNOCKOUT: Final[Schema] = {
     **_ASKED,
     "modality": _GROUP,
     "first_layer": _I16,
     "last_layer": _I16,
-    "target": _STR,  # answer: what the model wrote; expected: the right class; other: what the other modality shows
+    "target": _STR,  # answer: the model's output; expected: the correct class; other: the other modality's class
     "intact": _F64,
     "cut": _F64,
 }
 KNOCKOUT_KEY: Final = (*ASKED, "modality", "first_layer", "last_layer", "target")
 
-# Every clip and question, those that failed included.
+# Every clip and question, including failures.
 ANSWERS: Final[Schema] = {
     **_ASKED,
     "status": _STR,  # ok or failed
     "error": _STR,  # "" if ok
     "answer": _STR,
-    "named": _STR,  # the class that the answer names; null if none or several
+    "named": _STR,  # the class named in the answer; null if none or several
     "expected": _STR,
     "options": _I32,
 }

@@ -1,7 +1,7 @@
-"""From a run's tables to the numbers of its page: shares, Cohen's d with its doubt, peaks, and causal effects.
+"""The numbers of the page from a run's tables: shares, Cohen's d with its uncertainty, peaks, and causal effects.
 
 Masses are averaged over heads (or layers) and steps of a clip before text is dropped and the rest renormalised, so that
-a head that hardly looks at the media weighs as little as it does in the model. Variants of one base clip are averaged.
+a head that hardly attends to the media has little weight. Variants of one base clip are averaged.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _CELL: Final = ("state", "condition")
 
 
 def text_shares(attention: pl.DataFrame) -> list[Row]:
-    """Share of the attention on text by state and condition, over all layers, heads, steps and both questions.
+    """Attention share of text by state and condition, over all layers, heads, steps and both questions.
 
     Returns:
         `mean` with `low` and `high` over base clips, and `first_token`: the part on the sequence's first token.
@@ -66,7 +66,7 @@ def layer_shares(attention: pl.DataFrame) -> list[Row]:
 
 
 def shares(attention: pl.DataFrame, by: str) -> pl.DataFrame:
-    """The share of sight when text is dropped, by base clip: columns state, condition, question, base, `by`, share.
+    """The share of video when text is dropped, by base clip: columns state, condition, question, base, `by`, share.
 
     Args:
         attention: The table.
@@ -84,9 +84,9 @@ def shares(attention: pl.DataFrame, by: str) -> pl.DataFrame:
 
 
 def separation_rows(attention: pl.DataFrame, by: str) -> list[Row]:
-    """Cohen's d between the two questions of each layer's or head's shares, for tokens of sight and of sound.
+    """Cohen's d between the two questions of each layer's or head's shares, for video and audio tokens.
 
-    The two shares add up to 1, so sound's d is that of sight with the other sign: by construction, not by measurement.
+    The two shares sum to 1, so d of audio is d of video with opposite sign, by construction.
     """
     rows: list[Row] = []
     for (state, condition), cell in _parts(shares(attention, by), _CELL):
@@ -101,10 +101,11 @@ def separation_rows(attention: pl.DataFrame, by: str) -> list[Row]:
 
 
 def token_rows(attention: pl.DataFrame) -> list[Row]:
-    """Cohen's d between the two questions of the weights of single tokens, by layer, for sight and for sound.
+    """Cohen's d between the two questions of the weights of single tokens, by layer, for video and audio.
 
-    The other reading of the paper's "attention weight distribution of visual tokens": every weight of every token,
-    head and step is a sample, renormalised over the media tokens. Here sight and sound are not tied to each other.
+    The alternative interpretation of the paper's "attention weight distribution of visual tokens": every weight of
+    every token, head and step is a sample, renormalised over the media tokens. Here video and audio are not mirror
+    images.
     """
     key = (*ASKED, "layer", "step", "head")
     media = attention.filter(pl.col("group") != "text").with_columns(
@@ -133,7 +134,7 @@ def token_rows(attention: pl.DataFrame) -> list[Row]:
 
 
 def peaks(rows: Sequence[Row]) -> list[Row]:
-    """The layer with the largest |d| for each state, condition and group; those without any d are left out."""
+    """The layer with the largest |d| for each state, condition and group; those without any d are omitted."""
     best: dict[tuple[str, str, str], Row] = {}
     for row in rows:
         key = row["state"], row["condition"], row["group"]
@@ -143,7 +144,7 @@ def peaks(rows: Sequence[Row]) -> list[Row]:
 
 
 def losses(knockout: pl.DataFrame) -> pl.DataFrame:
-    """What answers lose, in nats, by base clip: `intact - cut`, variants averaged."""
+    """Knockout loss in nats by base clip: `intact - cut`, averaged over variants."""
     keys = ("state", "condition", "question", "modality", "first_layer", "last_layer", "target")
     return (
         knockout.with_columns((pl.col("intact") - pl.col("cut")).alias("loss"))
@@ -164,13 +165,13 @@ def loss_rows(knockout: pl.DataFrame) -> list[Row]:
 
 
 def agreement_rows(attention: pl.DataFrame, knockout: pl.DataFrame) -> list[Row]:
-    """Attention and cause side by side: does the question move both the same way, in the same layers?
+    """Attention and causal effect compared: does the question shift both in the same direction, in the same layers?
 
-    For each modality and range of layers, Cohen's d between the questions of its share of attention in these layers,
-    and of what the model's own answer loses when it is cut off there.
+    For each modality and layer range, Cohen's d between the questions of its attention share in these layers, and of
+    the loss of the model's own answer when it is knocked out there.
 
     Returns:
-        Rows with `attention` and `cause` (a `Separation` each; Holm's correction is over both and all ranges),
+        Rows with `attention` and `cause` (a `Separation` each; Holm-corrected over both and all ranges),
         `verdict`, and `rho`, Spearman's correlation of share and loss over clips and questions.
     """
     own = losses(knockout.filter(pl.col("target") == "answer"))
@@ -213,7 +214,7 @@ def _shares_within(by_layer: pl.DataFrame, first: int, last: int) -> pl.DataFram
 
 
 def _by_question(table: pl.DataFrame, column: str) -> tuple[Array, Array]:
-    """A column by base clip, under the question about sight and under that about sound."""
+    """A column by base clip, under the visual and under the audio question."""
     visual, audio = (
         table.filter(pl.col("question") == name).sort("base")[column].to_numpy() for name in ("visual", "audio")
     )
@@ -227,7 +228,7 @@ def _rank_correlation(first: Array, second: Array) -> float | None:
 
 
 def verdict(attended: Separation, cause: Separation) -> str:
-    """Whether two separations tell the same: agree, opposite, attention only, cause only, or neither.
+    """Whether two separations agree: agree, opposite, attention only, cause only, or neither.
 
     A separation counts if its corrected p is below 0.05.
     """
@@ -252,7 +253,7 @@ def _mirrored(one: Separation) -> Separation:
 
 
 def _matrix(cell: pl.DataFrame, by: str, value: str) -> Array:
-    """[indices, base clips], both in order."""
+    """[indices, base clips], both sorted."""
     wide = cell.sort("base", by).pivot(on=by, index="base", values=value).sort("base")
     columns = sorted((name for name in wide.columns if name != "base"), key=int)
     return np.ascontiguousarray(wide.select(columns).to_numpy().T, dtype=np.float64)

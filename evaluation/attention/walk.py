@@ -1,7 +1,7 @@
-"""Goes through the clips of a condition: a clip's tables are renamed into place, then its line is written.
+"""Iterates over a condition's clips: a clip's tables are renamed into place, then its ledger entry is appended.
 
-This is not the loop of `evaluation.asking`, which asks engines for answers and writes a line for each. Here a clip is
-one line with all its questions, since its tables hold them all, and the model is looked into rather than asked.
+Unlike `evaluation.asking`, which appends one entry per answer, this appends one entry per clip, since a clip's tables
+hold all its questions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,10 +36,10 @@ class Walk:
 
     Args:
         state: `before` or `after`.
-        engine: Open; stays the caller's.
-        benchmark: Where the clips are.
+        engine: An open engine, owned by the caller.
+        benchmark: The dataset.
         parts: The folder of the clips' tables.
-        ranges: Of layers that the knockout cuts, besides all at once; 0 leaves it out.
+        ranges: Number of layer ranges for the knockout, besides all layers at once; 0 skips it.
         shown: Base clips that keep the last layer's weights by token.
     """
 
@@ -52,7 +52,7 @@ class Walk:
         self._ranges = layer_ranges(self.observer.layers, ranges) if ranges else []
 
     def condition(self, condition: str, due: frozenset[str], ledger: Ledger) -> None:
-        """Look at the rows of a condition whose ids are in `due`."""
+        """Observe the rows of a condition whose ids are in `due`."""
 
         def tasks() -> Iterator[tuple[Row, ClipTask]]:
             for row in self._benchmark.rows(condition):
@@ -68,7 +68,7 @@ class Walk:
                 progress.advance()
 
     def _clip(self, row: Row, prepared: PreparedClip) -> Entry:
-        """Look at one clip, write its tables, and return its line of the ledger."""
+        """Observe one clip, write its tables, and return its ledger entry."""
         entry: Entry = {
             "key": f"{self._state}/{row['id']}",
             "state": self._state,
@@ -90,7 +90,7 @@ class Walk:
         return {**entry, "status": "ok", "error": "", "answers": _answers(row, seen), "knockout": knockout}
 
     def _observations(self, row: Row, prepared: PreparedClip) -> dict[Modality, Observation] | str:
-        """Both questions' observations, or why there are none."""
+        """The observations of both questions, or the reason for the failure."""
         clip = prepared.clip
         if isinstance(clip, InvalidInput):
             return str(clip)
@@ -126,10 +126,10 @@ class Walk:
 
 
 def part(parts: Path, state: str, clip: str, suffix: str = ".parquet") -> Path:
-    """Where a clip's table is.
+    """The path of a clip's table.
 
     Raises:
-        InvalidInput: The dataset's id could leave the folder.
+        InvalidInput: The dataset's id would escape the folder.
     """
     return clip_path(parts / state, clip, suffix)
 
@@ -165,7 +165,7 @@ def _line(question: Modality, effect: Effect) -> dict[str, Any]:
 
 
 def _answers(row: Row, seen: Mapping[Modality, Observation]) -> list[dict[str, Any]]:
-    """One line per question: what was answered and what was right."""
+    """One row per question: the given and the correct answer."""
     answers = []
     for question in QUESTIONS:
         text = seen[question].answer if question in seen else ""

@@ -1,16 +1,18 @@
-"""AVHBench's annotations and rules of reading: its JSON in, questions out (Sung-Bin et al., arXiv 2410.18325).
+"""AVHBench's annotations and answer-parsing rules: its JSON in, questions out (Sung-Bin et al., arXiv 2410.18325).
 
-The published layout is a list of `{"video_id", "task", "text", "label"}`, in one file or in a folder with a file for
-each video; the clips are `<video_id>.mp4`. Three tasks are answered with yes or no, the fourth with a caption. The text
-is the whole prompt: the publishers' data and leaderboard name no instruction beside it.
+The published layout is a list of `{"video_id", "task", "text", "label"}`, in one file or in a folder with one file per
+video; the clips are `<video_id>.mp4`. Three tasks are answered with yes or no, the fourth with a caption. The text is
+the whole prompt: the published data and leaderboard add no further instruction.
 
-A yes-or-no answer is read by these rules and no others:
+Yes/no answers are parsed by exactly these rules:
 
 1. Case, punctuation and markup do not matter: `**Yes**, it is.` is Yes.
-2. `Answer:`, `Final answer:` and `The answer is` at the beginning are passed over.
-3. The first word decides if it is yes or no. `No, there is no dog` and `Yes, no doubt` are answers.
-4. `yes or no`, `yes and no`, `no/yes` at the beginning, and `Yes. No.` as the whole, name both and are unparseable.
-5. Anything else is unparseable, also a sentence that holds a "no" (`There is no dog`): it is not asked for its meaning.
+2. `Answer:`, `Final answer:` and `The answer is` at the beginning are skipped.
+3. The first word decides if it is "yes" or "no". `No, there is no dog` and `Yes, no doubt` are answers.
+4. `yes or no`, `yes and no`, `no/yes` at the beginning, and `Yes. No.` as the whole answer, name both and are
+   unparseable.
+5. Anything else is unparseable, including sentences that contain a "no" (`There is no dog`); meaning is not
+   interpreted.
 """
 
 import hashlib
@@ -29,13 +31,13 @@ from mma_bench.tables import read_json
 YES, NO = "Yes", "No"
 _YES_NO: Final = {"yes": YES, "no": NO}
 _FIELDS: Final = ("video_id", "task", "text", "label")
-_NEW_TOKENS: Final = {True: 32, False: 128}  # yes or no, with room for chatter; a caption of a sentence or two
+_NEW_TOKENS: Final = {True: 32, False: 128}  # yes or no with room for extra text; a caption of one or two sentences
 _LEAD: Final = re.compile(r"^(?:the )?(?:final )?answer (?:is )?")
 _BOTH: Final = re.compile(r"(?:yes (?:or|and) no|no (?:or|and) yes)\b")
 
 
 class Task(StrEnum):
-    """The four tasks by their published names."""
+    """The four tasks under their published names."""
 
     VIDEO_DRIVEN_AUDIO = "Video-driven Audio Hallucination"
     AUDIO_DRIVEN_VIDEO = "Audio-driven Video Hallucination"
@@ -44,7 +46,7 @@ class Task(StrEnum):
 
     @property
     def slug(self) -> str:
-        """As in keys: `av_matching`."""
+        """The task's name in keys, e.g. `av_matching`."""
         return re.sub(r"\W", "_", self.value.lower())
 
 
@@ -54,8 +56,8 @@ class Entry:
 
     Attributes:
         video_id: The clip's name without `.mp4`; safe as a file name.
-        label: `Yes` or `No`, or the caption of reference.
-        key: Unique among the video's entries; does not depend on their order, except among equal texts.
+        label: `Yes` or `No`, or the reference caption.
+        key: Unique among the video's entries; independent of their order, except for identical texts.
     """
 
     video_id: str
@@ -66,23 +68,23 @@ class Entry:
 
     @property
     def source(self) -> str:
-        """The video that the clip is made from: `00006_swap` has the frames of `00006`, so they are not independent."""
+        """The source video: `00006_swap` has the frames of `00006`, so the two are not independent."""
         return self.video_id.removesuffix("_swap")
 
     def prompt(self) -> Prompt:
-        """The question as it is put to a model."""
+        """The question as the model gets it."""
         choice = self.task is not Task.CAPTIONING
         return Prompt(self.key, self.text, options=(YES, NO) if choice else (), max_new_tokens=_NEW_TOKENS[choice])
 
 
 def read_annotations(path: Path) -> list[Entry]:
-    """Read AVHBench's annotations, in their order.
+    """Read AVHBench's annotations in file order.
 
     Args:
         path: A JSON file, or a folder whose `*.json` are read in the order of their names.
 
     Raises:
-        DataError: No such file, no JSON, no entry, or an entry that breaks the layout; names file and entry number.
+        DataError: The file is missing, is not JSON, has no entries or has an invalid one; names the file and the entry.
     """
     entries: list[Entry] = []
     seen: Counter[str] = Counter()
@@ -90,32 +92,32 @@ def read_annotations(path: Path) -> list[Entry]:
         try:
             loaded = read_json(file)
         except DataError as error:
-            raise DataError(error.message, hint="name AVHBench's JSON file, or the folder of its files") from None
+            raise DataError(error.message, hint="pass AVHBench's JSON file or the folder with its JSON files") from None
         if not isinstance(loaded, list):
-            raise DataError(f"{file} is not a list of entries", hint="use the layout that AVHBench publishes")
+            raise DataError(f"{file} is not a list of entries", hint="use AVHBench's published layout")
         entries += [_entry(item, f"{file}, entry {number}", seen) for number, item in enumerate(loaded, start=1)]
     if not entries:
-        raise DataError(f"{path} holds no entry", hint="name AVHBench's JSON file, or the folder of its files")
+        raise DataError(f"{path} has no entries", hint="pass AVHBench's JSON file or the folder with its JSON files")
     return entries
 
 
 def annotation_files(path: Path) -> list[Path]:
-    """The file itself, or the JSON files of the folder by name."""
+    """The file itself, or the folder's JSON files sorted by name."""
     return sorted(path.glob("*.json")) if path.is_dir() else [path]
 
 
 def annotations_sha256(path: Path) -> str:
-    """Fingerprint of the annotations' bytes, in the order in which they are read."""
+    """SHA-256 over the annotation files, in reading order."""
     return fingerprint([file_sha256(file) for file in annotation_files(path)])
 
 
 def _entry(item: Any, where: str, seen: Counter[str]) -> Entry:
-    """Check one entry; `seen` counts the questions so far, so that one asked twice has two keys."""
+    """Validate one entry; `seen` counts the questions so far, so that duplicates get distinct keys."""
     if not isinstance(item, dict):
         raise DataError(f"{where}: not an object", hint=f"write it with {', '.join(_FIELDS)}")
     for field in _FIELDS:
         if not isinstance(item.get(field), str) or not item[field].strip():
-            raise DataError(f"{where}: {field} is {item.get(field)!r}, not a text", hint=f"correct its {field}")
+            raise DataError(f"{where}: {field} is {item.get(field)!r}, not a string", hint=f"correct its {field}")
     video_id, label = item["video_id"], item["label"].strip()
     try:
         clip_path(Path(), video_id)
@@ -125,7 +127,7 @@ def _entry(item: Any, where: str, seen: Counter[str]) -> Entry:
         task = Task(item["task"])
     except ValueError:
         raise DataError(
-            f"{where}: there is no task {item['task']!r}", hint=f"choose among {', '.join(map(str, Task))}"
+            f"{where}: unknown task {item['task']!r}", hint=f"choose among {', '.join(map(str, Task))}"
         ) from None
     if task is not Task.CAPTIONING:
         if label.lower() not in _YES_NO:
@@ -137,7 +139,7 @@ def _entry(item: Any, where: str, seen: Counter[str]) -> Entry:
 
 
 def yes_or_no(text: str) -> str | None:
-    """`Yes`, `No`, or None for an answer that is neither by the rules above."""
+    """`Yes`, `No`, or None if the rules above yield neither."""
     words = _LEAD.sub("", " ".join(re.findall(r"[^\W_]+", text.lower().replace("/", " or "))))
     both = _BOTH.match(words) or set(words.split()) == {"yes", "no"}
     return None if both else _YES_NO.get(words.partition(" ")[0])

@@ -1,4 +1,4 @@
-"""The command `avhbench`: asks a model AVHBench's questions and scores its answers (section 5.3)."""
+"""The command `avhbench`: runs a model on AVHBench and scores its answers (section 5.3)."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import click
 
 from mma_bench.errors import ConfigError
 
-# They answer from a clip's class, which AVHBench's clips do not have.
+# These answer from a clip's class, which AVHBench clips do not have.
 _NEED_CLASSES = ("oracle", "specialist")
 
 
@@ -15,7 +15,7 @@ _NEED_CLASSES = ("oracle", "specialist")
     "--annotations",
     type=click.Path(path_type=Path, exists=True),
     required=True,
-    help="AVHBench's JSON file, or the folder of its files.",
+    help="AVHBench's JSON file, or the folder with its JSON files.",
 )
 @click.option(
     "--videos",
@@ -23,10 +23,12 @@ _NEED_CLASSES = ("oracle", "specialist")
     required=True,
     help="The folder with <video_id>.mp4.",
 )
-@click.option("--model", required=True, help="A name that `mma-bench models` lists, or a model's YAML file.")
-@click.option("--adapter", help="A LoRA adapter: a folder or a name on the Hub.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's file.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many videos, for a trial.")
+@click.option("--model", required=True, help="A name from `mma-bench models`, or a model's YAML file.")
+@click.option("--adapter", help="A LoRA adapter: a folder or a Hub ID.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's YAML file."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Maximum number of videos, for a trial run.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -42,9 +44,9 @@ def avhbench(
     limit: int | None,
     out: Path,
 ) -> None:
-    """Ask a model the four tasks of AVHBench and score its answers.
+    """Run a model on AVHBench's four tasks and score its answers.
 
-    Writes avhbench_predictions.jsonl, avhbench_scores.json and avhbench.md; started again, it repeats no finished
+    Writes avhbench_predictions.jsonl, avhbench_scores.json and avhbench.md; a restarted run repeats no finished
     question.
     """
     from mma_bench.commands import read_overrides
@@ -58,7 +60,7 @@ def avhbench(
     config = load_config(model, overrides=overrides)
     if config.engine in _NEED_CLASSES:
         raise ConfigError(
-            f"{config.name} answers from a clip's class, and AVHBench's clips have none",
+            f"{config.name} answers from a clip's class, which AVHBench clips do not have",
             hint="use random or majority as a baseline",
         )
     entries = read_annotations(annotations)
@@ -66,7 +68,7 @@ def avhbench(
         chosen = set(list(dict.fromkeys(entry.video_id for entry in entries))[:limit])
         entries = [entry for entry in entries if entry.video_id in chosen]
     if any(entry.task is Task.CAPTIONING for entry in entries):
-        Meteor()  # that NLTK is not there must be known before hours of answers
+        Meteor()  # fail on a missing NLTK now, not after hours of inference
     engine = open_engine(model, adapter=adapter, overrides=overrides)
     try:
         ask(

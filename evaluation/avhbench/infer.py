@@ -1,7 +1,7 @@
-"""AVHBench, asked: annotations, videos and an engine in, `avhbench_predictions.jsonl` out, a fsynced line a question.
+"""AVHBench inference: annotations, videos and an engine in, `avhbench_predictions.jsonl` out, fsynced line by line.
 
-Killed anywhere and started again it repeats no finished question. Failed questions, those whose video was missing and
-those whose video has changed are tried again.
+A run that is killed and restarted repeats no finished question. Questions that failed, or whose video was missing or
+has changed, are retried.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ Status: TypeAlias = Literal["ok", "unparseable", "failed", "missing"]
 
 @dataclass(frozen=True)
 class _Clip:
-    """A video and what is asked about it."""
+    """A video and its questions."""
 
     entries: dict[str, Entry]  # by key
     sha256: str  # of the video's bytes
@@ -35,14 +35,14 @@ class _Clip:
 
 @dataclass(frozen=True)
 class AvhPrediction:
-    """One answer with everything that identifies and scores it.
+    """One answer with everything needed to identify and score it.
 
     Attributes:
         key: `<video id>/<entry key>`: unique in a run.
-        source: The video that the clip is made from; answers about one source are not independent.
-        status: `missing` if the video could not be read and so nothing was asked.
-        answer: Yes, No, or the caption without blanks around it; None unless `status` is ok.
-        raw: The answer as the model gave it.
+        source: The source video; answers about the same source are not independent.
+        status: `missing` if the video could not be read, so the model was not run.
+        answer: Yes, No, or the stripped caption; None unless `status` is ok.
+        raw: The model's raw output.
         error: Why there is no answer; None for `ok` and `unparseable`.
         video_sha256: Of the video's bytes; None for `missing`.
     """
@@ -75,7 +75,7 @@ def ask(
     settings: dict[str, Any],
     batch: int = 1,
 ) -> Path:
-    """Ask everything that `out/avhbench_predictions.jsonl` does not answer yet; return its path.
+    """Answer every question missing from `out/avhbench_predictions.jsonl`; return its path.
 
     Args:
         engine: The model under test.
@@ -84,19 +84,19 @@ def ask(
         out: The run's folder.
         annotations: Fingerprint of the annotations.
         settings: The engine's, for `avhbench_run.json`.
-        batch: Clips that go to the engine at once; no answer depends on it.
+        batch: Clips per engine call; does not affect the answers.
 
     Raises:
-        Stopped: The engine cannot go on; what it has answered is kept.
+        Stopped: The engine cannot continue; the answers so far are kept.
         ConfigError: `out` holds another run; names what differs.
-        DataError: None of the videos is there.
+        DataError: None of the videos exists.
     """
     by_video: dict[str, list[Entry]] = {}
     for entry in entries:
         by_video.setdefault(entry.video_id, []).append(entry)
     if not any(clip_path(videos, video_id).is_file() for video_id in by_video):
         raise DataError(
-            f"{videos} holds none of the {len(by_video)} videos", hint="name the folder with <video_id>.mp4"
+            f"{videos} contains none of the {len(by_video)} videos", hint="pass the folder that contains <video_id>.mp4"
         )
     model = identity(engine)
     claim(out / "avhbench_run.json", {**model, "annotations_sha256": annotations, "settings": settings})
@@ -107,7 +107,7 @@ def ask(
             _clips(by_video, videos, model, ledger, progress),
             ledger,
             progress,
-            # `missing` has no hash, so that it holds for no video.
+            # `missing` has no hash, so it never matches a video.
             holds=lambda clip, _, entry: bool(entry["video_sha256"] == clip.sha256),
             entry_of=partial(_answered, model),
             batch=batch,
@@ -122,7 +122,7 @@ def _clips(
     ledger: Ledger,
     progress: Progress,
 ) -> Iterator[tuple[_Clip, ClipTask]]:
-    """The videos; one that cannot be read is written down as missing, once, where no answer is there."""
+    """The videos; an unreadable one is recorded as missing, once, where it has no answer."""
     for video_id, entries in by_video.items():
         path = clip_path(videos, video_id)
         try:
@@ -136,16 +136,16 @@ def _clips(
             continue
         clip = _Clip({entry.key: entry for entry in entries}, hashlib.sha256(video).hexdigest())
         prompts = tuple(entry.prompt() for entry in entries)
-        # Swapped clips are asked as they are; both tracks are there, which is all that the condition tells an engine.
+        # Swapped clips are used as they are; for an engine the condition only means that both tracks are present.
         yield clip, ClipTask(video_id, video, str(Condition.ALIGNED), "", "", prompts)
 
 
 def _answered(model: Mapping[str, Any], clip: _Clip, prompt: Prompt, answer: Answer) -> dict[str, Any]:
-    """The line of an answer."""
+    """The ledger entry of an answer."""
     entry = clip.entries[prompt.key]
     line = partial(_line, model, entry, usage=answer.usage, video_sha256=clip.sha256)
     if answer.error is not None or answer.text is None:
-        return line("failed", error=answer.error or "the engine gave neither an answer nor an error")
+        return line("failed", error=answer.error or "the engine returned neither an answer nor an error")
     read = answer.text.strip() or None if entry.task is Task.CAPTIONING else yes_or_no(answer.text)
     return line("unparseable" if read is None else "ok", answer=read, raw=answer.text)
 
@@ -184,10 +184,10 @@ def _key(entry: Entry) -> str:
 
 
 def read_avh_predictions(path: Path) -> list[AvhPrediction]:
-    """Read avhbench_predictions.jsonl, by key; of several attempts at one question the last counts.
+    """Read avhbench_predictions.jsonl by key; the last attempt at a question counts.
 
     Raises:
-        DataError: No such file, no prediction in it, or a line that is none (named).
+        DataError: The file is missing, has no predictions, or has an invalid line (named).
     """
     latest: dict[str, AvhPrediction] = {}
     if not path.is_file():
@@ -195,15 +195,15 @@ def read_avh_predictions(path: Path) -> list[AvhPrediction]:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
-                break  # cut by a kill; the next run makes it again
+                break  # truncated by a kill; the next run redoes it
             try:
                 prediction = AvhPrediction(**json.loads(line))
             except (TypeError, ValueError) as error:
                 raise DataError(
-                    f"{path}, line {number}: not a prediction of AVHBench ({error})",
-                    hint="remove the line and run again",
+                    f"{path}, line {number}: not an AVHBench prediction ({error})",
+                    hint="delete the line and run again",
                 ) from None
             latest[prediction.key] = prediction
     if not latest:
-        raise DataError(f"{path} holds no prediction", hint="run `mma-bench avhbench` first")
+        raise DataError(f"{path} contains no predictions", hint="run `mma-bench avhbench` first")
     return [latest[key] for key in sorted(latest)]

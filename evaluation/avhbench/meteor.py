@@ -1,10 +1,10 @@
-"""METEOR of captions by NLTK (Banerjee and Lavie, 2005; its parameters alpha 0.9, beta 3, gamma 0.5).
+"""METEOR for captions, by NLTK (Banerjee and Lavie, 2005; parameters alpha 0.9, beta 3, gamma 0.5).
 
-METEOR matches equal words, then equal stems (Porter), then WordNet's synonyms. WordNet is no Python package: NLTK looks
-for it in its data folders. Where it is not there, the third step cannot be done, and the score has a name of its own,
-`meteor_exact_stem`, since it is as a rule lower and must not be compared with it.
+METEOR matches equal words, then equal stems (Porter), then WordNet synonyms. WordNet is not a Python package: NLTK
+looks for it in its data folders. Without it, the third step is skipped and the score is called `meteor_exact_stem`: it
+is usually lower than METEOR and not comparable with it.
 
-Words are runs of letters and digits in lower case, with an apostrophe inside; punctuation is not a word.
+Words are lower-case runs of letters and digits, with inner apostrophes; punctuation is dropped.
 """
 
 import re
@@ -18,10 +18,10 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 
 
 class Meteor:
-    """Scores captions; `name` tells which score it is.
+    """Scores captions; `name` is the name of the score.
 
     Args:
-        wordnet: An object with NLTK's `synsets(word)`; None takes NLTK's own, if its data are there.
+        wordnet: An object with NLTK's `synsets(word)`; None uses NLTK's own, if its data are installed.
 
     Raises:
         MmaBenchError: NLTK is not installed.
@@ -32,7 +32,7 @@ class Meteor:
             from nltk.translate.meteor_score import single_meteor_score
         except ImportError:
             raise MmaBenchError(
-                "captions are scored by METEOR, and nltk is not installed", hint="run `pip install nltk`"
+                "captions are scored with METEOR, which needs nltk", hint="run `pip install nltk`"
             ) from None
         self._score = single_meteor_score
         wordnet = _installed_wordnet() if wordnet is None else wordnet
@@ -40,19 +40,19 @@ class Meteor:
         self._wordnet = _NoSynonyms() if wordnet is None else wordnet
 
     def score(self, caption: str, reference: str) -> float:
-        """How well a caption matches the reference: 0 (no word in common) to just below 1."""
+        """How well a caption matches the reference: from 0 (no word in common) to just below 1."""
         return float(self._score(_words(reference), _words(caption), wordnet=self._wordnet))
 
 
 class _NoSynonyms:
-    """Stands where NLTK wants WordNet, and knows no word."""
+    """An empty replacement for WordNet."""
 
     def synsets(self, _word: str) -> list[Any]:
         return []
 
 
 def _installed_wordnet() -> Any:
-    """NLTK's WordNet, or None if its data are in none of NLTK's folders."""
+    """NLTK's WordNet, or None if its data are not installed."""
     from nltk.corpus import wordnet
 
     try:

@@ -1,8 +1,8 @@
-"""AVHBench, scored: predictions in, numbers out; pure and offline.
+"""AVHBench scoring: predictions in, numbers out; pure and offline.
 
 Yes is the positive class. `mean` is over parsed answers, `strict_mean` counts unparseable answers as wrong; questions
-that failed or whose video is missing are counted in columns of their own and are in neither. Intervals are exact where
-each source video has one answer, else on the effective number of answers (`stats.estimate`).
+that failed or whose video is missing are in neither and are counted in separate columns. Intervals are exact where each
+source video has one answer, else based on the effective sample size (`stats.estimate`).
 """
 
 from collections import defaultdict
@@ -28,11 +28,11 @@ _PUBLISHED_KEYS: Final = {
 
 
 def score(predictions: Sequence[AvhPrediction], meteor: Meteor | None = None) -> dict[str, Any]:
-    """A row per task that was asked, with the numbers of the paper's Table 6 beside; all values are fractions.
+    """One row per task, alongside the values of the paper's Table 6; all values are fractions.
 
     Args:
         predictions: Of one run.
-        meteor: Scores the captions; made here if there are captions and it is not given.
+        meteor: Scores the captions; created on demand if None.
     """
     tasks = []
     for task in Task:
@@ -116,9 +116,10 @@ def markdown(scores: dict[str, Any]) -> str:
     text += f"\nPublished: {scores['published_source']}.\n"
     if any(row["metric"] == WITHOUT_WORDNET for row in scores["tasks"]):
         text += (
-            f"\n`{WITHOUT_WORDNET}` matches equal words and stems but no synonyms, because NLTK has no WordNet here; "
-            "it is as a rule lower than METEOR and cannot be compared with the published value. "
-            "`python -m nltk.downloader wordnet` gets WordNet; the same command then scores anew without asking.\n"
+            f"\n`{WITHOUT_WORDNET}` matches equal words and stems but no synonyms, because NLTK's WordNet data is "
+            "not installed; it is usually lower than METEOR and not comparable with the published value. "
+            "`python -m nltk.downloader wordnet` installs WordNet; the same command then rescores without "
+            "running the model again.\n"
         )
     if scores["missing_videos"]:
         text += f"\nMissing videos ({len(scores['missing_videos'])}): {', '.join(scores['missing_videos'])}\n"

@@ -1,7 +1,7 @@
-"""How far two judges agree, and what one of them rejects alone: pure functions of verdict tables.
+"""Agreement between judges, and what one of them rejects alone: pure functions of verdict tables.
 
-Cohen's kappa is scikit-learn's; its interval is scipy's percentile bootstrap over clips. Resamples in which both
-judges give one and the same answer throughout have no kappa and are left out.
+Cohen's kappa is scikit-learn's; its interval is scipy's percentile bootstrap over clips. Resamples in which both judges
+give a single constant answer have no kappa and are dropped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,19 +15,19 @@ from mma_bench.schema import CHECKS
 from mma_bench.stats import Agreement, agreement
 
 RESAMPLES: Final = 999
-ALL_FOUR: Final = "all_four"  # beside the checks: whether the clip is kept
+ALL_FOUR: Final = "all_four"  # in addition to the checks: whether the clip is kept
 
 _SEED: Final = 2511
 
 
 def judged_by_all(verdicts: Mapping[str, pl.DataFrame]) -> list[str]:
-    """The clips that every judge could judge, sorted."""
+    """The clips with a verdict from every judge, sorted."""
     judged = [set(table.filter(pl.col("status").is_in(["ok", "rejected"]))["clip_id"]) for table in verdicts.values()]
     return sorted(set.intersection(*judged)) if judged else []
 
 
 def agreements(verdicts: Mapping[str, pl.DataFrame]) -> Iterator[Agreement]:
-    """Each pair of judges, each check, all classes together and each class.
+    """Agreement of each pair of judges by check, over all classes and per class.
 
     Args:
         verdicts: Judge → its table (schema VERDICTS).
@@ -53,7 +53,7 @@ def agreements(verdicts: Mapping[str, pl.DataFrame]) -> Iterator[Agreement]:
 
 
 def rejected_alone(verdicts: Mapping[str, pl.DataFrame]) -> list[dict[str, Any]]:
-    """Clips that every judge but one keeps, and what the one says of them; by judge and clip."""
+    """Clips that exactly one judge rejects, with that judge's answers; by judge and clip."""
     clips = judged_by_all(verdicts)
     kept = {name: kept_by(table) for name, table in verdicts.items()}
     rows = []
@@ -72,7 +72,7 @@ def kept_by(verdicts: pl.DataFrame) -> frozenset[str]:
 
 
 def class_counts(verdicts: Mapping[str, pl.DataFrame]) -> list[dict[str, Any]]:
-    """For each class: `clips` that all judges judged, and how many of them each judge keeps."""
+    """For each class, the number of `clips` judged by all judges, and how many each judge keeps."""
     clips = set(judged_by_all(verdicts))
     table = next(iter(verdicts.values())).filter(pl.col("clip_id").is_in(sorted(clips)))
     rows = []
@@ -84,7 +84,7 @@ def class_counts(verdicts: Mapping[str, pl.DataFrame]) -> list[dict[str, Any]]:
 
 
 def distribution_shift(counts: list[dict[str, Any]], judge: str) -> float | None:
-    """Total variation distance, 0 to 1, of the classes a judge keeps from those it was shown; None if it keeps none."""
+    """Total variation distance (0..1) between the classes of a judge's kept and input clips; None if it keeps none."""
     shown, kept = sum(row["clips"] for row in counts), sum(row["kept"][judge] for row in counts)
     if not kept:
         return None

@@ -1,17 +1,17 @@
-"""Scores of labelled clips for every class that could be there: what a judge's thresholds can be chosen on.
+"""Scores of labelled clips for every candidate class, for choosing a judge's thresholds.
 
-`sample_pairs` asks any judge about the sample's clips as the build normalised them. The specialist's own thresholds
-were chosen on every photo and every sound of the sample against every class:
+`sample_pairs` runs any judge on the sample's normalised clips. The specialist's own thresholds were chosen on every
+photo and every sound of the sample against every class:
 
     python -m mma_bench.evaluation.judges.calibrate
 
-Run it in the project's root. In: sample/manifest.csv, and `calibration_labels.csv` beside this file, which says of each
-clip what a person sees and hears in it. Out: `calibration.csv`, and the operating points on the screen. Each clip is
-composed, normalised and decoded as in the build; nothing of the build is read or changed. Takes about two minutes.
+Run it in the project root. In: sample/manifest.csv, and `calibration_labels.csv` next to this file, which lists what a
+person sees and hears in each clip. Out: `calibration.csv`, and the operating points on stdout. Each clip is composed,
+normalised and decoded as in the build; no build output is read or changed. Takes about two minutes.
 
-A pair of a clip and a class is positive if the class is seen (heard) there and negative if not; what a person could
-argue about (is a hen a bird?) is left out. Photos and sounds that two clips share count once. Pairs that are negative
-and score below 0.01 are counted but not listed.
+A pair of a clip and a class is positive if the class is seen (heard) in the clip and negative if not; ambiguous pairs
+(is a hen a bird?) are excluded. Photos and sounds shared by two clips count once. Negative pairs that score below 0.01
+are counted but not listed.
 """
 
 import csv
@@ -50,7 +50,7 @@ def pairs_of(
     labels: Mapping[str, Mapping[str, str]],
     scores: Sequence[Mapping[str, Mapping[str, float]]],
 ) -> list[Pair]:
-    """All pairs about which there can be no argument, each photo and each sound once.
+    """All unambiguous pairs, each photo and each sound once.
 
     Args:
         clips: Rows of the manifest.
@@ -87,14 +87,14 @@ class _Clip(CsvRow):
 
 
 def read_labels() -> dict[str, dict[str, str]]:
-    """What a person sees and hears, by clip."""
+    """The human labels by clip: what is seen and what is heard."""
     rows = read_rows(files(__package__) / "calibration_labels.csv", _Labels, unique=["clip_id"])
     return {row.clip_id: row.model_dump(exclude={"where"}) for row in rows}
 
 
 def read_sample_media(sample: Path) -> list[dict[str, str]]:
     """clip_id and split of the sample's clips, with the absolute paths of photo and sound."""
-    rows = read_rows(sample / "manifest.csv", _Clip, hint="run in the project's root, where sample/ lies")
+    rows = read_rows(sample / "manifest.csv", _Clip, hint="run in the project root, which contains sample/")
     return [
         {"clip_id": row.clip_id, "split": row.split}
         | {medium: str((sample / getattr(row, medium)).absolute()) for medium in _MEDIUM.values()}
@@ -105,14 +105,14 @@ def read_sample_media(sample: Path) -> list[dict[str, str]]:
 def sample_pairs(
     clips: Sequence[Mapping[str, Any]], params: JudgeParams | OmniJudgeParams, *, workers: int
 ) -> list[Pair]:
-    """The pairs of the sample's clips as the build normalised them, for every class of the sample.
+    """The pairs of the sample's normalised clips and every class of the sample.
 
-    Answers are kept in a ledger of their own.
+    Answers are cached in a separate ledger.
 
     Args:
-        clips: Good rows of NORMALISED; those of other sources are left out, so there may be no pair.
-        params: Which judge.
-        workers: Processes for a judge that does not say how many hold its model.
+        clips: Good rows of NORMALISED; clips of other sources are skipped, so there may be no pairs.
+        params: The judge's parameters.
+        workers: Number of processes, for a judge that does not set its own.
     """
     labels = read_labels()
     there = {clip["clip_id"]: clip for clip in clips if clip["clip_id"] in labels}
@@ -141,7 +141,7 @@ def sample_pairs(
 
 
 def score_row(params: Params, classes: Sequence[str], row: Mapping[str, str]) -> dict[str, Any]:
-    """Compose, normalise and score one row of the manifest in the current folder; as `score_view`."""
+    """Compose, normalise and score one manifest row in the current directory; returns what `score_view` returns."""
     source = Path(f"{row['clip_id']}.mp4")
     compose(Path(row["photo"]), Path(row["sound"]), row["clip_id"], source)
     payload = {"clip_id": row["clip_id"], "split": _SPLITS[row["split"]], "path": str(source)}
@@ -149,11 +149,11 @@ def score_row(params: Params, classes: Sequence[str], row: Mapping[str, str]) ->
 
 
 def score_file(params: str, classes: Sequence[str], clip: Mapping[str, Any]) -> dict[str, Any]:
-    """Decode and score one normalised clip; as `score_view`.
+    """Decode and score one normalised clip; returns what `score_view` returns.
 
     Args:
-        params: The judge's part of params.yaml, as JSON.
-        classes: What it is asked about.
+        params: The judge section of params.yaml, as JSON.
+        classes: The classes to score.
         clip: `path` and `duration_s`.
     """
     judge, frame_count = _worker_judge(params)
@@ -162,7 +162,7 @@ def score_file(params: str, classes: Sequence[str], clip: Mapping[str, Any]) -> 
 
 
 def score_view(judge: Judge, whole: View, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """{modality: {class: score}} of the unimodal checks, for the classes that the judge knows by each sense."""
+    """{modality: {class: score}} of the unimodal checks, for the classes that the judge supports in each modality."""
     scores: dict[str, dict[str, float]] = {}
     for modality in MODALITIES:
         view = whole.only(modality)
@@ -178,9 +178,9 @@ def _worker_judge(params: str) -> tuple[Judge, int]:
 
 
 def main() -> None:
-    """Write calibration.csv and print what each threshold would do."""
+    """Write calibration.csv and print the operating point of each threshold."""
     params, clips = load_params(layout.PARAMS), read_sample_media(SAMPLE)
-    specialist = Specialist.fetched()  # stops here, with one message, if the weights are missing
+    specialist = Specialist.fetched()  # fail early, with a single message, if the weights are missing
     score = partial(score_row, params, sorted({*specialist.seen, *specialist.heard}))
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         Path(layout.NORMALISED_CLIPS).mkdir(parents=True)

@@ -1,12 +1,11 @@
-"""The judge audit: several judges on the same clips, against each other and against what people say.
+"""The judge audit: several judges on the same clips, compared with each other and with human labels.
 
-The paper filters with a model that it later evaluates. This shows what hangs on that choice: how far judges agree, what
-each rejects alone, how the classes and the later accuracies would shift, at which threshold each should stand, and how
-often the label filter and the judges are right where people have labelled the clips.
+The paper filters with a model that it later evaluates. This measures the effect of that choice: how far judges agree,
+what each rejects alone, how the class distribution and later accuracies shift, which threshold each should use, and the
+accuracy of the label filter and the judges on human-labelled clips.
 
-In: normalised clips; judges as params files (they are asked, and what the ledger has is not asked again) or as tables
-of verdicts; predictions of earlier evaluations. Out, in one folder: `agreement.parquet`, `compare.json` and
-`compare.html`.
+In: normalised clips; judges as params files (which are run, reusing answers in the ledger) or as verdict tables;
+predictions of earlier evaluations. Out, in one folder: `agreement.parquet`, `compare.json` and `compare.html`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +41,7 @@ from mma_bench.schema import CANDIDATES, MODALITIES, NORMALISED, VERDICTS, Schem
 from mma_bench.tables import from_rows, read_table, write_table
 
 AGREEMENT: Final[Schema] = {
-    **{name: pl.String() for name in ("first", "second", "check", "class_name")},  # class_name "" for all classes
+    **{name: pl.String() for name in ("first", "second", "check", "class_name")},  # class_name "" means all classes
     **{name: pl.Int64() for name in ("clips", "same", "only_first", "only_second")},
     **{name: pl.Float64() for name in ("kappa", "low", "high")},
 }
@@ -53,10 +52,10 @@ class Compared:
     """A judge with its verdicts.
 
     Attributes:
-        name: Of the judge; with its revision if two have the same name.
-        params: How it decides; None if only its table is known.
+        name: The judge's name, with its revision if two share a name.
+        params: The judge's parameters; None if only its verdicts are given.
         verdicts: Schema VERDICTS.
-        workers: Of its params file.
+        workers: The worker count of its params file.
     """
 
     name: str
@@ -66,11 +65,11 @@ class Compared:
 
 
 def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: float) -> None:
-    """Compare judges; see the module.
+    """Compare judges; see the module docstring.
 
     Raises:
-        ConfigError: A file that is neither a params file nor a table of verdicts, or the same judge twice.
-        DataError: A table is missing or of another form.
+        ConfigError: A file is neither a params file nor a verdict table, or a judge appears twice.
+        DataError: A table is missing or has the wrong schema.
     """
     normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
     clips = normalised.rows(named=True)
@@ -112,12 +111,12 @@ def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataF
     if path.suffix == ".parquet":
         table = read_table(path, VERDICTS).join(normalised.select("clip_id", "split"), on=["clip_id", "split"])
         if table.is_empty():
-            raise DataError(f"{path} has no verdict on a clip of this build", hint="name verdicts on the same clips")
+            raise DataError(f"{path} has no verdicts on clips of this build", hint="pass verdicts on the same clips")
         return Compared(_judge_of(path, table), None, table)
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(
-            f"{path} is not a judge",
-            hint="name a params file (.yaml) whose `judge` is asked, or a table of verdicts (.parquet)",
+            f"{path} is neither a params file nor a verdict table",
+            hint="pass a params file (.yaml) with a `judge` section, or a verdict table (.parquet)",
         )
     params = load_params(path)
     table = judged(clips, params.judge, workers=params.workers)
@@ -127,12 +126,14 @@ def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataF
 def _judge_of(path: Path, table: pl.DataFrame) -> str:
     names = table["judge"].drop_nulls().unique().sort().to_list()
     if len(names) != 1 or table["judge_revision"].n_unique() != 1:
-        raise DataError(f"{path} holds verdicts of {len(names)} judges", hint="name a table of one judge and revision")
+        raise DataError(
+            f"{path} contains verdicts of {len(names)} judges", hint="pass a table with one judge and revision"
+        )
     return str(names[0])
 
 
 def named(judges: Sequence[Compared]) -> list[Compared]:
-    """The judges with names that tell them apart.
+    """The judges with unique names.
 
     Raises:
         ConfigError: The same judge in the same revision twice.
@@ -141,7 +142,7 @@ def named(judges: Sequence[Compared]) -> list[Compared]:
     full = [f"{judge.name} {judge.verdicts['judge_revision'][0][:8]}" for judge in judges]
     if len(set(full)) < len(full):
         twice = next(name for name in full if full.count(name) > 1)
-        raise ConfigError(f"the judge {twice} is named twice", hint="name judges that differ in weights or thresholds")
+        raise ConfigError(f"the judge {twice} was given twice", hint="pass judges that differ in weights or thresholds")
     return [
         replace(judge, name=name if plain.count(name) == 1 else longer)
         for name, longer, judge in zip(plain, full, judges, strict=True)
@@ -159,9 +160,9 @@ def _about(judge: Compared, counts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def accuracies(runs: Mapping[str, Sequence[Prediction]], kept: Mapping[str, frozenset[str]]) -> list[dict[str, Any]]:
-    """The accuracy table of each run, on all of its clips (`judge` None) and on those that each judge keeps.
+    """The accuracy table of each run, on all its clips (`judge` None) and on those that each judge keeps.
 
-    A misaligned clip has the sound of a second one, so both must be kept.
+    A misaligned clip has a donor's audio, so both clips must be kept.
     """
     rows = []
     for run, predictions in runs.items():
@@ -180,7 +181,7 @@ def _runs(folder: Path) -> dict[str, list[Prediction]]:
 def thresholds(
     judge: Compared, clips: Sequence[Mapping[str, Any]], labelled: pl.DataFrame, wanted: float
 ) -> list[dict[str, Any]]:
-    """For each set of labels and each modality: the curve, the point where the judge stands, and the chosen one."""
+    """For each label set and modality: the curve, the judge's current operating point, and the chosen one."""
     sets: dict[str, list[Pair]] = {}
     if judge.params is not None:
         sets["sample"] = sample_pairs(clips, judge.params, workers=judge.workers)

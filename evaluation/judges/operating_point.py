@@ -1,8 +1,8 @@
-"""Thresholds from labelled clips: precision and recall at every threshold, and the operating point by a stated rule.
+"""Thresholds from labelled clips: precision and recall at every threshold, and the operating point by a fixed rule.
 
-In: pairs of a clip and a class with a person's label and the judge's score. The rule: of all thresholds with at least
-the wanted precision, the one with the highest recall; of equals the highest. Precision and recall of a point have 95 %
-intervals over clips.
+In: pairs of a clip and a class, each with a human label and the judge's score. The rule: of all thresholds with at
+least the target precision, the one with the highest recall; ties go to the highest threshold. Precision and recall have
+95 % intervals over clips.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ _COLUMNS: Final[tuple[tuple[Modality, str], ...]] = (("visual", "seen"), ("audio
 
 @dataclass(frozen=True)
 class Pair:
-    """A clip, a class, whether a person says that the class is there, and the score that the judge gives it."""
+    """A clip, a class, the human label (whether the class is present) and the judge's score."""
 
     clip_id: str
     modality: Modality
@@ -29,11 +29,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What a threshold does: a pair passes if its score reaches it.
+    """The effect of a threshold: a pair passes if its score is at least the threshold.
 
     Attributes:
         precision: Over the pairs that pass.
-        recall: Over the pairs that are there.
+        recall: Over the positive pairs.
     """
 
     threshold: float
@@ -42,17 +42,17 @@ class OperatingPoint:
 
     @property
     def found(self) -> int:
-        """Pairs that pass and are there."""
+        """Positive pairs that pass (true positives)."""
         return round((self.recall.mean or 0.0) * self.recall.n)
 
     @property
     def wrong(self) -> int:
-        """Pairs that pass and are not there."""
+        """Negative pairs that pass (false positives)."""
         return self.precision.n - self.found
 
     @property
     def missed(self) -> int:
-        """Pairs that are there and do not pass."""
+        """Positive pairs that do not pass (false negatives)."""
         return self.recall.n - self.found
 
 
@@ -61,10 +61,10 @@ class Curve:
     """Precision and recall of one judge in one modality.
 
     Attributes:
-        positives: Pairs that people say are there, out of `pairs`.
-        average_precision: The mean precision over all recalls (scikit-learn's); None without a positive.
+        positives: Pairs with a positive human label, out of `pairs`.
+        average_precision: scikit-learn's average precision; None without positives.
         precision: By threshold, ascending.
-        chosen: By the rule; None if no threshold reaches the wanted precision.
+        chosen: The point chosen by the rule; None if no threshold reaches the target precision.
     """
 
     modality: Modality
@@ -78,7 +78,7 @@ class Curve:
 
 
 def curve(pairs: Sequence[Pair], modality: Modality, wanted_precision: float) -> Curve | None:
-    """The curve of one modality; None if there is no pair of it."""
+    """The curve of one modality; None if it has no pairs."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     asked = [pair for pair in pairs if pair.modality == modality]
@@ -118,7 +118,7 @@ def _share(pairs: Sequence[Pair], counts: Callable[[Pair], bool]) -> Estimate:
 
 
 def pairs_of_evidence(verdicts: Sequence[Mapping[str, Any]], labelled: Sequence[Mapping[str, Any]]) -> list[Pair]:
-    """Clips with their own class: labelled by VGGSounder, scored by the judge's unimodal checks.
+    """Clips paired with their own class: labelled by VGGSounder, scored by the judge's unimodal checks.
 
     Args:
         verdicts: Judged rows of VERDICTS.

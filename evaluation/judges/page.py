@@ -1,4 +1,4 @@
-"""The page of the judge audit: a pure function of what `judge_compare` found."""
+"""The page of the judge audit: a pure function of the results of `compare`."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS: Final = ("accent", "sound", "sight", "bad", "warn", "good")
-_SHOWN: Final = "forced_choice"  # the paper's protocol; others are folded
-_LISTED: Final = 200  # rejected clips that the page shows; all are in compare.json
+_SHOWN: Final = "forced_choice"  # the paper's protocol; others are collapsed
+_LISTED: Final = 200  # rejected clips shown on the page; compare.json has all of them
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """The HTML page of a report as `compare.json` has it."""
+    """The HTML page for the content of `compare.json`."""
     lines = accuracy_lines(report["accuracies"])
     curves = [row for row in report["thresholds"] if row["thresholds"]]
     names = [judge["name"] for judge in report["judges"]]
@@ -48,7 +48,7 @@ def page(report: Mapping[str, Any]) -> str:
 
 
 def accuracy_lines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One line per run, protocol, condition and question: the cell of all clips and of each judge's."""
+    """One row per run, protocol, condition and question: the accuracy on all clips and on each judge's clips."""
     lines: dict[tuple[str, ...], dict[str | None, Mapping[str, Any]]] = {}
     for row in rows:
         key = row["run"], row["protocol"], row["condition"], row["question"]
@@ -61,7 +61,7 @@ def accuracy_lines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 @chart_style()
 def precision_recall(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "Figure":
-    """Curves of one modality on one set of labels; a dot is where a judge stands, a diamond the chosen point."""
+    """Curves of one modality on one label set; a dot is a judge's current point, a diamond the chosen one."""
     from matplotlib.figure import Figure
 
     figure = Figure((4.7, 3.7))

@@ -1,8 +1,8 @@
-"""Precision and recall of the label filter and of judges, with people's labels (VGGSounder) as the truth.
+"""Precision and recall of the label filter and of judges, with human labels (VGGSounder) as ground truth.
 
-A clip is right for a class if VGGSounder votes for it: people saw and heard the class, and saw and heard every other
-label of the clip too, with nothing flagged. Clips count where VGGSounder has a vote: one of their labels is the class.
-Intervals are exact binomial ones, since each clip counts once.
+A clip is correct for a class if VGGSounder confirms it: annotators saw and heard the class and every other label of the
+clip, with nothing flagged. Only clips with the class among their VGGSounder labels count. Intervals are exact binomial
+intervals, since each clip counts once.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from mma_bench.stats import Estimate, estimate
 
 @dataclass(frozen=True)
 class Measure:
-    """Of one class, or of all (None).
+    """Precision and recall for one class, or for all (None).
 
     Attributes:
-        precision: Of the clips that are kept, the share that is right.
-        recall: Of the clips that are right, the share that is kept.
-        other: Clips that are kept and that people labelled, but with no label of their class; not counted.
+        precision: The share of correct clips among those kept.
+        recall: The share of kept clips among the correct ones.
+        other: Kept, labelled clips whose labels do not include their class; not counted.
     """
 
     class_name: str | None
@@ -33,13 +33,13 @@ class Measure:
 
 @dataclass(frozen=True)
 class FilterAudit:
-    """What VGGSounder says of the label filter.
+    """The label filter measured against VGGSounder.
 
     Attributes:
-        labelled: Candidates that VGGSounder has labelled.
-        clean: Of these, seen and heard on every label with no flag.
-        dropped_labelled: Segments that the filter drops and VGGSounder has labelled.
-        dropped_clean: Of these, seen and heard on every label with no flag.
+        labelled: Candidates with VGGSounder labels.
+        clean: Those of them whose labels are all seen and heard, with no flag.
+        dropped_labelled: Segments with VGGSounder labels that the filter drops.
+        dropped_clean: Those of them whose labels are all seen and heard, with no flag.
     """
 
     labelled: int
@@ -50,17 +50,17 @@ class FilterAudit:
 
 
 def audit_filter(segments: pl.DataFrame, candidates: pl.DataFrame, people: pl.DataFrame) -> FilterAudit:
-    """The label filter alone.
+    """Measure the label filter alone.
 
     Args:
-        segments: All segments that it was shown: clip_id, video_id, start_s.
-        candidates: Those that it kept, with class_name.
+        segments: The filter's input: clip_id, video_id, start_s.
+        candidates: The segments that it kept, with class_name.
         people: LABELLED of `mma_bench.builders.labels.vggsounder`.
     """
     shown = segments.join(people, on=["video_id", "start_s"], how="inner")
     kept = join_labels(candidates, people)
     dropped = shown.join(candidates, on="clip_id", how="anti")
-    # Right are the clean segments of exactly one of our classes, whichever class the filter takes them for.
+    # The correct segments are the clean ones of exactly one of our classes, whatever class the filter assigns.
     right = shown.filter(pl.col("clean") & (pl.col("classes").list.len() == 1)).select(
         "clip_id", class_name=pl.col("classes").list.first()
     )
@@ -75,11 +75,11 @@ def audit_filter(segments: pl.DataFrame, candidates: pl.DataFrame, people: pl.Da
 
 
 def audit_judge(verdicts: pl.DataFrame, labelled: pl.DataFrame) -> list[Measure]:
-    """A judge on the clips that both it judged and VGGSounder labelled; none if there are none.
+    """Measure a judge on the clips with both a verdict and VGGSounder labels; empty if there are none.
 
     Args:
         verdicts: Schema VERDICTS.
-        labelled: Normalised clips as `mma_bench.builders.labels.vggsounder.join_labels` gives them.
+        labelled: Normalised clips as returned by `mma_bench.builders.labels.vggsounder.join_labels`.
     """
     judged = verdicts.filter(pl.col("status").is_in(["ok", "rejected"]))
     both = labelled.select("clip_id", "class_name", "vote").join(judged.select("clip_id", "status"), on="clip_id")
@@ -90,7 +90,7 @@ def audit_judge(verdicts: pl.DataFrame, labelled: pl.DataFrame) -> list[Measure]
 
 
 def _measures(kept: pl.DataFrame, right: pl.DataFrame, found: frozenset[str]) -> list[Measure]:
-    """All classes together, then each; `kept` has `vote`, `found` are the ids of `right` that were kept as such."""
+    """All classes together, then each; `kept` has the column `vote`, `found` the ids in `right` kept for that class."""
     classes: list[str | None] = [None, *sorted(set(kept["class_name"]) | set(right["class_name"]))]
 
     def of(table: pl.DataFrame, class_name: str | None) -> pl.DataFrame:

@@ -1,1 +1,1 @@
-"""The parts of `mma_bench.evaluation.parse`: plain text, names of classes, clauses, claims and final answers."""
+"""The parts of `mma_bench.evaluation.parse`: text normalisation, class names, clauses, claims and final answers."""

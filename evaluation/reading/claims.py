@@ -33,9 +33,9 @@ class Statement:
 
     Attributes:
         clause: The clause.
-        claims: Options with what becomes of each.
-        negated: It holds a negator outside of the names.
-        bare: It holds a name and nothing else, so it is not a remark about one.
+        claims: Options with the polarity of each.
+        negated: It contains a negation outside the names.
+        bare: It consists of a name only, so it is not a remark about one.
     """
 
     clause: Clause
@@ -45,25 +45,25 @@ class Statement:
 
     @property
     def corrects(self) -> bool:
-        """It takes back what was said before."""
+        """Whether it retracts the preceding text."""
         return _CORRECTS.search(" ".join(self.clause.said)) is not None
 
     @property
     def subordinate(self) -> bool:
-        """It gives a reason, or concedes something."""
+        """Whether it is a subordinate clause of reason or concession."""
         return self.clause.said[0] in _SUBORDINATING
 
     def becomes(self, polarity: Polarity) -> None:
-        """Makes all its claims such."""
+        """Set the polarity of all its claims."""
         self.claims = dict.fromkeys(self.claims, polarity)
 
 
 def read(text: str, names: Names, *, none_offered: bool) -> list[Statement]:
-    """The clauses of prepared text with what each claims.
+    """The clauses of prepared text with the claims of each.
 
     Args:
         text: As `text.prepare` returns it.
-        names: Of the options.
+        names: Names of the options.
         none_offered: Whether "None of the above" is an option.
     """
     clauses = split(text)
@@ -80,7 +80,7 @@ def _statement(clause: Clause, names: Names, *, none_offered: bool) -> Statement
     spoken = {at for mention in mentions for at in range(mention.start, mention.end)}
     rest = [word for at, word in enumerate(clause.said) if at not in spoken]
     negated = any(negates(word) for word in rest)
-    if negated:  # what is denied is denied, however faintly it is named
+    if negated:  # a negated option stays negated, even if the match is weak
         polarity = Polarity.DENIED
     else:
         mentions = weighed(clause.said, mentions)
@@ -99,9 +99,9 @@ def _statement(clause: Clause, names: Names, *, none_offered: bool) -> Statement
 
 
 def _continue_denials(said: list[Statement]) -> None:
-    """A list goes on over commas: in `no dog, cat, or bird` all three are denied, in `not a dog, a cat` one is not."""
+    """Extend negations over lists: `no dog, cat, or bird` denies all three, `not a dog, a cat` only one."""
     denial: Statement | None = None
-    run: list[Statement] = []  # what goes on after it
+    run: list[Statement] = []  # what continues after it
     for statement in said:
         if denial is not None and statement.clause.sentence == denial.clause.sentence and not _stands_alone(statement):
             run.append(statement)
@@ -136,7 +136,7 @@ def _is_opposed(denial: tuple[str, ...], then: str) -> bool:
 
 
 def _continue_empty_denials(said: list[Statement]) -> None:
-    """A denial that names nothing leaves open what follows it after a colon or on the next line."""
+    """A negation without a name leaves open what follows it after a colon or on the next line."""
     for before, statement in pairwise(said):
         denies_nothing = before.negated and not before.claims and not before.corrects
         leads = statement.clause.after.strip(" ") in (":", "(", "[", "{", "\n", "...")

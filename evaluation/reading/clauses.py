@@ -1,4 +1,4 @@
-"""Splits prepared text into sentences and clauses; a denial reaches over its clause and no further."""
+"""Splits prepared text into sentences and clauses; a negation applies within its clause."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Final
 from mma_bench.evaluation.reading.text import tokens
 from mma_bench.evaluation.reading.words import FILLERS
 
-# Denials in several words, and what looks like one: each becomes one word, which `words` lists.
+# Multi-word negations and their lookalikes: each is replaced by a single word listed in `words`.
 _EXCEPT = r"(?:except(?: for)?|other than|besides|apart from|aside from)"
 _CLAUSE_FOLLOWS = r"(?: (?:i|it|there|we|you|he|she|they|the \w+|hear|see|can)\b)"
 _REWRITES: Final = tuple(
@@ -32,12 +32,12 @@ _REWRITES: Final = tuple(
         (r"\b(?:with no|without)\b", " , without "),
         (r"\b(?:look|listen|search)(?:s|ed|ing)? for\b|\b(?:song|story|joke|film|movie|book) about\b", " whether "),
         (r"\b(i|we|he|she|they|you|who) saw\b", r"\1 see"),
-        # Chatter after an answer, without a full stop between (appendix L).
+        # Closing phrases that follow an answer without a full stop (appendix L).
         (r"\s(?=(?:what do you|would you|do you|if you have|feel free|let me know|how can i|can i help)\b)", ". "),
     )
 )
 _BREAK: Final = re.compile(
-    r"((?:[!?;\n]|(?<!\d)\.|\.(?!\d))+"  # between sentences; the others between clauses
+    r"((?:[!?;\n]|(?<!\d)\.|\.(?!\d))+"  # separates sentences; the others separate clauses
     r"|[,:()\[\]{}|/=]+|\s-+\s|—|--"
     r"|\b(?:but|however|yet)\b|(?=\b(?:whereas|while|because|since|although|though)\b)"
     r"|\b(?:so|therefore|thus|hence)\b(?=\W+(?:it|it's|the|this|i|we|none|there|my|that|answer)\b)"
@@ -51,10 +51,10 @@ class Clause:
     """A clause of prepared text.
 
     Attributes:
-        said: Its words, at least one.
-        sentence: The number of its sentence.
-        asked: The sentence ends in a question mark.
-        after: What stands between it and the clause before.
+        said: Its tokens, at least one.
+        sentence: Index of its sentence.
+        asked: Whether the sentence ends in a question mark.
+        after: The separator before the clause.
     """
 
     said: tuple[str, ...]
@@ -76,7 +76,7 @@ def split(text: str) -> list[Clause]:
 
 
 def _sentences(pieces: list[str]) -> Iterator[tuple[list[tuple[str, str]], str]]:
-    """Each sentence as its clauses' texts, each with the break before it, and the break that ends the sentence."""
+    """Each sentence as its clauses' texts with their preceding separators, and the separator that ends it."""
     parts = [(pieces[0], "")]
     for following, text in zip(pieces[1::2], pieces[2::2], strict=True):
         if any(mark in following for mark in ".!?;\n") and following != "...":
@@ -87,7 +87,7 @@ def _sentences(pieces: list[str]) -> Iterator[tuple[list[tuple[str, str]], str]]
 
 
 def _with_open_denials(parts: list[tuple[str, str]]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Gives a negator at the end of a clause to the next one that says something: `I do not, however, hear a dog`."""
+    """Move a negation at the end of a clause to the next contentful one: `I do not, however, hear a dog`."""
     held = False
     for text, after in parts:
         said = tokens(text)

@@ -1,4 +1,4 @@
-"""Where an answer says that now comes the answer: `Final Answer:`, `the answer is`, a box, a tag, a field of JSON."""
+"""Finds explicit final answers: `Final Answer:`, `the answer is`, a box, a tag, a JSON field."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mma_bench.evaluation.reading.polarity import negates
 from mma_bench.evaluation.reading.words import UNSETTLED, word_set
 
 _IS = r"(?:is|are|was|would be|will be|should be|must be|is likely|is probably|has to be)\b"
-# Forms that mean nothing else; `final answer cat`, without a colon, only where a few words end the line.
+# Unambiguous markers; `final answer cat`, without a colon, only if few words remain on the line.
 _FINAL = (
     rf"\bfinal[ _]answer\b\W{{0,3}}?(?:{_IS}|[:—=]|\s-\s|\n)"
     r"|\bfinal[ _]answer\b(?=\s+(?!i\b)\S{1,40}(?:\s\S{1,40}){0,2}\s*(?:[.!\n]|$))"
@@ -35,12 +35,12 @@ _LEAD: Final = " \t\n\r:—-=>|.,"
 
 @dataclass(frozen=True)
 class Announced:
-    """What follows an announcement.
+    """The text after a final-answer marker.
 
     Attributes:
-        text: The answer that it announces, with what follows if no quote, tag or brace ends it.
-        rest: All that follows.
-        final: It means nothing else than a final answer.
+        text: The marked answer, plus the following text if no quote, tag or brace closes it.
+        rest: All text after the marker.
+        final: Whether the marker is unambiguous.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Announced:
 
 
 def announced(text: str) -> Announced | None:
-    """What follows the last `Final Answer:`, or without one the last lesser announcement; None if there is none."""
+    """The text after the last `Final Answer:`, else after the last weaker marker; None without a marker."""
     last: dict[bool, re.Match[str]] = {}
     echoed = False
     for mark in _MARK.finditer(text):

@@ -1,4 +1,4 @@
-"""The names of the classes, and where they stand in a clause: the longest first, so `guinea pig` is not a pig."""
+"""Class names and their longest matches in a clause, so that `guinea pig` is not a pig."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from mma_bench.evaluation.reading.text import tokens
 from mma_bench.evaluation.synonyms import OTHER_THINGS
 
 Words = tuple[str, ...]
-_NO_OPTION = ""  # the owner of a name that is no option's; it keeps its words from being read as another's
+_NO_OPTION = ""  # owner of names of no option; they mask shorter names
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A name in a clause: its option and the words from `start` up to `end`."""
+    """A name in a clause: its option and the token range from `start` to `end` (exclusive)."""
 
     option: str
     start: int
@@ -25,17 +25,17 @@ class Mention:
 
 @dataclass(frozen=True)
 class Names:
-    """The names of all options by their words."""
+    """The names of all options, indexed by their tokens."""
 
     owners: Mapping[Words, str]
     longest: int
 
     def exact(self, said: Sequence[str]) -> str | None:
-        """The option that these words are a name of, all together."""
+        """The option whose name equals these tokens."""
         return self.owners.get(_key(content(said))) or None
 
     def mentions(self, clause: Sequence[str]) -> list[Mention]:
-        """The options that the clause names, without overlap."""
+        """The names in the clause, without overlap."""
         places = [at for at, word in enumerate(clause) if word not in words.ARTICLES]
         key = _key([clause[at] for at in places])
         found: list[Mention] = []
@@ -59,9 +59,9 @@ class Names:
 
 
 def names_of(options: Sequence[str], synonyms: Mapping[str, Sequence[str]]) -> Names:
-    """Names of the options, and of what is none: other classes, and other things that are called alike.
+    """Names of the options and of non-options: other classes and similarly named things.
 
-    A name that two options share names neither.
+    A name shared by two options matches neither.
     """
     return _names(tuple(options), tuple((name, tuple(others)) for name, others in synonyms.items()))
 
@@ -85,12 +85,12 @@ def _names(options: tuple[str, ...], synonyms: tuple[tuple[str, tuple[str, ...]]
 
 
 def content(said: Sequence[str]) -> Words:
-    """The words without articles."""
+    """The tokens without articles."""
     return tuple(word for word in said if word not in words.ARTICLES)
 
 
 def singular(word: str) -> str:
-    """`dogs` → dog, `glasses` → glass, `cities` → city. Names and text are cut alike, so it need not be right."""
+    """`dogs` → dog, `glasses` → glass, `cities` → city. Applied to names and text alike, so it need not be exact."""
     word = word.removesuffix("'s").replace("'", "")
     if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
@@ -109,7 +109,7 @@ def _makes_other(clause: Sequence[str], start: int, end: int) -> bool:
 
 
 def weighed(clause: Sequence[str], found: list[Mention]) -> list[Mention]:
-    """Without sounds that something else makes, and without the objects of an action."""
+    """Drop sounds attributed to something else, and the objects of an action."""
     things = [mention for mention in found if not mention.sound]
     if not things:
         spoken = {at for mention in found for at in range(mention.start, mention.end)}
@@ -125,6 +125,6 @@ def weighed(clause: Sequence[str], found: list[Mention]) -> list[Mention]:
 
 
 def _is_listed(clause: Sequence[str], mention: Mention) -> bool:
-    """Whether "and" or "or" stands beside it: `a meow or a roar`."""
+    """Whether it is next to "and" or "or": `a meow or a roar`."""
     before = content(clause[: mention.start])[-1:]
     return not {"and", "or"}.isdisjoint((*before, *clause[mention.end : mention.end + 1]))

@@ -1,4 +1,4 @@
-"""The many ways to say "None of the above", and the denials that do not say it: `I do not hear a dog`."""
+"""Paraphrases of "None of the above", as opposed to mere negations: `I do not hear a dog`."""
 
 import re
 from typing import Final
@@ -28,11 +28,11 @@ _NO_PERCEPT: Final = re.compile(
 
 
 def none_of_the_above(said: tuple[str, ...], *, others: bool) -> Polarity | None:
-    """What a clause does with "None of the above"; None if it does not speak of it.
+    """The polarity of "None of the above" in a clause; None if it is not mentioned.
 
     Args:
-        said: Its words.
-        others: It names another option too, or is a question.
+        said: Tokens of the clause.
+        others: Whether it names another option too, or is a question.
     """
     whole = " ".join(said)
     if _NONE_OF_THE_OTHERS.search(whole):
@@ -46,12 +46,12 @@ def none_of_the_above(said: tuple[str, ...], *, others: bool) -> Polarity | None
         return None
     negated = any(negates(word) for word in said if word not in words.EMPTY)
     if not words.EMPTY.isdisjoint(said):
-        # "There is none" is about what was named before.
+        # "There is none" refers to what was named before.
         about_another = "none" in said and not _PERCEIVING.isdisjoint(said)
         return None if negated or about_another else Polarity.AFFIRMED
     return Polarity.AFFIRMED if negated and ("anything" in said or denies_percepts(said)) else None
 
 
 def denies_percepts(said: tuple[str, ...]) -> bool:
-    """Whether the clause says that there is no sound or no picture: "no sound", "doesn't have any audio"."""
+    """Whether the clause states that there is no sound or no picture: "no sound", "doesn't have any audio"."""
     return _NO_PERCEPT.search(" ".join(said)) is not None

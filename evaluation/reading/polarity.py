@@ -1,4 +1,4 @@
-"""What a clause does with a class that it names."""
+"""Polarity of a class named in a clause."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ from mma_bench.evaluation.reading import words
 
 
 class Polarity(Enum):
-    """Affirmed, denied, or left open: asked, conditional, or in a list of which it is unclear what becomes."""
+    """Affirmed, denied or open: in a question, in a conditional, or in a list of unclear polarity."""
 
     AFFIRMED = "affirmed"
     DENIED = "denied"
@@ -14,5 +14,5 @@ class Polarity(Enum):
 
 
 def negates(word: str) -> bool:
-    """Whether the word denies what its clause says."""
+    """Whether the word negates its clause."""
     return word in words.NEGATORS or word.endswith("n't")

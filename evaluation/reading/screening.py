@@ -1,4 +1,4 @@
-"""Answers that are no answer, or whose words are not to be taken as one: messages, refusals, other languages."""
+"""Outputs that are not answers: error messages, refusals, other languages."""
 
 import re
 from typing import Final
@@ -21,7 +21,7 @@ _ALOUD: Final = re.compile(
     r"|first\b\W*(?:i|we) (?:should|need|have|must)|thinking process|i will think)\b"
 )
 _ELISION: Final = re.compile(r"[ljsn]'|qu'|c'est")
-# French, German, Spanish, Italian, Portuguese; none of them is an English word.
+# French, German, Spanish, Italian, Portuguese function words; none is an English word.
 _OTHER_LANGUAGE: Final = word_set(
     """
     un une et est le les du des dans je il elle pas que qui ne sur avec ce cette
@@ -32,15 +32,15 @@ _OTHER_LANGUAGE: Final = word_set(
 
 
 def is_error(text: str) -> bool:
-    """Whether this is a program's message."""
+    """Whether the text is an error message of a program."""
     return _ERROR.search(text) is not None
 
 
 def must_conclude(text: str) -> bool:
-    """Whether only an explicit answer counts: the model refuses, or thinks aloud."""
+    """Whether only an explicit final answer counts: the model refuses, or reasons aloud."""
     return _REFUSAL.search(text) is not None or _ALOUD.match(text) is not None
 
 
 def in_another_language(said: tuple[str, ...]) -> bool:
-    """Whether function words of French, German, Spanish, Italian or Portuguese are a tenth of the words."""
+    """Whether at least a tenth of the words are French, German, Spanish, Italian or Portuguese function words."""
     return 10 * sum(word in _OTHER_LANGUAGE or _ELISION.match(word) is not None for word in said) >= max(len(said), 1)

@@ -1,4 +1,4 @@
-"""From an answer as it came to text that can be read: bounded, casefolded, without mark-up, thoughts and echoes."""
+"""Normalises a raw answer: bounded, casefolded, without markup, thoughts and echoes of the prompt."""
 
 import re
 import unicodedata
@@ -21,10 +21,10 @@ _PLAIN = str.maketrans(
 
 
 def prepare(text: str, *, keep_end: bool) -> str:
-    """At most `MOST_CHARACTERS` of the answer, the end or the beginning, casefolded, with plain quotes and dashes."""
+    """At most `MOST_CHARACTERS` of the answer, from its end or beginning, casefolded, with plain quotes and dashes."""
     text = text[-MOST_CHARACTERS:] if keep_end else text[:MOST_CHARACTERS]
     if not text.isascii():
-        # One character at a time: reordering long runs of combining marks takes quadratic time.
+        # Normalise character by character: reordering long runs of combining marks takes quadratic time.
         text = "".join(unicodedata.normalize("NFKC", character.translate(_PLAIN)) for character in text)
     text = _SPECIAL.sub("\n", text.casefold()).translate(_PLAIN)
     text = re.sub(r"\bn/a\b", "none", text)
@@ -32,12 +32,12 @@ def prepare(text: str, *, keep_end: bool) -> str:
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """The words of prepared text, or of a name."""
+    """The tokens of prepared text, or of a name."""
     return tuple(_TOKEN.findall(text.casefold().replace("_", " ")))
 
 
 def without_thoughts(text: str) -> str | None:
-    """What follows the last thought that was ended; None where the last one was not: the answer was cut off."""
+    """The text after the last closed thought; None if the last thought is not closed (truncated)."""
     start, depth = 0, 0
     for tag in _THOUGHT_TAG.finditer(text):
         depth = 0 if tag[1] else 1
@@ -46,5 +46,5 @@ def without_thoughts(text: str) -> str | None:
 
 
 def without_echoes(text: str) -> str:
-    """Without the question, its options and its caption, where the answer repeats them."""
+    """Remove the question, its options and its caption where the answer repeats them."""
     return _ECHOES.sub(".", text)

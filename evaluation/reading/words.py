@@ -1,11 +1,11 @@
-"""Word lists of the reader. Words stand as in casefolded text; those of `SOUNDS` as `names.singular` gives them."""
+"""Word lists of the parser, casefolded; `SOUNDS` are in the form of `names.singular`."""
 
 from collections.abc import Mapping
 from typing import Final
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words between white space."""
+    """The whitespace-separated words."""
     return frozenset(text.split())
 
 
@@ -19,7 +19,7 @@ NEGATORS: Final = word_set(
     denied silent inaudible invisible hidden unseen unheard mistaken mistake zero non refuse inappropriate
     """
 )
-# A mention beside one of these is neither affirmed nor denied.
+# A mention next to one of these is neither affirmed nor denied.
 UNSETTLED: Final = word_set(
     """
     whether if unsure uncertain wonder wondering except besides apart aside unless resembles resembling imitating
@@ -28,7 +28,7 @@ UNSETTLED: Final = word_set(
     """
 )
 
-# What names no thing: it may stand beside a word of SOUNDS, or beside "no sound".
+# Filler words, allowed next to a word of SOUNDS or "no sound".
 FILLERS: Final = word_set(
     """
     a an the some any this that these those it its i we you he she they there here which what who my your our his
@@ -49,11 +49,11 @@ FILLERS: Final = word_set(
     yeah not no none n't visual modality
     """
 )
-# Beside fillers, what a clause that says "None of the above" in other words consists of.
+# Besides fillers, the words of clauses that paraphrase "None of the above".
 NOTHING_PERCEIVED: Final = word_set("anything without unable cannot hasn't")
 EMPTY: Final = word_set("none nothing silence silent mute muted soundless black blank")
 
-# A clause with one of these says something of its own; without, it continues the list before it.
+# A clause with one of these is independent; without, it continues the preceding list.
 VERBS: Final = word_set(
     """
     is are was were has have had hear hears see sees show shows sounds sound looks seems can could there it it's
@@ -62,8 +62,8 @@ VERBS: Final = word_set(
     """
 )
 
-# Sounds that many things make, and short words of many senses: they name a class only in a clause that names nothing
-# else, so `a loud roar` does and `the crowd roars` does not. In the singular.
+# Sounds with many sources, and ambiguous short words: they name a class only in a clause that names nothing else, so `a
+# loud roar` does and `the crowd roars` does not. In the singular.
 SOUNDS: Final = word_set(
     """
     roar roaring howl howling honk honking bark bay crackle crackling pop burst boom slam snort whimper growl hoot
@@ -73,7 +73,7 @@ SOUNDS: Final = word_set(
     """
 )
 
-# Objects in an action: the class on the left is only the scenery where one on the right is named beside it.
+# Objects in an action: the class on the left does not count if one on the right is named with it.
 _ANIMALS: Final = word_set("Bird Canidae Cat Cattle Fowl Frog Goat Horse Pig Roaring_cats Rodents")
 YIELDS: Final[Mapping[str, frozenset[str]]] = {
     "Walk": _ANIMALS,
@@ -84,7 +84,7 @@ YIELDS: Final[Mapping[str, frozenset[str]]] = {
     "Fire": word_set("Frying_food"),
 }
 
-# Before or after a name these make another thing of it: a toy dog, dog food.
+# Before or after a name these change its meaning: a toy dog, dog food.
 MAKES_OTHER_BEFORE: Final = word_set(
     """
     toy hot stuffed plush robot robotic inflatable rubber teddy plastic fried roasted grilled

@@ -1,1 +1,1 @@
-"""The benchmark as a task of evaluation harnesses that people already use: lmms-eval and inspect-ai."""
+"""The benchmark as a task for existing evaluation harnesses: lmms-eval and inspect-ai."""

@@ -1,4 +1,4 @@
-"""The command that tells a harness where its task lies."""
+"""The command that prints the path of a harness's task."""
 
 from pathlib import Path
 from typing import Final
@@ -11,13 +11,13 @@ _TASKS: Final = {"lmms-eval": "lmms_eval", "inspect-ai": "inspect_task.py@mma_be
 @click.command("tasks-path")
 @click.argument("harness", type=click.Choice(list(_TASKS)))
 def tasks_path(harness: str) -> None:
-    """Print where the benchmark's task for a harness lies.
+    """Print the path of the benchmark's task for a harness.
 
     \b
     lmms_eval --include_path "$(mma-bench tasks-path lmms-eval)" --tasks mma_bench --model ...
     inspect eval "$(mma-bench tasks-path inspect-ai)" -T condition=misaligned --model ...
 
-    Both read the dataset that the environment variable MMA_BENCH_DATASET names: a folder's absolute path, or ORG/NAME
-    on the Hub.
+    Both read the dataset given by the environment variable MMA_BENCH_DATASET: a folder's absolute path, or ORG/NAME on
+    the Hub.
     """
     click.echo(Path(__file__).with_name(_TASKS[harness]).resolve())

@@ -1,4 +1,4 @@
-"""Clips as files, which is how harnesses hand video to a model; they are gone when the process ends."""
+"""Clips as temporary files, the form in which harnesses pass video to a model; deleted when the process ends."""
 
 import atexit
 import hashlib
@@ -15,11 +15,10 @@ from mma_bench.models.contracts import ClipTask
 
 
 def clip_file(row: Mapping[str, Any], video: bytes) -> Path:
-    """The row's clip as an MP4 file, whose audio track is left out if the condition has no sound.
+    """The row's clip as an MP4 file, without the audio track if the condition has no sound.
 
-    Without the track, a wrapper that asks the file whether there is sound gives the model no audio tokens; the silent
-    track of the dataset would have made it listen to silence. Rows with the same bytes share a file,
-    and threads may ask for it at once.
+    Without the track, a wrapper that checks the file for audio gives the model no audio tokens; the dataset's silent
+    track would be encoded as silence. Rows with the same bytes share a file; thread-safe.
 
     Args:
         row: A row of the dataset.

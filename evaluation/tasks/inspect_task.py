@@ -1,10 +1,10 @@
-"""The benchmark as an inspect-ai task; the only module here that needs inspect-ai.
+"""The benchmark as an inspect-ai task; the only module that needs inspect-ai.
 
     export MMA_BENCH_DATASET="$PWD/mma-bench"
     inspect eval "$(mma-bench tasks-path inspect-ai)" -T condition=misaligned --model google/gemini-2.5-pro
 
-The model must take video, and hear its audio track. inspect-ai runs a task file inside the file's own folder, so that
-a dataset's folder is named by its absolute path. It keeps the clips in its log; `--no-log-images` leaves them out.
+The model must accept video with its audio track. inspect-ai runs a task file in the file's own folder, so a dataset's
+folder must be given as an absolute path. It stores the clips in its log unless `--no-log-images` is set.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ from mma_bench.evaluation.tasks.questions import MAX_NEW_TOKENS, answer_of, data
 from mma_bench.schema import Modality
 
 _MARKS = ("accuracy", "unparseable")
-# What is kept of a row beside each sample: what scoring reads, and what a reader of the log may group by.
+# Columns kept as sample metadata: those that scoring reads, and those useful for grouping the log.
 _KEPT = ("condition", "base_id", "donor_id", "visual_class", "audio_class", "caption", "class_distance", "options")
 
 
@@ -37,15 +37,15 @@ def mma_bench(
         condition: aligned, misaligned, audio_removed, frames_zeroed, misleading_caption or long_context (whose random
             text is counted in words: see `questions.CONTEXT_WORDS`).
         question: visual, audio or both.
-        dataset: A folder, or ORG/NAME on the Hub; what MMA_BENCH_DATASET says, if not given.
+        dataset: A folder, or ORG/NAME on the Hub; default: MMA_BENCH_DATASET.
         split: test or train.
 
     Raises:
-        ConfigError: No such dataset, condition or question.
+        ConfigError: The dataset, condition or question does not exist.
     """
     asked = tuple(known for known in QUESTIONS if question in (known, "both"))
     if not asked:
-        raise ConfigError(f"no question is called {question!r}", hint="choose visual, audio or both")
+        raise ConfigError(f"unknown question {question!r}", hint="choose visual, audio or both")
     benchmark = Benchmark(dataset or dataset_name(), split=split)
     there = benchmark.conditions()
     if condition not in there:
@@ -62,7 +62,7 @@ def mma_bench(
 def forced_choice(asked: tuple[Modality, ...]) -> Scorer:
     """Marks under the names of `questions.marks`; the standard error is clustered by base clip.
 
-    An answer that cannot be parsed is wrong; its reason is invalid_response_format.
+    An unparseable answer is wrong; its reason is invalid_response_format.
     """
     names = [f"{question}_{mark}" for question in asked for mark in _MARKS]
 

@@ -1,4 +1,4 @@
-"""What the YAML files in `lmms_eval/` call: rows become two documents each, one per question.
+"""Functions called by the YAML files in `lmms_eval/`: each row becomes two documents, one per question.
 
 lmms-eval imports this module by its name, in its own environment, where PyAV is an older version than the build's.
 """
@@ -16,14 +16,14 @@ Doc: TypeAlias = Mapping[str, Any]  # a row that `ask_both` returned
 
 
 def __getattr__(name: str) -> str:
-    """`dataset_path: !function ….DATASET` takes an attribute; the environment is read when a task is loaded."""
+    """`dataset_path: !function ….DATASET` needs a module attribute; the environment is read when a task is loaded."""
     if name == "DATASET":
         return questions.dataset_name()
     raise AttributeError(name)
 
 
 def ask_both(rows: datasets.Dataset) -> datasets.Dataset:
-    """Each row once for the visual and once for the audio question, next to each other; no video is copied.
+    """Duplicate each row, for the visual and the audio question, side by side; no video is copied.
 
     The struct `video` becomes the columns `video.bytes` and `video.path`: lmms-eval takes a struct with bytes for an
     image and copies it into its log.
@@ -35,7 +35,7 @@ def ask_both(rows: datasets.Dataset) -> datasets.Dataset:
 
 
 def visual_of(doc: Doc) -> list[str]:
-    """The clip's file; models that listen take the sound from its track."""
+    """The clip's file; audio models read its audio track."""
     return [str(clip_file(doc, doc["video.bytes"]))]
 
 

@@ -1,6 +1,6 @@
-"""What every harness asks about a row of the dataset, and how it marks an answer: forced choice (Figure 5), greedy.
+"""The prompts and marks shared by all harnesses: forced choice (Figure 5), greedy.
 
-The prompts are the dataset's own columns `visual_question` and `audio_question`; answers are read by
+The prompts are the dataset's own columns `visual_question` and `audio_question`; answers are parsed by
 `mma_bench.evaluation.parse`, as in `mma-bench evaluate`.
 """
 
@@ -19,31 +19,31 @@ from mma_bench.schema import Modality
 DATASET_VARIABLE: Final = "MMA_BENCH_DATASET"
 MAX_NEW_TOKENS: Final = 32  # as in `mma-bench evaluate`
 
-# A harness does not show its tasks the model's tokenizer, so that the 10,000 random tokens of section 4.1.4 can only
-# be approximated: by so many seeded random words between spaces. They are 10,000 tokens (within 1 %) in OpenAI's
-# cl100k_base, from which Qwen's vocabulary descends, and 9,200 in o200k_base. `mma-bench evaluate` counts exactly.
+# A harness does not expose the model's tokenizer to its tasks, so the 10,000 random tokens of section 4.1.4 can only be
+# approximated, by this many seeded random words. They are 10,000 tokens (within 1 %) in OpenAI's cl100k_base, from
+# which Qwen's vocabulary descends, and 9,200 in o200k_base. `mma-bench evaluate` counts exactly.
 CONTEXT_WORDS: Final = 4_300
 
 
 def dataset_name() -> str:
-    """The dataset that the environment variable names; a folder as an absolute path.
+    """The dataset named by the environment variable; a folder as an absolute path.
 
     Raises:
-        ConfigError: There is no such folder, and the name is none of the Hub's.
+        ConfigError: The folder does not exist, and the name is not a Hub ID.
     """
     name = os.environ.get(DATASET_VARIABLE, "mma-bench")
     if Path(name).is_dir():
         return str(Path(name).resolve())
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ConfigError(
-            f"no folder {name!r} in {Path.cwd()}",
+            f"{name!r} is not a directory in {Path.cwd()}",
             hint=f"set {DATASET_VARIABLE} to the absolute path of the dataset's folder, or to ORG/NAME on the Hub",
         )
     return name
 
 
 def text_of(row: Mapping[str, Any], question: Modality) -> str:
-    """The prompt, without the video, which comes before it; under `long_context`, random words follow."""
+    """The prompt text, which follows the video; under `long_context`, with random words appended."""
     text = str(row[f"{question}_question"])
     return text if row["context_seed"] is None else text + _context(row["context_seed"])
 
@@ -59,7 +59,7 @@ def answer_of(text: str, row: Mapping[str, Any]) -> str | None:
 
 
 def marks(text: str, row: Mapping[str, Any], question: Modality) -> dict[str, float]:
-    """Marks of one answer, 0.0 or 1.0, to be averaged by name over all answers that have them.
+    """Marks of one answer, 0.0 or 1.0, to be averaged by name over all answers with that mark.
 
     `<question>_accuracy` counts an unparseable answer as wrong; `<question>_unparseable` is the share of these.
     """
@@ -68,7 +68,7 @@ def marks(text: str, row: Mapping[str, Any], question: Modality) -> dict[str, fl
     return {f"{question}_accuracy": right, f"{question}_unparseable": float(answer is None)}
 
 
-@lru_cache(maxsize=4)  # the questions about a clip share their words; a text is 25 kB
+@lru_cache(maxsize=4)  # both questions about a clip share the text; it is 25 kB
 def _context(seed: int) -> str:
     text, _ = random_text(CONTEXT_WORDS, seed, lambda words: len(words.split()))
     return text

@@ -1,7 +1,7 @@
-"""Models under test: a config names an engine and its settings; `open_engine` makes it ready to answer.
+"""Models under test: a config specifies an engine and its settings; `open_engine` opens it.
 
-The configs that come with the package (`configs/*.yaml`) are the paper's eight models and the baselines; a path to a
-YAML file of the same form does as well. Engines and what they need are imported when they are opened.
+The bundled configs (`configs/*.yaml`) are the paper's eight models and the baselines; a path to a YAML file of the same
+form works as well. Engines and their dependencies are imported on opening.
 """
 
 from collections.abc import Mapping
@@ -23,22 +23,22 @@ _PACKAGE: Final = "mma_bench.models"
 
 
 class ModelConfig(BaseModel):
-    """One model: which engine answers for it, and how."""
+    """One model: its engine and settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str = Field(min_length=1)  # what predictions and reports call it
+    name: str = Field(min_length=1)  # its name in predictions and reports
     engine: EngineName
-    needs: str  # what must be there before it runs, for a person
+    needs: str  # human-readable requirements
     published_as: str | None = None  # its name in the paper's tables
-    batch: int = Field(default=1, ge=1)  # clips that go to the engine at once, where the user names no number
-    # Conditions that the model cannot take; the command leaves them out and says so.
+    batch: int = Field(default=1, ge=1)  # default number of clips per engine call
+    # Conditions that the model does not support; the command skips them with a notice.
     without: tuple[str, ...] = Field(default=(), strict=False)
-    settings: dict[str, Any] = Field(default_factory=dict)  # checked by the engine's own settings
+    settings: dict[str, Any] = Field(default_factory=dict)  # validated by the engine's settings class
 
 
 class ModelRow(NamedTuple):
-    """A line of `mma-bench models`."""
+    """A row of `mma-bench models`."""
 
     name: str
     engine: str
@@ -46,7 +46,7 @@ class ModelRow(NamedTuple):
 
 
 def list_models() -> list[ModelRow]:
-    """The models that come with the package, by name."""
+    """The bundled models, by name."""
     configs = [checked(ModelConfig, read_yaml(file, name), name) for name, file in bundled(_PACKAGE).items()]
     return sorted(ModelRow(config.name, config.engine, config.needs) for config in configs)
 
@@ -55,47 +55,48 @@ def load_config(name_or_path: str, *, overrides: Mapping[str, Any] | None = None
     """A config by its name, or from a YAML file.
 
     Args:
-        name_or_path: A name of `list_models`, or a path that ends in .yaml or .yml.
-        overrides: Settings that take the place of the config's; their names are checked with the others.
+        name_or_path: A name from `list_models`, or a path ending in .yaml or .yml.
+        overrides: Settings that override the config's; validated like the others.
 
     Raises:
-        ConfigError: No such model or file, no YAML, an unknown key, a wrong type; names the key.
+        ConfigError: The model or file does not exist, is not YAML, or has an unknown key or a wrong type; names the
+            key.
     """
     file = named_file(name_or_path, _PACKAGE, "model")
     config = checked(ModelConfig, read_yaml(file, name_or_path), name_or_path)
     changed = config.model_copy(update={"settings": {**config.settings, **(overrides or {})}})
     unknown = [condition for condition in changed.without if condition not in list(Condition)]
     if unknown:
-        raise ConfigError(f"{name_or_path}: without: no condition is called {unknown[0]!r}", hint="correct the name")
+        raise ConfigError(f"{name_or_path}: without: unknown condition {unknown[0]!r}", hint="correct the name")
     return changed
 
 
 def open_engine(
     name_or_config_path: str, *, adapter: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Engine:
-    """Make a model ready to answer; the caller closes it.
+    """Open a model's engine; the caller closes it.
 
     Args:
         name_or_config_path: As in `load_config`.
-        adapter: A LoRA adapter's folder or hub id; only `transformers` takes one.
+        adapter: A LoRA adapter's folder or Hub ID; only `transformers` supports one.
         overrides: As in `load_config`.
 
     Raises:
-        ConfigError: As in `load_config`; settings that the engine refuses; an adapter for another engine.
-        MmaBenchError: The engine cannot be had: a client, checkpoint, key or program is missing.
+        ConfigError: As in `load_config`; also for invalid settings, or an adapter for another engine.
+        MmaBenchError: The engine is unavailable: a client, checkpoint, key or program is missing.
     """
     config = load_config(name_or_config_path, overrides=overrides)
     if adapter is not None and config.engine != "transformers":
         raise ConfigError(
-            f"{config.name} is asked through the engine {config.engine}, which takes no adapter",
-            hint="name the adapter in the server's own settings, or use a model of the engine transformers",
+            f"{config.name} runs on the engine {config.engine}, which does not support adapters",
+            hint="configure the adapter on the server, or use a model with the transformers engine",
         )
     settings = {**config.settings, **({"adapter": adapter} if adapter is not None else {})}
     return _open(config, partial(_checked, settings=settings, source=name_or_config_path))
 
 
 def _open(config: ModelConfig, checked: Any) -> Engine:
-    """Each engine's module is imported only here: most need something of their own."""
+    """Engine modules are imported only here: most have dependencies of their own."""
     if config.engine == "transformers":
         from mma_bench.models.omni.engine import OmniEngine, OmniSettings
 

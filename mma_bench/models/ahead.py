@@ -1,4 +1,4 @@
-"""Work that runs ahead of its consumer on one thread: media are decoded while the model computes."""
+"""Prefetching on one background thread: media are decoded while the model computes."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +10,10 @@ Result = TypeVar("Result")
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], depth: int = 2) -> Iterator[Result]:
-    """`map(work, items)` with up to `depth` results ready or under way while the consumer handles one.
+    """`map(work, items)` with up to `depth` results ready or in progress while the consumer handles one.
 
-    Items are taken one by one as results are consumed, so memory does not grow with their number. An error of `work`
-    is raised when its result is due; closing the iterator drops what was not consumed.
+    Items are consumed lazily, so memory is bounded. An exception in `work` is raised in place of its result; closing
+    the iterator drops unconsumed results.
     """
     if depth < 1:
         raise ValueError(f"depth must be at least 1, not {depth}")

@@ -1,13 +1,13 @@
-"""The engines without an omni model: what knowing nothing, prejudice, two separate senses and the truth score.
+"""Baseline engines: random guessing, a constant class, two unimodal models, and an oracle.
 
-* `random` draws one of the options, a new one for each clip, question, protocol and seed.
-* `majority` always says the same class.
-* `oracle` knows both classes, and under abstention that a modality is gone: what a perfect model would score.
-* `specialist` sees with one network and hears with another, so neither can be led by the other. Black frames are frames
-  to it: it says what it finds in them. Where there is no sound at all, or a sense finds no option in the least, it says
-  "None of the above" if that is offered and draws otherwise.
+* `random` draws one of the options, independently for each clip, question, protocol and seed.
+* `majority` always answers the same class.
+* `oracle` knows both classes, and under abstention that a modality is removed: the score of a perfect model.
+* `specialist` uses one network for video and another for audio, so neither is influenced by the other modality. It
+  classifies black frames like any others. Without sound, or if no option scores above zero, it answers "None of the
+  above" if offered and draws an option otherwise.
 
-All answer as the question asks: with `Final Answer:` where that is wanted, with log-likelihoods for `score`.
+All answer in the requested form: with `Final Answer:` for chain of thought, with log-likelihoods for `score`.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ from mma_bench.schema import Condition, Modality
 if TYPE_CHECKING:
     from mma_bench.models.specialist.specialist import Specialist
 
-# Weight of an option that a baseline does not hold for right: log-likelihoods must be finite.
+# Weight of a rejected option: log-likelihoods must be finite.
 _FLOOR: Final = 1e-4
-_RULES: Final = "1"  # raised when a baseline would answer otherwise
+_RULES: Final = "1"  # bumped when a baseline's answers change
 
 
 class RandomSettings(Namespace):
@@ -41,7 +41,7 @@ class RandomSettings(Namespace):
 class MajoritySettings(Namespace):
     """Settings of `majority`."""
 
-    majority_class: str | None = None  # the split's most frequent class; None takes the first option
+    majority_class: str | None = None  # e.g. the split's most frequent class; None: the first option
 
 
 class OracleSettings(Namespace):
@@ -51,23 +51,23 @@ class OracleSettings(Namespace):
 class SpecialistSettings(Namespace):
     """Settings of `specialist`."""
 
-    frames: Count = 8  # as the build's judge has it
+    frames: Count = 8  # as in the build's judge
 
 
 class Baseline(Protocol):
-    """A baseline: how much it holds for each option."""
+    """A baseline: assigns a weight to each option."""
 
     def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
-        """A weight of at least 0 by option; one that is missing is 0. Raises InvalidInput: the clip does not decode."""
+        """Non-negative weight by option, 0 if missing. Raises InvalidInput if the clip does not decode."""
 
 
 class BaselineEngine:
-    """A baseline as an `Engine`: the option of the largest weight is the answer.
+    """A baseline as an `Engine`: the option with the largest weight is the answer.
 
     Args:
-        baseline: What weighs the options.
-        name: What predictions call it.
-        revision: Changes with anything that an answer depends on.
+        baseline: Assigns the weights.
+        name: Its name in predictions.
+        revision: Changes whenever answers may change.
     """
 
     modes: frozenset[Mode] = MODES
@@ -82,11 +82,13 @@ class BaselineEngine:
         return [[self._one(task, prompt) for prompt in task.prompts] for task in tasks]
 
     def close(self) -> None:
-        """There is nothing to release."""
+        """Nothing to release."""
 
     def _one(self, task: ClipTask, prompt: Prompt) -> Answer:
         if not prompt.options:
-            return Answer(prompt.key, error=f"clip {task.id}: {self.name} can only choose, and there are no options")
+            return Answer(
+                prompt.key, error=f"clip {task.id}: {self.name} needs options to choose from, and the prompt has none"
+            )
         try:
             found = self._baseline.weights(task, prompt)
         except InvalidInput as error:
@@ -101,7 +103,7 @@ class BaselineEngine:
 
 
 class Random:
-    """All the weight on an option drawn by the seed, the clip and the prompt's key."""
+    """All the weight on an option drawn from the seed, the clip and the prompt's key."""
 
     def __init__(self, settings: RandomSettings) -> None:
         self._seed = settings.seed
@@ -142,7 +144,7 @@ class Oracle:
 
 
 class SpecialistBaseline:
-    """`specialist`: the tagger's and the classifier's scores; media are decoded once per clip and question."""
+    """`specialist`: scores of the audio tagger and image classifier; media are decoded once per clip and question."""
 
     def __init__(self, settings: SpecialistSettings, specialist: "Specialist | None" = None) -> None:
         from mma_bench.models.specialist.specialist import Specialist
@@ -154,7 +156,7 @@ class SpecialistBaseline:
 
     @property
     def revision(self) -> str:
-        # As a judge without thresholds has it: they are for a yes or no, which is not asked here.
+        # As for a judge without thresholds, which only matter for yes/no decisions.
         settings = {"name": "specialist", "frames": self._frames, "visual_threshold": 0.0, "audio_threshold": 0.0}
         return f"{_RULES}-{self._specialist.revision(settings)}"
 
@@ -169,7 +171,7 @@ class SpecialistBaseline:
         return {_drawn(prompt.options, 0, task.id, prompt.key): _FLOOR}
 
     def _scores(self, task: ClipTask, question: Modality) -> dict[str, float]:
-        """A clip's scores by one sense; those of the latest clip are kept for its other prompts."""
+        """A clip's scores in one modality; those of the latest clip are cached for its other prompts."""
         if task is not self._task:
             self._task, self._perceived = task, {}
         if question not in self._perceived:
@@ -188,13 +190,13 @@ class SpecialistBaseline:
 
 
 def question_of(prompt: Prompt) -> Modality:
-    """The modality that a prompt asks about.
+    """The modality queried by a prompt.
 
     Raises:
-        ValueError: The prompt does not say.
+        ValueError: The prompt has no modality.
     """
     if prompt.question is None:
-        raise ValueError(f"the prompt {prompt.key!r} does not say which modality it asks about")
+        raise ValueError(f"the prompt {prompt.key!r} does not specify the queried modality")
     return prompt.question
 
 
@@ -204,7 +206,7 @@ def _drawn(options: Sequence[str], *key: object) -> str:
 
 
 def open_baseline(name: str, settings: Namespace) -> BaselineEngine:
-    """The baseline with these settings, whose type says which one."""
+    """The baseline for these settings, selected by their type."""
     if isinstance(settings, RandomSettings):
         return BaselineEngine(Random(settings), name=name, revision=f"{_RULES}-seed{settings.seed}")
     if isinstance(settings, MajoritySettings):

@@ -1,4 +1,4 @@
-"""A clip's bytes as servers and programs take them: the video without its sound, and the sound alone."""
+"""A clip's bytes for servers and external programs: the video without its audio, and the audio alone."""
 
 import io
 import tempfile
@@ -19,9 +19,9 @@ from mma_bench.models.contracts import ClipTask
 
 
 def mp4_bytes(task: ClipTask, *, with_sound: bool) -> bytes:
-    """The clip as an MP4 file; its audio track is left out if the condition has no sound or `with_sound` is false.
+    """The clip as an MP4 file, without the audio track if the condition has no sound or `with_sound` is false.
 
-    Packets are copied, not encoded again. Without a track a model cannot even tell that there is silence.
+    Packets are copied, not re-encoded. Without a track a model does not even receive silence.
 
     Raises:
         InvalidInput: See the table in `mma_bench.media`; the message names the clip.
@@ -41,7 +41,7 @@ def mp4_bytes(task: ClipTask, *, with_sound: bool) -> bytes:
 
 
 def wav_bytes(task: ClipTask) -> bytes:
-    """The clip's sound as a WAV file: one channel, 16 bit, 16 kHz.
+    """The clip's audio as a WAV file: mono, 16 bit, 16 kHz.
 
     Raises:
         InvalidInput: See the table in `mma_bench.media`; the message names the clip.

@@ -1,7 +1,7 @@
-"""What passes between the parts of an evaluation: a clip and its prompts go to an engine, answers come back.
+"""The interface of engines: a clip and its prompts go in, answers come out.
 
 An engine gets all prompts of one clip under one condition at once, so that media are decoded and encoded once and the
-prefix that the prompts share is computed once.
+shared prompt prefix is computed once.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ class Prompt:
     """One question about one clip.
 
     Attributes:
-        key: Unique among the prompts of the clip, e.g. `audio.forced_choice.0`; its parts are fields of their own.
-        text: The prompt, without the media, which always come before it.
+        key: Unique among the prompts of the clip, e.g. `audio.forced_choice.0`; its parts are separate fields.
+        text: The prompt text; the media always precede it.
         mode: `generate` asks for text; `score` asks for the log-likelihood of each option as the whole answer.
-        options: The classes that the question offers, in order; what `score` scores.
-        max_new_tokens: Bound on the generated answer.
+        options: The offered classes, in order; scored in the mode `score`.
+        max_new_tokens: Limit on the generated answer.
         temperature: 0 is greedy.
         seed: For sampling.
-        context_tokens: So many random tokens of the model's own vocabulary follow the text (section 4.1.4).
+        context_tokens: Number of random tokens from the model's vocabulary appended to the text (section 4.1.4).
         context_seed: Seed of those tokens.
-        question: The modality that is asked about; None where a prompt is not about one. For baselines alone.
-        protocol: How it is asked (`evaluation.protocols.Protocol`); None outside the benchmark. No engine reads it.
-        top_logprobs: So many of the likeliest first tokens of a generated answer are to come with it, 0 to 20.
+        question: The queried modality; None if there is none. Read by baselines only.
+        protocol: The protocol (`evaluation.protocols.Protocol`); None outside the benchmark. Engines ignore it.
+        top_logprobs: Number of most likely first tokens to return with a generated answer, 0 to 20.
     """
 
     key: str
@@ -55,9 +55,9 @@ class ClipTask:
     Attributes:
         id: The dataset's row id.
         video: The bytes of an MP4 file (H.264 + AAC); always has an audio track, silent in `audio_removed`.
-        condition: The dataset's config. Models get the silent track of `audio_removed` as no audio at all, and the
-            black frames of `frames_zeroed` as they are (section 4.1.1).
-        visual_class: Ground truth, for the baseline that may know it (`oracle`); no model reads it.
+        condition: The dataset's config. In `audio_removed`, models get no audio instead of the silent track; in
+            `frames_zeroed`, they get the black frames (section 4.1.1).
+        visual_class: Ground truth, for the `oracle` baseline; models ignore it.
         audio_class: Likewise.
         prompts: All questions about this clip.
     """
@@ -71,22 +71,22 @@ class ClipTask:
 
     @property
     def hears(self) -> bool:
-        """Whether the model must get audio tokens."""
+        """Whether the model gets audio tokens."""
         return self.condition != "audio_removed"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, or why there is none.
+    """One answer, or the reason for its absence.
 
     Attributes:
         key: The prompt's key.
-        text: The raw answer; None for `score` and for failures.
+        text: The raw output; None for `score` and for failures.
         logprobs: Log-likelihood (natural, summed over the option's tokens) by option; None for `generate`.
-        first_token_logprobs: Natural log-probability by token, as the model spells it, of the likeliest first tokens;
-            None unless the prompt has `top_logprobs` and the engine gives them.
-        error: What failed, with what to do where there is one; None if nothing did.
-        usage: Counts and the like: `prompt_tokens`, `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`.
+        first_token_logprobs: Natural log-probability by token string of the most likely first tokens; None unless the
+            prompt sets `top_logprobs` and the engine supports it.
+        error: What failed, with a hint if there is one; None on success.
+        usage: Counts and metadata: `prompt_tokens`, `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`.
     """
 
     key: str
@@ -98,11 +98,11 @@ class Answer:
 
 
 class Stopped(MmaBenchError):
-    """An engine cannot go on (no access, budget spent) after it has got some answers, which must not be lost.
+    """An engine cannot continue (no access, budget exhausted); carries the answers obtained so far.
 
     Args:
-        message: Why.
-        answers: What there is, in the order of the tasks; prompts without an answer are left out.
+        message: The reason.
+        answers: The answers so far, in task order; prompts without an answer are omitted.
         hint: As in every `MmaBenchError`.
     """
 
@@ -127,31 +127,31 @@ class Engine(Protocol):
     def adapter_revision(self) -> str | None: ...
 
     def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
-        """Answers in the order of tasks and their prompts. The result for a task does not depend on the others.
+        """Answers in the order of the tasks and their prompts. The result for a task does not depend on the others.
 
-        An error of one prompt is that prompt's `Answer.error`; an error of the engine as a whole (no such model, no
-        access, budget spent) is raised as a `MmaBenchError`, as `Stopped` if there are answers to keep.
+        A failed prompt sets its `Answer.error`; an engine-wide failure (unknown model, no access, budget exhausted)
+        raises `MmaBenchError`, or `Stopped` if there are answers to keep.
         """
         ...
 
     def close(self) -> None:
-        """Release what the engine holds; called once."""
+        """Release the engine's resources; called once."""
         ...
 
 
 @runtime_checkable
 class PreparesAhead(Protocol):
-    """An engine whose media can be decoded while it works on other clips."""
+    """An engine that can decode media while it works on other clips."""
 
     def prepare(self, task: ClipTask) -> Any:
-        """What `answer` takes in the task's place; called in another thread."""
+        """The prepared input that `answer` accepts in place of the task; called in another thread."""
         ...
 
 
 def modes_of(engine: Engine) -> frozenset[Mode]:
-    """The modes that an engine answers: its attribute `modes`; one without it answers both.
+    """The modes that an engine supports: its attribute `modes`, by default both.
 
-    A server that gives no log-likelihoods of a prompt's tokens answers `generate` alone.
+    A server without log-likelihoods of prompt tokens supports `generate` only.
     """
     modes: frozenset[Mode] = getattr(engine, "modes", MODES)
     return modes

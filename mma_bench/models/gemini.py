@@ -1,8 +1,8 @@
 """The `gemini` engine: Google's Gemini models through the google-genai SDK.
 
-In: clips with their prompts. Out: answers, or per prompt why there is none. The video goes in as bytes, before the
-text; Gemini hears the video's own track, which is left out where the condition has no sound. Gemini gives no
-log-likelihoods of given options, so the engine answers `generate` alone.
+In: clips with their prompts. Out: answers, or an error per prompt. The video is sent as bytes, before the text; Gemini
+reads the video's own audio track, which is removed if the condition has no sound. Gemini provides no log-likelihoods of
+given options, so the engine supports `generate` only.
 """
 
 import importlib
@@ -26,25 +26,25 @@ from mma_bench.models.remote import (
 )
 from mma_bench.retry import TRANSIENT_STATUSES, backoff, parse_retry_after, wait_at_least
 
-_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model`: older models are withdrawn from the service"}
+_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model`: older models are no longer available"}
 _LONGEST_WAIT_S: Final = 120.0
 
 
 class GeminiSettings(RemoteSettings):
     """Settings of the engine.
 
-    Thoughts count as generated tokens, so `thinking_budget` is added to what a prompt allows for its answer: without
-    it a model that always thinks spends all on thoughts and answers nothing.
+    Thoughts count as generated tokens, so `thinking_budget` is added to the prompt's token limit: otherwise a model
+    that always thinks spends the limit on thoughts and returns no answer.
     """
 
     api_key_env: str | None = "GEMINI_API_KEY"
-    thinking_budget: Annotated[int, Field(ge=0)] | None = None  # tokens; None: for models that do not think
-    backoff_s: Positive = 1.0  # wait before the second attempt where the server names none; doubles, with jitter
+    thinking_budget: Annotated[int, Field(ge=0)] | None = None  # tokens; None for models that do not think
+    backoff_s: Positive = 1.0  # delay before the second attempt unless the server specifies one; doubles, with jitter
 
 
 class _Detail(BaseModel):
     reason: str | None = None  # of an ErrorInfo
-    retryDelay: str | None = None  # noqa: N815 - the service's name; of a RetryInfo, in seconds, e.g. "0.3s"
+    retryDelay: str | None = None  # noqa: N815 - the service's spelling; of a RetryInfo, in seconds, e.g. "0.3s"
 
 
 class _Error(BaseModel):
@@ -52,13 +52,13 @@ class _Error(BaseModel):
 
 
 class _ErrorReply(BaseModel):
-    """The parts of the service's errors that are used (google.rpc.Status)."""
+    """The fields of the service's errors that we use (google.rpc.Status)."""
 
     error: _Error = _Error()
 
 
 class _Transient(Unanswered):
-    """A failure that may pass; `retry_after_s` is how long the service asks to wait."""
+    """A transient failure; `retry_after_s` is the delay requested by the service."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -69,9 +69,9 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
     """A Gemini model as an `Engine`.
 
     Args:
-        settings: Which model, and the bounds.
-        name: What predictions call the model; None takes the service's name of it.
-        sleep: Waits so many seconds before a retry.
+        settings: The model and its limits.
+        name: The model's name in predictions; None uses the service's name.
+        sleep: Sleeps for the given seconds before a retry.
 
     Raises:
         MmaBenchError: The SDK is not installed, or the key is not in the environment.
@@ -90,7 +90,7 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
         self._types, self._errors, self._transport_errors = types, errors, _transport_errors()
         options = types.HttpOptions(base_url=settings.base_url, timeout=round(settings.timeout_s * 1000))
         self._client = genai.Client(api_key=self._key or "none", http_options=options)
-        # The SDK's own retries ignore how long the server asks to wait.
+        # The SDK's own retries ignore the delay requested by the server.
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Transient),
             stop=stop_after_attempt(settings.max_retries + 1),
@@ -128,11 +128,11 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
         return int(reply.total_tokens)
 
     def _call(self, call: Callable[[], Any]) -> Any:
-        """The service's reply; transient failures are retried, not before the service asks for it.
+        """The service's reply; transient failures are retried after the delay requested by the service.
 
         Raises:
-            Refused: 401, 403, 404, a key that is not valid.
-            Unanswered: All other errors, after `max_retries` where those can help.
+            Refused: 401, 403, 404, or an invalid key.
+            Unanswered: All other errors, after up to `max_retries` retries if they are transient.
         """
         try:
             return self._retrying(self._attempt, call)
@@ -155,25 +155,25 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
         except self._transport_errors as error:
             raise _Transient(f"{type(error).__name__}: {self._excerpt(error)}") from None
         except ValueError as error:  # broken JSON
-            raise _Transient(f"the reply is not whole JSON: {self._excerpt(error)}") from None
+            raise _Transient(f"the reply is not valid JSON: {self._excerpt(error)}") from None
 
 
 def _details(error: Any) -> list[_Detail]:
     try:
         return _ErrorReply.model_validate(error.details).error.details
     except ValidationError:
-        return []  # a proxy's error
+        return []  # an error from a proxy
 
 
 def _retry_after_s(error: Any, details: list[_Detail]) -> float | None:
-    """How long the service asks to wait: its RetryInfo, or the header Retry-After."""
+    """The delay requested by the service: its RetryInfo, or the Retry-After header."""
     delays = [detail.retryDelay.removesuffix("s") for detail in details if detail.retryDelay is not None]
     headers = getattr(error.response, "headers", None) or {}
     return parse_retry_after(delays[0] if delays else headers.get("retry-after"))
 
 
 def _read(reply: Any, prompt: Prompt) -> Answer:
-    """An answer out of a reply, without the thoughts."""
+    """The answer in a reply, without the thoughts."""
     counts = reply.usage_metadata
     usage: dict[str, Any] = {"served_model": reply.model_version}
     if counts is not None:
@@ -183,20 +183,20 @@ def _read(reply: Any, prompt: Prompt) -> Answer:
     candidate = reply.candidates[0] if reply.candidates else None
     if candidate is None:
         blocked = reply.prompt_feedback.block_reason if reply.prompt_feedback else None
-        why = f"the prompt was blocked: {blocked.value}" if blocked else "the reply has no candidate"
+        why = f"the prompt was blocked: {blocked.value}" if blocked else "the reply has no candidates"
         return Answer(prompt.key, error=why, usage=usage)
     finish = candidate.finish_reason.value if candidate.finish_reason else None
     usage["finish_reason"] = finish
     parts = (candidate.content.parts if candidate.content else None) or []
     texts = [part.text for part in parts if part.text and not part.thought]
-    # What was cut by a filter is half an answer; what was cut by the prompt's own bound on tokens is an answer.
+    # Output truncated by a filter is not an answer; output truncated by the prompt's token limit is.
     if not texts or finish not in ("STOP", "MAX_TOKENS"):
-        return Answer(prompt.key, error=f"the model gave no whole answer: finish_reason {finish}", usage=usage)
+        return Answer(prompt.key, error=f"the model gave no complete answer: finish_reason {finish}", usage=usage)
     return Answer(prompt.key, text="".join(texts), usage=usage)
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
-    """The SDK uses httpx or its fork httpx2, whichever is installed, and does not catch their errors."""
+    """The exceptions of httpx or its fork httpx2, whichever the SDK uses; it does not catch them."""
     found: list[type[Exception]] = []
     for name in ("httpx", "httpx2"):
         try:

@@ -1,11 +1,11 @@
-"""The `openai` engine: any server that speaks OpenAI's chat completions, such as vLLM or SGLang.
+"""The `openai` engine: any server with OpenAI's chat completions API, such as vLLM or SGLang.
 
-In: clips with their prompts. Out: answers, or per prompt why there is none. The video goes in as a data URL, before the
-text. What a server does with a video's own audio track differs, so a setting says how sound travels; where a condition
-has none, nothing audible is sent at all.
+In: clips with their prompts. Out: answers, or an error per prompt. The video is sent as a data URL, before the text.
+Servers treat a video's audio track differently, so a setting controls how audio is sent; if a condition has no sound,
+no audio is sent at all.
 
-Log-likelihoods of given options are not part of the protocol (`prompt_logprobs` is one server's own), so the engine
-answers `generate` alone. Log-probabilities of the answer's first token are (`Prompt.top_logprobs`).
+The API does not provide log-likelihoods of given options (`prompt_logprobs` is specific to one server), so the engine
+supports `generate` only. It does provide log-probabilities of the answer's first token (`Prompt.top_logprobs`).
 """
 
 import base64
@@ -34,19 +34,19 @@ _REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model` and `base_url`; 
 class OpenaiSettings(RemoteSettings):
     """Settings of the engine.
 
-    `sound` says how it travels: `input_audio` as a WAV part after the video, whose own track is then left out (vLLM,
-    SGLang); `in_video` in the video's track; `none` for a model that cannot hear.
+    `sound` is how audio is sent: `input_audio` as a WAV part after the video, whose own track is removed (vLLM,
+    SGLang); `in_video` in the video's track; `none` for models without audio input.
     """
 
     api_key_env: str | None = "OPENAI_API_KEY"
     sound: Literal["input_audio", "in_video", "none"] = "input_audio"
     extra_body: dict[str, Any] = Field(
         default_factory=dict
-    )  # goes into every request as it is, e.g. mm_processor_kwargs of vLLM
+    )  # added verbatim to every request, e.g. mm_processor_kwargs of vLLM
 
 
-# The client builds its types without validation. These are the parts of a reply that are used; servers that are not
-# quite OpenAI's leave others out.
+# The client builds its types without validation. These are the fields that we use; servers that only approximate
+# OpenAI's API omit others.
 class _TokenLogprob(BaseModel):
     token: str
     logprob: float
@@ -90,8 +90,8 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
     """A model behind a server as an `Engine`.
 
     Args:
-        settings: Which server and model, and the bounds.
-        name: What predictions call the model; None takes the server's name of it.
+        settings: The server, the model and the limits.
+        name: The model's name in predictions; None uses the server's name.
 
     Raises:
         MmaBenchError: The client is not installed, or the key is not in the environment.
@@ -105,7 +105,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
 
         super().__init__(settings, name)
         self._openai = openai
-        # The client retries by itself, with backoff and jitter, and honours Retry-After.
+        # The client retries with backoff and jitter, and honours Retry-After.
         self._client = openai.OpenAI(
             api_key=self._key or "none",
             base_url=settings.base_url,
@@ -161,7 +161,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
         return Answer(prompt.key, text=choice.message.content, first_token_logprobs=first, usage=usage)
 
     def _count_tokens(self, text: str) -> int:
-        """By the server's `/tokenize`, which vLLM and SGLang have beside `/v1`."""
+        """Uses the server's `/tokenize`, which vLLM and SGLang provide next to `/v1`."""
         root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
         body = {"model": self._settings.model, "prompt": text, "add_special_tokens": False}
         try:
@@ -179,7 +179,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
 
         Raises:
             Refused: 401, 403, 404.
-            Unanswered: All other errors, after the client's retries where those can help.
+            Unanswered: All other errors, after the client's retries if they are transient.
         """
         openai = self._openai
         try:
@@ -193,8 +193,8 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             raise Unanswered(f"no reply within {self._settings.timeout_s} s ({self._tried()})") from None
         except openai.APIError as error:
             raise Unanswered(f"{self._excerpt(error.__cause__ or error)} ({self._tried()})") from None
-        except ValueError as error:  # the client does not catch broken JSON
-            raise Unanswered(f"the reply is not whole JSON: {self._excerpt(error)}") from None
+        except ValueError as error:  # the client does not catch invalid JSON
+            raise Unanswered(f"the reply is not valid JSON: {self._excerpt(error)}") from None
 
 
 def _base64(data: bytes) -> str:

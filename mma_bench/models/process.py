@@ -1,19 +1,20 @@
-"""The `process` engine: a program of the user's that speaks JSON lines, for models whose code has its own environment.
+"""The `process` engine: a user-provided program that exchanges JSON lines, for models whose code needs a separate
+environment.
 
-In: clips with their prompts. Out: answers, or per clip why there is none. What passes, one JSON object a line:
+In: clips with their prompts. Out: answers, or an error per clip. The protocol, one JSON object per line:
 
-* When it is ready the program writes `{"protocol": 1, "name": ..., "revision": ...}`; with `"modes": ["generate",
-  "score"]` if it gives log-likelihoods.
+* When ready, the program writes `{"protocol": 1, "name": ..., "revision": ...}`; with `"modes": ["generate",
+  "score"]` if it supports log-likelihoods.
 * A request is `{"id", "video", "hears", "prompts": [{"key", "text", "mode", "options", "max_new_tokens", "temperature",
   "seed", "context_tokens", "context_seed"}, ...]}`. `video` is the path of an MP4 file, which has no audio track if
-  `hears` is false. So many random tokens of the model's own as `context_tokens` says must follow the text.
+  `hears` is false. `context_tokens` random tokens from the model's vocabulary must be appended to the text.
 * The reply is `{"answers": [{"key", "text"}, ...]}`, one for each prompt, in any order; `"logprobs": {option: number}`
-  in place of `text` for the mode `score`, or `"error": "why"`.
-* When its input ends the program ends.
+  instead of `text` in the mode `score`, or `"error": "reason"`.
+* The program exits when its stdin is closed.
 
-Its stdout is for these lines alone; what it writes to stderr is shown when it fails. A program that dies, is silent for
-too long or writes something else is started once more and asked again; if it fails again, the clip's prompts fail.
-`process_protocol` checks the lines.
+Its stdout is reserved for these lines; its stderr is shown on failure. A program that dies, times out or writes
+anything else is restarted once and the request repeated; if it fails again, the clip's prompts fail. `process_protocol`
+validates the lines.
 """
 
 import contextlib
@@ -45,26 +46,25 @@ _GRACE_S: Final = 5.0
 class ProcessSettings(Namespace):
     """Settings of the engine.
 
-    In the command and the folder `$NAME` is an environment variable and `{runners}` the folder of the runners that come
-    with the package.
+    In the command and the folder, `$NAME` is an environment variable and `{runners}` the folder of the bundled runners.
     """
 
-    command: list[str] = Field(min_length=1)  # the program and its arguments, no shell
-    folder: str | None = None  # where it runs
-    start_timeout_s: Positive = 900.0  # until it is ready: models take long to load
-    timeout_s: Positive = 600.0  # for all prompts of one clip
-    max_failures: Count = 3  # so many clips in a row that fail stop the run
+    command: list[str] = Field(min_length=1)  # the program and its arguments; no shell
+    folder: str | None = None  # working directory
+    start_timeout_s: Positive = 900.0  # timeout until ready: loading a model takes long
+    timeout_s: Positive = 600.0  # timeout for all prompts of one clip
+    max_failures: Count = 3  # consecutive failed clips that stop the run
 
 
 class ProcessEngine:
     """A program as an `Engine`.
 
     Args:
-        settings: The command and how long it may take.
-        name: What predictions call the model; None takes the program's name of it.
+        settings: The command and its timeouts.
+        name: The model's name in predictions; None uses the program's name.
 
     Raises:
-        MmaBenchError: The program cannot be started or does not become ready; with its last lines on stderr.
+        MmaBenchError: The program cannot be started or does not become ready; quotes its last lines on stderr.
     """
 
     def __init__(self, settings: ProcessSettings, *, name: str | None = None) -> None:
@@ -78,13 +78,13 @@ class ProcessEngine:
             hello = self._start()
         except ProcessFault as fault:
             self._clips.cleanup()
-            raise MmaBenchError(str(fault), hint="see that the program runs by itself in its environment") from None
+            raise MmaBenchError(str(fault), hint="check that the program runs on its own in its environment") from None
         self.name, self.revision = name or hello.name, hello.revision
         self.modes: frozenset[Mode] = hello.modes
         self.adapter = self.adapter_revision = None
 
     def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
-        """As `Engine.answer`; one clip after the other."""
+        """As `Engine.answer`; clips are processed sequentially."""
         answers: list[list[Answer]] = []
         for task in tasks:
             try:
@@ -103,22 +103,22 @@ class ProcessEngine:
                 raise Stopped(
                     f"{self._failed} clips in a row failed; {given[-1].error if given else ''}",
                     answers + rest,
-                    hint="correct the program and run the same command again; it resumes where it stopped",
+                    hint="fix the program and run the same command again to resume",
                 )
         return answers
 
     def close(self) -> None:
-        """End the program, by force if it does not end by itself, and remove the temporary files."""
+        """Stop the program, by force if necessary, and remove the temporary files."""
         if self._program is not None:
             self._program.end(_GRACE_S)
             self._program = None
         self._clips.cleanup()
 
     def _ask(self, task: ClipTask) -> list[Answer]:
-        """The answers about a clip; a program that fails is started once more and asked again."""
+        """The answers about a clip; a failed program is restarted once and the request repeated."""
         video = Path(self._clips.name) / "clip.mp4"
         video.write_bytes(mp4_bytes(task, with_sound=True))
-        # The program does not share its failures with others, so that there is nothing to wait for.
+        # A local program has no shared load to back off from, so retry without waiting.
         retrying = Retrying(retry=retry_if_exception_type(ProcessFault), stop=stop_after_attempt(2), reraise=True)
         try:
             return retrying(self._attempt, request(task, str(video)), task.prompts)
@@ -148,7 +148,7 @@ class ProcessEngine:
             raise self._fault(f"did not become ready: {fault}") from None
 
     def _fault(self, what: str) -> ProcessFault:
-        """Kill the program, whose state is unknown; the error names it and quotes its last lines on stderr."""
+        """Kill the program, whose state is unknown; the error quotes its last lines on stderr."""
         lines: list[str] = []
         if self._program is not None:
             self._program.end(0)
@@ -159,7 +159,7 @@ class ProcessEngine:
 
 
 class _Program:
-    """A running program with a line going in and a line coming out."""
+    """A running program that exchanges one line per request."""
 
     def __init__(self, command: Sequence[str], folder: str | None) -> None:
         self._process = subprocess.Popen(
@@ -171,20 +171,20 @@ class _Program:
             text=True,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # so that its own children end with it
+            start_new_session=True,  # so that its children are killed with it
         )
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
         self._listener.start()
 
     def _listen(self, stderr: IO[str]) -> None:
-        # An unread pipe would fill up and stop the program.
+        # An unread pipe would fill up and block the program.
         for line in stderr:
             if line.strip():
                 self.last_lines.append(line.rstrip()[:300])
 
     def ask(self, request: dict[str, Any] | None, seconds: float) -> str:
-        """Write a request, if there is one, and read a line. Raises ProcessFault."""
+        """Write a request, if any, and read a line. Raises ProcessFault."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         timed_out = threading.Event()
@@ -193,7 +193,7 @@ class _Program:
             timed_out.set()
             self._kill()
 
-        # Killing it ends both a read and a write that would block for ever.
+        # Killing it unblocks both reads and writes.
         timer = threading.Timer(seconds, time_out)
         timer.start()
         try:
@@ -214,7 +214,7 @@ class _Program:
         return line
 
     def end(self, grace_s: float) -> None:
-        """Close its input and wait; kill it with its children if it is still there."""
+        """Close its stdin and wait; kill it with its children if it is still running."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -242,6 +242,6 @@ def _expanded(part: str) -> str:
     if "$" in expanded:
         raise ConfigError(
             f"{part!r} names an environment variable that is not set",
-            hint="set it; `mma-bench models` says what each model needs",
+            hint="set it; `mma-bench models` lists each model's requirements",
         )
     return expanded

@@ -1,4 +1,4 @@
-"""The JSON lines that pass between the `process` engine and its program, checked; `process` describes them."""
+"""Validates the JSON lines between the `process` engine and its program; documented in `process`."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -14,7 +14,7 @@ _PROMPT_FIELDS: Final = (
 
 
 class ProcessFault(Exception):
-    """The program broke the protocol, died or was silent for too long."""
+    """The program violated the protocol, died or timed out."""
 
 
 class _Message(BaseModel):
@@ -46,27 +46,27 @@ Line = TypeVar("Line", bound=_Message)
 
 
 def request(task: ClipTask, video: str) -> dict[str, Any]:
-    """What is asked about the clip that lies at the path `video`."""
+    """The request for the clip at the path `video`."""
     prompts = [{name: getattr(prompt, name) for name in _PROMPT_FIELDS} for prompt in task.prompts]
     return {"id": task.id, "video": video, "hears": task.hears, "prompts": prompts}
 
 
 def read_hello(line: str) -> Hello:
-    """The first line. Raises ProcessFault."""
+    """Parse the first line. Raises ProcessFault."""
     return _read(Hello, line, 'its first line is not {"protocol": 1, "name": ..., "revision": ...}')
 
 
 def read_answers(line: str, prompts: Sequence[Prompt]) -> list[Answer]:
-    """The answers of a reply in the order of the prompts.
+    """Parse a reply; answers are in the order of the prompts.
 
     Raises:
-        ProcessFault: There is not exactly one valid answer for each prompt: the whole reply is refused.
+        ProcessFault: There is not exactly one valid answer per prompt; the whole reply is rejected.
     """
-    answers = _read(_Reply, line, "its reply holds no valid answers").answers
+    answers = _read(_Reply, line, "its reply contains no valid answers").answers
     expected, got = [prompt.key for prompt in prompts], [answer.key for answer in answers]
     for key in got:
         if key not in expected:
-            raise ProcessFault(f"answered {key!r}, which was not asked")
+            raise ProcessFault(f"answered {key!r}, which was not requested")
     for key in expected:
         if got.count(key) != 1:
             raise ProcessFault(f"gave {got.count(key)} answers to {key}")

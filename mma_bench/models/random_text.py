@@ -1,7 +1,7 @@
-"""Random text of a given number of tokens for a model whose tokenizer is remote and only counts.
+"""Random text with a given number of tokens, for models whose remote tokenizer only reports counts.
 
-Section 4.1.4 appends 10,000 random tokens. A local model draws them from its vocabulary; here meaningless words are
-drawn, and the count that the server reports decides how many.
+Section 4.1.4 appends 10,000 random tokens. For local models they are drawn from the vocabulary; here random
+pseudo-words are drawn until the server's token count matches.
 """
 
 from collections.abc import Callable
@@ -11,17 +11,17 @@ import numpy as np
 _ONSETS = tuple("b c d f g h j k l m n p r s t v w z br ch cl dr fl gr pl sh st th tr".split(" "))  # noqa: SIM905
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
 _CODAS = ("", "", "n", "r", "s", "l", "t", "nd", "rk")
-_FILLER = " a"  # one token or two in any tokenizer; fills the gap that the last word leaves
+_FILLER = " a"  # one or two tokens in any tokenizer; fills the gap after the last word
 _TRIALS = 12
 
 
 def random_text(count: int, seed: int, measure: Callable[[str], int]) -> tuple[str, int]:
-    """Text of `count` tokens, or as few below it as whole words allow.
+    """Text of `count` tokens, or slightly fewer if whole words do not fit exactly.
 
     Args:
-        count: Tokens wanted, at least 1.
+        count: Number of tokens, at least 1.
         seed: The same seed and the same tokenizer give the same text.
-        measure: The number of tokens of a text; called about ten times.
+        measure: Returns the number of tokens of a text; called about ten times.
 
     Returns:
         The text, which begins with a space, and its number of tokens as measured.
@@ -39,7 +39,7 @@ def random_text(count: int, seed: int, measure: Callable[[str], int]) -> tuple[s
             too_many = guess
         if tokens == count or too_many - fits <= 1:
             break
-        # Tokens a word vary little, so the next guess is nearly right; it must lie between the bounds.
+        # Tokens per word vary little, so the next guess is close; clamp it to the bounds.
         guess = min(max(round(guess * count / max(measured, 1)), fits + 1), too_many - 1)
     if gap := count - tokens:
         filled = text + _FILLER * gap

@@ -1,7 +1,7 @@
-"""What engines behind a server have in common: many questions at once, a budget, and when to give up.
+"""Shared by all server-backed engines: concurrent requests, a budget, and stopping rules.
 
-A question that fails is that prompt's error and is asked again when the run is resumed. A server that refuses us, a
-spent budget or too many failures in a row stop the run; what was answered until then is kept (`contracts.Stopped`).
+A failed request fails its prompt, which is retried when the run is resumed. Refused access, an exhausted budget or too
+many consecutive failures stop the run; the answers so far are kept (`contracts.Stopped`).
 """
 
 import os
@@ -20,23 +20,23 @@ from mma_bench.models.random_text import random_text
 
 REFUSAL_HINTS: Final = {
     401: "set the environment variable that api_key_env names to a valid key",
-    403: "use a key that may use this model",
+    403: "use a key with access to this model",
 }
 
 
 class RemoteSettings(Namespace):
-    """Settings of every engine that asks a server. The key itself is not a setting: only its variable's name is."""
+    """Settings common to server-backed engines. The API key itself is not a setting, only its variable's name."""
 
-    model: str  # as the server calls it
-    revision: str | None = None  # for the record; None takes the model's name, all that a server promises
-    base_url: str | None = None  # None takes the service's own
-    api_key_env: str | None  # environment variable that holds the key; None: the server wants none
-    concurrency: Count = 8  # requests in flight at once; a batch needs clips enough to fill them
-    timeout_s: Positive = 120.0  # of one attempt
+    model: str  # the server's name for the model
+    revision: str | None = None  # for the record; None uses the model's name, all that a server guarantees
+    base_url: str | None = None  # None uses the service's default
+    api_key_env: str | None  # environment variable with the key; None if not required
+    concurrency: Count = 8  # concurrent requests; needs a large enough batch
+    timeout_s: Positive = 120.0  # per attempt
     max_retries: Annotated[int, Field(ge=0)] = 5  # after 429, 5xx, timeouts and broken connections
-    max_requests: Count | None = None  # questions of one run; attempts after the first are not counted
-    max_tokens: Count | None = None  # tokens in and out of one run; requests in flight may exceed it
-    max_failures: Count = 20  # so many failures in a row stop the run
+    max_requests: Count | None = None  # requests per run; retries are not counted
+    max_tokens: Count | None = None  # input and output tokens per run; requests in flight may exceed it
+    max_failures: Count = 20  # consecutive failures that stop the run
 
     @field_validator("base_url")
     @classmethod
@@ -51,15 +51,15 @@ Media = TypeVar("Media")
 
 
 class Unanswered(Exception):
-    """One prompt got no answer, after retries where they could help."""
+    """One prompt got no answer, after retries if the error was transient."""
 
 
 class Refused(Exception):
-    """The server would refuse every prompt (key, rights, no such model).
+    """The server would refuse every prompt (invalid key, no access, unknown model).
 
     Args:
         message: The server's reply.
-        hint: What to do.
+        hint: How to fix it.
     """
 
     def __init__(self, message: str, hint: str) -> None:
@@ -68,11 +68,11 @@ class Refused(Exception):
 
 
 class RemoteEngine(ABC, Generic[Settings, Media]):
-    """A model behind a server as an `Engine`; a subclass knows the protocol of one server.
+    """A model behind a server as an `Engine`; subclasses implement a server's API.
 
     Args:
-        settings: Which model, and the bounds.
-        name: What predictions call the model; None takes the server's name of it.
+        settings: The model and its limits.
+        name: The model's name in predictions; None uses the server's name.
 
     Raises:
         ConfigError: The API key is not in the environment.
@@ -92,25 +92,25 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     @abstractmethod
     def _media(self, task: ClipTask) -> Media:
-        """A clip as the server takes it; called once per clip. Raises InvalidInput."""
+        """A clip in the server's format; called once per clip. Raises InvalidInput."""
 
     @abstractmethod
     def _ask(self, media: Media, prompt: Prompt, context: str) -> Answer:
-        """The answer to one question with a text of random context after it. Raises Unanswered or Refused."""
+        """The answer to one prompt followed by the random context. Raises Unanswered or Refused."""
 
     @abstractmethod
     def _count_tokens(self, text: str) -> int:
-        """The number of the model's own tokens in a text. Raises Unanswered or Refused."""
+        """The number of tokens in a text by the model's tokenizer. Raises Unanswered or Refused."""
 
     @abstractmethod
     def _close_client(self) -> None:
         """Close the connections."""
 
     def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
-        """As `Engine.answer`; `concurrency` questions are in flight at a time."""
+        """As `Engine.answer`, with up to `concurrency` requests in flight."""
         waiting: list[list[Future[Answer | None]]] = []
         for task in tasks:
-            # The pool is first in, first out: media are under way before any question about them.
+            # The pool is FIFO: a clip's media are submitted before its prompts.
             media = self._pool.submit(self._media, task)
             waiting.append([self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts])
         answers = [[future.result() for future in row] for row in waiting]
@@ -120,12 +120,12 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         return got
 
     def close(self) -> None:
-        """Wait for the requests in flight, and end the threads and the connections."""
+        """Wait for the requests in flight, then close the threads and connections."""
         self._pool.shutdown(cancel_futures=True)
         self._close_client()
 
     def _answer_one(self, task: ClipTask, media: "Future[Media]", prompt: Prompt) -> Answer | None:
-        """An answer, an error of this prompt, or None if the run stops."""
+        """An answer, possibly an error, or None if the run has stopped."""
         try:
             clip = media.result()
         except InvalidInput as error:
@@ -134,7 +134,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             if not self._reserve_request():
                 return None
             if prompt.mode not in self.modes:
-                raise Unanswered(f"{self.name} gives no log-likelihoods; ask it with mode generate")
+                raise Unanswered(f"{self.name} gives no log-likelihoods; use mode generate")
             text, tokens = self._context_of(prompt)
             answer = self._ask(clip, prompt, text)
             if tokens:
@@ -148,7 +148,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         return answer
 
     def _context_of(self, prompt: Prompt) -> tuple[str, int]:
-        """The random text after the question and its tokens; the last one is kept, as a clip's questions share it."""
+        """The random context and its token count; the last one is cached, since a clip's prompts share it."""
         if not prompt.context_tokens:
             return "", 0
         wanted = (prompt.context_tokens, prompt.context_seed)
@@ -158,7 +158,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             return self._context[1]
 
     def _reserve_request(self) -> bool:
-        """Count a request, unless the run has stopped or a budget is spent, which stops it."""
+        """Count a request, unless the run has stopped; an exhausted budget stops it."""
         settings = self._settings
         with self._lock:
             for spent, budget, unit in (
@@ -167,15 +167,15 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             ):
                 if budget is not None and spent >= budget:
                     self._stop = self._stop or MmaBenchError(
-                        f"{settings.model}: the budget of {budget} {unit} is spent ({spent})",
-                        hint=f"raise max_{unit} and run the same command again; it resumes where it stopped",
+                        f"{settings.model}: the budget of {budget} {unit} is exhausted ({spent} used)",
+                        hint=f"raise max_{unit} and run the same command again to resume",
                     )
             if self._stop is None:
                 self._requests += 1
             return self._stop is None
 
     def _record(self, answer: Answer) -> None:
-        """Count the tokens and the failures in a row, too many of which stop the run."""
+        """Count tokens and consecutive failures; too many failures stop the run."""
         with self._lock:
             self._tokens += answer.usage.get("prompt_tokens", 0) + answer.usage.get("new_tokens", 0)
             self._failures = self._failures + 1 if answer.error else 0
@@ -183,8 +183,8 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         if in_a_row >= self._settings.max_failures:
             self._stop_run(
                 MmaBenchError(
-                    f"{self._settings.model}: {in_a_row} questions in a row failed, the last one with: {answer.error}",
-                    hint="check that the server runs and accepts such media, and run the same command again",
+                    f"{self._settings.model}: {in_a_row} consecutive requests failed, the last with: {answer.error}",
+                    hint="check that the server is running and accepts these media, then run the same command again",
                 )
             )
 
@@ -193,7 +193,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             self._stop = self._stop or why
 
     def _excerpt(self, text: object) -> str:
-        """A server's text on one line of at most 500 characters, without the key, which some servers repeat."""
+        """A server's message on one line of at most 500 characters, without the key, which some servers echo."""
         line = " ".join(str(text).split())
         return (line.replace(self._key, "***") if self._key else line)[:500]
 
@@ -202,7 +202,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
 
 def api_key(settings: RemoteSettings) -> str | None:
-    """The API key from the environment; None if the server wants none.
+    """The API key from the environment; None if not required.
 
     Raises:
         ConfigError: The variable is not set; names it.
@@ -212,7 +212,7 @@ def api_key(settings: RemoteSettings) -> str | None:
     key = os.environ.get(settings.api_key_env, "").strip()
     if not key:
         raise ConfigError(
-            f"{settings.model} needs an API key and {settings.api_key_env} is not set",
+            f"{settings.model} needs an API key, but {settings.api_key_env} is not set",
             hint=f"export {settings.api_key_env}=…",
         )
     return key

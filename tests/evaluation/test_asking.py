@@ -101,9 +101,9 @@ def test_a_folder_is_one_run_s_to_which_conditions_may_be_added(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"model": "n"}, "another run: model is 'm' there and 'n' now"),
-        ({"settings": {"seeds": (0,)}}, r"another run: settings is \{'seeds': \[0, 1\]\} there"),
-        ({"data": {"misaligned": "2", "aligned": "3"}}, "other data: aligned has changed since"),
+        ({"model": "n"}, "another run: model was 'm' and is now 'n'"),
+        ({"settings": {"seeds": (0,)}}, r"another run: settings was \{'seeds': \[0, 1\]\}"),
+        ({"data": {"misaligned": "2", "aligned": "3"}}, "different data: aligned has changed since"),
     ],
 )
 def test_another_run_is_refused_by_the_key_that_differs_and_changes_nothing(

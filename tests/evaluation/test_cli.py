@@ -66,7 +66,7 @@ def test_a_condition_that_a_model_cannot_take_is_left_out_aloud(bench: Path, mon
     config.write_text("name: short\nengine: random\nneeds: nothing\nwithout: [long_context]\n")
     result = run("infer", "--model", "short.yaml", "--out", "run")
     assert result.exit_code == 0, result.output
-    assert "short cannot take long_context" in result.output
+    assert "short does not support long_context" in result.output
     assert "long_context" not in Path("run/predictions.jsonl").read_text()
 
 
@@ -74,12 +74,12 @@ def test_a_condition_that_a_model_cannot_take_is_left_out_aloud(bench: Path, mon
     ("arguments", "message"),
     [
         (["--model", "gpt-0"], "there is no model 'gpt-0'"),
-        (["--model", "random", "--protocols", "guess"], "names no protocol"),
+        (["--model", "random", "--protocols", "guess"], "is not a list of protocols"),
         (["--model", "random", "--conditions", "sideways"], "no condition 'sideways'"),
         (["--model", "random", "--set", "speed"], "is not KEY=VALUE"),
         (["--model", "random", "--set", "speed=3"], "settings.speed"),
-        (["--model", "random", "--dataset", "nowhere"], "no folder 'nowhere' here"),
-        (["--model", "random", "--adapter", "mine"], "takes no adapter"),
+        (["--model", "random", "--dataset", "nowhere"], "'nowhere' is not a directory"),
+        (["--model", "random", "--adapter", "mine"], "does not support adapters"),
     ],
 )
 def test_a_mistake_is_named_before_anything_is_asked(bench: Path, arguments: list[str], message: str) -> None:

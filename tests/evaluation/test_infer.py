@@ -92,13 +92,13 @@ def test_an_engine_without_scores_is_not_asked_for_them(tmp_path: Path, capsys: 
     engine.modes = frozenset({"generate"})  # type: ignore[attr-defined]
     predictions = start(tmp_path, engine)
     assert {prediction.protocol for prediction in predictions.values()} == set(Protocol) - {Protocol.LOGLIKELIHOOD}
-    assert "loglikelihood is left out" in capsys.readouterr().err
+    assert "loglikelihood is skipped" in capsys.readouterr().err
 
 
 def test_a_run_on_changed_data_is_not_mixed_in(tmp_path: Path) -> None:
     start(tmp_path, Scripted(says("Cat")))
     engine = Scripted(says("Cat"))
-    with pytest.raises(ConfigError, match="a run on other data: aligned has changed since"):
+    with pytest.raises(ConfigError, match="a run on different data: aligned has changed since"):
         start(tmp_path, engine, Rows(ROWS, version="2"))
     assert engine.asked == []
 
@@ -113,7 +113,7 @@ def test_conditions_can_be_added_to_a_run(tmp_path: Path) -> None:
 
 def test_another_models_run_is_not_mixed_in(tmp_path: Path) -> None:
     start(tmp_path, Scripted(says("Cat")))
-    with pytest.raises(ConfigError, match="holds another run: model is 'scripted' there and 'other' now"):
+    with pytest.raises(ConfigError, match="holds another run: model was 'scripted' and is now 'other'"):
         start(tmp_path, Scripted(says("Cat"), name="other"))
 
 

@@ -197,7 +197,7 @@ def test_a_judge_of_the_models_own_family_is_said(
     monkeypatch.setattr(circular, "Benchmark", Shelf)
     monkeypatch.setattr(Shelf, "judge", judge)
     notes = _report(tmp_path, dataset=tmp_path, model=model, settings=settings)["notes"]
-    said = [note for note in notes if "of one family" in note]
+    said = [note for note in notes if "of the same family" in note]
     assert len(said) == (family is not None)
     assert all(family in note for note in said if family)
 
@@ -207,7 +207,7 @@ def test_without_the_dataset_the_run_says_who_judged(tmp_path: Path) -> None:
     write_run(tmp_path, answers(model="qwen2.5-omni-7b"), judge="omni (qwen2.5-omni-7b)")
     score.main(tmp_path)
     report.main(tmp_path)
-    assert any("of one family (Qwen)" in note for note in read_json(tmp_path / "report.json")["notes"])
+    assert any("of the same family (Qwen)" in note for note in read_json(tmp_path / "report.json")["notes"])
 
 
 @pytest.mark.slow
@@ -216,7 +216,7 @@ def test_the_headline_stands_before_every_other_number(out: Path) -> None:
     assert next(iter(read_json(out / "report.json"))) == "headline"
     first = read_json(out / "scores.json")["headline"][0]
     for text in _texts(out):
-        assert text.index("Both senses right") < text.index("Every condition")
+        assert text.index("Both questions correct") < text.index("Every condition")
         assert text.index(format_estimate(first)) < text.index("Every condition")
 
 
@@ -224,7 +224,7 @@ def test_scores_of_an_older_version_are_named(out: Path) -> None:
     scores = read_json(out / "scores.json")
     del scores["headline"]
     write_json(out / "scores.json", scores)
-    with pytest.raises(DataError, match=r"scores\.json is of an older version"):
+    with pytest.raises(DataError, match=r"scores\.json was written by an older version"):
         report.main(out)
 
 
@@ -232,8 +232,8 @@ def test_scores_of_an_older_version_are_named(out: Path) -> None:
 def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     report.main(out)
     notes = read_json(out / "report.json")["notes"]
-    assert notes[0] == "12 clips: intervals are wide. Do not read much into single numbers."
-    assert any(re.match(r"Incomplete: \d+ of 144 prompts failed\. The run is ranked nowhere", note) for note in notes)
+    assert notes[0] == "12 clips: intervals are wide. Do not over-interpret single numbers."
+    assert any(re.match(r"Incomplete: \d+ of 144 prompts failed\. The run is not ranked", note) for note in notes)
     assert read_json(out / "report.json")["complete"] is False
     many = tmp_path_factory.mktemp("many")
     write_run(many, [prediction(f"c{i}") for i in range(report.SMALL)])
@@ -249,7 +249,7 @@ def test_a_run_of_failures_alone_has_a_report(tmp_path: Path, monkeypatch: pytes
     score.main(tmp_path)
     report.main(tmp_path, tmp_path)  # no wrong answer to show: no clip is read
     for text in _texts(tmp_path):
-        assert "There is no answer" in text
+        assert "There are no answers" in text
         assert "6 × HTTP 500 from the server" in text
     assert Page((tmp_path / "report.html").read_text()).unsafe == []
 
@@ -338,7 +338,7 @@ def test_another_dataset_is_refused(out: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(mistakes, "Benchmark", Shelf)
     monkeypatch.setattr(circular, "Benchmark", Shelf)
     monkeypatch.setattr(Shelf, "fingerprint_now", "0" * 64)
-    with pytest.raises(ConfigError, match="holds other clips"):
+    with pytest.raises(ConfigError, match="is not the dataset the answers were made on"):
         report.main(out, out)
 
 

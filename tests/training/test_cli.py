@@ -56,7 +56,7 @@ def test_a_run_by_the_bundled_config_then_a_check_of_what_it_made(small: Path, t
         (["lr=1"], 2, "lr: Extra inputs are not permitted"),
         (["rank"], 2, "is not KEY=VALUE"),
         (["epochs=5"], 2, "set one of epochs and max_steps"),
-        (["checkpoint=no/where at all"], 1, "neither a folder here nor a hub id"),
+        (["checkpoint=no/where at all"], 1, "neither a directory nor a Hub ID"),
         (["precision=fp16"], 2, "precision fp16 needs a GPU"),
     ],
 )
@@ -74,9 +74,9 @@ def test_a_mistake_is_one_message_and_its_exit_code(
     ("change", "message"),
     [
         ({"--data": "nowhere"}, "nowhere/examples.parquet does not exist"),
-        ({"--dataset": "nowhere"}, "no folder 'nowhere' here"),
+        ({"--dataset": "nowhere"}, "'nowhere' is not a directory"),
         ({"--config": "nothing"}, "there is no config 'nothing'"),
-        ({"--dataset-revision": "main"}, "a revision goes with a dataset on the Hub"),
+        ({"--dataset-revision": "main"}, "--revision applies to datasets on the Hub"),
     ],
 )
 def test_a_place_that_is_not_there_is_said(change: dict[str, str], message: str, small: Path, tmp_path: Path) -> None:

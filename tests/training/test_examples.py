@@ -160,10 +160,10 @@ def test_an_unreadable_clip_gives_an_example_without_loss_that_says_why() -> Non
 
 def test_a_prompt_with_special_tokens_is_refused_by_example(monkeypatch: pytest.MonkeyPatch) -> None:
     def special(*_: Any) -> Any:
-        raise InvalidInput("special_tokens", "the text holds special tokens")
+        raise InvalidInput("special_tokens", "the text contains special tokens")
 
     monkeypatch.setattr(InputMaker, "prompt", special)
-    with pytest.raises(DataError, match=r"example short\.visual\.0: the text holds special tokens"):
+    with pytest.raises(DataError, match=r"example short\.visual\.0: the text contains special tokens"):
         example_set()
 
 

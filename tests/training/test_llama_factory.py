@@ -199,7 +199,7 @@ def test_the_command_says_what_to_run_next(project: pl.DataFrame) -> None:
     ("arguments", "says"),
     [
         (["out", "--sft", "nothing"], "nothing/examples.parquet does not exist"),
-        (["out", "--dataset", "nowhere"], "no folder 'nowhere'"),
+        (["out", "--dataset", "nowhere"], "'nowhere' is not a directory"),
         (["params.txt"], "params.txt is a file"),
     ],
 )

@@ -240,9 +240,9 @@ def test_the_command_writes_the_same_bytes_again(bench: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--dataset", "nowhere"], "no folder 'nowhere'"),
+        (["--dataset", "nowhere"], "'nowhere' is not a directory"),
         (["--params", "none.yaml"], "none.yaml does not exist"),
-        (["--revision", "v1"], "a revision goes with a dataset on the Hub"),
+        (["--revision", "v1"], "--revision applies to datasets on the Hub"),
     ],
 )
 def test_a_mistake_is_told_with_its_mend(bench: Path, arguments: list[str], says: str) -> None:

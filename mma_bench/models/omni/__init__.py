@@ -1,1 +1,1 @@
-"""The engine transformers: Qwen-Omni checkpoints in this process."""
+"""The `transformers` engine: Qwen-Omni checkpoints in this process."""

@@ -1,18 +1,18 @@
 """The `transformers` engine: Qwen2.5-Omni and Qwen3-Omni thinkers, with or without a LoRA adapter.
 
-In: clips with their prompts. Out: answers that equal those of one plain `generate` per prompt, and log-likelihoods that
-equal those of one plain forward pass per option, at a fraction of the work: media are decoded and encoded once per
-clip, and what comes before a question is read once (`prefix`).
+In: clips with their prompts. Out: answers equal to those of one plain `generate` call per prompt, and log-likelihoods
+equal to those of one plain forward pass per option, at a fraction of the cost: media are decoded and encoded once per
+clip, and the prefix of all questions is prefilled once (`prefix`).
 
 Decisions:
 
-* Sound is interleaved with the video, as the models were trained, exactly if the condition has sound; this is
-  checked for each clip by counting its tokens.
-* A log-likelihood is that of the option as the whole answer, so the token that ends the turn counts too: without it
-  `Bird` would profit from every longer option that begins with it.
-* Clips and prompts are computed one after the other, never padded into one batch, so neither batch size nor order can
-  change an answer. What runs out of memory is computed again in halves (pieces of a long prompt, groups of options); if
-  that does not help, the prompt fails with its error and is never counted as wrong.
+* Audio is interleaved with the video, as in training, if and only if the condition has sound; this is checked for each
+  clip by counting its tokens.
+* A log-likelihood is that of the option as the whole answer, including the end-of-turn token: without it `Bird` would
+  profit from every longer option that begins with it.
+* Clips and prompts are computed sequentially, never padded into one batch, so neither batch size nor order can change
+  an answer. On out-of-memory, the work is retried in halves (chunks of a long prompt, groups of options); if that does
+  not help, the prompt fails with an error and is never counted as wrong.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,24 +39,24 @@ Result = TypeVar("Result")
 
 
 class OmniSettings(Namespace):
-    """Settings of the engine; frozen, unknown keys are refused.
+    """Settings of the engine; frozen, unknown keys are rejected.
 
-    `fps`, `max_frames`, `min_pixels` and `max_pixels` bound what the model sees; None leaves a bound to the
-    checkpoint's processor (128·28² to 768·28² pixels a frame for Qwen2.5-Omni). Pixels are those of a scaled frame.
+    `fps`, `max_frames`, `min_pixels` and `max_pixels` limit the video input; None uses the limit of the checkpoint's
+    processor (128·28² to 768·28² pixels a frame for Qwen2.5-Omni). Pixels are counted after resizing.
     """
 
-    checkpoint: str  # a folder or a hub id
-    revision: str | None = None  # branch, tag or commit on the hub
-    adapter: str | None = None  # a folder or a hub id
+    checkpoint: str  # a folder or a Hub ID
+    revision: str | None = None  # branch, tag or commit on the Hub
+    adapter: str | None = None  # a folder or a Hub ID
     adapter_revision: str | None = None
     fps: Positive = 2.0
     max_frames: Annotated[int, Field(ge=2)] | None = None
     min_pixels: Count | None = None
     max_pixels: Count | None = None
-    system: str | None = None  # text of the system turn; None leaves it to the chat template
+    system: str | None = None  # system prompt; None uses the chat template's default
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    device_map: str | None = None  # cpu, cuda, cuda:1, auto …; None takes the GPU if there is one
-    attention: Literal["sdpa", "eager"] = "sdpa"  # sdpa runs flash kernels where it can
+    device_map: str | None = None  # cpu, cuda, cuda:1, auto …; None uses the GPU if available
+    attention: Literal["sdpa", "eager"] = "sdpa"  # sdpa uses flash kernels where possible
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> "OmniSettings":
@@ -67,7 +67,7 @@ class OmniSettings(Namespace):
 
 @dataclass(frozen=True)
 class PreparedClip:
-    """A clip that is ready for the model: tensors of its media and token ids of its prompts, or the error."""
+    """A preprocessed clip: tensors of its media and token ids of its prompts, or the error."""
 
     task: ClipTask
     clip: ClipInputs | InvalidInput = field(repr=False)
@@ -78,11 +78,11 @@ class OmniEngine:
     """A thinker as an `Engine`.
 
     Args:
-        settings: Which checkpoint, and what it gets of a clip.
-        name: What predictions call the model; None takes the checkpoint's name.
+        settings: The checkpoint and the input limits.
+        name: The model's name in predictions; None uses the checkpoint's name.
 
     Raises:
-        MmaBenchError: The checkpoint or the adapter is missing, is of another kind, is incomplete or has no effect.
+        MmaBenchError: The checkpoint or adapter is missing, unsupported or incomplete, or the adapter has no effect.
     """
 
     def __init__(self, settings: OmniSettings, *, name: str | None = None) -> None:
@@ -105,7 +105,7 @@ class OmniEngine:
             self._check_effect(self.loaded_adapter)
 
     def probe(self) -> list[float]:
-        """Log-likelihoods of a few answers about a clip of noise: the same as long as the model is the same."""
+        """Log-likelihoods of a few answers about a noise clip: a fingerprint of the model."""
         noise = np.random.default_rng(0)
         media = Media(
             noise.integers(0, 256, (4, 56, 56, 3), np.uint8),
@@ -118,7 +118,7 @@ class OmniEngine:
         return self._reader.score(read, prompt.ids[-1], prompt.options)
 
     def _check_effect(self, loaded: LoadedAdapter) -> None:
-        """Check that the adapter changes the model's answers."""
+        """Check that the adapter changes the model's outputs."""
         with loaded.model.disable_adapter():
             without = self.probe()
         adapted = self.probe()
@@ -132,7 +132,7 @@ class OmniEngine:
             )
 
     def prepare(self, task: ClipTask) -> PreparedClip:
-        """Decode and process a clip and tokenise its prompts; without the model, so it may run on another thread."""
+        """Decode and preprocess a clip and tokenise its prompts; may run on another thread."""
         prompts = tuple(_or_refusal(self._inputs.prompt, prompt) for prompt in task.prompts)
         return PreparedClip(task, _or_refusal(self._clip, task), prompts)
 
@@ -144,7 +144,7 @@ class OmniEngine:
         return clip
 
     def answer(self, tasks: Sequence[ClipTask | PreparedClip]) -> list[list[Answer]]:
-        """Answers in the order of tasks and their prompts; clips that are not prepared are prepared in the meantime."""
+        """Answers in the order of the tasks and their prompts; unprepared clips are prepared in the background."""
 
         def ready(task: ClipTask | PreparedClip) -> PreparedClip:
             return task if isinstance(task, PreparedClip) else self.prepare(task)
@@ -159,7 +159,7 @@ class OmniEngine:
         if head is None:
             why = f"out of memory with {clip.video_tokens} video tokens; hint: lower max_pixels, max_frames or fps"
             return [_failed(task, prompt, why) for prompt in task.prompts]
-        # Prompts with the same text, such as one that is generated and scored, are read once.
+        # Prompts with the same text, e.g. one both generated and scored, are prefilled once.
         answers: dict[int, Answer] = {}
         alike: dict[tuple[int, ...], dict[int, PromptInputs]] = {}
         for index, (prompt, inputs) in enumerate(zip(task.prompts, prepared.prompts, strict=True)):
@@ -180,7 +180,7 @@ class OmniEngine:
         return [answers[index] for index in range(len(task.prompts))]
 
     def _answer(self, clip: ClipInputs, read: Prefix, prompt: Prompt, inputs: PromptInputs) -> Answer:
-        """Answer one prompt of which `read` holds all but the last token."""
+        """Answer one prompt; `read` contains all its tokens but the last."""
         usage: dict[str, Any] = {
             "prompt_tokens": len(read.ids) + 1,
             "audio_tokens": clip.audio_tokens,
@@ -207,7 +207,7 @@ class OmniEngine:
 
 
 def pixel_bounds(least: int | None, most: int | None, default: Mapping[str, int]) -> dict[str, int]:
-    """Bounds of a frame's pixels as video processors call them; a bound that is set moves the other one's default."""
+    """Pixel limits per frame as the video processor names them; setting one adjusts the other's default."""
     shortest = min(default["shortest_edge"], most or default["shortest_edge"]) if least is None else least
     longest = max(default["longest_edge"], shortest) if most is None else most
     return {"shortest_edge": shortest, "longest_edge": longest}

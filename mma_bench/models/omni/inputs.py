@@ -1,9 +1,9 @@
-"""From a clip and its prompts to token ids and tensors, by the checkpoint's own chat template and processor.
+"""Converts a clip and its prompts to token ids and tensors with the checkpoint's own chat template and processor.
 
-A conversation is cut at two places that no prompt can move: the head, up to the token that ends the video, and the
-closing, from the token that ends the user's turn. Both boundaries are special tokens, across which no tokenizer merges,
-so that head + text + closing has the ids of the whole conversation. Random tokens of a long context go between text
-and closing as ids, so that their number is exact.
+A conversation is split at two fixed places: the head ends with the token that ends the video, and the closing starts
+with the token that ends the user's turn. Both boundaries are special tokens, across which no tokenizer merges, so head
++ text + closing has the ids of the whole conversation. Random tokens of a long context are inserted as ids between text
+and closing, so that their number is exact.
 """
 
 import copy
@@ -20,18 +20,18 @@ from mma_bench.media import SAMPLE_RATE
 from mma_bench.models.contracts import ClipTask, Prompt
 from mma_bench.models.omni.media import Media
 
-_TEXT = "mma-bench-text"  # stands for the prompt while the template is cut
+_TEXT = "mma-bench-text"  # placeholder for the prompt while the template is split
 
 
 @dataclass(frozen=True)
 class ClipInputs:
-    """What all prompts of a clip share.
+    """Inputs shared by all prompts of a clip.
 
     Attributes:
-        tensors: The model's arguments; `input_ids` is int64 [1, length].
-        hears: Whether the sound is interleaved with the video.
-        audio_tokens: Placeholders of sound among the ids.
-        video_tokens: Placeholders of video among the ids.
+        tensors: Keyword arguments of the model; `input_ids` is int64 [1, length].
+        hears: Whether audio is interleaved with the video.
+        audio_tokens: Number of audio placeholders among the ids.
+        video_tokens: Number of video placeholders among the ids.
     """
 
     tensors: Mapping[str, torch.Tensor] = field(repr=False)
@@ -47,20 +47,20 @@ class ClipInputs:
 
 @dataclass(frozen=True)
 class PromptInputs:
-    """What follows the head: `ids` up to where the answer begins, and the ids of each option with the end token."""
+    """Tokens after the head: `ids` up to the start of the answer, and the ids of each option with the end token."""
 
     ids: tuple[int, ...]
     options: tuple[tuple[int, ...], ...]
 
 
 class InputMaker:
-    """Makes inputs on any thread, and texts of answers on one other.
+    """Builds inputs on any thread, and decodes answers on one other thread.
 
     Args:
-        processor: Of the checkpoint.
-        system: Text of the system turn; None leaves it to the chat template.
-        size: Bounds of a frame's pixels, `shortest_edge` and `longest_edge` as the video processor calls them; an
-            empty one leaves them to the processor.
+        processor: The checkpoint's processor.
+        system: System prompt; None uses the chat template's default.
+        size: Pixel limits per frame, in the video processor's terms `shortest_edge` and `longest_edge`; empty uses the
+            processor's defaults.
 
     Raises:
         MmaBenchError: The chat template does not put the video right before the text.
@@ -73,8 +73,8 @@ class InputMaker:
         self._special = frozenset(self._tokenizer.all_special_ids) | frozenset(self._tokenizer.added_tokens_decoder)
         self._head, self._closing = self._cut_template(system)
         self._ordinary: np.ndarray[Any, np.dtype[np.int64]] | None = None
-        # Fast tokenizers refuse calls from two threads at once. Answers are decoded by a copy, so that the model need
-        # not wait for a clip that is being processed.
+        # Fast tokenizers reject concurrent calls from two threads. Answers are decoded by a copy, so that the model
+        # does not wait for a clip that is being processed.
         self._lock = threading.Lock()
         self._decoder = copy.deepcopy(self._tokenizer)
 
@@ -87,7 +87,7 @@ class InputMaker:
         if not (found and head.endswith(self._processor.vision_eos_token) and ids and ids[0] in self._special):
             raise MmaBenchError(
                 f"the chat template does not put the video right before the text: {whole!r}",
-                hint="use a checkpoint of Qwen2.5-Omni or Qwen3-Omni with its own chat template",
+                hint="use a Qwen2.5-Omni or Qwen3-Omni checkpoint with its own chat template",
             )
         return head, ids
 
@@ -95,10 +95,10 @@ class InputMaker:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def clip(self, media: Media) -> ClipInputs:
-        """Tensors of a clip; sound is interleaved with the video, each piece beside the frames of its time.
+        """Tensors of a clip; audio is interleaved with the video, time-aligned with the frames.
 
         Raises:
-            InvalidInput: `not_processable` if the processor refuses the media.
+            InvalidInput: `not_processable` if the processor rejects the media.
         """
         sound: dict[str, Any] = {}
         if media.sound is not None:
@@ -118,9 +118,9 @@ class InputMaker:
         return ClipInputs(dict(batch), media.sound is not None, audio_tokens, video_tokens)
 
     def _audio_length(self, samples: int) -> dict[str, int]:
-        """Qwen2.5-Omni's processor pads every sound to 300 s; the silence is masked, so less of it does as well.
+        """Qwen2.5-Omni's processor pads all audio to 300 s; the padding is masked, so less of it suffices.
 
-        One window of it stays, because the last frames of the spectrogram reach into it.
+        One window of padding stays, because the last spectrogram frames overlap it.
         """
         extractor = self._processor.feature_extractor
         if "padding" in getattr(self._processor, "audio_kwargs", {}):
@@ -133,7 +133,7 @@ class InputMaker:
         """Token ids of a prompt: text, random context, closing; and of its options.
 
         Raises:
-            InvalidInput: `special_tokens` if a text holds one of the model's special tokens.
+            InvalidInput: `special_tokens` if a text contains one of the model's special tokens.
         """
         with self._lock:
             text = self._plain(prompt.text)
@@ -146,15 +146,17 @@ class InputMaker:
         ids = self._ids(text)
         if bad := self._special.intersection(ids):
             names = ", ".join(repr(name) for name in self._tokenizer.convert_ids_to_tokens(sorted(bad)))
-            raise InvalidInput("special_tokens", f"the text {text[:80]!r} holds special tokens of the model: {names}")
+            raise InvalidInput(
+                "special_tokens", f"the text {text[:80]!r} contains special tokens of the model: {names}"
+            )
         return ids
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of generated tokens, without special ones."""
+        """The text of generated tokens, without special tokens."""
         return str(self._decoder.decode(list(ids), skip_special_tokens=True))
 
     def _context(self, count: int, seed: int) -> tuple[int, ...]:
-        """Random tokens that stand for text by themselves: no special ones, no parts of a character."""
+        """Random tokens that decode to text on their own: no special tokens, no partial characters."""
         if self._ordinary is None:
             ids = sorted(set(range(len(self._tokenizer))) - self._special)
             texts = self._tokenizer.batch_decode([[i] for i in ids])
@@ -164,7 +166,7 @@ class InputMaker:
 
 
 def check_modalities(task: ClipTask, inputs: ClipInputs) -> None:
-    """Check that the model gets video, and sound exactly where the condition has it.
+    """Check that the model gets video, and audio if and only if the condition has sound.
 
     Raises:
         InvalidInput: `wrong_modalities`; names the clip, the condition and the counts.

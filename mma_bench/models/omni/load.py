@@ -1,7 +1,7 @@
-"""Loads a Qwen-Omni thinker, its processor and a LoRA adapter, and refuses what would load with silent gaps.
+"""Loads a Qwen-Omni thinker, its processor and a LoRA adapter, and rejects checkpoints with missing weights.
 
-A checkpoint is a folder or a hub id; either way it has a revision that names its bytes: the commit, or a hash over the
-files. Thinkers saved alone and whole published checkpoints load alike; of the latter only the thinker is kept.
+A checkpoint is a folder or a Hub ID; its revision identifies its bytes: the commit, or a hash over the files. Both
+standalone thinkers and full published checkpoints can be loaded; only the thinker is kept.
 """
 
 import re
@@ -23,7 +23,7 @@ _CLASSES: Final = {
 _FILES: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
-# Where the text model's layers are in a thinker of transformers 5, and what adapters may call that place.
+# The path of the text model's layers in a thinker of transformers 5, and the names adapters may use for it.
 _TEXT: Final = "model.language_model."
 _OUTSIDE: Final = re.compile(r"^base_model\.model\.(?:thinker\.)?model\.(?:language_model\.)?(?=layers\.)")
 _INSIDE: Final = f"base_model.model.{_TEXT}"
@@ -32,29 +32,29 @@ _WEIGHT: Final = re.compile(r"\.lora_\w+(\.weight|\.bias)?$")
 
 @dataclass(frozen=True)
 class Located:
-    """A checkpoint or adapter on disk, and the commit or the hash (`sha256:…`) that names its bytes."""
+    """A checkpoint or adapter on disk, and the commit or hash (`sha256:…`) that identifies its bytes."""
 
     folder: Path
     revision: str
 
 
 def locate(name: str, revision: str | None, must_have: str) -> Located:
-    """Find a folder, or fetch a hub repository's weights and settings into the hub's cache.
+    """Locate a folder, or download a Hub repository's weights and configs into the Hub cache.
 
     Args:
-        name: A folder or a hub id.
-        revision: Branch, tag or commit on the hub; None takes the default branch.
-        must_have: A file that every such folder holds, e.g. `config.json`.
+        name: A folder or a Hub ID.
+        revision: Branch, tag or commit on the Hub; None uses the default branch.
+        must_have: A required file, e.g. `config.json`.
 
     Raises:
-        MmaBenchError: No such folder or repository, no access, or the file is missing.
+        MmaBenchError: The folder or repository does not exist or is not accessible, or the file is missing.
     """
     folder = Path(name)
     if not folder.is_dir():
         folder = _download(name, revision)
     if not (folder / must_have).is_file():
-        raise MmaBenchError(f"{name} has no {must_have}", hint="name the folder or hub id that holds it")
-    # A folder of the hub's cache is called after its commit.
+        raise MmaBenchError(f"{name} has no {must_have}", hint="pass the folder or Hub ID that contains it")
+    # A snapshot folder in the Hub cache is named after its commit.
     if _COMMIT.fullmatch(folder.name) and folder.parent.name == "snapshots":
         return Located(folder, folder.name)
     files = sorted({path for pattern in _FILES for path in folder.glob(pattern)})
@@ -68,26 +68,26 @@ def _download(name: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
     except HFValidationError:
-        raise MmaBenchError(f"{name!r} is neither a folder here nor a hub id", hint="correct the name") from None
+        raise MmaBenchError(f"{name!r} is neither a directory nor a Hub ID", hint="correct the name") from None
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         first = str(error).strip().splitlines()[0]
         raise MmaBenchError(
-            f"{name} is not available from the hub: {first}",
-            hint="check the name, the network and `hf auth login`, or name a folder that holds the files",
+            f"{name} is not available on the Hub: {first}",
+            hint="check the name, the network and `hf auth login`, or pass a folder with the files",
         ) from None
 
 
 def load_thinker(located: Located, *, dtype: str, device_map: str | None, attention: str) -> tuple[Any, Any]:
-    """The thinker in eval mode, and its processor.
+    """Load the thinker, in eval mode, and its processor.
 
     Args:
         located: The checkpoint.
-        dtype: `auto` takes the checkpoint's.
-        device_map: As in `from_pretrained`; None takes the GPU if there is one, else the CPU.
+        dtype: `auto` uses the checkpoint's dtype.
+        device_map: As in `from_pretrained`; None uses the GPU if available, else the CPU.
         attention: `sdpa` or `eager`.
 
     Raises:
-        MmaBenchError: Another architecture, or weights that are missing or of another shape.
+        MmaBenchError: The architecture is not supported, or weights are missing or have the wrong shape.
     """
     import transformers
     from transformers import PreTrainedConfig
@@ -97,7 +97,7 @@ def load_thinker(located: Located, *, dtype: str, device_map: str | None, attent
     if family not in _CLASSES:
         raise MmaBenchError(
             f"{located.folder} is a {model_type or 'model without model_type'}, not Qwen2.5-Omni or Qwen3-Omni",
-            hint="use the openai or the process engine for other models",
+            hint="use the openai or process engine for other models",
         )
     model_class, processor_class = (getattr(transformers, name) for name in _CLASSES[family])
     thinker, info = model_class.from_pretrained(
@@ -108,25 +108,25 @@ def load_thinker(located: Located, *, dtype: str, device_map: str | None, attent
         use_safetensors=True,
         output_loading_info=True,
     )
-    # from_pretrained fills such gaps with random numbers and a warning.
+    # from_pretrained only warns and initialises such weights randomly.
     if gaps := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):
         raise MmaBenchError(
-            f"{located.folder}: {len(gaps)} weights are missing or of another shape, {gaps[0]} first",
-            hint="get the checkpoint again, or a matching config.json",
+            f"{located.folder}: {len(gaps)} weights are missing or have the wrong shape, first {gaps[0]}",
+            hint="download the checkpoint again, or use a matching config.json",
         )
     processor = processor_class.from_pretrained(located.folder)
-    # A clip's frames share a budget of pixels, as in the model's own reference code; unset, a warning is printed.
+    # A clip's frames share a pixel budget, as in the model's reference code; if unset, a warning is printed.
     processor.video_processor.cap_pixels_per_frame = True
     return thinker.eval(), processor
 
 
 class AdapterError(MmaBenchError):
-    """An adapter is not sound.
+    """An adapter failed validation.
 
     Args:
-        check: Which of `keys`, `targets`, `effect`, `merge` it fails.
-        adapter: Its folder or hub id.
-        why: What was found.
+        check: The failed check: `keys`, `targets`, `effect` or `merge`.
+        adapter: Its folder or Hub ID.
+        why: The reason.
         hint: As in every `MmaBenchError`.
     """
 
@@ -137,12 +137,12 @@ class AdapterError(MmaBenchError):
 
 @dataclass(frozen=True)
 class LoadedAdapter:
-    """An adapter on a thinker.
+    """An adapter applied to a thinker.
 
     Attributes:
-        model: The `PeftModel`; its `disable_adapter` switches the adapter off.
-        weights: How many tensors were loaded.
-        modules: The modules that it changes, by their names in the thinker.
+        model: The `PeftModel`; its `disable_adapter` disables the adapter.
+        weights: Number of tensors loaded.
+        modules: Names of the adapted modules in the thinker.
         dtype: The thinker's, e.g. `float32`.
     """
 
@@ -153,32 +153,32 @@ class LoadedAdapter:
 
 
 def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
-    """Put a LoRA adapter on the thinker, which keeps its class.
+    """Apply a LoRA adapter to the thinker, which keeps its class.
 
-    Adapters trained on the whole model (`thinker.model.…`) or with the names of transformers 4 (`model.layers.…`) have
-    their weights renamed; peft would leave them out with a warning.
+    The weights of adapters trained on the whole model (`thinker.model.…`) or with the names of transformers 4
+    (`model.layers.…`) are renamed; peft would skip them with a warning.
 
     Raises:
-        AdapterError: A weight of the adapter has no place in the model or the reverse (`keys`), or it changes other
-            parts than the text model (`targets`).
+        AdapterError: The adapter's weights do not match the model's modules (`keys`), or it targets modules outside the
+            text model (`targets`).
         MmaBenchError: peft is not installed, or the adapter's files cannot be read.
     """
     try:
         from peft import PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
     except ModuleNotFoundError:
-        raise MmaBenchError("an adapter needs peft", hint="pip install 'mma-bench[evaluation]'") from None
+        raise MmaBenchError("adapters require peft", hint="pip install 'mma-bench[evaluation]'") from None
 
     if not (located.folder / "adapter_model.safetensors").is_file():
         raise MmaBenchError(
             f"{located.folder} has no adapter_model.safetensors",
-            hint="save it anew by peft's save_pretrained",
+            hint="save it again with peft's save_pretrained",
         )
     try:
         config = PeftConfig.from_pretrained(str(located.folder))
         given = load_peft_weights(str(located.folder), device="cpu")
     except (ValueError, TypeError, KeyError, OSError, SafetensorError) as error:
         raise MmaBenchError(
-            f"{located.folder} holds no adapter that can be read: {_first_line(error)}", hint="get its files again"
+            f"{located.folder} contains no readable adapter: {_first_line(error)}", hint="download its files again"
         ) from None
     config.inference_mode = True
     given = {_OUTSIDE.sub(_INSIDE, name): tensor for name, tensor in given.items()}
@@ -194,7 +194,7 @@ def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
         raise AdapterError(
             "targets",
             located.folder,
-            f"it changes {len(outside)} modules outside the text model, {outside[0]} first",
+            f"it targets {len(outside)} modules outside the text model, first {outside[0]}",
             hint="train one with `mma-bench train`, or restrict target_modules to the language model's layers",
         )
     return LoadedAdapter(model.eval(), len(wanted), tuple(modules), str(thinker.dtype).removeprefix("torch."))
@@ -204,7 +204,7 @@ def _require_same_keys(located: Located, *, missing: Set[str], unexpected: Set[s
     if names := [*sorted(missing), *sorted(unexpected)]:
         raise _mismatch(
             located,
-            f"{len(missing)} weights are missing and {len(unexpected)} have no place in the model, {names[0]} first",
+            f"{len(missing)} weights are missing and {len(unexpected)} do not exist in the model, first {names[0]}",
         )
 
 

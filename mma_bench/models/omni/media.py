@@ -1,7 +1,7 @@
-"""A clip's bytes as the frames and the sound that an omni model gets.
+"""Decodes a clip's bytes to the frames and audio that an omni model gets.
 
-Only the frames that the model will see are kept: which ones is the checkpoint's own rule (`sample_frames` of its video
-processor), asked before decoding, so that 10 s of 1920×1080 take 120 MB and not 1.9 GB.
+Only the frames that the model will see are kept. The checkpoint's own rule (`sample_frames` of its video processor)
+selects them before decoding, so that 10 s of 1920×1080 take 120 MB instead of 1.9 GB.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ from mma_bench.models.contracts import ClipTask
 Frames: TypeAlias = npt.NDArray[np.uint8]
 Sound: TypeAlias = npt.NDArray[np.float32]
 
-# Two frames make one grid of video tokens.
+# two frames make one temporal patch
 _FEWEST_FRAMES = 2
 
 
@@ -32,9 +32,9 @@ class Media:
 
     Attributes:
         frames: uint8 [T, height, width, 3], RGB.
-        fps: The rate at which the frames were taken: T over the clip's seconds. It is not always what was asked for: a
-            processor takes an even number of frames, at least 4 of a short clip and at most so many of a long one, and
-            sound and video would drift apart if the model were given another rate.
+        fps: The actual sampling rate: T over the clip's seconds. It can differ from the requested one, since processors
+            take an even number of frames, at least 4 and at most a given maximum; with any other rate audio and video
+            would drift apart.
         sound: float32 [n] in [-1, 1] at 16 kHz; None if the condition has no sound.
     """
 
@@ -44,13 +44,13 @@ class Media:
 
 
 def decode(task: ClipTask, video_processor: Any, *, fps: float, max_frames: int | None) -> Media:
-    """Decode the frames that the checkpoint's video processor asks for, and the sound if the condition has any.
+    """Decode the frames selected by the checkpoint's video processor, and the audio if the condition has sound.
 
     Args:
         task: The clip.
-        video_processor: Of the checkpoint.
-        fps: Frames per second to take.
-        max_frames: Bound on their number; None takes the processor's own.
+        video_processor: The checkpoint's video processor.
+        fps: Frames per second to sample.
+        max_frames: Maximum number of frames; None uses the processor's.
 
     Raises:
         InvalidInput: `too_few_frames`, or a reason of `mma_bench.media`; the message names the clip.
@@ -79,15 +79,15 @@ def _sampled(path: Path, video_processor: Any, fps: float, max_frames: int | Non
         frames, decoded = _take(path, indices)
         if decoded == total:
             return np.stack(frames), len(frames) / seconds
-        total = decoded  # the stream hides or lacks frames; only decoding shows it
+        total = decoded  # hidden or missing frames only show up on decoding
 
 
 def _extent(path: Path) -> tuple[int, float]:
-    """How many video packets there are, and the seconds that they last."""
+    """The number of video packets, and their duration in seconds."""
     count, begin, end = 0, Fraction(0), Fraction(0)
     for packet in packets(path, "video"):
         if packet.pts is None or packet.time_base is None:
-            raise InvalidInput("corrupt_stream", f"video packet {count} has no time", subject=path)
+            raise InvalidInput("corrupt_stream", f"video packet {count} has no timestamp", subject=path)
         start = packet.pts * packet.time_base
         stop = start + (packet.duration or 0) * packet.time_base
         begin, end = (min(begin, start), max(end, stop)) if count else (start, stop)
@@ -98,7 +98,7 @@ def _extent(path: Path) -> tuple[int, float]:
 
 
 def _take(path: Path, indices: Sequence[int]) -> tuple[list[Frames], int]:
-    """The frames at ascending indices in RGB, and how many frames there are."""
+    """The frames at ascending indices in RGB, and the total number of frames."""
     wanted, taken, decoded = set(indices), [], 0
     for frame in decoded_frames(path):
         if decoded in wanted:

@@ -1,8 +1,8 @@
-"""Answers from a shared prefix: what prompts have in common is computed once and continued from its key-value cache.
+"""Prefix caching: what prompts have in common is computed once and continued from its key-value cache.
 
-Every prompt is computed in the same pieces whatever else is asked about the clip (the clip's head, the prompt, its last
-token), one sequence at a time, so that an answer does not depend on the other prompts, their number or their order.
-Options are scored as a tree in one pass: each token attends to the prompt and to its own beginnings only.
+Every prompt is computed in the same chunks (the clip's head, the prompt, its last token), one sequence at a time, so
+that an answer does not depend on the other prompts, their number or their order. Options are scored as a token tree in
+one pass: each token attends only to the prompt and its own ancestors.
 """
 
 import copy
@@ -17,7 +17,7 @@ from mma_bench.errors import MmaBenchError
 from mma_bench.models.omni.inputs import ClipInputs
 from mma_bench.models.omni.memory import in_halves
 
-_PIECE: Final = 2048  # tokens read at once: attention masks of a long context stay small
+_PIECE: Final = 2048  # tokens per chunk: keeps attention masks of a long context small
 
 # Settings of a generation config that would change greedy answers.
 _UNSUPPORTED: Final = (
@@ -30,12 +30,12 @@ _NEUTRAL: Final[tuple[object, ...]] = (None, 0, 1, [])
 
 @dataclass(frozen=True)
 class Prefix:
-    """Tokens that the model has read.
+    """A prefilled token sequence.
 
     Attributes:
         ids: The tokens in the cache.
         cache: Their keys and values; never extended in place.
-        shift: int or float scalar: a text token's position less its index, since media have positions of their own.
+        shift: int or float scalar: a text token's position minus its index, since media use their own position ids.
     """
 
     ids: tuple[int, ...]
@@ -43,7 +43,7 @@ class Prefix:
     shift: torch.Tensor
 
     def branch(self) -> DynamicCache:
-        """A cache that can be extended while this one stays: layers replace their tensors and never write to them."""
+        """A copy that can be extended independently: layers replace their tensors and never write to them in place."""
         branch = copy.copy(self.cache)
         branch.layers = [copy.copy(layer) for layer in self.cache.layers]
         return branch
@@ -51,22 +51,22 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Generated:
-    """Tokens that the model wrote, and whether the last of them is an end token."""
+    """Generated tokens, and whether the last one is an end token."""
 
     ids: tuple[int, ...]
     ended: bool
 
 
 class Reader:
-    """Reads, continues and scores token sequences.
+    """Prefills, continues and scores token sequences.
 
     Args:
-        thinker: Qwen2.5-Omni's or Qwen3-Omni's thinker for conditional generation, on its device, in eval mode. Of its
-            generation config the end tokens and the repetition penalty are applied.
-        end: Further tokens that end an answer.
+        thinker: Qwen2.5-Omni's or Qwen3-Omni's thinker for conditional generation, on its device, in eval mode. The end
+            tokens and the repetition penalty of its generation config are applied.
+        end: Additional end tokens.
 
     Raises:
-        MmaBenchError: The generation config asks for something else that would change answers.
+        MmaBenchError: The generation config sets another option that would change answers.
     """
 
     def __init__(self, thinker: Any, *, end: Sequence[int] = ()) -> None:
@@ -86,7 +86,7 @@ class Reader:
 
     @torch.inference_mode()
     def read_clip(self, clip: ClipInputs) -> Prefix:
-        """Encode the media and read the head."""
+        """Encode the media and prefill the head."""
         tensors = {name: tensor.to(self._device) for name, tensor in clip.tensors.items()}
         audio_mask = tensors.get("feature_attention_mask")
         positions, shift = self._thinker.get_rope_index(
@@ -104,10 +104,10 @@ class Reader:
         return Prefix(clip.ids, cache, shift.reshape(()))
 
     def read(self, prefix: Prefix, ids: Sequence[int]) -> Prefix:
-        """Continue with text, piece by piece, and in smaller pieces if memory does not suffice.
+        """Continue with text, chunk by chunk, and in smaller chunks on out-of-memory.
 
         Raises:
-            RuntimeError: Memory does not suffice for a single token.
+            RuntimeError: Out of memory for a single token.
         """
         state = prefix
 
@@ -131,7 +131,7 @@ class Reader:
         depths: Sequence[int],
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Hidden states [1, n, hidden] of text tokens that stand `depths` after the prefix; extends `cache`."""
+        """Hidden states [1, n, hidden] of text tokens at offsets `depths` after the prefix; extends `cache`."""
         places = torch.tensor(list(depths), device=self._device) + len(prefix.ids) + prefix.shift
         hidden: torch.Tensor = self._text(
             input_ids=torch.tensor([list(ids)], device=self._device),
@@ -146,11 +146,11 @@ class Reader:
     def generate(
         self, prefix: Prefix, last: int, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
     ) -> Generated:
-        """Write the answer that follows `prefix` and the prompt's `last` token.
+        """Generate the answer after `prefix` and the prompt's `last` token.
 
-        At temperature 0 the likeliest token is taken each time, which gives what `generate` of transformers gives;
-        above, tokens are drawn from the whole distribution, sharpened by the temperature, with a generator of this
-        call's own on the CPU, so that every device draws alike.
+        At temperature 0 decoding is greedy and matches transformers' `generate`. Above 0, tokens are sampled from the
+        full distribution, scaled by the temperature, with a separate CPU generator per call, so that every device draws
+        the same samples.
         """
         draw = torch.Generator().manual_seed(seed)
         cache, new = prefix.branch(), [last]
@@ -169,17 +169,17 @@ class Reader:
         return Generated(tuple(new[1:]), new[-1] in self._end)
 
     def score(self, prefix: Prefix, last: int, options: Sequence[Sequence[int]]) -> list[float]:
-        """Log-likelihood of each option: the sum over its tokens of the natural logarithm of their probability.
+        """Log-likelihood of each option: the sum of its tokens' natural log-probabilities.
 
-        Options that memory does not suffice for together are scored in halves.
+        On out-of-memory, the options are scored in halves.
 
         Args:
-            prefix: The clip and the prompt, without its last token.
+            prefix: The prefilled clip and prompt, without the prompt's last token.
             last: That token.
-            options: Token ids of each, the end token included if it counts.
+            options: Token ids of each option, including the end token if it is to be scored.
 
         Raises:
-            RuntimeError: Memory does not suffice for a single option.
+            RuntimeError: Out of memory for a single option.
         """
         return in_halves(lambda part: self._score(prefix, last, part), options)
 
@@ -193,13 +193,13 @@ class Reader:
 
 
 class _Tree:
-    """The beginnings that options share, each once.
+    """The options as a prefix tree.
 
     Attributes:
         tokens: Token of each node; node 0 is the prompt's last token.
-        parents: Node that each follows; the root's is itself.
+        parents: Parent of each node; the root is its own parent.
         depths: Distance from the root.
-        steps: For each option its nodes, and the token that must come after each.
+        steps: For each option its nodes, and the next token after each.
     """
 
     def __init__(self, root: int, options: Sequence[Sequence[int]]) -> None:
@@ -208,7 +208,7 @@ class _Tree:
         known: dict[tuple[int, int], int] = {}
         for option in options:
             nodes = [0]
-            for token in option[:-1]:  # nothing follows the last one
+            for token in option[:-1]:  # the last token has no successor
                 parent = nodes[-1]
                 if (parent, token) not in known:
                     known[parent, token] = len(self.tokens)
@@ -220,7 +220,7 @@ class _Tree:
 
 
 def _tree_mask(parents: Sequence[int], prefix: int, dtype: torch.dtype) -> torch.Tensor:
-    """Additive mask [1, 1, n, prefix + n]: 0 for the prefix, the node and its ancestors, else the least number."""
+    """Additive mask [1, 1, n, prefix + n]: 0 for the prefix, the node and its ancestors, else the dtype's minimum."""
     own = torch.eye(len(parents), dtype=torch.bool)
     for node, parent in enumerate(parents):
         own[node] |= own[parent]

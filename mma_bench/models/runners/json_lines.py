@@ -1,4 +1,4 @@
-"""The program's side of the `process` engine: standard library alone, for any Python from 3.8 on.
+"""The program side of the `process` engine; standard library only, for Python 3.8 and later.
 
 A runner loads its model, then calls `serve` with a function that answers one prompt about one clip:
 
@@ -6,7 +6,7 @@ A runner loads its model, then calls `serve` with a function that answers one pr
         model = load()
         serve(out, "my-model", "commit or checkpoint", lambda clip, prompt: model(clip["video"], prompt["text"]))
 
-`mma_bench.models.process` says what passes.
+`mma_bench.models.process` documents the protocol.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ import traceback
 
 @contextlib.contextmanager
 def stdout_for_answers():
-    """The stdout that the engine reads; whatever else is printed meanwhile, by C code too, goes to stderr.
+    """The stdout that the engine reads; all other output, including that of C code, is redirected to stderr.
 
-    The folder that the runner was started in becomes a place to import from.
+    The working directory is added to the import path.
     """
     sys.path.insert(1, os.getcwd())  # noqa: PTH109
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -38,10 +38,10 @@ def serve(out, name, revision, answer, source=None):
 
     Args:
         out: As `stdout_for_answers` gives it.
-        name: Of the model.
-        revision: Which weights.
-        answer: (request, prompt) to text, both as the engine sent them. What it raises is that prompt's error.
-        source: Where the requests come from; None takes stdin.
+        name: The model's name.
+        revision: The revision of the weights.
+        answer: (request, prompt) to text, both as sent by the engine. An exception becomes the prompt's error.
+        source: The source of requests; None uses stdin.
     """
     _say(out, {"protocol": 1, "name": name, "revision": revision})
     for line in source or sys.stdin:
@@ -50,9 +50,9 @@ def serve(out, name, revision, answer, source=None):
 
 
 def with_context(prompt, tokenizer):
-    """The prompt's text followed by its random tokens, drawn from a Hugging Face tokenizer's ordinary ones.
+    """The prompt's text followed by its random tokens, drawn from a Hugging Face tokenizer's regular tokens.
 
-    So many tokens are drawn; read again as text some of them may merge or part.
+    The count is exact when drawn; tokens may merge or split when the text is tokenised again.
     """
     if not prompt["context_tokens"]:
         return prompt["text"]
@@ -68,7 +68,7 @@ def with_context(prompt, tokenizer):
 def _one(request, prompt, answer):
     try:
         return {"key": prompt["key"], "text": answer(request, prompt)}
-    except Exception as error:  # noqa: BLE001 one prompt's failure is reported as such, with its trace on stderr
+    except Exception as error:  # noqa: BLE001 a prompt's failure is reported as its error, with the traceback on stderr
         traceback.print_exc()
         return {"key": prompt["key"], "error": "{}: {}".format(type(error).__name__, error)}  # noqa: UP032
 

@@ -1,14 +1,14 @@
 """ChatBridge for the `process` engine.
 
-Set up, in an environment of its own (CUDA):
+Set up, in a separate environment (CUDA):
 
     git clone https://github.com/joez17/ChatBridge && cd ChatBridge && conda env create -f environment.yml
-    # name the checkpoints in eval_configs/chatbridge_eval.yaml, as its README says
+    # set the checkpoints in eval_configs/chatbridge_eval.yaml, as described in its README
     export CHATBRIDGE_CODE=$PWD CHATBRIDGE_PYTHON=$(which python)
     mma-bench evaluate --model chatbridge
 
-The argument is that configuration. Its code always samples; top_p near 0 leaves it the likeliest token alone, which is
-greedy. It cuts a conversation down to its last 2000 tokens, so under `long_context` the clip itself is cut off.
+The argument is that config file. Its code always samples; top_p near 0 leaves only the most likely token, which makes
+it greedy. It truncates a conversation to its last 2000 tokens, so under `long_context` the clip itself is lost.
 """
 
 import argparse

@@ -1,14 +1,14 @@
 """PandaGPT for the `process` engine.
 
-Set up, in an environment of its own (Python 3.9, CUDA):
+Set up, in a separate environment (Python 3.9, CUDA):
 
     git clone https://github.com/yxuansu/PandaGPT && cd PandaGPT && pip install -r requirements.txt
-    # ImageBind, Vicuna and PandaGPT's own weights go to pretrained_ckpt/, as its README says
+    # put the ImageBind, Vicuna and PandaGPT weights into pretrained_ckpt/, as described in its README
     export PANDAGPT_CODE=$PWD PANDAGPT_PYTHON=$(which python)
     mma-bench evaluate --model pandagpt
 
-Its code always samples; top_p near 0 leaves it the likeliest token alone, which is greedy. Its context has room for
-about 400 tokens, so `long_context` is refused. The optional argument is the folder of the weights.
+Its code always samples; top_p near 0 leaves only the most likely token, which makes it greedy. Its context has room for
+about 400 tokens, so `long_context` is rejected. The optional argument is the weights folder.
 """
 
 import subprocess
@@ -37,7 +37,7 @@ def main(checkpoints):
             lora_alpha=32,
             lora_dropout=0.1,
         )
-        # The file holds only what PandaGPT trained; the rest is there already.
+        # The file contains only the weights trained by PandaGPT; the others are already loaded.
         model.load_state_dict(torch.load(weights, map_location="cpu"), strict=False)
         model = model.half().cuda().eval()
         latest = {}
@@ -59,7 +59,7 @@ def main(checkpoints):
                     "top_p": GREEDY_TOP_P if greedy else 0.9,
                     "temperature": 1.0 if greedy else prompt["temperature"],
                     "max_tgt_len": prompt["max_new_tokens"],
-                    "modality_embeds": latest["embeds"],  # filled at the clip's first prompt, used at the others
+                    "modality_embeds": latest["embeds"],  # filled by the clip's first prompt and reused by the others
                 }
             )
 
@@ -67,7 +67,7 @@ def main(checkpoints):
 
 
 def _sound(request):
-    """The clip's sound as a WAV file of its own, or nothing."""
+    """The clip's audio as a separate WAV file, or nothing."""
     if not request["hears"]:
         return []
     path = request["video"] + ".wav"

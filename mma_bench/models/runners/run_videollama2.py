@@ -1,14 +1,14 @@
 """VideoLLaMA2 (audio-visual) for the `process` engine.
 
-Set up, in an environment of its own (Python 3.9, CUDA):
+Set up, in a separate environment (Python 3.9, CUDA):
 
     git clone --branch audio_visual https://github.com/DAMO-NLP-SG/VideoLLaMA2 && cd VideoLLaMA2
     pip install -r requirements.txt && pip install flash-attn==2.5.8 --no-build-isolation
     export VIDEOLLAMA2_CODE=$PWD VIDEOLLAMA2_PYTHON=$(which python)
     mma-bench evaluate --model videollama2
 
-The argument is the checkpoint, `DAMO-NLP-SG/VideoLLaMA2.1-7B-AV`. Its code turns a missing track into zeros, so where
-there is no sound its ear is taken off instead: no audio tokens at all.
+The argument is the checkpoint, `DAMO-NLP-SG/VideoLLaMA2.1-7B-AV`. Its code replaces a missing track by zeros, so
+without sound its audio branch is disabled instead: no audio tokens at all.
 """
 
 import sys

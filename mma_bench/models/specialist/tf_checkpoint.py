@@ -24,16 +24,16 @@ _DT_FLOAT: Final = 1
 
 
 def read_float_variables(prefix: Path) -> dict[str, FloatArray]:
-    """The float32 tensors of the checkpoint `prefix`, by key; tensors of other types are left out.
+    """The float32 tensors of the checkpoint `prefix`, by key; tensors of other dtypes are skipped.
 
     Raises:
-        DataError: A file is missing, cut, compressed, or its index points outside the data.
+        DataError: A file is missing, truncated or compressed, or its index points outside the data.
     """
     index_path, data_path = Path(f"{prefix}.index"), Path(f"{prefix}.data-00000-of-00001")
     try:
         index, data = index_path.read_bytes(), data_path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{error.filename} does not exist", hint="remove its folder; it is fetched again") from None
+        raise DataError(f"{error.filename} does not exist", hint="delete its folder; it is downloaded again") from None
     variables = {}
     try:
         for key, entry in _table(index):
@@ -47,7 +47,7 @@ def read_float_variables(prefix: Path) -> dict[str, FloatArray]:
             variables[key.decode()] = np.frombuffer(data[start : start + size], dtype="<f4").reshape(shape)
     except (ValueError, IndexError, struct.error) as error:
         raise DataError(
-            f"{index_path}: no readable checkpoint ({error})", hint="remove it; it is fetched again"
+            f"{index_path}: not a readable checkpoint ({error})", hint="delete it; it is downloaded again"
         ) from None
     return variables
 
@@ -110,10 +110,10 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _messages(message: bytes) -> Iterator[bytes]:
-    """The fields of a message that holds nothing but messages."""
+    """The fields of a message that contains only messages."""
     for _, value in _fields(message):
         if not isinstance(value, bytes):
-            raise ValueError("an integer stands where a message is expected")
+            raise ValueError("expected a message, found an integer")
         yield value
 
 

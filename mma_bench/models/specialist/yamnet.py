@@ -1,8 +1,8 @@
-"""YAMNet in torch: which of AudioSet's 521 sound classes are heard in a waveform.
+"""YAMNet in torch: an audio tagger with 521 AudioSet classes.
 
 Source: Plakal and Ellis, tensorflow/models, research/audioset/yamnet (`features.py`, `yamnet.py`, `params.py`):
 log-mel patches of 0.96 s through a MobileNet v1. The weights are read from the published SavedModel; on 38 sounds the
-probabilities agree with what TensorFlow computes from it within 0.0002.
+probabilities agree with TensorFlow's within 0.0002.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ _WINDOW, _HOP, _FFT = 400, 160, 512  # samples: 25 ms, 10 ms
 _BANDS, _LOWEST_HZ, _HIGHEST_HZ = 64, 125.0, 7500.0
 _LOG_OFFSET: Final = 0.001
 _PATCH, _PATCH_HOP = 96, 48  # mel frames: 0.96 s, 0.48 s
-_FIRST_PATCH: Final = _WINDOW + (_PATCH - 1) * _HOP  # samples that one patch needs
-_EPSILON: Final = 1e-4  # of the batch normalisations, which have no scale
+_FIRST_PATCH: Final = _WINDOW + (_PATCH - 1) * _HOP  # samples required for one patch
+_EPSILON: Final = 1e-4  # epsilon of the batch normalisations, which have no scale
 _STRIDES: Final = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)  # of the 13 depthwise convolutions
 _KEY: Final = "layer-1/layer/_func/_yamnet/layer_with_weights-{}/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 @dataclass(frozen=True)
 class _Convolution:
-    """A bias-carrying convolution (its batch normalisation folded in) that a ReLU follows."""
+    """A convolution with bias (batch normalisation folded in), followed by a ReLU."""
 
     weight: "torch.Tensor"  # [out, in / groups, height, width]
     bias: "torch.Tensor"  # [out]
@@ -54,7 +54,9 @@ class Yamnet:
         def variable(layer: int, name: str) -> "torch.Tensor":
             key = _KEY.format(layer, name)
             if key not in variables:
-                raise DataError(f"YAMNet's weights have no variable {key}", hint="remove them; they are fetched again")
+                raise DataError(
+                    f"YAMNet's weights have no variable {key}", hint="delete them; they are downloaded again"
+                )
             return torch.from_numpy(variables[key].copy())
 
         def convolution(layer: int, name: str, stride: int) -> _Convolution:
@@ -127,7 +129,7 @@ def mel_matrix() -> FloatArray:
 
 
 def _pad_same(x: "torch.Tensor", kernel: int, stride: int) -> "torch.Tensor":
-    """TensorFlow's SAME padding, which puts the odd pixel at the end."""
+    """TensorFlow's SAME padding, with the odd pixel at the end."""
     from torch.nn import functional
 
     padding = []

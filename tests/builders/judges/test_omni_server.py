@@ -126,7 +126,7 @@ def test_the_reply_decides(params: Any, reply: dict[str, Any], decide_by: str, y
     [
         (Reply(completion("Yes.", None)), Retryable, "no_logprobs: m gave no logprobs"),
         (Reply({"error": "overloaded"}, status=503), Retryable, "no_answer: clip view: 503"),
-        (Reply("{", 200), Retryable, "no_answer: .*not whole JSON"),
+        (Reply("{", 200), Retryable, "no_answer: .*not valid JSON"),
         (Reply({"error": KEY}, status=401), Blocked, r"server_refuses: .*401 .*\*\*\*"),
         (Reply({"error": "no such model"}, status=404), Blocked, "server_refuses: .*404"),
     ],

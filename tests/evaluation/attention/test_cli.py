@@ -121,7 +121,7 @@ def test_tables_figures_and_page_before_and_after_an_adapter(project: Path, adap
     for said in ("81.29", "56.29", "layer 17 of 28", "layer 22 of 28", "d 0.6", "d 1.6", "arxiv.org/abs/2304.14767"):
         assert said in page
     assert "parameters in 3 layers" in page
-    assert "no better than guessing" in page
+    assert "at chance level" in page
     assert "<script" not in page
     assert page.count("<svg") >= 12
 
@@ -206,12 +206,12 @@ def test_a_clip_that_cannot_be_read_is_counted_and_tried_again(project: Path) ->
 
 
 MISTAKES = {
-    "another engine": (["--model", "random"], 2, "shows no attention"),
+    "another engine": (["--model", "random"], 2, "does not expose attention"),
     "no such model": (["--model", "nobody"], 2, "there is no model"),
     "no such condition": (["--conditions", "aligned", "asleep"], 2, "no condition 'asleep'"),
     "no condition": (["--conditions", ","], 2, "names no condition"),
     "no such adapter": (["--adapter", "."], 1, "no adapter_config.json"),
-    "no such dataset": (["--dataset", "nowhere"], 2, "no folder 'nowhere'"),
+    "no such dataset": (["--dataset", "nowhere"], 2, "'nowhere' is not a directory"),
     "stray word": (["stray"], 2, "unexpected extra argument"),
     "stray word later": (["--conditions", "aligned", "--seed", "0", "stray"], 2, "unexpected extra argument"),
 }
@@ -231,12 +231,12 @@ def test_an_empty_dataset_and_ids_that_are_no_names_are_refused(project: Path) -
     write(project / "mma-bench", aligned=[row(0, "aligned")], misaligned=[row(1, "misaligned")])
     result = ask("out")
     assert result.exit_code == 1
-    assert "no base clip is in all of: aligned, misaligned" in result.output
+    assert "no base clip exists in all of: aligned, misaligned" in result.output
     wicked = {**row(0, "aligned"), "id": "../../aligned"}
     write(project / "mma-bench", aligned=[wicked], misaligned=[row(0, "misaligned")])
     result = ask("out")
     assert result.exit_code == 1
-    assert "id is not a file name" in result.output
+    assert "id is not a valid file name" in result.output
 
 
 @pytest.mark.slow

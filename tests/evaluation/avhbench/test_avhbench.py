@@ -95,7 +95,7 @@ def test_a_video_id_that_could_leave_the_folder_is_refused_with_its_entry(tmp_pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"task": "AV Hallucination (Audio)"}, "no task 'AV Hallucination"),
+        ({"task": "AV Hallucination (Audio)"}, "unknown task 'AV Hallucination"),
         ({"label": "maybe"}, "label of .* is 'maybe'"),
         ({"label": None}, "label is None"),
         ({"text": "  "}, "text is '  '"),
@@ -239,7 +239,7 @@ def test_another_run_in_the_same_folder_is_refused(bench: Path, what: str) -> No
         "settings": {"settings": {"fps": 2.0}},
     }
     engine = Scripted(says("Yes"), name="another" if what == "model" else "scripted")
-    with pytest.raises(ConfigError, match=f"another run: {what} is"):
+    with pytest.raises(ConfigError, match=f"another run: {what} was"):
         run(bench, engine, **changed[what])
 
 
@@ -388,7 +388,7 @@ def test_a_model_that_answers_from_classes_is_refused(bench: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [('{"key": "a"}\n', "line 1: not a prediction"), ("", "holds no prediction")]
+    ("text", "said"), [('{"key": "a"}\n', "line 1: not an AVHBench prediction"), ("", "contains no predictions")]
 )
 def test_a_file_that_holds_no_prediction_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "avhbench_predictions.jsonl"

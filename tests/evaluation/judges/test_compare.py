@@ -97,9 +97,9 @@ def test_where_people_have_labelled_no_clip_the_page_says_so(project: Path, monk
     monkeypatch.setattr(vggsounder, "read", lambda: nobody)
     assert run("a.parquet").exit_code == 0
     page = (project / "reports/judges/compare.html").read_text()
-    assert "VGGSounder has labelled none of the clips of this build" in page
-    assert "No clip here has labels to choose a threshold on" in page
-    assert "There is one judge, so there is nothing to agree with" in page
+    assert "VGGSounder labels none of this build's clips" in page
+    assert "There are no labelled clips to choose a threshold on" in page
+    assert "Agreement requires at least two judges" in page
 
 
 def test_judges_of_one_name_are_told_apart(project: Path) -> None:
@@ -110,7 +110,7 @@ def test_judges_of_one_name_are_told_apart(project: Path) -> None:
 
 
 def test_what_is_no_judge_is_named(project: Path) -> None:
-    with pytest.raises(ConfigError, match="the judge a 1 is named twice"):
+    with pytest.raises(ConfigError, match="the judge a 1 was given twice"):
         run("a.parquet", "a.parquet")
     with pytest.raises(ConfigError, match=r"notes\.txt is not a judge"):
         run("notes.txt")
@@ -120,11 +120,11 @@ def test_what_is_no_judge_is_named(project: Path) -> None:
         run("gone.yaml")
     two = pl.concat([pl.read_parquet("a.parquet").head(1), pl.read_parquet("b.parquet").tail(1)])
     write_table(two, Path("two.parquet"), VERDICTS, ["clip_id"])
-    with pytest.raises(DataError, match=r"two\.parquet holds verdicts of 2 judges"):
+    with pytest.raises(DataError, match=r"two\.parquet contains verdicts of 2 judges"):
         run("two.parquet")
     other = pl.read_parquet("a.parquet").with_columns(clip_id=pl.col("clip_id") + "-other")
     write_table(other, Path("other.parquet"), VERDICTS, ["clip_id"])
-    with pytest.raises(DataError, match=r"other\.parquet has no verdict on a clip of this build"):
+    with pytest.raises(DataError, match=r"other\.parquet has no verdicts on clips of this build"):
         run("other.parquet")
 
 

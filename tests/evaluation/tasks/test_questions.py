@@ -70,7 +70,7 @@ def test_marks_average_to_the_packages_scores(texts: list[str]) -> None:
 def test_dataset_is_a_folder_or_a_name_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(questions.DATASET_VARIABLE, raising=False)
-    with pytest.raises(ConfigError, match=r"no folder 'mma-bench'.*\n.*set MMA_BENCH_DATASET"):
+    with pytest.raises(ConfigError, match=r"'mma-bench' is not a directory.*\n.*set MMA_BENCH_DATASET"):
         questions.dataset_name()
     (tmp_path / "mma-bench").mkdir()
     assert questions.dataset_name() == str(tmp_path / "mma-bench")
@@ -78,5 +78,5 @@ def test_dataset_is_a_folder_or_a_name_of_the_hub(tmp_path: Path, monkeypatch: p
     assert questions.dataset_name() == "someone/mma-bench"
     for missing in ("/nowhere/mma-bench", "./mma-bench2", "a/b/c"):
         monkeypatch.setenv(questions.DATASET_VARIABLE, missing)
-        with pytest.raises(ConfigError, match="no folder"):
+        with pytest.raises(ConfigError, match="is not a directory"):
             questions.dataset_name()

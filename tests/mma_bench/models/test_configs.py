@@ -118,7 +118,7 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
 
 
 def test_an_adapter_is_for_transformers_alone() -> None:
-    with pytest.raises(ConfigError, match="takes no adapter"):
+    with pytest.raises(ConfigError, match="does not support adapters"):
         open_engine("random", adapter="lora")
 
 

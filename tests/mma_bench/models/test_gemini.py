@@ -185,9 +185,9 @@ def test_silence_is_the_prompts_error_after_all_attempts() -> None:
         (Reply(json.dumps(reply("Bird")), cut=True), "tried 1 times"),
         (Reply({}), "no candidate"),
         (Reply({"promptFeedback": {"blockReason": "SAFETY"}}), "the prompt was blocked: SAFETY"),
-        (Reply(reply(finish="MAX_TOKENS")), "no whole answer: finish_reason MAX_TOKENS"),
-        (Reply(reply("Bi", finish="SAFETY")), "no whole answer: finish_reason SAFETY"),
-        (Reply({"candidates": [{"finishReason": "STOP"}]}), "no whole answer"),
+        (Reply(reply(finish="MAX_TOKENS")), "no complete answer: finish_reason MAX_TOKENS"),
+        (Reply(reply("Bi", finish="SAFETY")), "no complete answer: finish_reason SAFETY"),
+        (Reply({"candidates": [{"finishReason": "STOP"}]}), "no complete answer"),
         (Reply(fault(400, "too long"), 400), "400 SAID: too long"),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_refusal_stops_the_run_and_keeps_what_is_there(refusal: Reply, hint: s
 
 def test_a_spent_budget_counts_thoughts_too() -> None:
     with serving(OK) as server, asked(server, max_tokens=60) as engine:
-        with pytest.raises(Stopped, match=r"budget of 60 tokens is spent \(74\)") as stop:
+        with pytest.raises(Stopped, match=r"budget of 60 tokens is exhausted \(74\)") as stop:
             engine.answer([task(SEE, HEAR), task(SEE, id="b.aligned")])
         assert [len(row) for row in stop.value.answers] == [2, 0]
 

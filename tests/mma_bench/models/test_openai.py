@@ -181,7 +181,7 @@ def test_silence_is_the_prompts_error() -> None:
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (Reply(json.dumps(completion())[:90]), "not whole JSON"),
+        (Reply(json.dumps(completion())[:90]), "not valid JSON"),
         (Reply(json.dumps(completion()), cut=True), "tried 1 times"),
         (Reply({"error": "odd"}), "not a chat completion"),
         (Reply('"Bird"'), "not a chat completion"),
@@ -238,7 +238,7 @@ def test_the_key_is_in_no_answer_log_or_setting(caplog: pytest.LogCaptureFixture
 def test_a_spent_budget_stops_the_run_and_keeps_what_is_there(bound: str, value: int, unit: str) -> None:
     tasks = [task(SEE, HEAR), task(SEE, id="b.aligned")]
     with serving(OK) as server, asked(server, **{bound: value}) as engine:
-        with pytest.raises(Stopped, match=f"the budget of {unit} is spent") as stop:
+        with pytest.raises(Stopped, match=f"the budget of {unit} is exhausted") as stop:
             engine.answer(tasks)
         assert [[answer.key for answer in row] for row in stop.value.answers] == [[SEE.key, HEAR.key], []]
         assert len(server.requests) == 2
@@ -248,7 +248,7 @@ def test_failures_in_a_row_stop_the_run() -> None:
     bad = Reply("", 400)
     with serving(bad, bad, OK, bad) as server, asked(server, max_failures=3) as engine:
         tasks = [task(SEE, id=f"{index}.aligned") for index in range(9)]
-        with pytest.raises(Stopped, match="3 questions in a row failed"):
+        with pytest.raises(Stopped, match="3 consecutive requests failed"):
             engine.answer(tasks)
     assert len(server.requests) == 6
 

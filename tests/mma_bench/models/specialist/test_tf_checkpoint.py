@@ -99,7 +99,7 @@ def test_every_cut_of_either_file_is_named(bundle: Path) -> None:
         whole = path.read_bytes()
         for length in range(len(whole)):
             path.write_bytes(whole[:length])
-            with pytest.raises(DataError, match="no readable checkpoint"):
+            with pytest.raises(DataError, match="not a readable checkpoint"):
                 read_float_variables(bundle)
         path.write_bytes(whole)
 
