@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.checkout import copy_checkout
+
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 CLIPS = ("cat-1", "dog-1", "frog-1", "cat-wrong-sound", "dog-2", "rooster-1", "hornet-1")
 CONDITIONS = ("aligned", "misaligned", "audio_removed", "frames_zeroed", "misleading_caption", "long_context")
 
@@ -39,11 +40,7 @@ def edit_params(project: Path, namespace: str, **values: object) -> None:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what git tracks, with a manifest of seven rows, built once."""
-    copy = tmp_path_factory.mktemp("project")
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, tracked.split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, copy / name)
+    copy = copy_checkout(tmp_path_factory.mktemp("project"))
     for built in ("dvc.lock", "metrics", "reports"):
         shutil.rmtree(copy / built, ignore_errors=True)
         (copy / built).unlink(missing_ok=True) if (copy / built).is_file() else None
