@@ -89,7 +89,7 @@ def test_closed_eyes_see_black_of_one_size() -> None:
         ({"model": "random"}, "judge.model: random runs on the engine random"),
         ({"name": "omni-server"}, "runs on the engine transformers, but judge.name is omni-server"),
         ({"settings": {"fsp": 1.0}}, "fsp: Extra inputs are not permitted"),
-        ({"settings": {"adapter": "mine"}}, "does not support adapters"),
+        ({"settings": {"adapter": "mine"}}, "a judge takes no adapter"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named_before_anything_loads(other: dict[str, Any], message: str) -> None:

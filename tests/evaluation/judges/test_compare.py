@@ -112,7 +112,7 @@ def test_judges_of_one_name_are_told_apart(project: Path) -> None:
 def test_what_is_no_judge_is_named(project: Path) -> None:
     with pytest.raises(ConfigError, match="the judge a 1 was given twice"):
         run("a.parquet", "a.parquet")
-    with pytest.raises(ConfigError, match=r"notes\.txt is not a judge"):
+    with pytest.raises(ConfigError, match=r"notes\.txt is neither a params file nor a verdict table"):
         run("notes.txt")
     with pytest.raises(DataError, match=r"gone\.parquet does not exist"):
         run("gone.parquet")

@@ -229,7 +229,7 @@ def test_a_refusal_stops_the_run_and_keeps_what_is_there(refusal: Reply, hint: s
 
 def test_a_spent_budget_counts_thoughts_too() -> None:
     with serving(OK) as server, asked(server, max_tokens=60) as engine:
-        with pytest.raises(Stopped, match=r"budget of 60 tokens is exhausted \(74\)") as stop:
+        with pytest.raises(Stopped, match=r"budget of 60 tokens is exhausted \(74 used\)") as stop:
             engine.answer([task(SEE, HEAR), task(SEE, id="b.aligned")])
         assert [len(row) for row in stop.value.answers] == [2, 0]
 
