@@ -120,7 +120,8 @@ class OmniServerJudge:
                 if view.frames is None
                 else Condition.ALIGNED
             )
-            self._latest = view, ClipTask("view", as_mp4(view, self.params.frames), condition, "", "", ())
+            video = as_mp4(view, self.params.frames)
+            self._latest = view, ClipTask("view", video, condition, "", "", (), hears=view.audio is not None)
         return self._latest[1]
 
 

@@ -4,8 +4,8 @@
 * `majority` always answers the same class.
 * `oracle` knows both classes, and under abstention that a modality is removed: the score of a perfect model.
 * `specialist` uses one network for video and another for audio, so neither is influenced by the other modality. It
-  classifies black frames like any others. Without sound, or if no option scores above zero, it answers "None of the
-  above" if offered and draws an option otherwise.
+  classifies black frames and silence like any others. Without a track to hear, or if no option scores above zero, it
+  answers "None of the above" if offered and draws an option otherwise.
 
 All answer in the requested form: with `Final Answer:` for chain of thought, with log-likelihoods for `score`.
 """

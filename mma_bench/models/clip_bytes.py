@@ -19,7 +19,7 @@ from mma_bench.models.contracts import ClipTask
 
 
 def mp4_bytes(task: ClipTask, *, with_sound: bool) -> bytes:
-    """The clip as an MP4 file, without the audio track if the condition has no sound or `with_sound` is false.
+    """The clip as an MP4 file, without the audio track if the model does not hear it or `with_sound` is false.
 
     Packets are copied, not re-encoded. Without a track a model does not even receive silence.
 

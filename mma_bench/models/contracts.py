@@ -55,11 +55,12 @@ class ClipTask:
     Attributes:
         id: The dataset's row id.
         video: The bytes of an MP4 file (H.264 + AAC); always has an audio track, silent in `audio_removed`.
-        condition: The dataset's config. In `audio_removed`, models get no audio instead of the silent track; in
-            `frames_zeroed`, they get the black frames (section 4.1.1).
+        condition: The condition it is asked under. In `audio_removed`, models hear the silent track; in
+            `frames_zeroed`, they see the black frames (section 4.1.1).
         visual_class: Ground truth, for the `oracle` baseline; models ignore it.
         audio_class: Likewise.
         prompts: All questions about this clip.
+        hears: Whether the model gets the audio track; if not, it gets no audio tokens at all.
     """
 
     id: str
@@ -68,11 +69,7 @@ class ClipTask:
     visual_class: str
     audio_class: str
     prompts: tuple[Prompt, ...]
-
-    @property
-    def hears(self) -> bool:
-        """Whether the model gets audio tokens."""
-        return self.condition != "audio_removed"
+    hears: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The `gemini` engine: Google's Gemini models through the google-genai SDK.
 
 In: clips with their prompts. Out: answers, or an error per prompt. The video is sent as bytes, before the text; Gemini
-reads the video's own audio track, which is removed if the condition has no sound. Gemini provides no log-likelihoods of
+reads the video's own audio track, which is removed if the task does not hear it. Gemini provides no log-likelihoods of
 given options, so the engine supports `generate` only.
 """
 

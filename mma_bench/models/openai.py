@@ -1,7 +1,7 @@
 """The `openai` engine: any server with OpenAI's chat completions API, such as vLLM or SGLang.
 
 In: clips with their prompts. Out: answers, or an error per prompt. The video is sent as a data URL, before the text.
-Servers treat a video's audio track differently, so a setting controls how audio is sent; if a condition has no sound,
+Servers treat a video's audio track differently, so a setting controls how audio is sent; if the task does not hear it,
 no audio is sent at all.
 
 The API does not provide log-likelihoods of given options (`prompt_logprobs` is specific to one server), so the engine

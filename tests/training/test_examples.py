@@ -1,6 +1,7 @@
 """Examples and batches: the evaluation's tokens, loss on the answer alone, and the same loss in any company."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def test_the_loss_is_the_log_likelihood_that_the_evaluation_gives(family: Family
     for example, (name, question, answer) in zip(examples(family), ASKED, strict=True):
         asked = CLIPS[name]
         prompt = Prompt("q", f"What {question} is it?", mode="score", options=(answer,))
-        answers = engine(family).answer([ClipTask(asked.id, asked.video, asked.condition, "", "", (prompt,))])
+        answers = engine(family).answer([replace(asked, prompts=(prompt,))])
         assert losses(family, [example])[0] == pytest.approx(
             [-value for value in answers[0][0].logprobs.values()], 1e-4
         )

@@ -128,7 +128,8 @@ class Lessons:
             "black": Condition.FRAMES_ZEROED,
             "conflict": Condition.MISALIGNED,
         }.get(state, Condition.ALIGNED)
-        return ClipTask(clip_id, video, str(condition), seen, _heard(seen, state, int(number)), ())
+        heard = _heard(seen, state, int(number))
+        return ClipTask(clip_id, video, str(condition), seen, heard, (), hears=state != "soundless")
 
 
 def _heard(seen: str, state: str, number: int) -> str:

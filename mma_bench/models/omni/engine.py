@@ -6,7 +6,7 @@ clip, and the prefix of all questions is prefilled once (`prefix`).
 
 Decisions:
 
-* Audio is interleaved with the video, as in training, if and only if the condition has sound; this is checked for each
+* Audio is interleaved with the video, as in training, if and only if the task `hears` it; this is checked for each
   clip by counting its tokens.
 * A log-likelihood is that of the option as the whole answer, including the end-of-turn token: without it `Bird` would
   profit from every longer option that begins with it.

@@ -166,7 +166,7 @@ class InputMaker:
 
 
 def check_modalities(task: ClipTask, inputs: ClipInputs) -> None:
-    """Check that the model gets video, and audio if and only if the condition has sound.
+    """Check that the model gets video, and audio if and only if it is to hear the clip.
 
     Raises:
         InvalidInput: `wrong_modalities`; names the clip, the condition and the counts.

@@ -35,7 +35,7 @@ class Media:
         fps: The actual sampling rate: T over the clip's seconds. It can differ from the requested one, since processors
             take an even number of frames, at least 4 and at most a given maximum; with any other rate audio and video
             would drift apart.
-        sound: float32 [n] in [-1, 1] at 16 kHz; None if the condition has no sound.
+        sound: float32 [n] in [-1, 1] at 16 kHz; None if the model does not hear the clip.
     """
 
     frames: Frames
@@ -44,7 +44,7 @@ class Media:
 
 
 def decode(task: ClipTask, video_processor: Any, *, fps: float, max_frames: int | None) -> Media:
-    """Decode the frames selected by the checkpoint's video processor, and the audio if the condition has sound.
+    """Decode the frames selected by the checkpoint's video processor, and the audio if the model hears it.
 
     Args:
         task: The clip.

@@ -41,8 +41,9 @@ def clip(seed: int = 0) -> bytes:
 
 
 def task(*prompts: Prompt, id: str = "a.aligned", condition: str = "aligned", video: bytes | None = None) -> ClipTask:
-    """A clip under a condition."""
-    return ClipTask(id, clip() if video is None else video, condition, "Bird", "Cat", prompts)
+    """A clip under a condition; under `audio_removed` without its audio track."""
+    video = clip() if video is None else video
+    return ClipTask(id, video, condition, "Bird", "Cat", prompts, hears=condition != "audio_removed")
 
 
 def has_audio_track(video: bytes) -> bool:

@@ -57,9 +57,9 @@ def clip(seed: int, seconds: int = SECONDS, size: tuple[int, int] = SIZE, sound:
 
 
 def task(*prompts: Prompt, seed: int = 0, condition: str = "aligned", video: bytes | None = None) -> ClipTask:
-    """A clip under a condition."""
-    name = f"clip-{seed}"
-    return ClipTask(name, video if video is not None else clip(seed), condition, "Cat", "Dog", prompts)
+    """A clip under a condition; under `audio_removed` without its audio track."""
+    name, video = f"clip-{seed}", clip(seed) if video is None else video
+    return ClipTask(name, video, condition, "Cat", "Dog", prompts, hears=condition != "audio_removed")
 
 
 def checkpoint(family: Family = "qwen2_5_omni", layout: Layout = "thinker") -> Path:
@@ -104,7 +104,7 @@ class Plain:
             sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
         turns = [{"role": "user", "content": [{"type": "video", "video": ""}, {"type": "text", "text": prompt.text}]}]
         text = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        hears = asked.condition != "audio_removed"
+        hears = asked.hears
         heard = {"audio": [sound], "audio_from_video_indices": [0], "load_audio_from_video": True} if hears else {}
         size = {"shortest_edge": SETTINGS["min_pixels"], "longest_edge": SETTINGS["max_pixels"]}
         batch = self.processor(
