@@ -42,6 +42,13 @@ _ASKING = (
         "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Answers per prompt when sampling."
     ),
     click.option("--context-tokens", type=click.IntRange(min=1), default=10_000, show_default=True),
+    click.option(
+        "--silence",
+        type=click.Choice(["keep", "drop"]),
+        default="keep",
+        show_default=True,
+        help="Under audio_removed: keep the silent audio track, or drop it.",
+    ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
     click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed."),
@@ -135,6 +142,7 @@ def _infer(
     temperature: float,
     seeds: int,
     context_tokens: int,
+    silence: str,
     limit: int | None,
     batch: int | None,
     out: Path,
@@ -142,6 +150,7 @@ def _infer(
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
     from mma_bench.evaluation.protocols import Protocol, Sampling
+    from mma_bench.evaluation.silence import Silence
     from mma_bench.models import load_config, open_engine
 
     names = [str(protocol) for protocol in Protocol]
@@ -163,6 +172,7 @@ def _infer(
         protocols=tuple(Protocol(name) for name in asked),
         sampling=Sampling(temperature, tuple(range(seeds)), context_tokens),
         batch=batch or config.batch,
+        silence=Silence(silence),
     )
     engine = open_engine(model, adapter=adapter, overrides=overrides)
     try:

@@ -18,6 +18,7 @@ from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
 from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of, version_of
+from mma_bench.evaluation.silence import Silence, hears
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.contracts import Answer, ClipTask, Engine, Mode, Prompt, modes_of
@@ -35,12 +36,14 @@ class Plan:
         protocols: How questions are asked.
         sampling: How answers are generated.
         batch: Clips per engine call; does not affect the answers.
+        silence: What becomes of the silent track of `audio_removed`.
     """
 
     conditions: tuple[str, ...]
     protocols: tuple[Protocol, ...]
     sampling: Sampling
     batch: int = 1
+    silence: Silence = Silence.KEEP
 
 
 def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settings: dict[str, Any]) -> Path:
@@ -56,7 +59,7 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
         print(f"{engine.name} gives no log-likelihoods: loglikelihood is skipped", file=sys.stderr)
         plan = replace(plan, protocols=tuple(name for name in plan.protocols if name is not Protocol.LOGLIKELIHOOD))
     fingerprints = {condition: benchmark.fingerprint(condition) for condition in plan.conditions}
-    settings = {**settings, **asdict(plan.sampling)}
+    settings = {**settings, **asdict(plan.sampling), "silence": str(plan.silence)}
     run = {
         **identity(engine),
         "dataset": benchmark.name,
@@ -96,6 +99,7 @@ def _clips(benchmark: Benchmark, condition: str, plan: Plan, modes: frozenset[Mo
                 visual_class=row["visual_class"],
                 audio_class=row["audio_class"],
                 prompts=tuple(prompt for prompt in asked if prompt.mode in modes),
+                hears=hears(condition, plan.silence),
             ),
         )
 

@@ -17,6 +17,7 @@ from mma_bench.evaluation.attention.schema import ASKED, ATTENTION, ATTENTION_KE
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, Sampling, expected, prompts_of
+from mma_bench.evaluation.silence import Silence, hears
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import clip_path
@@ -41,13 +42,22 @@ class Walk:
         parts: The folder of the clips' tables.
         ranges: Number of layer ranges for the knockout, besides all layers at once; 0 skips it.
         shown: Base clips that keep the last layer's weights by token.
+        silence: What becomes of the silent track of `audio_removed`.
     """
 
     def __init__(
-        self, state: str, engine: OmniEngine, benchmark: Benchmark, parts: Path, *, ranges: int, shown: frozenset[str]
+        self,
+        state: str,
+        engine: OmniEngine,
+        benchmark: Benchmark,
+        parts: Path,
+        *,
+        ranges: int,
+        shown: frozenset[str],
+        silence: Silence,
     ) -> None:
         self._state, self._engine, self._benchmark, self._parts = state, engine, benchmark, parts
-        self._shown = shown
+        self._shown, self._silence = shown, silence
         self.observer = Observer(engine)
         self._ranges = layer_ranges(self.observer.layers, ranges) if ranges else []
 
@@ -57,7 +67,7 @@ class Walk:
         def tasks() -> Iterator[tuple[Row, ClipTask]]:
             for row in self._benchmark.rows(condition):
                 if row["id"] in due:
-                    yield row, _task(row)
+                    yield row, _task(row, self._silence)
 
         def prepared(item: tuple[Row, ClipTask]) -> tuple[Row, PreparedClip]:
             return item[0], self._engine.prepare(item[1])
@@ -134,7 +144,7 @@ def part(parts: Path, state: str, clip: str, suffix: str = ".parquet") -> Path:
     return clip_path(parts / state, clip, suffix)
 
 
-def _task(row: Row) -> ClipTask:
+def _task(row: Row, silence: Silence) -> ClipTask:
     return ClipTask(
         id=row["id"],
         video=row["video"]["bytes"],
@@ -142,6 +152,7 @@ def _task(row: Row) -> ClipTask:
         visual_class=row["visual_class"],
         audio_class=row["audio_class"],
         prompts=tuple(prompts_of(row, (Protocol.FORCED_CHOICE,), Sampling())),
+        hears=hears(row["condition"], silence),
     )
 
 

@@ -19,7 +19,15 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.tasks.clips import clip_file
-from mma_bench.evaluation.tasks.questions import MAX_NEW_TOKENS, answer_of, dataset_name, marks, target_of, text_of
+from mma_bench.evaluation.tasks.questions import (
+    MAX_NEW_TOKENS,
+    answer_of,
+    dataset_name,
+    marks,
+    silence_named,
+    target_of,
+    text_of,
+)
 from mma_bench.schema import Modality
 
 _MARKS = ("accuracy", "unparseable")
@@ -92,7 +100,7 @@ def forced_choice(asked: tuple[Modality, ...]) -> Scorer:
 
 def _sample(row: dict[str, Any], question: Modality) -> Sample:
     content = [
-        ContentVideo(video=str(clip_file(row, row["video"]["bytes"])), format="mp4"),
+        ContentVideo(video=str(clip_file(row, row["video"]["bytes"], silence_named())), format="mp4"),
         ContentText(text=text_of(row, question)),
     ]
     return Sample(

@@ -36,7 +36,7 @@ def ask_both(rows: datasets.Dataset) -> datasets.Dataset:
 
 def visual_of(doc: Doc) -> list[str]:
     """The clip's file; audio models read its audio track."""
-    return [str(clip_file(doc, doc["video.bytes"]))]
+    return [str(clip_file(doc, doc["video.bytes"], questions.silence_named()))]
 
 
 def text_of(doc: Doc) -> str:

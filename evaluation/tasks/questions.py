@@ -12,11 +12,13 @@ from typing import Any, Final
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.parse import parse
+from mma_bench.evaluation.silence import Silence
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.models.random_text import random_text
 from mma_bench.schema import Modality
 
 DATASET_VARIABLE: Final = "MMA_BENCH_DATASET"
+SILENCE_VARIABLE: Final = "MMA_BENCH_SILENCE"
 MAX_NEW_TOKENS: Final = 32  # as in `mma-bench evaluate`
 
 # A harness does not expose the model's tokenizer to its tasks, so the 10,000 random tokens of section 4.1.4 can only be
@@ -40,6 +42,19 @@ def dataset_name() -> str:
             hint=f"set {DATASET_VARIABLE} to the absolute path of the dataset's folder, or to ORG/NAME on the Hub",
         )
     return name
+
+
+def silence_named() -> Silence:
+    """What becomes of the silent track of `audio_removed`, from the environment; `keep` if unset.
+
+    Raises:
+        ConfigError: The variable is neither keep nor drop.
+    """
+    named = os.environ.get(SILENCE_VARIABLE, Silence.KEEP)
+    try:
+        return Silence(named)
+    except ValueError:
+        raise ConfigError(f"{SILENCE_VARIABLE} is {named!r}", hint="set it to keep or drop") from None
 
 
 def text_of(row: Mapping[str, Any], question: Modality) -> str:

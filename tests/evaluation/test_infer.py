@@ -18,8 +18,9 @@ from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import Protocol, Sampling
+from mma_bench.evaluation.silence import Silence
 from mma_bench.models.contracts import Answer
-from mma_bench.schema import MODALITIES
+from mma_bench.schema import MODALITIES, Condition
 from tests.evaluation import packaged
 from tests.evaluation.doubles import Rows, Scripted, row, says
 
@@ -45,7 +46,10 @@ def test_every_prompt_gets_one_prediction_that_says_what_it_is(tmp_path: Path) -
     assert len(predictions) == 3 * 2 * (3 + 3 + 3 + 2)
     one = predictions["a.misaligned/audio.forced_choice.0"]
     assert (one.expected, one.other, one.answer, one.raw, one.status) == ("Bird", "Cat", "Cat", "Cat", "ok")
-    assert one.settings == {"fps": 2.0, "temperature": 0.0, "seeds": [0], "context_tokens": 10_000}
+    assert one.settings == {
+        **{"fps": 2.0, "temperature": 0.0, "seeds": [0], "context_tokens": 10_000},
+        "silence": "keep",
+    }
     assert one.dataset_fingerprint == "misaligned 1"
     scored = predictions["a.misaligned/audio.loglikelihood.0"]
     assert (scored.answer, scored.raw) == ("Bird", None)
@@ -78,6 +82,31 @@ def test_unparseable_and_failed_answers_say_so_and_failed_ones_are_tried_again(t
     after = start(tmp_path, second, protocols=(Protocol.FORCED_CHOICE,))
     assert sorted(second.asked) == ["a.aligned/audio.forced_choice.0", "a.aligned/visual.forced_choice.0"]
     assert after["a.aligned/audio.forced_choice.0"].status == "ok"
+
+
+@pytest.mark.parametrize("silence", list(Silence))
+def test_removed_sound_is_heard_as_silence_unless_it_is_dropped(tmp_path: Path, silence: Silence) -> None:
+    heard: dict[str, bool] = {}
+
+    def reply(task: Any, prompt: Any) -> Answer:
+        heard[task.condition] = task.hears
+        return Answer(prompt.key, text="Cat")
+
+    rows = Rows([row("a", str(condition)) for condition in Condition])
+    conditions = tuple(rows.conditions())
+    predictions = start(tmp_path, Scripted(reply), rows, conditions=conditions, silence=silence)
+    assert heard == {
+        condition: condition != Condition.AUDIO_REMOVED or silence is Silence.KEEP for condition in conditions
+    }
+    assert {prediction.settings["silence"] for prediction in predictions.values()} == {str(silence)}
+    with pytest.raises(ConfigError, match="holds another run: settings was"):  # the two are never mixed
+        start(
+            tmp_path,
+            Scripted(reply),
+            rows,
+            conditions=conditions,
+            silence=next(other for other in Silence if other is not silence),
+        )
 
 
 def test_an_engine_that_gives_nothing_is_not_scored_as_wrong(tmp_path: Path) -> None:

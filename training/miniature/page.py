@@ -36,7 +36,7 @@ NAMES: Final = {
 CONDITIONS: Final = {
     Condition.ALIGNED: "Picture and sound agree.",
     Condition.MISALIGNED: "The sound is from a clip of another class.",
-    Condition.AUDIO_REMOVED: "The model gets no sound at all.",
+    Condition.AUDIO_REMOVED: "The model hears silence.",
     Condition.FRAMES_ZEROED: "Every frame is black.",
     Condition.MISLEADING_CAPTION: "Picture and sound agree; a caption before the question names another class.",
 }

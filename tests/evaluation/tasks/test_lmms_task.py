@@ -8,6 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from mma_bench.errors import ConfigError
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.tasks import lmms_task, questions
 from mma_bench.evaluation.tasks.cli import tasks_path
@@ -78,9 +79,20 @@ def test_a_doc_holds_no_struct_with_bytes() -> None:
     assert not [name for name, value in doc.items() if isinstance(value, dict)]
 
 
-def test_audio_removed_has_no_audio_track() -> None:
+@pytest.mark.parametrize(("named", "track"), [(None, True), ("keep", True), ("drop", False)])
+def test_audio_removed_is_heard_as_silence_unless_it_is_dropped(
+    named: str | None, track: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if named is not None:
+        monkeypatch.setenv(questions.SILENCE_VARIABLE, named)
     (path,) = lmms_task.visual_of(lmms_task.ask_both(rows("audio_removed"))[0])
-    assert not has_audio_track(Path(path).read_bytes())
+    assert has_audio_track(Path(path).read_bytes()) == track
+
+
+def test_another_value_of_the_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(questions.SILENCE_VARIABLE, "mute")
+    with pytest.raises(ConfigError, match="MMA_BENCH_SILENCE is 'mute'"):
+        lmms_task.visual_of(lmms_task.ask_both(rows("audio_removed"))[0])
 
 
 def test_every_mark_is_a_metric_and_every_metric_a_mark(shared: dict[str, Any]) -> None:
