@@ -102,7 +102,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suit
         ),
         _rule(
             "row_says_what_the_table_says",
-            "Classes, labels, times, donor, hashes, licence and source match variants.parquet.",
+            "Classes, labels, times, donor, context, hashes, licence and source match variants.parquet.",
             "the build",
             absent("altered"),
         ),
@@ -130,6 +130,12 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suit
                     f"The {sense} question is worded as in the paper, with the options of the split.",
                     "Figure 5, Figure 20",
                     equal(f"{sense}_question", f"due_{sense}_question"),
+                ),
+                _rule(
+                    f"{sense}_question_short_answer_adds_the_sentence",
+                    f"Under misleading_caption it is the {sense} question with Figure 5's last sentence; elsewhere null.",
+                    "Figure 5, Figure 20",
+                    equal(f"{sense}_question_short_answer", f"due_{sense}_question_short_answer"),
                 ),
                 _rule(
                     f"{sense}_answer_is_the_class",
