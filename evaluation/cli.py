@@ -30,7 +30,12 @@ _ASKING = (
     ),
     click.option("--revision", help="Tag or commit of a dataset on the Hub."),
     click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True),
-    click.option("--conditions", default="", help="Comma-separated; default: all in the dataset."),
+    click.option(
+        "--conditions",
+        default="",
+        help="Comma-separated; default: all in the dataset. On request: misleading_caption_short_answer, "
+        "long_context_before.",
+    ),
     click.option(
         "--protocols",
         default="forced_choice",
@@ -41,7 +46,6 @@ _ASKING = (
     click.option(
         "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Answers per prompt when sampling."
     ),
-    click.option("--context-tokens", type=click.IntRange(min=1), default=10_000, show_default=True),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
     click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed."),
@@ -134,11 +138,11 @@ def _infer(
     protocols: str,
     temperature: float,
     seeds: int,
-    context_tokens: int,
     limit: int | None,
     batch: int | None,
     out: Path,
 ) -> None:
+    from mma_bench.evaluation.conditions import CONFIGS
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
     from mma_bench.evaluation.protocols import Protocol, Sampling
@@ -155,13 +159,13 @@ def _infer(
     config = load_config(model, overrides=overrides)
     benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)
     chosen = chosen_conditions(benchmark, listed(conditions))
-    left_out = [condition for condition in chosen if condition in config.without]
+    left_out = [condition for condition in chosen if CONFIGS[condition] in config.without]
     if left_out:
         click.echo(f"{config.name} does not support {', '.join(left_out)} ({config.needs}); skipped", err=True)
     plan = Plan(
         conditions=tuple(condition for condition in chosen if condition not in left_out),
         protocols=tuple(Protocol(name) for name in asked),
-        sampling=Sampling(temperature, tuple(range(seeds)), context_tokens),
+        sampling=Sampling(temperature, tuple(range(seeds))),
         batch=batch or config.batch,
     )
     engine = open_engine(model, adapter=adapter, overrides=overrides)

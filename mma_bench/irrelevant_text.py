@@ -1,11 +1,13 @@
 """The irrelevant text of `long_context` (section 4.1.4, appendix I.4): common English words in random order.
 
-The paper appends 10,000 random tokens and gives no text. A text drawn from a model's own vocabulary would differ between
-models, so here every model reads the same one. Each word is a single token, after a space, in the vocabularies of Qwen,
-cl100k_base, o200k_base, Claude 2 and DeepSeek and in Mistral's of 32,000 tokens, a derivative of LLaMA's: 10,000 words
-are 10,000 tokens in each of them. Models with other vocabularies may need more; every run records the number.
+The paper appends 10,000 random tokens and does not say which. Tokens drawn from a model's own vocabulary would be a
+different text for each model; here every model reads the same one.
 
-No word names a class, a sound or a sight, or occurs in a question.
+Every word, after a space, is a single token in the vocabularies that could be measured: Qwen's, OpenAI's cl100k_base
+and o200k_base, Anthropic's of Claude 2, DeepSeek's, and Mistral's first one of 32,000 tokens. There, 10,000 words are
+10,000 tokens. Other vocabularies may need more; every run records the number.
+
+No word names a class or occurs in a question.
 """
 
 import random
@@ -45,7 +47,7 @@ task tax teach term then thing today together toll tomorrow tradition transfer t
 ultimate union unit unity universal unless update upper useful usual valid various vast very victory virtue volume
 vote war warm waste weak wealth weight well west what when whether who whole whose wide win winter wish without
 worry worth year yesterday yet young zone
-""".split()
+""".split()  # noqa: SIM905 (a list would be a word per line)
 
 
 def irrelevant_text(seed: int, words: int) -> str:

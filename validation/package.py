@@ -7,7 +7,7 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.hub.cards import card_head
-from mma_bench.schema import ALIGNED, VARIANTS
+from mma_bench.schema import ALIGNED, VARIANTS, Condition
 from mma_bench.validation.accounts import outer_join_ids
 from mma_bench.validation.expect import Column, absent, at_least, equal, filled, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
@@ -133,9 +133,13 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suit
                 ),
                 _rule(
                     f"{sense}_question_short_answer_adds_the_sentence",
-                    f"Under misleading_caption it is the {sense} question with Figure 5's last sentence; elsewhere null.",
+                    f"The misleading caption's second {sense} question adds the last sentence of Figure 5.",
                     "Figure 5, Figure 20",
-                    equal(f"{sense}_question_short_answer", f"due_{sense}_question_short_answer"),
+                    equal(
+                        f"{sense}_question_short_answer",
+                        f"due_{sense}_question_short_answer",
+                        Column("condition") == str(Condition.MISLEADING_CAPTION),
+                    ),
                 ),
                 _rule(
                     f"{sense}_answer_is_the_class",
