@@ -40,8 +40,8 @@ COLUMNS: Final = {
     "context_seed": Column("int64", "Seed of the irrelevant text; null unless long_context."),
     "context": Column(
         "string",
-        "The irrelevant text, to be put after either question (section 4.1.4) or before it (appendix I.4), after a space; "
-        "null unless long_context.",
+        "The irrelevant text, asked after either question (section 4.1.4) or before it (appendix I.4), with a space "
+        "between; null unless long_context.",
     ),
     "visual_question": Column("string", "The question about the picture, ready to ask (the paper's Figures 5 and 20)."),
     "audio_question": Column("string", "The question about the sound, ready to ask."),
