@@ -23,6 +23,7 @@ from mma_bench.executor import run
 from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task
 from mma_bench.files import clip_path, file_sha256, fingerprint, remove_strays, write_json
+from mma_bench.irrelevant_text import irrelevant_text
 from mma_bench.media import edit as variants
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
@@ -56,7 +57,11 @@ def context_seed(clip_id: str, seed: int) -> int:
 
 
 def plan(
-    aligned: pl.DataFrame, pairs: pl.DataFrame, conditions: Mapping[str, Sequence[Condition]], seed: int
+    aligned: pl.DataFrame,
+    pairs: pl.DataFrame,
+    conditions: Mapping[str, Sequence[Condition]],
+    seed: int,
+    context_words: int,
 ) -> list[Row]:
     """The rows of the variants table without outcome, file and facts, in the table's order.
 
@@ -65,6 +70,7 @@ def plan(
         pairs: Schema PAIRS.
         conditions: The conditions of each split.
         seed: Of captions and contexts.
+        context_words: Length of a context.
 
     Raises:
         DataError: A pair names a clip that its split does not have, or a split that needs false captions has only
@@ -84,7 +90,7 @@ def plan(
                 split_pairs = pairs.filter(pl.col("split") == split).iter_rows(named=True)
                 rows += [_misaligned(pair, clips) for pair in split_pairs]
             else:
-                rows += [_single(condition, clip, classes, seed) for clip in clips.values()]
+                rows += [_single(condition, clip, classes, seed, context_words) for clip in clips.values()]
     return sorted(rows, key=lambda row: (row["split"], row["condition"], row["id"]))
 
 
@@ -127,7 +133,7 @@ def main(params: Params) -> None:
     aligned = read_table(layout.ALIGNED, ALIGNED)
     pairs = read_table(layout.PAIRS, PAIRS)
     conditions = {str(split): wanted for split, wanted in params.conflicts.conditions.items()}
-    rows = plan(aligned, pairs, conditions, params.conflicts.seed)
+    rows = plan(aligned, pairs, conditions, params.conflicts.seed, params.conflicts.context_words)
     clips = {(clip["split"], clip["clip_id"]): clip for clip in aligned.iter_rows(named=True)}
     found = _found(clips.values())
 
@@ -152,7 +158,7 @@ def main(params: Params) -> None:
     write_json(layout.metrics("conflicts"), counts_of_splits(table))
 
 
-def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int) -> Row:
+def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int, context_words: int) -> Row:
     clip_id, name = clip["clip_id"], clip["class_name"]
     row = {
         "id": f"{clip_id}.{condition}",
@@ -166,6 +172,7 @@ def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int) 
         row["caption"] = misleading_class(clip_id, name, classes, seed)
     if condition == Condition.LONG_CONTEXT:
         row["context_seed"] = context_seed(clip_id, seed)
+        row["context"] = irrelevant_text(row["context_seed"], context_words)
     return row
 
 

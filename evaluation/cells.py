@@ -9,8 +9,8 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.schema import Condition
 from mma_bench.stats import share
 
 Cell: TypeAlias = tuple[str, str, str]  # protocol, condition, question
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
 def by_cell(predictions: Iterable[Prediction]) -> dict[Cell, list[Prediction]]:
     """The predictions by cell, in the paper's order."""
     cells: dict[Cell, list[Prediction]] = defaultdict(list)
-    order = {str(condition): rank for rank, condition in enumerate(Condition)}
+    order = {condition: rank for rank, condition in enumerate(CONDITIONS)}
     for row in sorted(predictions, key=lambda row: row.key):  # makes sums independent of the input order
         cells[row.protocol, row.condition, row.question].append(row)
     return dict(sorted(cells.items(), key=lambda item: (item[0][0], order[item[0][1]], item[0][2] != "visual")))

@@ -30,7 +30,12 @@ _ASKING = (
     ),
     click.option("--revision", help="Tag or commit of a dataset on the Hub."),
     click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True),
-    click.option("--conditions", default="", help="Comma-separated; default: all in the dataset."),
+    click.option(
+        "--conditions",
+        default="",
+        help="Comma-separated; default: all in the dataset. On request: misleading_caption_short_answer, "
+        "long_context_before.",
+    ),
     click.option(
         "--protocols",
         default="forced_choice",
@@ -41,7 +46,6 @@ _ASKING = (
     click.option(
         "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Answers per prompt when sampling."
     ),
-    click.option("--context-tokens", type=click.IntRange(min=1), default=10_000, show_default=True),
     click.option(
         "--silence",
         type=click.Choice(["keep", "drop"]),
@@ -141,12 +145,12 @@ def _infer(
     protocols: str,
     temperature: float,
     seeds: int,
-    context_tokens: int,
     silence: str,
     limit: int | None,
     batch: int | None,
     out: Path,
 ) -> None:
+    from mma_bench.evaluation.conditions import CONFIGS
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
     from mma_bench.evaluation.protocols import Protocol, Sampling
@@ -164,13 +168,13 @@ def _infer(
     config = load_config(model, overrides=overrides)
     benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)
     chosen = chosen_conditions(benchmark, listed(conditions))
-    left_out = [condition for condition in chosen if condition in config.without]
+    left_out = [condition for condition in chosen if CONFIGS[condition] in config.without]
     if left_out:
         click.echo(f"{config.name} does not support {', '.join(left_out)} ({config.needs}); skipped", err=True)
     plan = Plan(
         conditions=tuple(condition for condition in chosen if condition not in left_out),
         protocols=tuple(Protocol(name) for name in asked),
-        sampling=Sampling(temperature, tuple(range(seeds)), context_tokens),
+        sampling=Sampling(temperature, tuple(range(seeds))),
         batch=batch or config.batch,
         silence=Silence(silence),
     )

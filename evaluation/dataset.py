@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.schema import Condition
+from mma_bench.evaluation.conditions import CONFIGS, PromptVariant, as_asked, question_of
+from mma_bench.schema import MODALITIES, Condition
 
 Row: TypeAlias = dict[str, Any]  # one row of the dataset; `video` is {"bytes": …, "path": …}
 
@@ -24,6 +25,10 @@ _FINGERPRINTED = (
     "audio_sha256",
 )
 
+# Columns of which a prompt is made; datasets of before them lack them.
+_PROMPT_COLUMNS = ("context", "visual_question_short_answer", "audio_question_short_answer")
+# Conditions whose prompts are more than the columns above.
+_COMPOSED = (Condition.LONG_CONTEXT, *PromptVariant)
 
 # Further columns that evaluation reads.
 _NEEDED = (*_FINGERPRINTED, "base_id", "donor_id", "visual_class", "audio_class", "caption", "options", "video")
@@ -51,7 +56,7 @@ class Benchmark:
         self.name, self.revision, self.split, self.limit = name, revision, split, limit
 
     def conditions(self) -> list[str]:
-        """The conditions in this split, in the paper's order."""
+        """The conditions in this split, in the paper's order, without prompt variants."""
         import datasets
 
         configs = datasets.get_dataset_config_names(self.name, revision=self.revision)
@@ -63,10 +68,16 @@ class Benchmark:
         return self.split in datasets.get_dataset_split_names(self.name, condition, revision=self.revision)
 
     def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
-        """Rows of one condition, ordered by id, with all or some columns; streamed in constant memory."""
+        """Rows of one condition, ordered by id, with all or some columns; streamed in constant memory.
+
+        Args:
+            condition: One of `conditions`, or a prompt variant, which has the rows of another condition.
+            columns: None for all.
+        """
         stream = self._stream(condition, columns=list(columns) if columns else None)
         kept: set[str] = set()
-        for row in stream:
+        for each in stream:
+            row = as_asked(each, condition)
             if self.limit is not None and row["base_id"] not in kept:
                 if len(kept) == self.limit:
                     continue
@@ -76,15 +87,27 @@ class Benchmark:
     def fingerprint(self, condition: str) -> str:
         """SHA-256 over all rows of a condition, so that predictions on different data are never mixed."""
         digest = hashlib.sha256()
-        for row in self._stream(condition, columns=list(_FINGERPRINTED)):
-            digest.update(json.dumps([row[column] for column in _FINGERPRINTED], ensure_ascii=False).encode())
+        composed = condition in _COMPOSED
+        columns = [*_FINGERPRINTED, *(self._there(condition, _PROMPT_COLUMNS) if composed else ())]
+        for each in self._stream(condition, columns=[*columns, "base_id"] if composed else columns):
+            row = as_asked(each, condition)
+            values = [row[column] for column in _FINGERPRINTED]
+            if composed:
+                values += [question_of(row, question) for question in MODALITIES]
+            digest.update(json.dumps(values, ensure_ascii=False).encode())
         return digest.hexdigest()
+
+    def _there(self, condition: str, columns: Sequence[str]) -> list[str]:
+        """Those of the columns that the dataset has."""
+        stream = self._stream(condition)
+        names = stream.features or next(iter(stream), {})  # without features in the card, the first row has them
+        return [column for column in columns if column in names]
 
     def _stream(self, condition: str, columns: list[str] | None = None) -> Any:
         import datasets
 
         stream = datasets.load_dataset(
-            self.name, condition, split=self.split, revision=self.revision, streaming=True, columns=columns
+            self.name, CONFIGS[condition], split=self.split, revision=self.revision, streaming=True, columns=columns
         )
         return stream if columns else stream.cast_column("video", datasets.Video(decode=False))
 

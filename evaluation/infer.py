@@ -14,6 +14,7 @@ from typing import Any
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
+from mma_bench.evaluation.conditions import CONFIGS
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
@@ -32,7 +33,7 @@ class Plan:
     """What to run.
 
     Attributes:
-        conditions: The dataset's configs.
+        conditions: The dataset's configs, or prompt variants of them.
         protocols: How questions are asked.
         sampling: How answers are generated.
         batch: Clips per engine call; does not affect the answers.
@@ -169,16 +170,17 @@ def _sha256(text: str) -> str:
 
 
 def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The conditions to run: those requested, or all in the split.
+    """The conditions to run: those requested, or all in the split without prompt variants.
 
     Raises:
         ConfigError: A requested condition is not in the dataset; names it and the available ones.
     """
     there = benchmark.conditions()
-    missing = [condition for condition in wanted if condition not in there]
+    possible = [condition for condition, config in CONFIGS.items() if config in there]
+    missing = [condition for condition in wanted if condition not in possible]
     if missing:
         raise ConfigError(
             f"{benchmark.name} has no condition {missing[0]!r} in split {benchmark.split}",
-            hint=f"choose among {', '.join(there)}",
+            hint=f"choose among {', '.join(possible)}",
         )
     return tuple(wanted) or tuple(there)

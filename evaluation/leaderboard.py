@@ -16,6 +16,7 @@ from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
 from mma_bench.evaluation.cells import Cell, by_cell
 from mma_bench.evaluation.comparisons import Clips, clips_of, compare_runs, corrected
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.headline import MEASURES, headline
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
@@ -23,7 +24,6 @@ from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, percent,
 from mma_bench.evaluation.score import accuracies
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
-from mma_bench.schema import Condition
 from mma_bench.stats import format_estimate
 
 OTHER_DATA = "other data"
@@ -222,7 +222,7 @@ def _board(runs: Sequence[Run], protocol: str, left_out: dict[str, str]) -> dict
     asked = {
         (row["condition"], row["question"]) for run in listed for row in run.accuracy if row["protocol"] == protocol
     }
-    cells = [(str(c), question) for c in Condition for question in QUESTIONS if (str(c), question) in asked]
+    cells = [(name, question) for name in CONDITIONS for question in QUESTIONS if (name, question) in asked]
     rows = [row for run in listed for row in run.headline if row["protocol"] == protocol]
     measures = list(dict.fromkeys((row["measure"], row["question"]) for row in rows))
     drawn = [

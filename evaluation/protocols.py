@@ -3,8 +3,9 @@
 A protocol asks both questions about a clip and defines the conditions it applies to: abstention concerns a missing
 modality, chain of thought was measured on aligned and misaligned clips (Table 11).
 
-Forced choice and log-likelihood use the dataset's own questions verbatim, so that a dataset with an older wording keeps
-it. The dataset has no questions for the other two protocols; `mma_bench.prompts` provides them.
+Forced choice and log-likelihood use the dataset's own questions verbatim (`conditions.question_of`), so that a dataset
+with an older wording keeps it. The dataset has no questions for the other two protocols; `mma_bench.prompts` provides
+them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mma_bench import prompts
-from mma_bench.errors import DataError
+from mma_bench.evaluation.conditions import CONDITIONS, question_of
 from mma_bench.models.contracts import Prompt
 from mma_bench.schema import MODALITIES, Condition, Modality
 
@@ -29,9 +30,9 @@ class Protocol(StrEnum):
     CHAIN_OF_THOUGHT = "chain_of_thought"  # appendix K
 
 
-_CONDITIONS: Final[Mapping[Protocol, frozenset[Condition]]] = {
-    Protocol.FORCED_CHOICE: frozenset(Condition),
-    Protocol.LOGLIKELIHOOD: frozenset(Condition),
+_CONDITIONS: Final[Mapping[Protocol, frozenset[str]]] = {
+    Protocol.FORCED_CHOICE: frozenset(CONDITIONS),
+    Protocol.LOGLIKELIHOOD: frozenset(CONDITIONS),
     Protocol.ABSTENTION: frozenset(
         {Condition.ALIGNED, Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED}
     ),
@@ -48,17 +49,15 @@ class Sampling:
     Attributes:
         temperature: 0 is greedy; then only the first seed is used.
         seeds: One answer per seed; the score is the mean over seeds.
-        context_tokens: Length of the irrelevant text in `long_context`, in tokens of the model.
     """
 
     temperature: float = 0.0
     seeds: tuple[int, ...] = (0,)
-    context_tokens: int = prompts.LONG_CONTEXT_TOKENS
 
 
 def applies(protocol: Protocol, condition: str) -> bool:
     """Whether the protocol applies to this condition."""
-    return Condition(condition) in _CONDITIONS[protocol]
+    return condition in _CONDITIONS[protocol]
 
 
 def options_for(protocol: Protocol, options: Sequence[str]) -> list[str]:
@@ -73,7 +72,7 @@ def expected(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> 
 
 
 def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
-    """The prompt text for a row of the dataset; a misleading caption is part of the dataset's question.
+    """The prompt text for a row of the dataset, with its caption or irrelevant text.
 
     Raises:
         DataError: The row has no question; names the row.
@@ -82,10 +81,7 @@ def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> s
         return prompts.forced_choice(question, options_for(protocol, row["options"]))
     if protocol is Protocol.CHAIN_OF_THOUGHT:
         return prompts.chain_of_thought(question, row["options"])
-    text = row[f"{question}_question"]
-    if not text:
-        raise DataError(f"{row['id']}: no {question}_question", hint="use a dataset that `mma-bench build` packaged")
-    return str(text)
+    return question_of(row, question)
 
 
 def version_of(protocol: Protocol, row: Mapping[str, Any]) -> str:
@@ -100,7 +96,6 @@ def prompts_of(
     sampling: Sampling = Sampling(),
 ) -> Iterator[Prompt]:
     """All prompts about one row of the dataset; the key is `<question>.<protocol>.<seed>`."""
-    long_context = row["condition"] == Condition.LONG_CONTEXT
     for protocol in protocols:
         if not applies(protocol, row["condition"]):
             continue
@@ -117,8 +112,6 @@ def prompts_of(
                     max_new_tokens=_MAX_NEW_TOKENS.get(protocol, _SHORT_ANSWER_TOKENS),
                     temperature=sampling.temperature,
                     seed=seed,
-                    context_tokens=sampling.context_tokens if long_context else 0,
-                    context_seed=row["context_seed"] if long_context else 0,
                     question=question,
                     protocol=protocol,
                 )

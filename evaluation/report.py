@@ -66,7 +66,7 @@ def summarise(
         "complete": scores["failed"] == 0,
         "run": dict(run),
         "published": {"model": name, "beside": paper_clips and name is not None, "source": SOURCE},
-        "notes": [*_notes(rows), *([note] if note else [])],
+        "notes": [*_notes(rows), *_lengths(scores.get("context_tokens", [])), *([note] if note else [])],
         "accuracy": rows,
         "drop": scores["drop"],
         "capture": scores["capture"],
@@ -103,6 +103,14 @@ def _notes(rows: Sequence[Row]) -> list[str]:
             "counts as wrong."
         )
     return notes
+
+
+def _lengths(rows: Sequence[Row]) -> list[str]:
+    return [
+        f"Under {row['condition']}, the irrelevant text takes {row['median']:,.0f} tokens of this model (median; "
+        f"{row['fewest']:,} to {row['most']:,})."
+        for row in rows
+    ]
 
 
 def _counted(count: int, noun: str) -> str:

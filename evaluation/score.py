@@ -21,6 +21,7 @@ from mma_bench.evaluation.cells import (
     outcomes,
 )
 from mma_bench.evaluation.comparisons import drops
+from mma_bench.evaluation.context_tokens import context_tokens
 from mma_bench.evaluation.headline import headline, led_by_caption, led_by_other
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.files import write_json, write_text
@@ -50,6 +51,8 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
         "by_class": _grouped(cells, asked_class),
         "by_distance": _grouped(cells, lambda row: row.class_distance),
     }
+    if lengths := context_tokens(predictions):
+        scores["context_tokens"] = lengths
     if seen_classes:
         scores["by_seen"] = _grouped(cells, lambda row: "seen" if asked_class(row) in seen_classes else "unseen")
     return scores

@@ -150,6 +150,7 @@ class ConflictsParams(Namespace):
     """Table 2."""
 
     seed: int
+    context_words: Count  # length of the irrelevant text of long_context (mma_bench/irrelevant_text.py)
     conditions: dict[Literal["test", "train"], list[Annotated[Condition, Field(strict=False)]]]
 
 

@@ -1,4 +1,4 @@
-"""The paper's prompts, verbatim (Figures 5, 20, 25; section 4.1.4; appendices B.1 and J), with a version.
+"""The paper's prompts, verbatim (Figures 5, 20, 25; section 4.1.4; appendices B.1, I.4 and J), with a version.
 
 Braces in the paper's figures (`{Accordion, Bird, Cat,...}`, `{Classes_List}`) mark a placeholder: the classes are
 inserted without braces, separated by a comma and a space.
@@ -15,7 +15,6 @@ SAYS_YES: Final = r"(?i)^\W*yes\b"  # for `re` and for polars
 
 PROMPT_VERSION: Final = "2511.22826-1"  # increased with any change to this module's output
 NONE_OF_THE_ABOVE: Final = "None of the above"
-LONG_CONTEXT_TOKENS: Final = 10_000
 
 _QUESTION: Final = "Which class best describes the {modality} content of this video? Options: {options}."
 _SHORT_ANSWER: Final = "Answer using a single word or phrase."
@@ -41,6 +40,21 @@ def forced_choice(question: Modality, options: Sequence[str]) -> str:
 def misleading_caption(question: Modality, options: Sequence[str], caption: str) -> str:
     """Figure 20: a false caption before the question, which has no short-answer sentence there."""
     return f"{_CAPTION.format(caption=caption)} {_QUESTION.format(modality=question, options=', '.join(options))}"
+
+
+def with_short_answer(asked: str) -> str:
+    """A question without the short-answer sentence, with it: differs from Figure 5 by the caption alone."""
+    return f"{asked} {_SHORT_ANSWER}"
+
+
+def context_after(asked: str, context: str) -> str:
+    """Section 4.1.4: irrelevant text appended to the question."""
+    return f"{asked} {context}"
+
+
+def context_before(asked: str, context: str) -> str:
+    """Appendix I.4: irrelevant text before the question."""
+    return f"{context} {asked}"
 
 
 def chain_of_thought(question: Modality, options: Sequence[str]) -> str:

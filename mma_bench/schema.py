@@ -169,6 +169,7 @@ VARIANTS: Final[Schema] = {
     "class_distance": _I64,  # null unless misaligned
     "caption": _STR,  # null unless misleading_caption
     "context_seed": _I64,  # null unless long_context
+    "context": _STR,  # the irrelevant text; null unless long_context
     **{key: IDENTITY[key] for key in ("video_id", "start_s", "end_s", "label_ids", "source", "licence")},
     **OUTCOME,
     **FILE,

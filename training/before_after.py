@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation.cells import asked_class, by_cell
 from mma_bench.evaluation.comparisons import clips_of, compare_runs
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.score import accuracy
 from mma_bench.schema import Condition
@@ -165,8 +166,7 @@ def _changes(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[
 
 def _cells(before: Sequence[Row], after: Sequence[Row], changes: Sequence[Row]) -> list[Cell]:
     tables = [{_key(row): row for row in table} for table in (before, after, changes)]
-    order = [str(condition) for condition in Condition]
-    keys = sorted({*tables[0], *tables[1]}, key=lambda key: (key[0], order.index(key[1]), key[2] != "visual"))
+    keys = sorted({*tables[0], *tables[1]}, key=lambda key: (key[0], CONDITIONS.index(key[1]), key[2] != "visual"))
     return [Cell(*key, *(table.get(key) for table in tables)) for key in keys]
 
 

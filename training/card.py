@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mma_bench.builders.dataset.card import templates
 from mma_bench.builders.publish.citation import PAPER_AUTHORS, PAPER_TITLE
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.report import PROTOCOLS, SMALL, p_value, points
 from mma_bench.evaluation.score import read_seen_classes
 from mma_bench.files import atomic_path, write_text
@@ -59,7 +60,7 @@ def adapter_card(facts: AdapterFacts) -> str:
         dataset=short_name(facts.run["data"]["dataset"], facts.run["data"]["revision"]),
         evaluated=short_name(facts.after.run["dataset"], facts.after.run["dataset_revision"]),
         fingerprints={row.condition: row.dataset_fingerprint for row in facts.after.predictions},
-        conditions=[str(condition) for condition in Condition],
+        conditions=CONDITIONS,
         curve=CURVE,
         code_licence=metadata("mma-bench")["License-Expression"],
         paper_title=PAPER_TITLE,

@@ -7,7 +7,7 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.hub.cards import card_head
-from mma_bench.schema import ALIGNED, VARIANTS
+from mma_bench.schema import ALIGNED, VARIANTS, Condition
 from mma_bench.validation.accounts import outer_join_ids
 from mma_bench.validation.expect import Column, absent, at_least, equal, filled, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
@@ -102,7 +102,7 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suit
         ),
         _rule(
             "row_says_what_the_table_says",
-            "Classes, labels, times, donor, hashes, licence and source match variants.parquet.",
+            "Classes, labels, times, donor, context, hashes, licence and source match variants.parquet.",
             "the build",
             absent("altered"),
         ),
@@ -130,6 +130,16 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suit
                     f"The {sense} question is worded as in the paper, with the options of the split.",
                     "Figure 5, Figure 20",
                     equal(f"{sense}_question", f"due_{sense}_question"),
+                ),
+                _rule(
+                    f"{sense}_question_short_answer_adds_the_sentence",
+                    f"The misleading caption's second {sense} question adds the last sentence of Figure 5.",
+                    "Figure 5, Figure 20",
+                    equal(
+                        f"{sense}_question_short_answer",
+                        f"due_{sense}_question_short_answer",
+                        Column("condition") == str(Condition.MISLEADING_CAPTION),
+                    ),
                 ),
                 _rule(
                     f"{sense}_answer_is_the_class",

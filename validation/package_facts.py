@@ -10,7 +10,7 @@ import polars as pl
 
 from mma_bench.errors import InvalidInput
 from mma_bench.progress import Progress
-from mma_bench.prompts import NONE_OF_THE_ABOVE, forced_choice, misleading_caption
+from mma_bench.prompts import NONE_OF_THE_ABOVE, forced_choice, misleading_caption, with_short_answer
 from mma_bench.schema import MODALITIES, VARIANTS, Condition
 from mma_bench.validation.accounts import differs_in
 
@@ -20,13 +20,14 @@ COLUMNS: dict[str, pl.DataType] = {
     **{
         name: VARIANTS[name]
         for name in (
-            *("id", "condition", "visual_class", "audio_class", "caption", "context_seed", "base_id", "donor_id"),
-            *("class_distance", "human_verified", "judge", "label_ids", "start_s", "end_s"),
+            *("id", "condition", "visual_class", "audio_class", "caption", "context_seed", "context"),
+            *("base_id", "donor_id", "class_distance", "human_verified", "judge", "label_ids", "start_s", "end_s"),
             *("video_sha256", "audio_sha256", "licence", "source"),
         )
     },
     **dict.fromkeys(("visual_question", "audio_question", "visual_answer", "audio_answer"), pl.String()),
     **dict.fromkeys(("visual_abstention_answer", "audio_abstention_answer"), pl.String()),
+    **dict.fromkeys(("visual_question_short_answer", "audio_question_short_answer"), pl.String()),
     "options": LIST,
 }
 _BATCH = 8  # clips in memory at a time
@@ -116,7 +117,7 @@ def packaged_facts(packaged: pl.DataFrame, variants: pl.DataFrame, aligned: pl.D
     ).drop("label_ids")
 
 
-_TEXTS = ("question", "answer", "abstention_answer")
+_TEXTS = ("question", "question_short_answer", "answer", "abstention_answer")
 _DUE = ("due_options", *(f"due_{sense}_{text}" for sense in ("visual", "audio") for text in _TEXTS))
 
 
@@ -127,10 +128,10 @@ def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
     for sense in MODALITIES:
         answer = row[f"{sense}_class"]
         misled = row["condition"] == Condition.MISLEADING_CAPTION
+        asked = misleading_caption(sense, options, row["caption"] or "")
         texts |= {
-            f"due_{sense}_question": misleading_caption(sense, options, row["caption"] or "")
-            if misled
-            else forced_choice(sense, options),
+            f"due_{sense}_question": asked if misled else forced_choice(sense, options),
+            f"due_{sense}_question_short_answer": with_short_answer(asked) if misled else None,
             f"due_{sense}_answer": answer,
             f"due_{sense}_abstention_answer": NONE_OF_THE_ABOVE if row["condition"] == gone[sense] else answer,
         }

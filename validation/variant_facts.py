@@ -3,6 +3,7 @@
 import polars as pl
 
 from mma_bench.config import Params
+from mma_bench.irrelevant_text import irrelevant_text
 from mma_bench.schema import Condition
 from mma_bench.validation.accounts import differs_in
 from mma_bench.validation.clips import clip_facts
@@ -79,6 +80,7 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
         .with_columns(
             differs_in(variants, by_base, "base_id", OF_BASE).alias("altered"),
             differs_in(variants, by_base, "base_id", ["width", "height", "frames"]).alias("resized"),
+            _has_its_context(variants, params.conflicts.context_words),
         )
         .join(base, on="base_id", how="left", maintain_order="left")
         .join(donor, on="donor_id", how="left", maintain_order="left")
@@ -100,6 +102,13 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
         )
         .drop("classes")
     )
+
+
+def _has_its_context(variants: pl.DataFrame, words: int) -> pl.Series:
+    """Whether the irrelevant text is the one of the row's seed; null without a seed."""
+    of_seed = {seed: irrelevant_text(seed, words) for seed in variants["context_seed"].drop_nulls().unique()}
+    due = [of_seed.get(seed) for seed in variants["context_seed"]]
+    return (variants["context"] == pl.Series(due, dtype=pl.String())).alias("context_is_that_of_its_seed")
 
 
 def _names_both(column: str) -> pl.Expr:

@@ -33,6 +33,7 @@ _BELONGS = {
     "class_distance": Condition.MISALIGNED,
     "caption": Condition.MISLEADING_CAPTION,
     "context_seed": Condition.LONG_CONTEXT,
+    "context": Condition.LONG_CONTEXT,
 }
 
 
@@ -214,6 +215,13 @@ def _of_the_classes() -> list[Promise]:
             "section 4.1.4, appendix G",
             holds("caption_misleads", _under(Condition.MISLEADING_CAPTION)),
             show=("caption",),
+        ),
+        _rule(
+            "context_is_that_of_its_seed",
+            "The irrelevant text is the configured number of words drawn from the row's seed.",
+            "section 4.1.4",
+            holds("context_is_that_of_its_seed", _under(Condition.LONG_CONTEXT)),
+            show=("context_seed",),
         ),
     ]
 

@@ -13,7 +13,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mma_bench.builders.dataset.columns import COLUMNS
-from mma_bench.prompts import LONG_CONTEXT_TOKENS, PROMPT_VERSION
+from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import Condition, Split
 
 # The stages whose counts the card shows, in the order of dvc.yaml.
@@ -29,7 +29,7 @@ _CONDITIONS: Final = {
     Condition.AUDIO_REMOVED: "“Ears shut”: the sound is replaced by digital silence.",
     Condition.FRAMES_ZEROED: "“Eyes closed”: every frame is black.",
     Condition.MISLEADING_CAPTION: "The aligned clip; each question comes after a caption that names another class.",
-    Condition.LONG_CONTEXT: f"The aligned clip; after the question come {LONG_CONTEXT_TOKENS:,} irrelevant tokens.",
+    Condition.LONG_CONTEXT: "The aligned clip; the text in `context`, irrelevant words, follows the question.",
 }
 
 

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mma_bench.errors import DataError
-from mma_bench.prompts import NONE_OF_THE_ABOVE, PROMPT_VERSION, forced_choice, misleading_caption
+from mma_bench.prompts import (
+    NONE_OF_THE_ABOVE,
+    PROMPT_VERSION,
+    forced_choice,
+    misleading_caption,
+    with_short_answer,
+)
 from mma_bench.schema import Condition, Modality
 
 if TYPE_CHECKING:
@@ -31,11 +37,20 @@ COLUMNS: Final = {
     "visual_class": Column("string", "The class of what is seen; in black frames, of what was seen before."),
     "audio_class": Column("string", "The class of what is heard; in removed sound, of what was heard before."),
     "caption": Column("string", "The false class that the caption names; null unless misleading_caption."),
-    "context_seed": Column(
-        "int64", "Seed of the 10,000 tokens of the model's own vocabulary to append; null unless long_context."
+    "context_seed": Column("int64", "Seed of the irrelevant text; null unless long_context."),
+    "context": Column(
+        "string",
+        "The irrelevant text, asked after either question (section 4.1.4) or before it (appendix I.4), with a space "
+        "between; null unless long_context.",
     ),
     "visual_question": Column("string", "The question about the picture, ready to ask (the paper's Figures 5 and 20)."),
     "audio_question": Column("string", "The question about the sound, ready to ask."),
+    "visual_question_short_answer": Column(
+        "string",
+        "`visual_question` with the last sentence of the other conditions, which Figure 20 lacks; null unless "
+        "misleading_caption.",
+    ),
+    "audio_question_short_answer": Column("string", "The same for `audio_question`."),
     "visual_answer": Column("string", "What is right for the picture in the forced choice among `options`."),
     "audio_answer": Column("string", "What is right for the sound in the forced choice among `options`."),
     "visual_abstention_answer": Column(
@@ -83,6 +98,8 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
         "video": {"bytes": video, "path": f"{variant['id']}.mp4"},
         "visual_question": _question("visual", variant, options),
         "audio_question": _question("audio", variant, options),
+        "visual_question_short_answer": _short_answer("visual", variant, options),
+        "audio_question_short_answer": _short_answer("audio", variant, options),
         "visual_answer": variant["visual_class"],
         "audio_answer": variant["audio_class"],
         "visual_abstention_answer": _or_nothing(variant, "visual_class", Condition.FRAMES_ZEROED),
@@ -100,12 +117,18 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
 
 
 def _question(question: Modality, variant: Mapping[str, Any], options: Sequence[str]) -> str:
-    """The plain question, also under long context: the evaluator appends tokens of its model's own vocabulary."""
+    """The plain question, also under long context, whose text is a column of its own."""
     if variant["condition"] != Condition.MISLEADING_CAPTION:
         return forced_choice(question, options)
     if variant["caption"] is None:
         raise DataError(f"{variant['id']}: no caption", hint="run `dvc repro` to rebuild the variants")
     return misleading_caption(question, options, variant["caption"])
+
+
+def _short_answer(question: Modality, variant: Mapping[str, Any], options: Sequence[str]) -> str | None:
+    if variant["condition"] != Condition.MISLEADING_CAPTION:
+        return None
+    return with_short_answer(_question(question, variant, options))
 
 
 def _or_nothing(variant: Mapping[str, Any], answer: str, gone: Condition) -> str:

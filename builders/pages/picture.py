@@ -20,7 +20,7 @@ from mma_bench.builders.pages.gallery import choose, peaks
 from mma_bench.errors import ClipError, DataError, MmaBenchError
 from mma_bench.files import atomic_path
 from mma_bench.page import LIGHT, chart_style
-from mma_bench.prompts import LONG_CONTEXT_TOKENS, NONE_OF_THE_ABOVE
+from mma_bench.prompts import NONE_OF_THE_ABOVE
 from mma_bench.schema import VARIANTS, Condition, Split
 from mma_bench.tables import read_table
 
@@ -119,7 +119,8 @@ def _draw_row(figure: "Figure", row: Mapping[str, Any], bottom: float, height: f
     if condition == Condition.MISLEADING_CAPTION:
         asked, colour, style = f"“Video_caption:\n {row['caption']}.”\n+ the question", "ink", "normal"
     elif condition == Condition.LONG_CONTEXT:
-        asked, colour, style = f"the question\n+ {LONG_CONTEXT_TOKENS:,} random\ntokens", "ink", "normal"
+        words = len(row["context"].split())
+        asked, colour, style = f"the question\n+ {words:,} irrelevant\nwords", "ink", "normal"
     _text(figure, 0.695, middle, asked, 9, colour=colour, style=style)
 
     for place, (verb, answer, gone, shade) in enumerate(

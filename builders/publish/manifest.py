@@ -40,7 +40,7 @@ SCHEMA: Final[Schema] = {
     "split": pl.String(),
     **{name: VARIANTS[name] for name in _COPIED},
     "prompt_version": pl.String(),
-    "asked_sha256": pl.String(),  # of both questions with their options and answers
+    "asked_sha256": pl.String(),  # of both questions with their options, answers and context
     **{name: VARIANTS[name] for name in DECODED},  # null without the project that made the clip
     "sound": pl.List(pl.Float64()),  # of aligned rows, see `matching.band_levels`; else null
 }
@@ -83,13 +83,19 @@ def manifest_from_shards(folder: Path) -> pl.DataFrame:
     tables = []
     for shard in shards:
         try:
-            rows = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=[*_COPIED, *_ASKED, "prompt_version"])))
+            wanted = [*_COPIED, *_ASKED, "prompt_version", "context"]
+            rows = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=wanted)))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{shard}: {error}", hint="run `mma-bench build package` again") from None
         missing = [name for name in (*_COPIED, *_ASKED, "prompt_version") if name not in rows.columns]
         if missing:
             raise DataError(f"{shard}: no column {missing[0]!r}", hint="run `mma-bench build package` again")
-        asked = [fingerprint(*values) for values in rows.select(_ASKED).iter_rows()]
+        # A release of before this column, and every row without a context, keeps its hash.
+        contexts = rows["context"] if "context" in rows.columns else [None] * rows.height
+        asked = [
+            fingerprint(*values, *([] if context is None else [context]))
+            for values, context in zip(rows.select(_ASKED).iter_rows(), contexts, strict=True)
+        ]
         tables.append(
             rows.with_columns(
                 pl.lit(shard.relative_to(folder).as_posix()).alias("shard"),

@@ -87,6 +87,7 @@ def attend(
 ) -> None:
     """Analyse a model's attention while it answers, and the effect of knocking it out."""
     from mma_bench.commands import listed, read_overrides
+    from mma_bench.evaluation.conditions import PromptVariant
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import chosen_conditions
     from mma_bench.evaluation.silence import Silence
@@ -103,6 +104,9 @@ def attend(
     wanted = list(dict.fromkeys(listed(conditions)))
     if not wanted:
         raise ConfigError("--conditions names no condition", hint=f"choose among {', '.join(benchmark.conditions())}")
+    if reworded := [condition for condition in wanted if condition in list(PromptVariant)]:
+        there = ", ".join(benchmark.conditions())
+        raise ConfigError(f"--conditions: {reworded[0]} cannot be measured here", hint=f"choose among {there}")
     chosen = chosen_conditions(benchmark, wanted)
 
     from mma_bench.evaluation.attention import page, run

@@ -17,6 +17,7 @@ from inspect_ai.solver import TaskState, generate
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.dataset import Benchmark
+from mma_bench.evaluation.infer import chosen_conditions
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.tasks.clips import clip_file
 from mma_bench.evaluation.tasks.questions import (
@@ -42,8 +43,8 @@ def mma_bench(
     """Forced choice (Figure 5) under one condition, greedy.
 
     Args:
-        condition: aligned, misaligned, audio_removed, frames_zeroed, misleading_caption or long_context (whose random
-            text is counted in words: see `questions.CONTEXT_WORDS`).
+        condition: aligned, misaligned, audio_removed, frames_zeroed, misleading_caption or long_context; or
+            misleading_caption_short_answer or long_context_before, whose prompts are put otherwise.
         question: visual, audio or both.
         dataset: A folder, or ORG/NAME on the Hub; default: MMA_BENCH_DATASET.
         split: test or train.
@@ -55,9 +56,7 @@ def mma_bench(
     if not asked:
         raise ConfigError(f"unknown question {question!r}", hint="choose visual, audio or both")
     benchmark = Benchmark(dataset or dataset_name(), split=split)
-    there = benchmark.conditions()
-    if condition not in there:
-        raise ConfigError(f"{benchmark.name} has no condition {condition!r}", hint=f"choose among {', '.join(there)}")
+    (condition,) = chosen_conditions(benchmark, [condition])
     samples = [_sample(row, each) for row in benchmark.rows(condition) for each in asked]
     return Task(
         dataset=MemoryDataset(samples, name=f"mma-bench {condition}"),

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import datasets
 
+from mma_bench.evaluation.conditions import PromptVariant
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.tasks import questions
 from mma_bench.evaluation.tasks.clips import clip_file
@@ -42,6 +43,16 @@ def visual_of(doc: Doc) -> list[str]:
 def text_of(doc: Doc) -> str:
     """The prompt's text."""
     return questions.text_of(doc, doc["question"])
+
+
+def short_answer_text_of(doc: Doc) -> str:
+    """The misleading caption's prompt with the sentence that Figure 20 lacks."""
+    return text_of({**doc, "condition": PromptVariant.MISLEADING_CAPTION_SHORT_ANSWER})
+
+
+def context_before_text_of(doc: Doc) -> str:
+    """The prompt with the irrelevant text before the question."""
+    return text_of({**doc, "condition": PromptVariant.LONG_CONTEXT_BEFORE})
 
 
 def target_of(doc: Doc) -> str:

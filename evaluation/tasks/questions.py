@@ -1,30 +1,24 @@
 """The prompts and marks shared by all harnesses: forced choice (Figure 5), greedy.
 
-The prompts are the dataset's own columns `visual_question` and `audio_question`; answers are parsed by
+The prompts are the dataset's own columns (`evaluation.conditions.question_of`); answers are parsed by
 `mma_bench.evaluation.parse`, as in `mma-bench evaluate`.
 """
 
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.conditions import question_of
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.silence import Silence
 from mma_bench.evaluation.synonyms import SYNONYMS
-from mma_bench.models.random_text import random_text
 from mma_bench.schema import Modality
 
 DATASET_VARIABLE: Final = "MMA_BENCH_DATASET"
 SILENCE_VARIABLE: Final = "MMA_BENCH_SILENCE"
 MAX_NEW_TOKENS: Final = 32  # as in `mma-bench evaluate`
-
-# A harness does not expose the model's tokenizer to its tasks, so the 10,000 random tokens of section 4.1.4 can only be
-# approximated, by this many seeded random words. They are 10,000 tokens (within 1 %) in OpenAI's cl100k_base, from
-# which Qwen's vocabulary descends, and 9,200 in o200k_base. `mma-bench evaluate` counts exactly.
-CONTEXT_WORDS: Final = 4_300
 
 
 def dataset_name() -> str:
@@ -58,9 +52,8 @@ def silence_named() -> Silence:
 
 
 def text_of(row: Mapping[str, Any], question: Modality) -> str:
-    """The prompt text, which follows the video; under `long_context`, with random words appended."""
-    text = str(row[f"{question}_question"])
-    return text if row["context_seed"] is None else text + _context(row["context_seed"])
+    """The prompt text, which follows the video."""
+    return question_of(row, question)
 
 
 def target_of(row: Mapping[str, Any], question: Modality) -> str:
@@ -81,9 +74,3 @@ def marks(text: str, row: Mapping[str, Any], question: Modality) -> dict[str, fl
     answer = answer_of(text, row)
     right = float(answer == target_of(row, question))
     return {f"{question}_accuracy": right, f"{question}_unparseable": float(answer is None)}
-
-
-@lru_cache(maxsize=4)  # both questions about a clip share the text; it is 25 kB
-def _context(seed: int) -> str:
-    text, _ = random_text(CONTEXT_WORDS, seed, lambda words: len(words.split()))
-    return text

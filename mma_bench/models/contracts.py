@@ -21,14 +21,12 @@ class Prompt:
 
     Attributes:
         key: Unique among the prompts of the clip, e.g. `audio.forced_choice.0`; its parts are separate fields.
-        text: The prompt text; the media always precede it.
+        text: The whole prompt text, the same for every engine; the media always precede it.
         mode: `generate` asks for text; `score` asks for the log-likelihood of each option as the whole answer.
         options: The offered classes, in order; scored in the mode `score`.
         max_new_tokens: Limit on the generated answer.
         temperature: 0 is greedy.
         seed: For sampling.
-        context_tokens: Number of random tokens from the model's vocabulary appended to the text (section 4.1.4).
-        context_seed: Seed of those tokens.
         question: The queried modality; None if there is none. Read by baselines only.
         protocol: The protocol (`evaluation.protocols.Protocol`); None outside the benchmark. Engines ignore it.
         top_logprobs: Number of most likely first tokens to return with a generated answer, 0 to 20.
@@ -41,8 +39,6 @@ class Prompt:
     max_new_tokens: int = 32
     temperature: float = 0.0
     seed: int = 0
-    context_tokens: int = 0
-    context_seed: int = 0
     question: Modality | None = None
     protocol: str | None = None
     top_logprobs: int = 0
@@ -83,7 +79,8 @@ class Answer:
         first_token_logprobs: Natural log-probability by token string of the most likely first tokens; None unless the
             prompt sets `top_logprobs` and the engine supports it.
         error: What failed, with a hint if there is one; None on success.
-        usage: Counts and metadata: `prompt_tokens`, `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`.
+        usage: Counts and metadata: `prompt_tokens` (all of the input, media included), `text_tokens` (those of the
+            prompt's text alone), `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`.
     """
 
     key: str

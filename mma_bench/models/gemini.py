@@ -107,7 +107,7 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
     def _media(self, task: ClipTask) -> Any:
         return self._types.Part.from_bytes(data=mp4_bytes(task, with_sound=True), mime_type="video/mp4")
 
-    def _ask(self, media: Any, prompt: Prompt, context: str) -> Answer:
+    def _ask(self, media: Any, prompt: Prompt) -> Answer:
         types, budget = self._types, self._settings.thinking_budget
         config = types.GenerateContentConfig(
             temperature=prompt.temperature,
@@ -115,17 +115,11 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
             max_output_tokens=prompt.max_new_tokens + (budget or 0),
             thinking_config=None if budget is None else types.ThinkingConfig(thinking_budget=budget),
         )
-        contents = [media, types.Part.from_text(text=prompt.text + context)]
+        contents = [media, types.Part.from_text(text=prompt.text)]
         reply = self._call(
             lambda: self._client.models.generate_content(model=self._settings.model, contents=contents, config=config)
         )
         return _read(reply, prompt)
-
-    def _count_tokens(self, text: str) -> int:
-        reply = self._call(lambda: self._client.models.count_tokens(model=self._settings.model, contents=text))
-        if reply.total_tokens is None:
-            raise Unanswered("the service did not return a token count")
-        return int(reply.total_tokens)
 
     def _call(self, call: Callable[[], Any]) -> Any:
         """The service's reply; transient failures are retried after the delay requested by the service.

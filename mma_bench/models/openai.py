@@ -82,10 +82,6 @@ class _Completion(BaseModel):
     usage: _Usage | None = None
 
 
-class _TokenCount(BaseModel):
-    count: int
-
-
 class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
     """A model behind a server as an `Engine`.
 
@@ -124,8 +120,8 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             parts.append({"type": "input_audio", "input_audio": {"data": _base64(wav_bytes(task)), "format": "wav"}})
         return parts
 
-    def _ask(self, media: list[Part], prompt: Prompt, context: str) -> Answer:
-        content: Any = [*media, {"type": "text", "text": prompt.text + context}]
+    def _ask(self, media: list[Part], prompt: Prompt) -> Answer:
+        content: Any = [*media, {"type": "text", "text": prompt.text}]
         logprobs: dict[str, Any] = {}
         if prompt.top_logprobs:
             logprobs = {"logprobs": True, "top_logprobs": prompt.top_logprobs}
@@ -159,20 +155,6 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
         positions = choice.logprobs.content if choice.logprobs else None
         first = {item.token: item.logprob for item in positions[0].top_logprobs} if positions else None
         return Answer(prompt.key, text=choice.message.content, first_token_logprobs=first, usage=usage)
-
-    def _count_tokens(self, text: str) -> int:
-        """Uses the server's `/tokenize`, which vLLM and SGLang provide next to `/v1`."""
-        root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
-        body = {"model": self._settings.model, "prompt": text, "add_special_tokens": False}
-        try:
-            reply = self._call(lambda: self._client.post(f"{root}/tokenize", cast_to=object, body=body))
-            return _TokenCount.model_validate(reply).count
-        except Refused as error:
-            raise Unanswered(f"long context needs the server's /tokenize: {error}") from None
-        except ValidationError as error:
-            raise Unanswered(
-                f"{root}/tokenize did not return a token count ({problems(error)[0]}): {self._excerpt(reply)}"
-            ) from None
 
     def _call(self, call: Callable[[], Any]) -> Any:
         """The server's reply.

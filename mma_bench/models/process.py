@@ -3,14 +3,17 @@ environment.
 
 In: clips with their prompts. Out: answers, or an error per clip. The protocol, one JSON object per line:
 
-* When ready, the program writes `{"protocol": 1, "name": ..., "revision": ...}`; with `"modes": ["generate",
+* When ready, the program writes `{"protocol": 2, "name": ..., "revision": ...}`; with `"modes": ["generate",
   "score"]` if it supports log-likelihoods.
 * A request is `{"id", "video", "hears", "prompts": [{"key", "text", "mode", "options", "max_new_tokens", "temperature",
-  "seed", "context_tokens", "context_seed"}, ...]}`. `video` is the path of an MP4 file, which has no audio track if
-  `hears` is false. `context_tokens` random tokens from the model's vocabulary must be appended to the text.
+  "seed"}, ...]}`. `video` is the path of an MP4 file, which has no audio track if `hears` is false. `text` is the whole
+  prompt, which the program must not truncate: under `long_context` it is about 67,000 characters.
 * The reply is `{"answers": [{"key", "text"}, ...]}`, one for each prompt, in any order; `"logprobs": {option: number}`
-  instead of `text` in the mode `score`, or `"error": "reason"`.
+  instead of `text` in the mode `score`, or `"error": "reason"`. `"usage": {"prompt_tokens": number}` is recorded.
 * The program exits when its stdin is closed.
+
+Protocol 1 differed in one point: a prompt had `context_tokens` and `context_seed`, and the program itself appended so
+many random tokens. They are no longer sent; programs that ignore them may still write 1.
 
 Its stdout is reserved for these lines; its stderr is shown on failure. A program that dies, times out or writes
 anything else is restarted once and the request repeated; if it fails again, the clip's prompts fail. `process_protocol`

@@ -8,9 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt
 from mma_bench.settings import problems
 
-_PROMPT_FIELDS: Final = (
-    *("key", "text", "mode", "options", "max_new_tokens", "temperature", "seed", "context_tokens", "context_seed"),
-)
+_PROMPT_FIELDS: Final = (*("key", "text", "mode", "options", "max_new_tokens", "temperature", "seed"),)
 
 
 class ProcessFault(Exception):
@@ -24,7 +22,7 @@ class _Message(BaseModel):
 class Hello(_Message):
     """The program's first line."""
 
-    protocol: Literal[1]
+    protocol: Literal[1, 2]
     name: Annotated[str, Field(min_length=1)]
     revision: Annotated[str, Field(min_length=1)]
     modes: Annotated[frozenset[Mode], Field(min_length=1)] = frozenset({"generate"})
@@ -53,7 +51,7 @@ def request(task: ClipTask, video: str) -> dict[str, Any]:
 
 def read_hello(line: str) -> Hello:
     """Parse the first line. Raises ProcessFault."""
-    return _read(Hello, line, 'its first line is not {"protocol": 1, "name": ..., "revision": ...}')
+    return _read(Hello, line, 'its first line is not {"protocol": 2, "name": ..., "revision": ...}')
 
 
 def read_answers(line: str, prompts: Sequence[Prompt]) -> list[Answer]:

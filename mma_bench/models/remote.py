@@ -16,7 +16,6 @@ from pydantic import Field, field_validator
 from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
-from mma_bench.models.random_text import random_text
 
 REFUSAL_HINTS: Final = {
     401: "set the environment variable that api_key_env names to a valid key",
@@ -85,22 +84,17 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         self.adapter = self.adapter_revision = None
         self._settings, self._key = settings, api_key(settings)
         self._pool = ThreadPoolExecutor(settings.concurrency)
-        self._lock, self._context_lock = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
         self._requests = self._tokens = self._failures = 0
         self._stop: MmaBenchError | None = None
-        self._context: tuple[tuple[int, int], tuple[str, int]] | None = None
 
     @abstractmethod
     def _media(self, task: ClipTask) -> Media:
         """A clip in the server's format; called once per clip. Raises InvalidInput."""
 
     @abstractmethod
-    def _ask(self, media: Media, prompt: Prompt, context: str) -> Answer:
-        """The answer to one prompt followed by the random context. Raises Unanswered or Refused."""
-
-    @abstractmethod
-    def _count_tokens(self, text: str) -> int:
-        """The number of tokens in a text by the model's tokenizer. Raises Unanswered or Refused."""
+    def _ask(self, media: Media, prompt: Prompt) -> Answer:
+        """The answer to one prompt. Raises Unanswered or Refused."""
 
     @abstractmethod
     def _close_client(self) -> None:
@@ -135,10 +129,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
                 return None
             if prompt.mode not in self.modes:
                 raise Unanswered(f"{self.name} gives no log-likelihoods; use mode generate")
-            text, tokens = self._context_of(prompt)
-            answer = self._ask(clip, prompt, text)
-            if tokens:
-                answer.usage["context_tokens"] = tokens
+            answer = self._ask(clip, prompt)
         except Unanswered as error:
             answer = Answer(prompt.key, error=f"clip {task.id}: {error}")
         except Refused as error:
@@ -146,16 +137,6 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             return None
         self._record(answer)
         return answer
-
-    def _context_of(self, prompt: Prompt) -> tuple[str, int]:
-        """The random context and its token count; the last one is cached, since a clip's prompts share it."""
-        if not prompt.context_tokens:
-            return "", 0
-        wanted = (prompt.context_tokens, prompt.context_seed)
-        with self._context_lock:
-            if self._context is None or self._context[0] != wanted:
-                self._context = wanted, random_text(*wanted, self._count_tokens)
-            return self._context[1]
 
     def _reserve_request(self) -> bool:
         """Count a request, unless the run has stopped; an exhausted budget stops it."""

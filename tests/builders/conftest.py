@@ -116,7 +116,7 @@ def small_build(root: Path) -> None:
                     elif condition == Condition.MISLEADING_CAPTION:
                         made["caption"] = CLASSES[other]
                     elif condition == Condition.LONG_CONTEXT:
-                        made["context_seed"] = 7
+                        made |= {"context_seed": 7, "context": "far ease"}
                     rows["variants"].append(made)
     broken = next(row for row in rows["variants"] if row["id"] == "horse-test1.frames_zeroed")
     facts_and_file = dict.fromkeys((*facts(""), "path", "sha256"))

@@ -103,7 +103,7 @@ def test_plan_has_each_clip_under_each_condition_of_its_split() -> None:
     class_of = {clip["clip_id"]: clip["class_name"] for clip in clips}
     pairs = [pair_row("test", "Cat0", "Dog1"), pair_row("train", "t1", "t2")]
     conditions = {"test": list(Condition), "train": [Condition.MISALIGNED, Condition.ALIGNED]}
-    rows = plan(*tables(clips, pairs), conditions, 7)
+    rows = plan(*tables(clips, pairs), conditions, 7, 50)
     assert [(row["split"], row["condition"], row["id"]) for row in rows] == sorted(
         [("test", c, f"{clip['clip_id']}.{c}") for c in Condition if c != "misaligned" for clip in clips[:6]]
         + [("test", "misaligned", "Cat0.misaligned.Dog1")]
@@ -112,7 +112,7 @@ def test_plan_has_each_clip_under_each_condition_of_its_split() -> None:
     )
     for row in rows:
         assert ("caption" in row) == (row["condition"] == "misleading_caption")
-        assert ("context_seed" in row) == (row["condition"] == "long_context")
+        assert ("context_seed" in row) == ("context" in row) == (row["condition"] == "long_context")
         if row["condition"] == "misleading_caption":
             assert row["caption"] in set(CLASSES) - {row["visual_class"]}
         if row["condition"] != "misaligned":
@@ -120,9 +120,26 @@ def test_plan_has_each_clip_under_each_condition_of_its_split() -> None:
             assert "donor_id" not in row
 
 
+def test_each_clip_has_its_own_context_which_depends_on_the_seed_alone() -> None:
+    clips = [clip_row(f"c{i}", "test", "Cat") for i in range(4)]
+
+    def contexts(clips: list[dict[str, Any]], seed: int, words: int) -> dict[str, str]:
+        rows = plan(*tables(clips, []), {"test": [Condition.LONG_CONTEXT]}, seed, words)
+        return {row["base_id"]: row["context"] for row in rows}
+
+    texts = contexts(clips, 1, 50)
+    assert len(set(texts.values())) == 4
+    assert {len(text.split()) for text in texts.values()} == {50}
+    assert contexts(clips[:1], 1, 50) == {"c0": texts["c0"]}
+    assert contexts(clips, 2, 50)["c0"] != texts["c0"]
+    assert contexts(clips, 1, 60)["c0"].startswith(texts["c0"])
+
+
 def test_a_misaligned_row_tells_of_both_clips() -> None:
     clips = [clip_row("a", "test", "Cat"), clip_row("b", "test", "Dog", source="folder"), clip_row("c", "test", "Cat")]
-    rows = plan(*tables(clips, [pair_row("test", "a", "b"), pair_row("test", "c", "a")]), {"test": ["misaligned"]}, 1)
+    rows = plan(
+        *tables(clips, [pair_row("test", "a", "b"), pair_row("test", "c", "a")]), {"test": ["misaligned"]}, 1, 50
+    )
     mixed, alike = rows
     assert (mixed["visual_class"], mixed["audio_class"], mixed["class_distance"]) == ("Cat", "Dog", 3)
     assert mixed["licence"] == "video: licence of Cat; audio: licence of Dog"
@@ -135,14 +152,14 @@ def test_a_misaligned_row_tells_of_both_clips() -> None:
 def test_a_pair_with_an_unknown_clip_stops_the_stage() -> None:
     clips = [clip_row("a", "test", "Cat"), clip_row("b", "train", "Dog")]
     with pytest.raises(DataError, match=r"pairs\.parquet: b is not an aligned clip of split 'test'"):
-        plan(*tables(clips, [pair_row("test", "a", "b")]), {"test": [Condition.MISALIGNED]}, 1)
+        plan(*tables(clips, [pair_row("test", "a", "b")]), {"test": [Condition.MISALIGNED]}, 1, 50)
 
 
 def test_no_caption_can_mislead_among_clips_of_one_class() -> None:
     clips = [clip_row("a", "test", "Cat"), clip_row("b", "test", "Cat")]
     with pytest.raises(DataError, match=r"all clips of split 'test' are Cat.*\n.*conflicts\.conditions\.test"):
-        plan(*tables(clips, []), {"test": [Condition.MISLEADING_CAPTION]}, 1)
-    assert len(plan(*tables(clips, []), {"test": [Condition.LONG_CONTEXT]}, 1)) == 2
+        plan(*tables(clips, []), {"test": [Condition.MISLEADING_CAPTION]}, 1, 50)
+    assert len(plan(*tables(clips, []), {"test": [Condition.LONG_CONTEXT]}, 1, 50)) == 2
 
 
 # The whole stage.
@@ -337,7 +354,7 @@ def test_another_seed_changes_prompts_and_touches_no_file(project: Path, params:
     conflicts.main(params.model_copy(update={"conflicts": changed}))
     new = table()
     assert {path: path.stat().st_mtime_ns for path in project.rglob("*.mp4")} == before
-    prompts = ["caption", "context_seed"]
+    prompts = ["caption", "context_seed", "context"]
     assert new.drop(prompts).equals(old.drop(prompts))
     assert (new["context_seed"] != old["context_seed"]).sum() == 6
 

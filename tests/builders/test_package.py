@@ -145,6 +145,10 @@ def test_questions_and_answers(built: Path, condition: str, visual: str, audio: 
     assert row["donor_id"] == ("cat-test0" if condition == "misaligned" else None)
     assert row["caption"] == ("Cat" if condition == "misleading_caption" else None)
     assert row["context_seed"] == (7 if condition == "long_context" else None)
+    assert row["context"] == ("far ease" if condition == "long_context" else None)
+    for question, text in (("visual", visual), ("audio", audio)):
+        due = text + SHORT if condition == "misleading_caption" else None
+        assert row[f"{question}_question_short_answer"] == due
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mma_bench import prompts
+from mma_bench.evaluation.conditions import CONFIGS, as_asked
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.schema import MODALITIES, Condition
 
@@ -27,6 +28,7 @@ def row(base: str, condition: str, visual: str = "Cat", audio: str = "Cat") -> d
         "class_distance": 4 if condition == "misaligned" else None,
         "caption": caption,
         "context_seed": 7 if condition == "long_context" else None,
+        "context": f"far {base} ease" if condition == "long_context" else None,
         "options": OPTIONS,
         "video": {"bytes": b"not a real clip", "path": None},
         **{
@@ -39,6 +41,11 @@ def row(base: str, condition: str, visual: str = "Cat", audio: str = "Cat") -> d
         **{
             f"{question}_abstention_answer": prompts.NONE_OF_THE_ABOVE if abstains[question] else answers[question]
             for question in answers
+        },
+        **{
+            f"{question}_question_short_answer": caption
+            and prompts.with_short_answer(prompts.misleading_caption(question, OPTIONS, caption))
+            for question in MODALITIES
         },
         "prompt_version": prompts.PROMPT_VERSION,
     }
@@ -57,8 +64,9 @@ class Rows:
 
     def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         for each in self._rows:
-            if each["condition"] == condition:
-                yield {key: each[key] for key in columns} if columns else each
+            if each["condition"] == CONFIGS[condition]:
+                named = as_asked(each, condition)
+                yield {key: named[key] for key in columns} if columns else named
 
     def fingerprint(self, condition: str) -> str:
         return f"{condition} {self._version}"

@@ -13,6 +13,7 @@ from mma_bench.prompts import PROMPT_VERSION, forced_choice
 
 BASES = ("a", "b", "c")
 OPTIONS = ["Bird", "Cat"]
+ADDED = ("context", "visual_question_short_answer", "audio_question_short_answer")  # older datasets lack them
 
 
 def packaged_row(base: str, condition: str) -> dict[str, Any]:
@@ -32,13 +33,14 @@ def packaged_row(base: str, condition: str) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, **conditions: list[dict[str, Any]]) -> Path:
+def write(folder: Path, without: tuple[str, ...] = (), **conditions: list[dict[str, Any]]) -> Path:
+    """Rows by condition; the dataset lacks the columns `without`."""
     configs = []
     for condition, rows in conditions.items():
         path = folder / "data" / condition / "test-00000-of-00001.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        schema = features().arrow_schema
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+        table = pa.Table.from_pylist(rows, schema=features().arrow_schema)
+        pq.write_table(table.drop_columns(list(without)), path)
         configs.append(
             {"config_name": condition, "data_files": [{"split": "test", "path": f"data/{condition}/test-*"}]}
         )

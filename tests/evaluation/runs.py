@@ -13,7 +13,7 @@ from mma_bench.files import write_json
 from mma_bench.schema import Condition
 
 CLASSES = ("Bird", "Cat", "Rain", "Bowed_string_instrument")
-SETTINGS = {"temperature": 0.0, "seeds": [0], "context_tokens": 10_000}
+SETTINGS = {"temperature": 0.0, "seeds": [0], "fps": 2.0}
 
 
 def prediction(

@@ -46,10 +46,7 @@ def test_every_prompt_gets_one_prediction_that_says_what_it_is(tmp_path: Path) -
     assert len(predictions) == 3 * 2 * (3 + 3 + 3 + 2)
     one = predictions["a.misaligned/audio.forced_choice.0"]
     assert (one.expected, one.other, one.answer, one.raw, one.status) == ("Bird", "Cat", "Cat", "Cat", "ok")
-    assert one.settings == {
-        **{"fps": 2.0, "temperature": 0.0, "seeds": [0], "context_tokens": 10_000},
-        "silence": "keep",
-    }
+    assert one.settings == {"fps": 2.0, "temperature": 0.0, "seeds": [0]}
     assert one.dataset_fingerprint == "misaligned 1"
     scored = predictions["a.misaligned/audio.loglikelihood.0"]
     assert (scored.answer, scored.raw) == ("Bird", None)

@@ -295,7 +295,7 @@ def other_predictions(folder: Path, change: Callable[[list[Prediction]], list[Pr
         (lambda at: rewritten(at, "after", prompt_version="2"), "differ in version of the prompts: 1 and 2"),
         (lambda at: rewritten(at, "after", split="train"), "differ in split: test and train"),
         (lambda at: rewritten(at, "before", dataset_revision="1.0"), "differ in version of the dataset: 1.0 and None"),
-        (lambda at: rewritten(at, "before", settings={"seeds": [1]}), "differ in setting context_tokens"),
+        (lambda at: rewritten(at, "before", settings={"seeds": [1]}), "differ in setting fps"),
         (lambda at: rewritten(at, "before", adapter="x"), "before was made with the adapter x"),
         (lambda at: rewritten(at, "after", adapter_revision="sha256:0"), "with the adapter sha256:0, not with sha256:"),
         (lambda at: rewritten(at, "after", adapter_revision=None), "with the adapter None, not with sha256:"),

@@ -19,7 +19,7 @@ from tests.validation.world import World
 
 OPTIONS = ["Bell", "Cat", "Dog", "Hammer"]
 KEPT = (
-    *("id", "condition", "visual_class", "audio_class", "caption", "context_seed", "base_id", "donor_id"),
+    *("id", "condition", "visual_class", "audio_class", "caption", "context_seed", "context", "base_id", "donor_id"),
     *("class_distance", "human_verified", "judge", "label_ids", "start_s", "end_s"),
     *("video_sha256", "audio_sha256", "licence", "source"),
 )
@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         *((name, pa.string()) for name in KEPT if name not in ("context_seed", "class_distance", "label_ids")),
         *((f"{sense}_{text}", pa.string()) for sense in ("visual", "audio") for text in ("question", "answer")),
         *((f"{sense}_abstention_answer", pa.string()) for sense in ("visual", "audio")),
+        *((f"{sense}_question_short_answer", pa.string()) for sense in ("visual", "audio")),
         ("context_seed", pa.int64()),
         ("class_distance", pa.int64()),
         ("options", pa.list_(pa.string())),
@@ -116,6 +117,9 @@ def packaged(row: dict[str, Any], media: bytes) -> dict[str, Any]:
         made[f"{sense}_question"] = (
             misleading_caption(sense, OPTIONS, row["caption"]) if row["caption"] else forced_choice(sense, OPTIONS)  # type: ignore[arg-type]
         )
+        made[f"{sense}_question_short_answer"] = (
+            f"{made[f'{sense}_question']} Answer using a single word or phrase." if row["caption"] else None
+        )
         made[f"{sense}_answer"] = answer
         made[f"{sense}_abstention_answer"] = "None of the above" if row["condition"] == gone[sense] else answer
     return {**made, "options": OPTIONS, "video": {"bytes": media, "path": f"{row['id']}.mp4"}}
@@ -190,10 +194,16 @@ FAULTS: dict[str, Callable[[Dataset], None]] = {
     "audio_bytes_are_the_promised_ones": _swap_media,
     "options_are_the_classes_of_the_split": _edit("cat-1.aligned", options=["Bell", "Cat", "Dog"]),
     "visual_question_is_that_of_the_paper": _edit("cat-1.aligned", visual_question="What do you see?"),
+    "visual_question_short_answer_adds_the_sentence": _edit(
+        "cat-1.misleading_caption", visual_question_short_answer=forced_choice("visual", OPTIONS)
+    ),
     "visual_answer_is_the_class": _edit("cat-1.frames_zeroed", visual_answer="None of the above"),
     "visual_abstention_answer_follows_the_condition": _edit("cat-1.frames_zeroed", visual_abstention_answer="Cat"),
     "audio_question_is_that_of_the_paper": _edit(
         "cat-1.misleading_caption", audio_question=forced_choice("audio", OPTIONS)
+    ),
+    "audio_question_short_answer_adds_the_sentence": _edit(
+        "cat-1.misleading_caption", audio_question_short_answer=None
     ),
     "audio_answer_is_the_class": _edit("cat-1.misaligned.dog-1", audio_answer="Cat"),
     "audio_abstention_answer_follows_the_condition": _edit(
@@ -208,6 +218,12 @@ FAULTS: dict[str, Callable[[Dataset], None]] = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_broken_promise_is_refused_by_name(dataset: Dataset, name: str) -> None:
     dataset.assert_refused("package", name, lambda _: FAULTS[name](dataset))
+
+
+@pytest.mark.parametrize("text", ["focus combine proper", None])
+def test_an_altered_context_is_refused(dataset: Dataset, text: str | None) -> None:
+    altered = _edit("cat-1.long_context", context=text)
+    dataset.assert_refused("package", "row_says_what_the_table_says", lambda _: altered(dataset))
 
 
 def test_every_promise_has_its_fault(dataset: Dataset) -> None:

@@ -21,6 +21,7 @@ from mma_bench import layout
 from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
 from mma_bench.config import Params
 from mma_bench.errors import GateError
+from mma_bench.irrelevant_text import irrelevant_text
 from mma_bench.schema import (
     ACQUIRED,
     ALIGNED,
@@ -186,7 +187,7 @@ class World:
                 if condition == "misleading_caption":
                     made["caption"] = "Cat" if clip != "cat-1" else "Dog"
                 if condition == "long_context":
-                    made["context_seed"] = 7
+                    made |= {"context_seed": 7, "context": irrelevant_text(7, self.raw["conflicts"]["context_words"])}
                 if condition in ("audio_removed", "frames_zeroed"):
                     made |= self.file(f"data/variants/{made['id']}.mp4")
                 rows.append(common | made)

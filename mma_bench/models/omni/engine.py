@@ -183,6 +183,7 @@ class OmniEngine:
         """Answer one prompt; `read` contains all its tokens but the last."""
         usage: dict[str, Any] = {
             "prompt_tokens": len(read.ids) + 1,
+            "text_tokens": inputs.text_tokens,
             "audio_tokens": clip.audio_tokens,
             "video_tokens": clip.video_tokens,
         }

@@ -2,8 +2,7 @@
 
 A conversation is split at two fixed places: the head ends with the token that ends the video, and the closing starts
 with the token that ends the user's turn. Both boundaries are special tokens, across which no tokenizer merges, so head
-+ text + closing has the ids of the whole conversation. Random tokens of a long context are inserted as ids between text
-and closing, so that their number is exact.
++ text + closing has the ids of the whole conversation.
 """
 
 import copy
@@ -12,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from mma_bench.errors import InvalidInput, MmaBenchError
@@ -47,10 +45,14 @@ class ClipInputs:
 
 @dataclass(frozen=True)
 class PromptInputs:
-    """Tokens after the head: `ids` up to the start of the answer, and the ids of each option with the end token."""
+    """Tokens after the head: `ids` up to the start of the answer, and the ids of each option with the end token.
+
+    `text_tokens` is the number of `ids` that the prompt's text has.
+    """
 
     ids: tuple[int, ...]
     options: tuple[tuple[int, ...], ...]
+    text_tokens: int
 
 
 class InputMaker:
@@ -72,7 +74,6 @@ class InputMaker:
         self._size = dict(size)
         self._special = frozenset(self._tokenizer.all_special_ids) | frozenset(self._tokenizer.added_tokens_decoder)
         self._head, self._closing = self._cut_template(system)
-        self._ordinary: np.ndarray[Any, np.dtype[np.int64]] | None = None
         # Fast tokenizers reject concurrent calls from two threads. Answers are decoded by a copy, so that the model
         # does not wait for a clip that is being processed.
         self._lock = threading.Lock()
@@ -130,7 +131,7 @@ class InputMaker:
         return {"max_length": min(padded, extractor.n_samples)}
 
     def prompt(self, prompt: Prompt) -> PromptInputs:
-        """Token ids of a prompt: text, random context, closing; and of its options.
+        """Token ids of a prompt: text, closing; and of its options.
 
         Raises:
             InvalidInput: `special_tokens` if a text contains one of the model's special tokens.
@@ -139,8 +140,7 @@ class InputMaker:
             text = self._plain(prompt.text)
             end = (int(self._tokenizer.eos_token_id),)
             options = tuple(self._plain(option) + end for option in prompt.options)
-            context = self._context(prompt.context_tokens, prompt.context_seed) if prompt.context_tokens else ()
-        return PromptInputs(text + context + self._closing, options)
+        return PromptInputs(text + self._closing, options, len(text))
 
     def _plain(self, text: str) -> tuple[int, ...]:
         ids = self._ids(text)
@@ -154,15 +154,6 @@ class InputMaker:
     def text(self, ids: Sequence[int]) -> str:
         """The text of generated tokens, without special tokens."""
         return str(self._decoder.decode(list(ids), skip_special_tokens=True))
-
-    def _context(self, count: int, seed: int) -> tuple[int, ...]:
-        """Random tokens that decode to text on their own: no special tokens, no partial characters."""
-        if self._ordinary is None:
-            ids = sorted(set(range(len(self._tokenizer))) - self._special)
-            texts = self._tokenizer.batch_decode([[i] for i in ids])
-            self._ordinary = np.array([i for i, text in zip(ids, texts, strict=True) if text and "\ufffd" not in text])
-        drawn = np.random.default_rng(seed).choice(self._ordinary, size=count)
-        return tuple(int(i) for i in drawn)
 
 
 def check_modalities(task: ClipTask, inputs: ClipInputs) -> None:

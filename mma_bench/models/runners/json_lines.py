@@ -12,7 +12,6 @@ A runner loads its model, then calls `serve` with a function that answers one pr
 import contextlib
 import json
 import os
-import random
 import sys
 import traceback
 
@@ -43,26 +42,10 @@ def serve(out, name, revision, answer, source=None):
         answer: (request, prompt) to text, both as sent by the engine. An exception becomes the prompt's error.
         source: The source of requests; None uses stdin.
     """
-    _say(out, {"protocol": 1, "name": name, "revision": revision})
+    _say(out, {"protocol": 2, "name": name, "revision": revision})
     for line in source or sys.stdin:
         request = json.loads(line)
         _say(out, {"answers": [_one(request, prompt, answer) for prompt in request["prompts"]]})
-
-
-def with_context(prompt, tokenizer):
-    """The prompt's text followed by its random tokens, drawn from a Hugging Face tokenizer's regular tokens.
-
-    The count is exact when drawn; tokens may merge or split when the text is tokenised again.
-    """
-    if not prompt["context_tokens"]:
-        return prompt["text"]
-    special, drawn = set(tokenizer.all_special_ids), []
-    rng = random.Random(prompt["context_seed"])  # noqa: S311 seeded for the data; nothing here is a secret
-    while len(drawn) < prompt["context_tokens"]:
-        token = rng.randrange(tokenizer.vocab_size)
-        if token not in special and "\ufffd" not in tokenizer.decode([token]):
-            drawn.append(token)
-    return prompt["text"] + " " + tokenizer.decode(drawn)
 
 
 def _one(request, prompt, answer):

@@ -14,7 +14,7 @@ it greedy. It truncates a conversation to its last 2000 tokens, so under `long_c
 import argparse
 import sys
 
-from json_lines import serve, stdout_for_answers, with_context
+from json_lines import serve, stdout_for_answers
 
 GREEDY_TOP_P = 1e-6
 
@@ -44,7 +44,7 @@ def main(cfg_path):
                     chat.upload_img(request["video"], opening, media, type=kind)
                 latest["request"], latest["opening"], latest["media"] = request, opening, media
             conversation = latest["opening"].copy()
-            chat.ask(with_context(prompt, model.llama_tokenizer), conversation)
+            chat.ask(prompt["text"], conversation)
             torch.manual_seed(prompt["seed"])
             greedy = prompt["temperature"] == 0
             with torch.no_grad():

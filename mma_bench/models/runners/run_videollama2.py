@@ -13,7 +13,7 @@ without sound its audio branch is disabled instead: no audio tokens at all.
 
 import sys
 
-from json_lines import serve, stdout_for_answers, with_context
+from json_lines import serve, stdout_for_answers
 
 
 def main(checkpoint):
@@ -33,7 +33,7 @@ def main(checkpoint):
             model.model.audio_tower = ear if request["hears"] else None
             return mm_infer(
                 latest["media"],
-                with_context(prompt, tokenizer),
+                prompt["text"],
                 model=model,
                 tokenizer=tokenizer,
                 modal="video",

@@ -29,6 +29,7 @@ def row(condition: str, *, seed: int = 7, base: str = "clip0") -> dict[str, Any]
         "audio_class": heard,
         "caption": caption,
         "context_seed": seed if condition == Condition.LONG_CONTEXT else None,
+        "context": f"far {base} ease" if condition == Condition.LONG_CONTEXT else None,
         **asked,
         "visual_answer": "Bird",
         "audio_answer": heard,

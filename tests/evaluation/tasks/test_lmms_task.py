@@ -9,7 +9,8 @@ import yaml
 from click.testing import CliRunner
 
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.protocols import QUESTIONS
+from mma_bench.evaluation.conditions import CONDITIONS, PromptVariant, as_asked
+from mma_bench.evaluation.protocols import QUESTIONS, prompts_of
 from mma_bench.evaluation.tasks import lmms_task, questions
 from mma_bench.evaluation.tasks.cli import tasks_path
 from mma_bench.schema import Condition
@@ -51,14 +52,16 @@ def test_the_group_has_a_task_for_every_condition() -> None:
         assert (task["task"], task["dataset_name"]) == (f"mma_bench_{condition}", condition)
         assert task["include"] == "_every_condition"
         assert "description" not in task, "lmms-eval would put it before the prompt"
-    assert len(list(FOLDER.glob("*.yaml"))) == len(Condition) + 1
+    assert len(list(FOLDER.glob("*.yaml"))) == len(CONDITIONS) + 1
 
 
-def test_the_approximation_is_named_with_its_count() -> None:
-    assert (
-        f"{questions.CONTEXT_WORDS:,} seeded random words"
-        in _read("mma_bench_long_context.yaml")["metadata"]["context"]
-    )
+@pytest.mark.parametrize("variant", PromptVariant)
+def test_a_prompt_variant_has_a_task_that_asks_what_the_package_asks(variant: str, shared: dict[str, Any]) -> None:
+    task = _read(f"mma_bench_{variant}.yaml")
+    assert (task["task"], task["include"]) == (f"mma_bench_{variant}", "_every_condition")
+    docs = shared["process_docs"](rows(task["dataset_name"]))
+    asked = prompts_of(as_asked(row(task["dataset_name"]), variant))
+    assert [task["doc_to_text"](doc) for doc in docs] == [prompt.text for prompt in asked]
 
 
 def test_each_row_is_asked_both_questions_in_turn(shared: dict[str, Any]) -> None:

@@ -234,23 +234,6 @@ def test_a_spent_budget_counts_thoughts_too() -> None:
         assert [len(row) for row in stop.value.answers] == [2, 0]
 
 
-def test_the_long_context_is_counted_by_the_service() -> None:
-    def count(text: str) -> int:
-        return len(text.split()) * 2
-
-    def answer(request: Request) -> Reply:
-        if request.path.endswith(":countTokens"):
-            return Reply({"totalTokens": count(parts(request)[0]["text"])})
-        return OK
-
-    prompt = Prompt("visual.forced_choice.0", "Which?", context_tokens=501, context_seed=7)
-    with serving(answer) as server:
-        got = one(server, prompt)
-    text = parts(server.requests[-1])[1]["text"]
-    assert text.startswith("Which? ")
-    assert got.usage["context_tokens"] == count(text.removeprefix("Which?")) == 500
-
-
 def test_log_likelihoods_are_not_answered() -> None:
     with serving(OK) as server:
         answer = one(server, Prompt("visual.loglikelihood.0", "Which?", mode="score", options=("Bird",)))

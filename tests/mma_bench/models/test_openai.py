@@ -117,14 +117,6 @@ def test_a_server_without_log_probabilities_gives_none() -> None:
             assert (answer.text, answer.first_token_logprobs) == ("Bird", None)
 
 
-@pytest.mark.parametrize("reply", [{"count": "many"}, {"tokens": []}, [3]])
-def test_a_token_count_that_is_none_is_the_prompts_error(reply: Any) -> None:
-    long = Prompt("visual.forced_choice.0", "Which?", context_tokens=10, context_seed=1)
-    with serving(Reply(reply)) as server:
-        answer = one(server, long)
-    assert "/tokenize did not return a token count" in (answer.error or "")
-
-
 @pytest.mark.parametrize(
     ("sound", "condition", "track", "part"),
     [
@@ -296,43 +288,6 @@ def test_a_damaged_clip_is_its_prompts_error_alone() -> None:
     assert "clip a.aligned" in (broken[0].error or "")
     assert whole[0].text == "Bird"
     assert len(server.requests) == 1
-
-
-def test_the_long_context_is_counted_in_the_models_own_tokens() -> None:
-    def count(text: str) -> int:
-        return (len(text) + 2) // 3  # a tokenizer of the test's own
-
-    def reply(request: Request) -> Reply:
-        if request.path == "/tokenize":
-            assert request.body["model"] == "m"
-            assert request.body["add_special_tokens"] is False
-            return Reply({"count": count(request.body["prompt"]), "tokens": []})
-        return OK
-
-    prompts = [
-        Prompt(f"{name}.forced_choice.0", "Which?", context_tokens=1000, context_seed=seed)
-        for name, seed in (("visual", 7), ("audio", 7), ("audio.again", 8))
-    ]
-    with serving(reply) as server, asked(server) as engine:
-        (answers,) = engine.answer([task(*prompts)])
-    texts = [parts(request)[-1]["text"] for request in server.requests if request.path != "/tokenize"]
-    assert all(text.startswith("Which? ") for text in texts)
-    assert texts[0] == texts[1] != texts[2]
-    for answer, text in zip(answers, texts, strict=True):
-        assert answer.usage["context_tokens"] == count(text.removeprefix("Which?"))
-        assert 998 <= answer.usage["context_tokens"] <= 1000
-    assert len(server.requests) - 3 <= 2 * 13
-
-
-def test_without_a_tokenizer_there_is_no_long_context_but_all_else_goes_on() -> None:
-    def reply(request: Request) -> Reply:
-        return Reply({"detail": "Not Found"}, 404) if request.path == "/tokenize" else OK
-
-    long = Prompt("visual.forced_choice.0", "Which?", context_tokens=10, context_seed=1)
-    with serving(reply) as server, asked(server) as engine:
-        ((failed, fine),) = engine.answer([task(long, HEAR)])
-    assert "long context needs the server's /tokenize" in (failed.error or "")
-    assert fine.text == "Bird"
 
 
 def test_log_likelihoods_are_not_answered() -> None:

@@ -116,7 +116,7 @@ def one(engine: ProcessEngine, on: ClipTask) -> list[Answer]:
 
 
 def test_questions_and_answers(tmp_path: Path) -> None:
-    asked = ("É?", "generate", ("Bird",), 5, 0.5, 1, 10_000, 7)
+    asked = ("É?", "generate", ("Bird",), 5, 0.5, 1)
     long = Prompt("audio.forced_choice.1", *asked, question="audio", protocol="forced_choice")
     with running(tmp_path) as engine:
         assert (engine.name, engine.revision, engine.modes) == ("mine", "r1", {"generate"})
@@ -139,8 +139,6 @@ def test_questions_and_answers(tmp_path: Path) -> None:
                 "max_new_tokens": 5,
                 "temperature": 0.5,
                 "seed": 1,
-                "context_tokens": 10_000,
-                "context_seed": 7,
             }
         ],
     }

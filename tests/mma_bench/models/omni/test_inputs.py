@@ -1,4 +1,4 @@
-"""What reaches the model: the sequence of tokens, the frames, the sound and the random context."""
+"""What reaches the model: the sequence of tokens, the frames and the sound."""
 
 import io
 from dataclasses import replace
@@ -98,22 +98,6 @@ def test_options_end_with_the_token_that_ends_a_turn() -> None:
     tokenizer = engine()._processor.tokenizer
     options = engine()._inputs.prompt(PROMPT).options
     assert [tokenizer.decode(ids) for ids in options] == ["Cat<|im_end|>", "Dog<|im_end|>"]
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 3000), st.integers(0, 2**32 - 1))
-def test_random_context_is_exact_plain_text_and_inside_the_users_turn(count: int, seed: int) -> None:
-    maker = engine()._inputs
-    tokenizer = engine()._processor.tokenizer
-    bare = maker.prompt(PROMPT).ids
-    ids = maker.prompt(replace(PROMPT, context_tokens=count, context_seed=seed)).ids
-    text = len(maker._ids(TEXT))
-    assert ids[:text] == bare[:text]
-    assert ids[text + count :] == bare[text:]
-    context = ids[text : text + count]
-    assert not set(context) & set(tokenizer.all_special_ids)
-    assert all("\ufffd" not in piece for piece in tokenizer.batch_decode([[i] for i in context[:50]]))
-    assert ids == maker.prompt(replace(PROMPT, context_tokens=count, context_seed=seed)).ids
 
 
 def media(sound: bool = True, samples: int = 2 * RATE) -> Media:
