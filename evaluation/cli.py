@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,6 +10,9 @@ from mma_bench.commands import listed, read_overrides
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.avhbench.cli import avhbench
 from mma_bench.evaluation.tasks.cli import tasks_path
+
+if TYPE_CHECKING:
+    from mma_bench.evaluation.conditions import Silence
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -48,10 +51,10 @@ _ASKING = (
     ),
     click.option(
         "--silence",
-        type=click.Choice(["keep", "drop"]),
+        type=click.Choice(["keep", "drop", "both"]),
         default="keep",
         show_default=True,
-        help="Under audio_removed: keep the silent audio track, or drop it.",
+        help="Where the sound is removed: keep the silent track (audio_removed), drop it (audio_dropped), or ask both.",
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
@@ -145,16 +148,15 @@ def _infer(
     protocols: str,
     temperature: float,
     seeds: int,
-    silence: str,
+    silence: "Silence",
     limit: int | None,
     batch: int | None,
     out: Path,
 ) -> None:
-    from mma_bench.evaluation.conditions import CONFIGS
+    from mma_bench.evaluation.conditions import CONFIGS, with_silence
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
     from mma_bench.evaluation.protocols import Protocol, Sampling
-    from mma_bench.evaluation.silence import Silence
     from mma_bench.models import load_config, open_engine
 
     names = [str(protocol) for protocol in Protocol]
@@ -167,7 +169,7 @@ def _infer(
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
     benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)
-    chosen = chosen_conditions(benchmark, listed(conditions))
+    chosen = with_silence(chosen_conditions(benchmark, listed(conditions)), silence)
     left_out = [condition for condition in chosen if CONFIGS[condition] in config.without]
     if left_out:
         click.echo(f"{config.name} does not support {', '.join(left_out)} ({config.needs}); skipped", err=True)
@@ -176,7 +178,6 @@ def _infer(
         protocols=tuple(Protocol(name) for name in asked),
         sampling=Sampling(temperature, tuple(range(seeds))),
         batch=batch or config.batch,
-        silence=Silence(silence),
     )
     engine = open_engine(model, adapter=adapter, overrides=overrides)
     try:

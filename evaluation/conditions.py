@@ -1,38 +1,46 @@
-"""The conditions under which a model is asked: those of the dataset, and two whose prompt is put otherwise.
+"""The conditions under which a model is asked: those of the dataset, and variants that put the same rows otherwise.
 
-A prompt variant reads another condition's rows, so the dataset holds no clip twice. It is asked on request only
-(`--conditions`); in predictions, scores and reports it is a condition like the others.
+A variant reads another condition's rows, so the dataset holds no clip twice. It is asked on request only
+(`--conditions`, `--silence`); in predictions, scores and reports it is a condition like the others.
+
+Where the sound is removed, the paper replaces it by silence (section 4.1.2, Table 2, Figure 4) and once speaks of
+stripping it (section 4.1.1). Under `audio_removed` a model hears digital silence, which takes as many audio tokens as
+any sound; under `audio_dropped` it gets no audio track, so no audio tokens at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from mma_bench.errors import DataError
 from mma_bench.irrelevant_text import LONG_CONTEXT_WORDS, irrelevant_text
 from mma_bench.prompts import context_after, context_before, with_short_answer
 from mma_bench.schema import Condition, Modality
 
+Silence: TypeAlias = Literal["keep", "drop", "both"]
 
-class PromptVariant(StrEnum):
+
+class Variant(StrEnum):
     """A condition with the rows of another one."""
 
     MISLEADING_CAPTION_SHORT_ANSWER = "misleading_caption_short_answer"  # Figure 20 with Figure 5's last sentence
     LONG_CONTEXT_BEFORE = "long_context_before"  # appendix I.4
+    AUDIO_DROPPED = "audio_dropped"  # section 4.1.1: no track instead of silence
 
 
 CONFIGS: Final[Mapping[str, Condition]] = {
     **{str(condition): condition for condition in Condition},
-    PromptVariant.MISLEADING_CAPTION_SHORT_ANSWER: Condition.MISLEADING_CAPTION,
-    PromptVariant.LONG_CONTEXT_BEFORE: Condition.LONG_CONTEXT,
+    Variant.MISLEADING_CAPTION_SHORT_ANSWER: Condition.MISLEADING_CAPTION,
+    Variant.LONG_CONTEXT_BEFORE: Condition.LONG_CONTEXT,
+    Variant.AUDIO_DROPPED: Condition.AUDIO_REMOVED,
 }
 """Condition → the dataset's config that has its rows."""
 
-# In the paper's order, each prompt variant after the condition whose rows it reads.
+# In the paper's order, each variant after the condition whose rows it reads.
 CONDITIONS: Final = tuple(
     str(name) for condition in Condition for name, config in CONFIGS.items() if config is condition
 )
-_WITH_CONTEXT: Final = {Condition.LONG_CONTEXT: context_after, PromptVariant.LONG_CONTEXT_BEFORE: context_before}
+_WITH_CONTEXT: Final = {Condition.LONG_CONTEXT: context_after, Variant.LONG_CONTEXT_BEFORE: context_before}
 
 
 def question_of(row: Mapping[str, Any], question: Modality) -> str:
@@ -42,7 +50,7 @@ def question_of(row: Mapping[str, Any], question: Modality) -> str:
     appended to the question.
 
     Args:
-        row: A row of the dataset, renamed by `as_asked` if the condition is a prompt variant.
+        row: A row of the dataset, renamed by `as_asked` if the condition is a variant.
         question: The queried modality.
 
     Raises:
@@ -52,16 +60,32 @@ def question_of(row: Mapping[str, Any], question: Modality) -> str:
     if not text:
         raise DataError(f"{row['id']}: no {question}_question", hint="use a dataset that `mma-bench build` packaged")
     condition = row["condition"]
-    if condition == PromptVariant.MISLEADING_CAPTION_SHORT_ANSWER:
+    if condition == Variant.MISLEADING_CAPTION_SHORT_ANSWER:
         return str(row.get(f"{question}_question_short_answer") or with_short_answer(text))
     if condition in _WITH_CONTEXT:
         return _WITH_CONTEXT[condition](str(text), _context(row))
     return str(text)
 
 
+def hears(condition: str) -> bool:
+    """Whether a model gets the clip's audio track under this condition."""
+    return condition != Variant.AUDIO_DROPPED
+
+
+def with_silence(conditions: Sequence[str], silence: Silence) -> tuple[str, ...]:
+    """The conditions with what becomes of the silent track of `audio_removed`: kept, dropped, or asked both ways."""
+    put = {
+        "keep": (Condition.AUDIO_REMOVED,),
+        "drop": (Variant.AUDIO_DROPPED,),
+        "both": (Condition.AUDIO_REMOVED, Variant.AUDIO_DROPPED),
+    }
+    found = (put[silence] if each == Condition.AUDIO_REMOVED else (each,) for each in conditions)
+    return tuple(dict.fromkeys(str(name) for names in found for name in names))
+
+
 def as_asked(row: Mapping[str, Any], condition: str) -> dict[str, Any]:
-    """A row of the dataset under a condition: a prompt variant has its own condition and id, since ids are unique."""
-    if condition not in list(PromptVariant):
+    """A row of the dataset under a condition: a variant has its own condition and id, since ids are unique."""
+    if condition not in list(Variant):
         return dict(row)
     renamed = {"condition": condition, "id": f"{row['base_id']}.{condition}"}
     return {**row, **{name: value for name, value in renamed.items() if name in row}}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.evaluation.conditions import CONFIGS, PromptVariant, as_asked, question_of
+from mma_bench.evaluation.conditions import CONFIGS, Variant, as_asked, question_of
 from mma_bench.schema import MODALITIES, Condition
 
 Row: TypeAlias = dict[str, Any]  # one row of the dataset; `video` is {"bytes": …, "path": …}
@@ -28,7 +28,7 @@ _FINGERPRINTED = (
 # Columns of which a prompt is made; datasets of before them lack them.
 _PROMPT_COLUMNS = ("context", "visual_question_short_answer", "audio_question_short_answer")
 # Conditions whose prompts are more than the columns above.
-_COMPOSED = (Condition.LONG_CONTEXT, *PromptVariant)
+_COMPOSED = (Condition.LONG_CONTEXT, *Variant)
 
 # Further columns that evaluation reads.
 _NEEDED = (*_FINGERPRINTED, "base_id", "donor_id", "visual_class", "audio_class", "caption", "options", "video")
@@ -56,7 +56,7 @@ class Benchmark:
         self.name, self.revision, self.split, self.limit = name, revision, split, limit
 
     def conditions(self) -> list[str]:
-        """The conditions in this split, in the paper's order, without prompt variants."""
+        """The conditions in this split, in the paper's order, without variants."""
         import datasets
 
         configs = datasets.get_dataset_config_names(self.name, revision=self.revision)
@@ -71,7 +71,7 @@ class Benchmark:
         """Rows of one condition, ordered by id, with all or some columns; streamed in constant memory.
 
         Args:
-            condition: One of `conditions`, or a prompt variant, which has the rows of another condition.
+            condition: One of `conditions`, or a variant, which has the rows of another condition.
             columns: None for all.
         """
         stream = self._stream(condition, columns=list(columns) if columns else None)

@@ -14,12 +14,11 @@ from typing import Any
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
-from mma_bench.evaluation.conditions import CONFIGS
+from mma_bench.evaluation.conditions import CONFIGS, hears
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
 from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of, version_of
-from mma_bench.evaluation.silence import Silence, hears
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.contracts import Answer, ClipTask, Engine, Mode, Prompt, modes_of
@@ -33,18 +32,16 @@ class Plan:
     """What to run.
 
     Attributes:
-        conditions: The dataset's configs, or prompt variants of them.
+        conditions: The dataset's configs, or variants of them.
         protocols: How questions are asked.
         sampling: How answers are generated.
         batch: Clips per engine call; does not affect the answers.
-        silence: What becomes of the silent track of `audio_removed`.
     """
 
     conditions: tuple[str, ...]
     protocols: tuple[Protocol, ...]
     sampling: Sampling
     batch: int = 1
-    silence: Silence = Silence.KEEP
 
 
 def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settings: dict[str, Any]) -> Path:
@@ -60,7 +57,7 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
         print(f"{engine.name} gives no log-likelihoods: loglikelihood is skipped", file=sys.stderr)
         plan = replace(plan, protocols=tuple(name for name in plan.protocols if name is not Protocol.LOGLIKELIHOOD))
     fingerprints = {condition: benchmark.fingerprint(condition) for condition in plan.conditions}
-    settings = {**settings, **asdict(plan.sampling), "silence": str(plan.silence)}
+    settings = {**settings, **asdict(plan.sampling)}
     run = {
         **identity(engine),
         "dataset": benchmark.name,
@@ -100,7 +97,7 @@ def _clips(benchmark: Benchmark, condition: str, plan: Plan, modes: frozenset[Mo
                 visual_class=row["visual_class"],
                 audio_class=row["audio_class"],
                 prompts=tuple(prompt for prompt in asked if prompt.mode in modes),
-                hears=hears(condition, plan.silence),
+                hears=hears(condition),
             ),
         )
 
@@ -170,7 +167,7 @@ def _sha256(text: str) -> str:
 
 
 def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The conditions to run: those requested, or all in the split without prompt variants.
+    """The conditions to run: those requested, or all in the split without variants.
 
     Raises:
         ConfigError: A requested condition is not in the dataset; names it and the available ones.

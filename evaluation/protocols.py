@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mma_bench import prompts
-from mma_bench.evaluation.conditions import CONDITIONS, question_of
+from mma_bench.evaluation.conditions import CONDITIONS, Variant, question_of
 from mma_bench.models.contracts import Prompt
 from mma_bench.schema import MODALITIES, Condition, Modality
 
@@ -34,7 +34,10 @@ _CONDITIONS: Final[Mapping[Protocol, frozenset[str]]] = {
     Protocol.FORCED_CHOICE: frozenset(CONDITIONS),
     Protocol.LOGLIKELIHOOD: frozenset(CONDITIONS),
     Protocol.ABSTENTION: frozenset(
-        {Condition.ALIGNED, Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED}
+        {
+            *(Condition.ALIGNED, Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED),
+            Variant.AUDIO_DROPPED,
+        }
     ),
     Protocol.CHAIN_OF_THOUGHT: frozenset({Condition.ALIGNED, Condition.MISALIGNED}),
 }

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation.cells import asked_class, by_cell
 from mma_bench.evaluation.comparisons import clips_of, compare_runs
-from mma_bench.evaluation.conditions import CONDITIONS
+from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.score import accuracy
 from mma_bench.schema import Condition
@@ -68,8 +68,8 @@ class Cell:
     @property
     def asks_for_nothing(self) -> bool:
         """Whether the modality asked about is absent while its class still counts as correct."""
-        gone = {str(Condition.AUDIO_REMOVED): "audio", str(Condition.FRAMES_ZEROED): "visual"}
-        return self.protocol != "abstention" and gone.get(self.condition) == self.question
+        gone = {Condition.AUDIO_REMOVED: "audio", Condition.FRAMES_ZEROED: "visual"}
+        return self.protocol != "abstention" and gone.get(CONFIGS[self.condition]) == self.question
 
 
 def read_results(folder: Path) -> Results:

@@ -62,13 +62,6 @@ class _SeveralConditions(click.Command):
     show_default=True,
     help="Number of clips with a token-level heat map.",
 )
-@click.option(
-    "--silence",
-    type=click.Choice(["keep", "drop"]),
-    default="keep",
-    show_default=True,
-    help="Under audio_removed: keep the silent audio track, or drop it.",
-)
 @click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed.")
 def attend(
     model: str,
@@ -82,15 +75,12 @@ def attend(
     seed: int,
     ranges: int,
     shown: int,
-    silence: str,
     out: Path,
 ) -> None:
     """Analyse a model's attention while it answers, and the effect of knocking it out."""
     from mma_bench.commands import listed, read_overrides
-    from mma_bench.evaluation.conditions import PromptVariant
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import chosen_conditions
-    from mma_bench.evaluation.silence import Silence
     from mma_bench.models import load_config, open_engine
 
     overrides = read_overrides(settings)
@@ -104,9 +94,6 @@ def attend(
     wanted = list(dict.fromkeys(listed(conditions)))
     if not wanted:
         raise ConfigError("--conditions names no condition", hint=f"choose among {', '.join(benchmark.conditions())}")
-    if reworded := [condition for condition in wanted if condition in list(PromptVariant)]:
-        there = ", ".join(benchmark.conditions())
-        raise ConfigError(f"--conditions: {reworded[0]} cannot be measured here", hint=f"choose among {there}")
     chosen = chosen_conditions(benchmark, wanted)
 
     from mma_bench.evaluation.attention import page, run
@@ -117,7 +104,7 @@ def attend(
     if adapter:
         located = adapter, locate(adapter, None, "adapter_config.json")
         states["after"] = lambda: open_engine(model, adapter=adapter, overrides=overrides)
-    study = run.Study(chosen, clips, seed, ranges, shown, Silence(silence))
+    study = run.Study(chosen, clips, seed, ranges, shown)
     run.attend(states, benchmark, study, out, settings={"engine": config.engine, **config.settings}, adapter=located)
     page.main(out)
 

@@ -27,7 +27,6 @@ from mma_bench.evaluation.attention.schema import (
 )
 from mma_bench.evaluation.attention.walk import Walk, part
 from mma_bench.evaluation.dataset import Benchmark
-from mma_bench.evaluation.silence import Silence
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.omni.engine import OmniEngine
 from mma_bench.models.omni.load import Located
@@ -46,7 +45,6 @@ class Study:
         seed: Sampling seed; a larger sample contains the smaller ones of the same seed.
         ranges: Number of layer ranges for the knockout, besides all layers at once; 0 skips it.
         shown: Number of clips that keep the last layer's weights by token.
-        silence: What becomes of the silent track of `audio_removed`.
     """
 
     conditions: tuple[str, ...]
@@ -54,7 +52,6 @@ class Study:
     seed: int = 0
     ranges: int = 4
     shown: int = 1
-    silence: Silence = Silence.KEEP
 
 
 def drawn(bases: Mapping[str, set[str]], study: Study) -> list[str]:
@@ -117,7 +114,7 @@ def attend(
             engine = opened()
             try:
                 shown = frozenset(chosen[: study.shown])
-                walk = Walk(state, engine, benchmark, parts, ranges=study.ranges, shown=shown, silence=study.silence)
+                walk = Walk(state, engine, benchmark, parts, ranges=study.ranges, shown=shown)
                 if state == "before":
                     run = {
                         **identity(engine),
@@ -127,11 +124,7 @@ def attend(
                         "dataset_revision": benchmark.revision,
                         "split": benchmark.split,
                         "prompt_version": PROMPT_VERSION,
-                        "settings": {
-                            **settings,
-                            **{"seed": study.seed, "ranges": study.ranges, "shown": study.shown},
-                            "silence": str(study.silence),
-                        },
+                        "settings": {**settings, "seed": study.seed, "ranges": study.ranges, "shown": study.shown},
                         "facts": walk.observer.facts,
                         "data": fingerprints,
                     }

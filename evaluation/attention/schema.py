@@ -9,8 +9,9 @@ from typing import Final
 import polars as pl
 
 from mma_bench.evaluation.attention.groups import GROUPS
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.protocols import QUESTIONS
-from mma_bench.schema import Condition, Schema
+from mma_bench.schema import Schema
 
 STATES: Final = ("before", "after")
 
@@ -21,7 +22,7 @@ _ASKED: Final[Schema] = {
     "state": _STATE,
     "clip": _STR,  # the dataset's row id
     "base": _STR,
-    "condition": pl.Enum([str(condition) for condition in Condition]),
+    "condition": pl.Enum(CONDITIONS),
     "question": _QUESTION,
 }
 ASKED: Final = tuple(_ASKED)

@@ -14,10 +14,10 @@ from mma_bench.errors import InvalidInput
 from mma_bench.evaluation.attention.knockout import Effect, layer_ranges
 from mma_bench.evaluation.attention.observe import Observation, Observer
 from mma_bench.evaluation.attention.schema import ASKED, ATTENTION, ATTENTION_KEY, TOKENS, TOKENS_KEY
+from mma_bench.evaluation.conditions import hears
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, Sampling, expected, prompts_of
-from mma_bench.evaluation.silence import Silence, hears
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import clip_path
@@ -42,22 +42,13 @@ class Walk:
         parts: The folder of the clips' tables.
         ranges: Number of layer ranges for the knockout, besides all layers at once; 0 skips it.
         shown: Base clips that keep the last layer's weights by token.
-        silence: What becomes of the silent track of `audio_removed`.
     """
 
     def __init__(
-        self,
-        state: str,
-        engine: OmniEngine,
-        benchmark: Benchmark,
-        parts: Path,
-        *,
-        ranges: int,
-        shown: frozenset[str],
-        silence: Silence,
+        self, state: str, engine: OmniEngine, benchmark: Benchmark, parts: Path, *, ranges: int, shown: frozenset[str]
     ) -> None:
         self._state, self._engine, self._benchmark, self._parts = state, engine, benchmark, parts
-        self._shown, self._silence = shown, silence
+        self._shown = shown
         self.observer = Observer(engine)
         self._ranges = layer_ranges(self.observer.layers, ranges) if ranges else []
 
@@ -67,7 +58,7 @@ class Walk:
         def tasks() -> Iterator[tuple[Row, ClipTask]]:
             for row in self._benchmark.rows(condition):
                 if row["id"] in due:
-                    yield row, _task(row, self._silence)
+                    yield row, _task(row)
 
         def prepared(item: tuple[Row, ClipTask]) -> tuple[Row, PreparedClip]:
             return item[0], self._engine.prepare(item[1])
@@ -144,7 +135,7 @@ def part(parts: Path, state: str, clip: str, suffix: str = ".parquet") -> Path:
     return clip_path(parts / state, clip, suffix)
 
 
-def _task(row: Row, silence: Silence) -> ClipTask:
+def _task(row: Row) -> ClipTask:
     return ClipTask(
         id=row["id"],
         video=row["video"]["bytes"],
@@ -152,7 +143,7 @@ def _task(row: Row, silence: Silence) -> ClipTask:
         visual_class=row["visual_class"],
         audio_class=row["audio_class"],
         prompts=tuple(prompts_of(row, (Protocol.FORCED_CHOICE,), Sampling())),
-        hears=hears(row["condition"], silence),
+        hears=hears(row["condition"]),
     )
 
 

@@ -18,6 +18,6 @@ def tasks_path(harness: str) -> None:
     inspect eval "$(mma-bench tasks-path inspect-ai)" -T condition=misaligned --model ...
 
     Both read the dataset given by the environment variable MMA_BENCH_DATASET: a folder's absolute path, or ORG/NAME on
-    the Hub. With MMA_BENCH_SILENCE=drop, models get no audio track under audio_removed instead of a silent one.
+    the Hub.
     """
     click.echo(Path(__file__).with_name(_TASKS[harness]).resolve())

@@ -9,27 +9,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mma_bench.evaluation.silence import Silence, hears
+from mma_bench.evaluation.conditions import hears
 from mma_bench.files import atomic_path
 from mma_bench.models.clip_bytes import mp4_bytes
 from mma_bench.models.contracts import ClipTask
 
 
-def clip_file(row: Mapping[str, Any], video: bytes, silence: Silence) -> Path:
-    """The row's clip as an MP4 file; under `audio_removed` with its silent track, or without it.
+def clip_file(row: Mapping[str, Any], video: bytes) -> Path:
+    """The row's clip as an MP4 file, under `audio_dropped` without its audio track.
 
-    A wrapper that checks the file for audio encodes the silent track as silence; without the track it gives the model
-    no audio tokens. Rows with the same bytes share a file; thread-safe.
+    Without the track, a wrapper that checks the file for audio gives the model no audio tokens. Rows with the same
+    bytes share a file; thread-safe.
 
     Args:
-        row: A row of the dataset.
+        row: A row of the dataset, as asked (`conditions.as_asked`).
         video: The bytes of its clip.
-        silence: What becomes of the silent track of `audio_removed`.
 
     Raises:
         InvalidInput: A clip whose track is dropped cannot be read; the message names the clip.
     """
-    heard = hears(row["condition"], silence)
+    heard = hears(row["condition"])
     task = ClipTask(row["id"], video, row["condition"], row["visual_class"], row["audio_class"], (), hears=heard)
     kind = "seen and heard" if heard else "seen"
     path = _folder() / f"{hashlib.sha256(video + kind.encode()).hexdigest()}.mp4"

@@ -25,7 +25,6 @@ from mma_bench.evaluation.tasks.questions import (
     answer_of,
     dataset_name,
     marks,
-    silence_named,
     target_of,
     text_of,
 )
@@ -44,7 +43,8 @@ def mma_bench(
 
     Args:
         condition: aligned, misaligned, audio_removed, frames_zeroed, misleading_caption or long_context; or
-            misleading_caption_short_answer or long_context_before, whose prompts are put otherwise.
+            misleading_caption_short_answer or long_context_before, whose prompts are put otherwise, or audio_dropped,
+            which has no audio track.
         question: visual, audio or both.
         dataset: A folder, or ORG/NAME on the Hub; default: MMA_BENCH_DATASET.
         split: test or train.
@@ -99,7 +99,7 @@ def forced_choice(asked: tuple[Modality, ...]) -> Scorer:
 
 def _sample(row: dict[str, Any], question: Modality) -> Sample:
     content = [
-        ContentVideo(video=str(clip_file(row, row["video"]["bytes"], silence_named())), format="mp4"),
+        ContentVideo(video=str(clip_file(row, row["video"]["bytes"])), format="mp4"),
         ContentText(text=text_of(row, question)),
     ]
     return Sample(

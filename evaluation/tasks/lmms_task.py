@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import datasets
 
-from mma_bench.evaluation.conditions import PromptVariant
+from mma_bench.evaluation.conditions import Variant
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.tasks import questions
 from mma_bench.evaluation.tasks.clips import clip_file
@@ -37,7 +37,12 @@ def ask_both(rows: datasets.Dataset) -> datasets.Dataset:
 
 def visual_of(doc: Doc) -> list[str]:
     """The clip's file; audio models read its audio track."""
-    return [str(clip_file(doc, doc["video.bytes"], questions.silence_named()))]
+    return [str(clip_file(doc, doc["video.bytes"]))]
+
+
+def dropped_visual_of(doc: Doc) -> list[str]:
+    """The clip's file without its audio track."""
+    return visual_of({**doc, "condition": Variant.AUDIO_DROPPED})
 
 
 def text_of(doc: Doc) -> str:
@@ -47,12 +52,12 @@ def text_of(doc: Doc) -> str:
 
 def short_answer_text_of(doc: Doc) -> str:
     """The misleading caption's prompt with the sentence that Figure 20 lacks."""
-    return text_of({**doc, "condition": PromptVariant.MISLEADING_CAPTION_SHORT_ANSWER})
+    return text_of({**doc, "condition": Variant.MISLEADING_CAPTION_SHORT_ANSWER})
 
 
 def context_before_text_of(doc: Doc) -> str:
     """The prompt with the irrelevant text before the question."""
-    return text_of({**doc, "condition": PromptVariant.LONG_CONTEXT_BEFORE})
+    return text_of({**doc, "condition": Variant.LONG_CONTEXT_BEFORE})
 
 
 def target_of(doc: Doc) -> str:

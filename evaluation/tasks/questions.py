@@ -12,12 +12,10 @@ from typing import Any, Final
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.conditions import question_of
 from mma_bench.evaluation.parse import parse
-from mma_bench.evaluation.silence import Silence
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.schema import Modality
 
 DATASET_VARIABLE: Final = "MMA_BENCH_DATASET"
-SILENCE_VARIABLE: Final = "MMA_BENCH_SILENCE"
 MAX_NEW_TOKENS: Final = 32  # as in `mma-bench evaluate`
 
 
@@ -36,19 +34,6 @@ def dataset_name() -> str:
             hint=f"set {DATASET_VARIABLE} to the absolute path of the dataset's folder, or to ORG/NAME on the Hub",
         )
     return name
-
-
-def silence_named() -> Silence:
-    """What becomes of the silent track of `audio_removed`, from the environment; `keep` if unset.
-
-    Raises:
-        ConfigError: The variable is neither keep nor drop.
-    """
-    named = os.environ.get(SILENCE_VARIABLE, Silence.KEEP)
-    try:
-        return Silence(named)
-    except ValueError:
-        raise ConfigError(f"{SILENCE_VARIABLE} is {named!r}", hint="set it to keep or drop") from None
 
 
 def text_of(row: Mapping[str, Any], question: Modality) -> str:

@@ -137,8 +137,8 @@ class Oracle:
 
     def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
         question = question_of(prompt)
-        gone = Condition.FRAMES_ZEROED if question == "visual" else Condition.AUDIO_REMOVED
-        if task.condition == gone and NONE_OF_THE_ABOVE in prompt.options:
+        unseen, unheard = task.condition == Condition.FRAMES_ZEROED, task.condition == Condition.AUDIO_REMOVED
+        if (unseen if question == "visual" else unheard or not task.hears) and NONE_OF_THE_ABOVE in prompt.options:
             return {NONE_OF_THE_ABOVE: 1.0}
         return {task.visual_class if question == "visual" else task.audio_class: 1.0}
 

@@ -71,6 +71,25 @@ def test_a_condition_that_a_model_cannot_take_is_left_out_aloud(bench: Path, mon
 
 
 @pytest.mark.parametrize(
+    ("silence", "asked"),
+    [
+        (None, {"audio_removed": 1.0}),
+        ("drop", {"audio_dropped": 1.0}),
+        ("both", {"audio_removed": 1.0, "audio_dropped": 1.0}),
+    ],
+)
+def test_the_scores_name_what_becomes_of_silence(bench: Path, silence: str | None, asked: dict[str, float]) -> None:
+    write(bench, audio_removed=[packaged_row(base, "audio_removed") for base in BASES])
+    options = ["--silence", silence] if silence else []
+    result = run("infer", "--model", "oracle", "--out", "run", *options, "--conditions", "audio_removed")
+    assert result.exit_code == 0, result.output
+    assert run("score", "run").exit_code == 0
+    scores = json.loads(Path("run/scores.json").read_text())
+    assert {row["condition"]: row["mean"] for row in scores["accuracy"]} == asked
+    assert set(json.loads(Path("run/run.json").read_text())["data"]) == set(asked)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--model", "gpt-0"], "there is no model 'gpt-0'"),

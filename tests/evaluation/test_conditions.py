@@ -1,4 +1,4 @@
-"""What every engine is sent when the conflict is in the prompt; the two prompt variants are conditions like others."""
+"""What every engine is sent when the conflict is in the prompt; the two variants are conditions like others."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mma_bench.cli import main
 from mma_bench.errors import DataError
 from mma_bench.evaluation import score
-from mma_bench.evaluation.conditions import CONDITIONS, PromptVariant, as_asked, question_of
+from mma_bench.evaluation.conditions import CONDITIONS, Variant, as_asked, question_of
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
@@ -145,7 +145,7 @@ def test_variants_are_asked_on_request_only() -> None:
     bench: Any = Rows(ROWS)
     assert chosen_conditions(bench, []) == ("aligned", "misleading_caption", "long_context")
     assert chosen_conditions(bench, ["long_context_before"]) == ("long_context_before",)
-    assert set(PromptVariant) < set(CONDITIONS)
+    assert set(Variant) < set(CONDITIONS)
 
 
 # The dataset of before the columns for text, which has the seed alone.

@@ -14,12 +14,13 @@ import pytest
 
 from mma_bench import prompts
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.conditions import CONDITIONS as ALL
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import Protocol, Sampling
-from mma_bench.evaluation.silence import Silence
 from mma_bench.models.contracts import Answer
+from mma_bench.prompts import NONE_OF_THE_ABOVE
 from mma_bench.schema import MODALITIES, Condition
 from tests.evaluation import packaged
 from tests.evaluation.doubles import Rows, Scripted, row, says
@@ -81,8 +82,7 @@ def test_unparseable_and_failed_answers_say_so_and_failed_ones_are_tried_again(t
     assert after["a.aligned/audio.forced_choice.0"].status == "ok"
 
 
-@pytest.mark.parametrize("silence", list(Silence))
-def test_removed_sound_is_heard_as_silence_unless_it_is_dropped(tmp_path: Path, silence: Silence) -> None:
+def test_removed_sound_is_heard_as_silence_and_dropped_sound_not_at_all(tmp_path: Path) -> None:
     heard: dict[str, bool] = {}
 
     def reply(task: Any, prompt: Any) -> Answer:
@@ -90,20 +90,10 @@ def test_removed_sound_is_heard_as_silence_unless_it_is_dropped(tmp_path: Path, 
         return Answer(prompt.key, text="Cat")
 
     rows = Rows([row("a", str(condition)) for condition in Condition])
-    conditions = tuple(rows.conditions())
-    predictions = start(tmp_path, Scripted(reply), rows, conditions=conditions, silence=silence)
-    assert heard == {
-        condition: condition != Condition.AUDIO_REMOVED or silence is Silence.KEEP for condition in conditions
-    }
-    assert {prediction.settings["silence"] for prediction in predictions.values()} == {str(silence)}
-    with pytest.raises(ConfigError, match="holds another run: settings was"):  # the two are never mixed
-        start(
-            tmp_path,
-            Scripted(reply),
-            rows,
-            conditions=conditions,
-            silence=next(other for other in Silence if other is not silence),
-        )
+    predictions = start(tmp_path, Scripted(reply), rows, conditions=ALL)
+    assert heard == {condition: condition != "audio_dropped" for condition in ALL}
+    dropped = predictions["a.audio_dropped/audio.abstention.0"]
+    assert (dropped.condition, dropped.expected) == ("audio_dropped", NONE_OF_THE_ABOVE)
 
 
 def test_an_engine_that_gives_nothing_is_not_scored_as_wrong(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mma_bench.errors import ConfigError
-from mma_bench.evaluation.conditions import CONDITIONS, PromptVariant, as_asked
+from mma_bench.evaluation.conditions import CONDITIONS, Variant, as_asked
 from mma_bench.evaluation.protocols import QUESTIONS, prompts_of
 from mma_bench.evaluation.tasks import lmms_task, questions
 from mma_bench.evaluation.tasks.cli import tasks_path
@@ -55,9 +54,10 @@ def test_the_group_has_a_task_for_every_condition() -> None:
     assert len(list(FOLDER.glob("*.yaml"))) == len(CONDITIONS) + 1
 
 
-@pytest.mark.parametrize("variant", PromptVariant)
-def test_a_prompt_variant_has_a_task_that_asks_what_the_package_asks(variant: str, shared: dict[str, Any]) -> None:
-    task = _read(f"mma_bench_{variant}.yaml")
+@pytest.mark.parametrize("variant", Variant)
+def test_a_variant_has_a_task_that_asks_what_the_package_asks(variant: str, shared: dict[str, Any]) -> None:
+    own = _read(f"mma_bench_{variant}.yaml")
+    task = {**shared, **own}
     assert (task["task"], task["include"]) == (f"mma_bench_{variant}", "_every_condition")
     docs = shared["process_docs"](rows(task["dataset_name"]))
     asked = prompts_of(as_asked(row(task["dataset_name"]), variant))
@@ -82,20 +82,11 @@ def test_a_doc_holds_no_struct_with_bytes() -> None:
     assert not [name for name, value in doc.items() if isinstance(value, dict)]
 
 
-@pytest.mark.parametrize(("named", "track"), [(None, True), ("keep", True), ("drop", False)])
-def test_audio_removed_is_heard_as_silence_unless_it_is_dropped(
-    named: str | None, track: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if named is not None:
-        monkeypatch.setenv(questions.SILENCE_VARIABLE, named)
-    (path,) = lmms_task.visual_of(lmms_task.ask_both(rows("audio_removed"))[0])
-    assert has_audio_track(Path(path).read_bytes()) == track
-
-
-def test_another_value_of_the_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(questions.SILENCE_VARIABLE, "mute")
-    with pytest.raises(ConfigError, match="MMA_BENCH_SILENCE is 'mute'"):
-        lmms_task.visual_of(lmms_task.ask_both(rows("audio_removed"))[0])
+def test_audio_removed_is_heard_as_silence_and_audio_dropped_not_at_all() -> None:
+    (doc, _) = lmms_task.ask_both(rows("audio_removed"))
+    kept, dropped = (Path(visual(doc)[0]) for visual in (lmms_task.visual_of, lmms_task.dropped_visual_of))
+    assert kept.read_bytes() == clip()
+    assert not has_audio_track(dropped.read_bytes())
 
 
 def test_every_mark_is_a_metric_and_every_metric_a_mark(shared: dict[str, Any]) -> None:
