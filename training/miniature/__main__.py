@@ -61,13 +61,14 @@ def seed(number: int, root: Path) -> None:
 @click.option("--root", type=_FOLDER, default=Path("data/miniature"), show_default=True)
 @click.option("--metrics", type=_FILE, default=Path("training/miniature/metrics.json"), show_default=True)
 @click.option("--tried", type=_FILE, default=Path("training/miniature/tried.csv"), show_default=True)
+@click.option("--earlier", type=_FILE, default=Path("training/miniature/earlier.csv"), show_default=True)
 @click.option("--out", type=_FILE, default=Path("reports/miniature.html"), show_default=True)
-def page(seeds: tuple[int, ...], root: Path, metrics: Path, tried: Path, out: Path) -> None:
+def page(seeds: tuple[int, ...], root: Path, metrics: Path, tried: Path, earlier: Path, out: Path) -> None:
     """Write the metrics of all SEEDS and the page."""
     from mma_bench.training.miniature import metrics as numbers
     from mma_bench.training.miniature import page as pages
 
-    pages.main(root, seeds, numbers.main(root, seeds, metrics), tried, out)
+    pages.main(root, seeds, numbers.main(root, seeds, metrics), tried, earlier, out)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from mma_bench.errors import DataError
 from mma_bench.evaluation.cells import is_right
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.files import write_json
-from mma_bench.schema import Condition
 
 State: TypeAlias = Literal["base", "tuned", "aligned_only", "misaligned_only"]
 STATES: Final[tuple[State, ...]] = ("base", "tuned", "aligned_only", "misaligned_only")
@@ -147,12 +146,9 @@ def metrics(runs: Mapping[str, Sequence[Iterable[Prediction]]]) -> Metrics:
         runs: State → one run's predictions for each seed, in the order of the seeds.
     """
     tree: Metrics = {}
-    order = list(Condition)
     for state, of_seeds in runs.items():
         table = answers_of(of_seeds)
-        for condition, question in sorted(
-            table, key=lambda asked: (order.index(Condition(asked[0])), asked[1] != "visual")
-        ):
+        for condition, question in sorted(table, key=lambda asked: (CONDITIONS.index(asked[0]), asked[1] != "visual")):
             answers = table[condition, question]
             tree.setdefault(state, {}).setdefault(condition, {})[question] = asdict(cell(answers))
     return tree

@@ -17,6 +17,7 @@ from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
 from mma_bench.evaluation.attention import figures as lines
 from mma_bench.evaluation.cells import chance
+from mma_bench.evaluation.conditions import CONDITIONS, Variant
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_text
@@ -33,12 +34,18 @@ NAMES: Final = {
     "aligned_only": "Control: aligned only",
     "misaligned_only": "Control: misaligned only",
 }
-CONDITIONS: Final = {
+MEANINGS: Final = {
     Condition.ALIGNED: "Picture and sound agree.",
     Condition.MISALIGNED: "The sound is from a clip of another class.",
     Condition.AUDIO_REMOVED: "The model hears silence.",
+    Variant.AUDIO_DROPPED: "The model gets no sound at all.",
     Condition.FRAMES_ZEROED: "Every frame is black.",
     Condition.MISLEADING_CAPTION: "Picture and sound agree; a caption before the question names another class.",
+    Variant.MISLEADING_CAPTION_SHORT_ANSWER: "The same, and the prompt asks for a single word or phrase.",
+}
+_SAME: Final = 0.0005
+_REASONS: Final = {
+    Condition.AUDIO_REMOVED: "The condition: earlier the model got no sound at all, as now under audio dropped.",
 }
 EXAMPLES: Final = 3  # conflicting clips shown
 
@@ -71,6 +78,7 @@ class PageFacts:
         seen: Rows of condition, question, group (seen, unseen), mean, low, high; empty without that run.
         examples: Clips shown.
         tried: Rows of tried.csv.
+        changes: As `changes` returns them.
         runs: Facts about data and training, as (name, value).
         seeds: The seeds, in the order of `metrics`.
         clips: Number of base clips.
@@ -83,6 +91,7 @@ class PageFacts:
     seen: Sequence[Row]
     examples: Sequence[Example]
     tried: Sequence[Mapping[str, str]]
+    changes: Sequence[Row]
     runs: Sequence[tuple[str, str]]
     seeds: Sequence[int]
     clips: int
@@ -112,14 +121,14 @@ def page(facts: PageFacts) -> str:
         of_all = [row for state in tree for row in rows(state) if row["condition"] == condition]
         return svg(figures.ranking(of_all), f"Accuracy of all four models, {condition}")
 
-    shown = [condition for condition in CONDITIONS if condition in tree["base"]]
+    shown = [condition for condition in MEANINGS if condition in tree["base"]]
     return render(
         "miniature.html",
         "mma_bench.training.miniature",
         title="Modality conflict in miniature",
         facts=facts,
         names=NAMES,
-        conditions={condition: CONDITIONS[condition] for condition in shown},
+        conditions={condition: MEANINGS[condition] for condition in shown},
         questions=QUESTIONS,
         bars=bars(tree),
         percent=percent,
@@ -169,9 +178,8 @@ def seen_rows(runs: Sequence[Sequence[Prediction]], classes: frozenset[str]) -> 
         kept = [[row for row in run if belongs(row)] for run in runs]
         for (condition, question), answers in answers_of(kept).items():
             found.append({"condition": condition, "question": question, "group": group, **asdict(cell(answers))})
-    order = list(Condition)
     return sorted(
-        found, key=lambda row: (order.index(Condition(row["condition"])), row["question"] != "visual", row["group"])
+        found, key=lambda row: (CONDITIONS.index(row["condition"]), row["question"] != "visual", row["group"])
     )
 
 
@@ -198,8 +206,8 @@ def examples(runs: Mapping[str, Sequence[Prediction]], dataset: Path) -> list[Ex
     return list(chosen.values())
 
 
-def read_tried(path: Path) -> list[dict[str, str]]:
-    """The rows of the table of recipes that were tried.
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a committed table: the recipes that were tried, or the accuracies reported earlier.
 
     Raises:
         DataError: No such table.
@@ -209,11 +217,31 @@ def read_tried(path: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
         raise DataError(
-            f"{path} does not exist", hint="restore it: the page must show every recipe that was tried"
+            f"{path} does not exist", hint="restore it: the page shows every recipe that was tried and what changed"
         ) from None
     if not rows or any(None in row or None in row.values() for row in rows):
         raise DataError(f"{path} has no rows, or a row that does not match the header", hint="fix it")
     return rows
+
+
+def changes(earlier: Sequence[Mapping[str, str]], tree: Metrics) -> list[Row]:
+    """The accuracies that are not those of the earlier report, each with the reason.
+
+    Args:
+        earlier: Rows of earlier.csv: `state`, `condition`, `question` and `mean`, a fraction with four decimals.
+        tree: The accuracies now.
+
+    Returns:
+        Rows of state, condition, question, before, now and why; empty if all are the same to a twentieth of a point.
+    """
+    found = []
+    for row in earlier:
+        now = tree[row["state"]][row["condition"]][row["question"]]["mean"]
+        before = float(row["mean"])
+        if abs(now - before) > _SAME:
+            why = _REASONS.get(row["condition"], "The model: its weights depend on the processor's arithmetic.")
+            found.append({**row, "before": before, "now": now, "why": why})
+    return found
 
 
 def attention(summary: Mapping[str, Any]) -> list[tuple[Markup, str]]:
@@ -235,7 +263,7 @@ def attention(summary: Mapping[str, Any]) -> list[tuple[Markup, str]]:
     return [(svg(lines.separation_lines(rows, "layer"), "Attention to the picture by layer"), caption)]
 
 
-def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, out: Path) -> None:
+def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, earlier: Path, out: Path) -> None:
     """Read the results of the seeds below `root` and write the page.
 
     Args:
@@ -243,6 +271,7 @@ def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, out: Path
         seeds: Those of `tree`, in its order.
         tree: What `metrics.main` returned.
         tried: The table of recipes.
+        earlier: The accuracies of the report before this one.
         out: The HTML file.
 
     Raises:
@@ -255,7 +284,8 @@ def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, out: Path
         followed=followed(runs),
         seen=seen_rows(read_runs(root, seeds, HALF), _half(root)),
         examples=examples({state: of_seeds[0] for state, of_seeds in runs.items()}, root / layout.PACKAGE),
-        tried=read_tried(tried),
+        tried=read_rows(tried),
+        changes=changes(read_rows(earlier), tree),
         runs=how(root, seeds),
         seeds=seeds,
         clips=len({row.base_id for row in runs["base"][0]}),

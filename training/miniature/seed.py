@@ -11,6 +11,7 @@ from typing import Final
 
 import mma_bench
 from mma_bench import evaluation, layout, training
+from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.files import file_sha256
 from mma_bench.schema import Condition
 from mma_bench.training.miniature.metrics import run_folder
@@ -26,10 +27,12 @@ TUNED: Final = {
     "misaligned_only": "[misaligned]",
     HALF: "[aligned, misaligned]",
 }
-_AGREE_OR_CONFLICT: Final = (Condition.ALIGNED, Condition.MISALIGNED)
-ASKED: Final[dict[str, tuple[Condition, ...]]] = {
-    "base": tuple(condition for condition in Condition if condition != Condition.LONG_CONTEXT),
-    "tuned": tuple(condition for condition in Condition if condition != Condition.LONG_CONTEXT),
+_AGREE_OR_CONFLICT: Final = (str(Condition.ALIGNED), str(Condition.MISALIGNED))
+# The model's context is too short for the irrelevant text.
+_ALL: Final = tuple(condition for condition in CONDITIONS if CONFIGS[condition] != Condition.LONG_CONTEXT)
+ASKED: Final[dict[str, tuple[str, ...]]] = {
+    "base": _ALL,
+    "tuned": _ALL,
     "aligned_only": _AGREE_OR_CONFLICT,
     "misaligned_only": _AGREE_OR_CONFLICT,
     HALF: _AGREE_OR_CONFLICT,

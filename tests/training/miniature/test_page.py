@@ -11,7 +11,16 @@ from mma_bench.page import data_uri
 from mma_bench.stats import format_estimate
 from mma_bench.training.miniature import page as pages
 from mma_bench.training.miniature.metrics import QUESTIONS, STATES, metrics
-from mma_bench.training.miniature.page import Example, PageFacts, attention, followed, page, read_tried, seen_rows
+from mma_bench.training.miniature.page import (
+    Example,
+    PageFacts,
+    attention,
+    changes,
+    followed,
+    page,
+    read_rows,
+    seen_rows,
+)
 from mma_bench.training.miniature.world import CLASSES
 from tests.evaluation.pages import CHROMIUM, Page, look
 from tests.training.miniature.raised import SKILL, run, runs
@@ -48,6 +57,7 @@ def facts() -> PageFacts:
             )
         ],
         tried=[{"recipe": HOSTILE, "seed": "10", "tuned_misaligned": "91/100"}],
+        changes=[],
         runs=[("Model", "1,020,000 parameters"), ("Versions", "torch 2.14.1, " * 12)],
         seeds=(0, 1, 2),
         clips=32,
@@ -125,16 +135,37 @@ def test_seen_and_unseen_go_by_the_class_that_is_asked_for() -> None:
     }
 
 
+def test_what_changed_since_the_earlier_report_is_listed_with_its_reason(facts: PageFacts) -> None:
+    tree = facts.metrics
+    earlier = [
+        {"state": state, "condition": condition, "question": question, "mean": f"{values['mean']:.4f}"}
+        for state, conditions in tree.items()
+        for condition, questions in conditions.items()
+        for question, values in questions.items()
+    ]
+    assert changes(earlier, tree) == []
+    assert "No accuracy differs" in page(facts)
+    for row in earlier:
+        if (row["state"], row["question"]) == ("base", "visual") and row["condition"] in ("aligned", "audio_removed"):
+            row["mean"] = "0.1234"
+    found = changes(earlier, tree)
+    assert [(row["condition"], row["before"]) for row in found] == [("aligned", 0.1234), ("audio_removed", 0.1234)]
+    text = page(replace(facts, changes=found))
+    assert text.count("12.3 %") == 2
+    assert "processor" in found[0]["why"]
+    assert "no sound at all" in found[1]["why"]
+
+
 @pytest.mark.parametrize("content", ["", "recipe,seed\n", "recipe,seed\na\n", "recipe,seed\na,1,2\n"])
 def test_a_broken_table_of_recipes_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "tried.csv").write_text(content)
     with pytest.raises(DataError, match=r"tried\.csv"):
-        read_tried(tmp_path / "tried.csv")
+        read_rows(tmp_path / "tried.csv")
 
 
 def test_a_missing_table_of_recipes_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
-        read_tried(tmp_path / "tried.csv")
+        read_rows(tmp_path / "tried.csv")
 
 
 @pytest.mark.slow
