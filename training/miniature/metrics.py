@@ -21,6 +21,7 @@ from scipy import stats
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation.cells import is_right
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.files import write_json
 
