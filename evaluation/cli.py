@@ -42,6 +42,13 @@ _ASKING = (
         "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Answers per prompt when sampling."
     ),
     click.option("--context-tokens", type=click.IntRange(min=1), default=10_000, show_default=True),
+    click.option(
+        "--option-order",
+        type=click.Choice(["sorted", "shuffled"]),
+        default="sorted",
+        show_default=True,
+        help="Order of the classes in the prompt; shuffled: another order for every base clip, the same for all models.",
+    ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
     click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed."),
@@ -135,13 +142,14 @@ def _infer(
     temperature: float,
     seeds: int,
     context_tokens: int,
+    option_order: str,
     limit: int | None,
     batch: int | None,
     out: Path,
 ) -> None:
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
-    from mma_bench.evaluation.protocols import Protocol, Sampling
+    from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
     from mma_bench.models import load_config, open_engine
 
     names = [str(protocol) for protocol in Protocol]
@@ -161,7 +169,7 @@ def _infer(
     plan = Plan(
         conditions=tuple(condition for condition in chosen if condition not in left_out),
         protocols=tuple(Protocol(name) for name in asked),
-        sampling=Sampling(temperature, tuple(range(seeds)), context_tokens),
+        sampling=Sampling(temperature, tuple(range(seeds)), context_tokens, OptionOrder(option_order)),
         batch=batch or config.batch,
     )
     engine = open_engine(model, adapter=adapter, overrides=overrides)

@@ -17,7 +17,7 @@ from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
-from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of, version_of
+from mma_bench.evaluation.protocols import Protocol, Sampling, expected, prompts_of, version_of
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.contracts import Answer, ClipTask, Engine, Mode, Prompt, modes_of
@@ -119,7 +119,7 @@ def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, a
         audio_class=row["audio_class"],
         class_distance=row["class_distance"],
         caption=row["caption"],
-        options=options_for(protocol, row["options"]),
+        options=list(prompt.options),
         expected=right,
         other=_other(row, question, right),
         status="failed",

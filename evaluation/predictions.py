@@ -17,6 +17,7 @@ class Prediction:
 
     Attributes:
         key: `<row id>/<question>.<protocol>.<seed>`: unique in a run.
+        options: The options in the order in which the prompt listed them.
         expected: The correct answer under the protocol (with abstention, "None of the above" for a removed modality).
         other: The class of the OTHER modality, None if it is the same or the modality is removed.
         answer: The parsed class, None unless `status` is ok.
@@ -57,6 +58,11 @@ class Prediction:
     settings: dict[str, Any]
     dataset: str
     dataset_fingerprint: str
+
+
+def option_order(prediction: Prediction) -> str:
+    """The order in which the run's prompts listed the options; older runs had only one."""
+    return str(prediction.settings.get("option_order", "sorted"))
 
 
 def to_entry(prediction: Prediction) -> dict[str, Any]:

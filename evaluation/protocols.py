@@ -5,8 +5,12 @@ modality, chain of thought was measured on aligned and misaligned clips (Table 1
 
 Forced choice and log-likelihood use the dataset's own questions verbatim, so that a dataset with an older wording keeps
 it. The dataset has no questions for the other two protocols; `mma_bench.prompts` provides them.
+
+With `OptionOrder.SHUFFLED` every protocol lists the same classes in an order drawn for each base clip; nothing else in
+the prompt changes.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +33,14 @@ class Protocol(StrEnum):
     CHAIN_OF_THOUGHT = "chain_of_thought"  # appendix K
 
 
+class OptionOrder(StrEnum):
+    """The order in which a prompt lists the classes."""
+
+    SORTED = "sorted"  # the dataset's, which is alphabetical
+    SHUFFLED = "shuffled"  # another one for every base clip
+
+
+_ORDER_SEED: Final = 2511
 _CONDITIONS: Final[Mapping[Protocol, frozenset[Condition]]] = {
     Protocol.FORCED_CHOICE: frozenset(Condition),
     Protocol.LOGLIKELIHOOD: frozenset(Condition),
@@ -49,11 +61,13 @@ class Sampling:
         temperature: 0 is greedy; then only the first seed is used.
         seeds: One answer per seed; the score is the mean over seeds.
         context_tokens: Length of the irrelevant text in `long_context`, in tokens of the model.
+        option_order: The order of the options in the prompt.
     """
 
     temperature: float = 0.0
     seeds: tuple[int, ...] = (0,)
     context_tokens: int = prompts.LONG_CONTEXT_TOKENS
+    option_order: OptionOrder = OptionOrder.SORTED
 
 
 def applies(protocol: Protocol, condition: str) -> bool:
@@ -61,8 +75,23 @@ def applies(protocol: Protocol, condition: str) -> bool:
     return Condition(condition) in _CONDITIONS[protocol]
 
 
+def listed_classes(row: Mapping[str, Any], order: OptionOrder) -> list[str]:
+    """The row's classes in the order in which a prompt lists them.
+
+    A shuffled order depends only on the classes and the base clip: it is the same for every model, condition, question
+    and seed, so that these stay comparable clip by clip.
+    """
+    if order is OptionOrder.SORTED:
+        return list(row["options"])
+    # Sorting by a hash is a uniformly random order, and the same with every version of every library.
+    return sorted(
+        row["options"],
+        key=lambda name: hashlib.sha256(f"{_ORDER_SEED}/{row['base_id']}/{name}".encode()).hexdigest(),
+    )
+
+
 def options_for(protocol: Protocol, options: Sequence[str]) -> list[str]:
-    """The classes that the question offers."""
+    """The classes that the question offers; "None of the above" is always the last."""
     return [*options, prompts.NONE_OF_THE_ABOVE] if protocol is Protocol.ABSTENTION else list(options)
 
 
@@ -72,20 +101,38 @@ def expected(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> 
     return str(row[f"{question}_{column}"])
 
 
-def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
+def text_of(
+    protocol: Protocol, row: Mapping[str, Any], question: Modality, classes: Sequence[str] | None = None
+) -> str:
     """The prompt text for a row of the dataset; a misleading caption is part of the dataset's question.
 
+    Args:
+        protocol: How the question is asked.
+        row: The row.
+        question: The queried modality.
+        classes: The row's classes in the order in which the prompt lists them; None: the dataset's.
+
     Raises:
-        DataError: The row has no question; names the row.
+        DataError: The row has no question, or one that does not list its classes once, where their order is to change;
+            names the row.
     """
+    classes = row["options"] if classes is None else classes
     if protocol is Protocol.ABSTENTION:
-        return prompts.forced_choice(question, options_for(protocol, row["options"]))
+        return prompts.forced_choice(question, options_for(protocol, classes))
     if protocol is Protocol.CHAIN_OF_THOUGHT:
-        return prompts.chain_of_thought(question, row["options"])
+        return prompts.chain_of_thought(question, classes)
     text = row[f"{question}_question"]
     if not text:
         raise DataError(f"{row['id']}: no {question}_question", hint="use a dataset that `mma-bench build` packaged")
-    return str(text)
+    shown, wanted = ", ".join(row["options"]), ", ".join(classes)
+    if shown == wanted:
+        return str(text)
+    if str(text).count(shown) != 1:
+        raise DataError(
+            f"{row['id']}: {question}_question does not list the options {shown!r} once, so they cannot be shuffled",
+            hint="use --option-order sorted",
+        )
+    return str(text).replace(shown, wanted)
 
 
 def version_of(protocol: Protocol, row: Mapping[str, Any]) -> str:
@@ -101,6 +148,7 @@ def prompts_of(
 ) -> Iterator[Prompt]:
     """All prompts about one row of the dataset; the key is `<question>.<protocol>.<seed>`."""
     long_context = row["condition"] == Condition.LONG_CONTEXT
+    classes = listed_classes(row, sampling.option_order)
     for protocol in protocols:
         if not applies(protocol, row["condition"]):
             continue
@@ -111,9 +159,9 @@ def prompts_of(
             for seed in seeds:
                 yield Prompt(
                     key=f"{question}.{protocol}.{seed}",
-                    text=text_of(protocol, row, question),
+                    text=text_of(protocol, row, question, classes),
                     mode="score" if scored else "generate",
-                    options=tuple(options_for(protocol, row["options"])),
+                    options=tuple(options_for(protocol, classes)),
                     max_new_tokens=_MAX_NEW_TOKENS.get(protocol, _SHORT_ANSWER_TOKENS),
                     temperature=sampling.temperature,
                     seed=seed,

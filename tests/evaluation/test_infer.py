@@ -17,7 +17,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.protocols import Protocol, Sampling
+from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
 from mma_bench.models.contracts import Answer
 from mma_bench.schema import MODALITIES
 from tests.evaluation import packaged
@@ -45,7 +45,8 @@ def test_every_prompt_gets_one_prediction_that_says_what_it_is(tmp_path: Path) -
     assert len(predictions) == 3 * 2 * (3 + 3 + 3 + 2)
     one = predictions["a.misaligned/audio.forced_choice.0"]
     assert (one.expected, one.other, one.answer, one.raw, one.status) == ("Bird", "Cat", "Cat", "Cat", "ok")
-    assert one.settings == {"fps": 2.0, "temperature": 0.0, "seeds": [0], "context_tokens": 10_000}
+    sampling = {"temperature": 0.0, "seeds": [0], "context_tokens": 10_000, "option_order": "sorted"}
+    assert one.settings == {"fps": 2.0, **sampling}
     assert one.dataset_fingerprint == "misaligned 1"
     scored = predictions["a.misaligned/audio.loglikelihood.0"]
     assert (scored.answer, scored.raw) == ("Bird", None)
@@ -115,6 +116,22 @@ def test_another_models_run_is_not_mixed_in(tmp_path: Path) -> None:
     start(tmp_path, Scripted(says("Cat")))
     with pytest.raises(ConfigError, match="holds another run: model was 'scripted' and is now 'other'"):
         start(tmp_path, Scripted(says("Cat"), name="other"))
+
+
+def test_the_order_of_the_options_is_recorded_and_a_run_keeps_it(tmp_path: Path) -> None:
+    seen: dict[str, tuple[str, ...]] = {}
+
+    def reply(task: Any, prompt: Any) -> Answer:
+        seen[f"{task.id}/{prompt.key}"] = prompt.options
+        return says("Cat")(task, prompt)
+
+    shuffled = Sampling(option_order=OptionOrder.SHUFFLED)
+    predictions = start(tmp_path, Scripted(reply), sampling=shuffled)
+    assert {key: tuple(prediction.options) for key, prediction in predictions.items()} == seen
+    assert any(options != tuple(sorted(options)) for options in seen.values())
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["option_order"] == "shuffled"
+    with pytest.raises(ConfigError, match="holds another run: settings was"):
+        start(tmp_path, Scripted(says("Cat")))
 
 
 def test_a_dataset_is_asked_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
