@@ -47,7 +47,7 @@ _ASKING = (
         type=click.Choice(["sorted", "shuffled"]),
         default="sorted",
         show_default=True,
-        help="Order of the classes in the prompt; shuffled: another order for every base clip, the same for all models.",
+        help="Order of the classes in the prompt; shuffled: one per base clip, the same for all models.",
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),

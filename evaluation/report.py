@@ -70,6 +70,7 @@ def summarise(
         "accuracy": rows,
         "drop": scores["drop"],
         "capture": scores["capture"],
+        "position_bias": scores.get("position_bias", []),
         "by_class": scores["by_class"],
         "by_distance": scores["by_distance"],
         "by_seen": scores.get("by_seen", []),
@@ -150,6 +151,7 @@ def _words(summary: Summary) -> dict[str, Any]:
         "conditions": [str(condition) for condition in Condition],
         "points": points,
         "p_value": p_value,
+        "shares": shares,
         "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
 
@@ -177,6 +179,11 @@ def percent(value: float | None) -> str:
     return f"{100 * value:.2f}" if 0 < value < 0.01 else f"{100 * value:.1f}"
 
 
+def shares(values: Sequence[float]) -> str:
+    """Fractions that belong together, in whole percent."""
+    return " / ".join(f"{100 * value:.0f}" for value in values)
+
+
 def points(row: Mapping[str, Any]) -> str:
     """A change in percentage points with its interval."""
     if row["difference"] is None:
@@ -191,7 +198,7 @@ def _asked(summary: Summary) -> list[str]:
 
 
 def _tables(summary: Summary, protocol: str) -> Row:
-    tables = ("headline", "accuracy", "drop", "capture", "by_class", "by_distance", "by_seen")
+    tables = ("headline", "accuracy", "drop", "capture", "position_bias", "by_class", "by_distance", "by_seen")
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 
