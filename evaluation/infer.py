@@ -20,7 +20,7 @@ from mma_bench.evaluation.predictions import Prediction, to_entry
 from mma_bench.evaluation.protocols import Protocol, Sampling, expected, prompts_of, version_of
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
-from mma_bench.models.contracts import Answer, ClipTask, Engine, Mode, Prompt, modes_of
+from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, Mode, Prompt, modes_of
 from mma_bench.progress import Progress
 from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import Modality
@@ -62,6 +62,7 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
         "dataset": benchmark.name,
         "dataset_revision": benchmark.revision,
         "split": benchmark.split,
+        "judge": benchmark.judges(),
         "prompt_version": PROMPT_VERSION,
         "settings": settings,
         "data": fingerprints,
@@ -70,6 +71,8 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
     path = out / "predictions.jsonl"
     with Ledger(path) as ledger:
         for condition in plan.conditions:
+            if isinstance(engine, CountsAnswers):
+                engine.count(condition, benchmark.answers(condition))
             total = sum(1 for _ in benchmark.rows(condition, columns=("id", "base_id")))
             with Progress(f"{engine.name}, {condition}", total) as progress:
                 ask_all(

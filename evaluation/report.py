@@ -1,7 +1,8 @@
 """The report of a run, human-readable (`report.html`, `report.md`) and machine-readable (`report.json`).
 
 In: `run.json`, `scores.json` and `predictions.jsonl` of a run, and the dataset's folder, for wrong answers with their
-clips and for the judge that selected the clips. Every number comes from the scores; nothing is recomputed here.
+clips, and for the judge that selected the clips if `run.json` does not name it. Every number comes from the scores;
+nothing is recomputed here.
 """
 
 from collections import Counter

@@ -4,7 +4,7 @@ An engine gets all prompts of one clip under one condition at once, so that medi
 shared prompt prefix is computed once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -145,6 +145,15 @@ class PreparesAhead(Protocol):
 
     def prepare(self, task: ClipTask) -> Any:
         """The prepared input that `answer` accepts in place of the task; called in another thread."""
+        ...
+
+
+@runtime_checkable
+class CountsAnswers(Protocol):
+    """A baseline that depends on how often each class is right, as `majority` does."""
+
+    def count(self, condition: str, answers: Mapping[Modality, Mapping[str, int]]) -> None:
+        """The number of clips by right class, by queried modality; called before the condition's clips are asked."""
         ...
 
 

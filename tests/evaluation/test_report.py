@@ -32,6 +32,9 @@ class Shelf:
     def __init__(self, name: str, *, split: str) -> None:
         assert split == "test"
 
+    def judges(self) -> list[str]:
+        return [self.judge]
+
     def fingerprint(self, condition: str) -> str:
         return self.fingerprint_now
 
@@ -41,7 +44,6 @@ class Shelf:
             yield {
                 "id": name,
                 "video": {"bytes": name.encode().ljust(self.sizes.get(name, 0), b"."), "path": None},
-                "judge": self.judge,
             }
 
 
@@ -210,7 +212,7 @@ def test_a_judge_of_the_models_own_family_is_said(
 
 @pytest.mark.slow
 def test_without_the_dataset_the_run_says_who_judged(tmp_path: Path) -> None:
-    write_run(tmp_path, answers(model="qwen2.5-omni-7b"), judge="omni (qwen2.5-omni-7b)")
+    write_run(tmp_path, answers(model="qwen2.5-omni-7b"), judge=["omni (qwen2.5-omni-7b)"])
     score.main(tmp_path)
     report.main(tmp_path)
     assert any("of the same family (Qwen)" in note for note in read_json(tmp_path / "report.json")["notes"])
