@@ -15,6 +15,7 @@ from typing import Any
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.dataset import Benchmark, Row
+from mma_bench.evaluation.normalisation import likeliest
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
 from mma_bench.evaluation.protocols import Protocol, Sampling, expected, prompts_of, version_of
@@ -140,6 +141,8 @@ def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, a
         settings=run["settings"],
         dataset=run["dataset"],
         dataset_fingerprint=fingerprint,
+        option_tokens=answer.option_tokens,
+        prior_logprobs=answer.prior_logprobs,
     )
     return to_entry(_read(prediction, protocol))
 
@@ -149,8 +152,7 @@ def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
     if prediction.error is not None:
         return prediction
     if prediction.logprobs is not None:
-        best = max(prediction.options, key=lambda option: prediction.logprobs[option])  # type: ignore[index]
-        return replace(prediction, status="ok", answer=best)
+        return replace(prediction, status="ok", answer=likeliest(prediction))
     if prediction.raw is None:
         return replace(prediction, error="the engine returned neither an answer nor an error")
     answer = parse(prediction.raw, prediction.options, SYNONYMS, chain_of_thought=protocol is Protocol.CHAIN_OF_THOUGHT)

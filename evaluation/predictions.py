@@ -22,10 +22,12 @@ class Prediction:
         other: The class of the OTHER modality, None if it is the same or the modality is removed.
         answer: The parsed class, None unless `status` is ok.
         raw: The model's raw output; None for scored options and failures.
-        logprobs: Log-likelihood by option; None for generated answers.
+        logprobs: Log-likelihood by option, summed over its tokens; None for generated answers.
         error: Why the prompt failed; None unless `status` is failed.
         prompt_version: Version of the prompt text: the dataset's if it provides the text, else this release's.
         settings: Generation and engine settings.
+        option_tokens: Number of tokens by option; None for generated answers, or if the engine does not report them.
+        prior_logprobs: As `logprobs`, after the same prompt without the clip; None as above.
     """
 
     key: str
@@ -58,6 +60,8 @@ class Prediction:
     settings: dict[str, Any]
     dataset: str
     dataset_fingerprint: str
+    option_tokens: dict[str, int] | None = None
+    prior_logprobs: dict[str, float] | None = None
 
 
 def option_order(prediction: Prediction) -> str:

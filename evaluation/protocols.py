@@ -167,6 +167,7 @@ def prompts_of(
                     seed=seed,
                     context_tokens=sampling.context_tokens if long_context else 0,
                     context_seed=row["context_seed"] if long_context else 0,
+                    prior=scored,
                     question=question,
                     protocol=protocol,
                 )

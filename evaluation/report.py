@@ -17,6 +17,7 @@ from mma_bench.evaluation import figures
 from mma_bench.evaluation.circular import circular, judges_of
 from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.mistakes import Mistake, mistakes
+from mma_bench.evaluation.normalisation import NORMALISATIONS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.published import SOURCE, published_accuracy, published_name, published_rows, weights_of
 from mma_bench.files import write_json, write_text
@@ -71,6 +72,7 @@ def summarise(
         "accuracy": rows,
         "drop": scores["drop"],
         "capture": scores["capture"],
+        "by_normalisation": scores.get("by_normalisation", []),
         "position_bias": scores.get("position_bias", []),
         "by_class": scores["by_class"],
         "by_distance": scores["by_distance"],
@@ -153,6 +155,7 @@ def _words(summary: Summary) -> dict[str, Any]:
         "points": points,
         "p_value": p_value,
         "shares": shares,
+        "normalisations": NORMALISATIONS,
         "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
 
@@ -199,7 +202,10 @@ def _asked(summary: Summary) -> list[str]:
 
 
 def _tables(summary: Summary, protocol: str) -> Row:
-    tables = ("headline", "accuracy", "drop", "capture", "position_bias", "by_class", "by_distance", "by_seen")
+    tables = (
+        *("headline", "accuracy", "drop", "capture", "by_normalisation", "position_bias"),
+        *("by_class", "by_distance", "by_seen"),
+    )
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 

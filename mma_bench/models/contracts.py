@@ -31,6 +31,7 @@ class Prompt:
         context_seed: Seed of those tokens.
         question: The queried modality; None if there is none. Read by baselines only.
         protocol: The protocol (`evaluation.protocols.Protocol`); None outside the benchmark. Engines ignore it.
+        prior: Also score the options after the same text without the clip; in the mode `score`.
         top_logprobs: Number of most likely first tokens to return with a generated answer, 0 to 20.
     """
 
@@ -45,6 +46,7 @@ class Prompt:
     context_seed: int = 0
     question: Modality | None = None
     protocol: str | None = None
+    prior: bool = False
     top_logprobs: int = 0
 
 
@@ -83,6 +85,9 @@ class Answer:
         key: The prompt's key.
         text: The raw output; None for `score` and for failures.
         logprobs: Log-likelihood (natural, summed over the option's tokens) by option; None for `generate`.
+        option_tokens: Number of summed tokens by option; None if unknown.
+        prior_logprobs: As `logprobs`, after the same text without the clip; None unless the prompt sets `prior` and the
+            engine supports it.
         first_token_logprobs: Natural log-probability by token string of the most likely first tokens; None unless the
             prompt sets `top_logprobs` and the engine supports it.
         error: What failed, with a hint if there is one; None on success.
@@ -92,6 +97,8 @@ class Answer:
     key: str
     text: str | None = None
     logprobs: dict[str, float] | None = None
+    option_tokens: dict[str, int] | None = None
+    prior_logprobs: dict[str, float] | None = None
     first_token_logprobs: dict[str, float] | None = None
     error: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)

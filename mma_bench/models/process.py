@@ -9,7 +9,9 @@ In: clips with their prompts. Out: answers, or an error per clip. The protocol, 
   "seed", "context_tokens", "context_seed"}, ...]}`. `video` is the path of an MP4 file, which has no audio track if
   `hears` is false. `context_tokens` random tokens from the model's vocabulary must be appended to the text.
 * The reply is `{"answers": [{"key", "text"}, ...]}`, one for each prompt, in any order; `"logprobs": {option: number}`
-  instead of `text` in the mode `score`, or `"error": "reason"`.
+  instead of `text` in the mode `score`, or `"error": "reason"`. With `logprobs`, a program may also give
+  `"option_tokens": {option: number}`, the tokens summed, and `"prior_logprobs": {option: number}`, the log-likelihoods
+  after the same text without the video; accuracies normalised by length or prior need them.
 * The program exits when its stdin is closed.
 
 Its stdout is reserved for these lines; its stderr is shown on failure. A program that dies, times out or writes

@@ -164,6 +164,22 @@ def test_majority_answers_the_most_frequent_class_of_each_condition_and_question
         assert said["misaligned", "audio", protocol] == "Bird"  # all three once
 
 
+def test_all_scores_of_an_option_are_recorded_and_the_answer_is_the_largest_sum(tmp_path: Path) -> None:
+    sums, tokens, prior = (
+        {"Bird": -4.0, "Cat": -3.0, "Rain": -5.0},
+        {"Bird": 2, "Cat": 1, "Rain": 3},
+        dict.fromkeys(OPTIONS, -9.0),
+    )
+
+    def reply(task: Any, prompt: Any) -> Answer:
+        assert prompt.prior
+        return Answer(prompt.key, logprobs=sums, option_tokens=tokens, prior_logprobs=prior)
+
+    predictions = start(tmp_path, Scripted(reply), protocols=(Protocol.LOGLIKELIHOOD,))
+    for one in predictions.values():
+        assert (one.logprobs, one.option_tokens, one.prior_logprobs, one.answer) == (sums, tokens, prior, "Cat")
+
+
 def test_a_dataset_is_asked_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     own = {

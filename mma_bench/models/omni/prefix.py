@@ -103,6 +103,12 @@ class Reader:
         )
         return Prefix(clip.ids, cache, shift.reshape(()))
 
+    def nothing(self) -> Prefix:
+        """An empty sequence, for text without media."""
+        return Prefix(
+            (), DynamicCache(config=self._text.config), torch.zeros((), dtype=torch.long, device=self._device)
+        )
+
     def read(self, prefix: Prefix, ids: Sequence[int]) -> Prefix:
         """Continue with text, chunk by chunk, and in smaller chunks on out-of-memory.
 

@@ -247,6 +247,19 @@ def test_log_likelihoods_of_just_the_options(tmp_path: Path) -> None:
     assert answer == Answer(SCORE.key, logprobs={"Bird": 0.0, "Cat": -1.0})
 
 
+def test_token_counts_and_priors_may_be_added(tmp_path: Path) -> None:
+    start = "say({**HELLO, 'modes': ['generate', 'score']})"
+    scores = "'logprobs': {'Cat': -1, 'Bird': 0}, 'option_tokens': {'Bird': 2, 'Cat': 1}, 'prior_logprobs': PRIOR"
+    reply = f"say({{'answers': [{{'key': p['key'], {scores}}} for p in request['prompts']]}})"
+    with running(tmp_path, reply.replace("PRIOR", "{'Bird': -3, 'Cat': -4.5}"), start) as engine:
+        (answer,) = one(engine, task(SCORE))
+    assert answer.option_tokens == {"Bird": 2, "Cat": 1}
+    assert answer.prior_logprobs == {"Bird": -3.0, "Cat": -4.5}
+    with running(tmp_path, reply.replace("PRIOR", "{'Bird': -3}"), start) as engine:
+        (answer,) = one(engine, task(SCORE))
+    assert "must give the prior_logprobs of exactly the options" in (answer.error or "")
+
+
 @pytest.mark.parametrize(
     "logprobs", ['{"Bird": -1}', '{"Bird": -1, "Cat": NaN}', '{"Bird": -1, "Cat": "x"}', '{"Bird": -1, "Cat": true}']
 )

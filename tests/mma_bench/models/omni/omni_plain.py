@@ -131,6 +131,13 @@ class Plain:
         """One forward pass per option."""
         return {option: self._score(self.inputs(asked, prompt), option) for option in prompt.options}
 
+    def prior(self, prompt: Prompt) -> dict[str, float]:
+        """As `score`, without a clip."""
+        turns = [{"role": "user", "content": [{"type": "text", "text": prompt.text}]}]
+        text = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        inputs = dict(self.processor(text=[text], return_tensors="pt"))
+        return {option: self._score(inputs, option) for option in prompt.options}
+
     def _score(self, inputs: dict[str, Any], option: str) -> float:
         ids = self.processor.tokenizer(option + "<|im_end|>", return_tensors="pt")["input_ids"]
         return self.score_ids(inputs, ids[0].tolist())

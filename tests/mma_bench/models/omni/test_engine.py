@@ -32,6 +32,7 @@ FAMILIES: tuple[Family, ...] = ("qwen2_5_omni", "qwen3_omni")
 WRITE = Prompt("visual.write", TEXT, max_new_tokens=12)
 HEAR = Prompt("audio.write", TEXT.replace("visual", "audio"), max_new_tokens=12)
 SCORE = Prompt("visual.score", TEXT, mode="score", options=OPTIONS)
+PRIOR = replace(SCORE, key="visual.prior", prior=True)
 DRAW = Prompt("visual.draw", TEXT, max_new_tokens=6, temperature=1.0, seed=3)
 LONG = Prompt("visual.long", TEXT, max_new_tokens=4, context_tokens=300, context_seed=7)
 
@@ -55,6 +56,31 @@ def test_answers_equal_one_plain_call_per_prompt(family: Family, condition: str)
     assert [answer.error for answer in answers] == [None] * 3
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_prior_is_the_score_of_the_same_conversation_without_the_clip(family: Family) -> None:
+    asked = replace(SCORE, prior=True)
+    answer = only(task(asked), family)
+    assert answer.prior_logprobs == pytest.approx(plain(family).prior(asked), abs=1e-4)
+    assert answer.logprobs == only(task(SCORE), family).logprobs != answer.prior_logprobs
+    tokenizer = engine(family)._processor.tokenizer
+    assert answer.option_tokens == {option: len(tokenizer(option)["input_ids"]) + 1 for option in OPTIONS}
+    assert only(task(SCORE), family).prior_logprobs is None
+
+
+def test_the_prior_is_computed_once_for_each_distinct_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OmniEngine(OmniSettings(checkpoint=str(checkpoint()), **SETTINGS))
+    started: list[int] = []
+    nothing = own._reader.nothing
+    monkeypatch.setattr(own._reader, "nothing", lambda: started.append(1) or nothing())
+    long = replace(SCORE, key="long", context_tokens=50, context_seed=1, prior=True)
+    asked = (replace(SCORE, prior=True), replace(SCORE, key="again", prior=True), long, replace(long, context_seed=2))
+    first, second = (own.answer([task(*asked[:3], replace(asked[3], key="other"), seed=seed)])[0] for seed in (0, 1))
+    assert len(started) == 3
+    assert [answer.prior_logprobs for answer in first] == [answer.prior_logprobs for answer in second]
+    assert first[0].logprobs != second[0].logprobs
+    assert len({tuple((answer.prior_logprobs or {}).values()) for answer in first}) == 3
+
+
 @pytest.mark.slow
 def test_the_whole_published_checkpoint_answers_as_its_thinker_saved_alone() -> None:
     asked = [task(WRITE, SCORE)]
@@ -73,7 +99,7 @@ def test_audio_tokens_are_there_exactly_where_the_condition_has_sound(family: Fa
 ASKED = (
     task(WRITE, SCORE, DRAW, seed=0, condition="aligned"),
     task(WRITE, SCORE, LONG, seed=0, condition="audio_removed"),
-    task(HEAR, SCORE, seed=1, condition="misaligned"),
+    task(HEAR, SCORE, PRIOR, seed=1, condition="misaligned"),
     task(WRITE, HEAR, seed=1, condition="audio_removed"),
     task(WRITE, seed=2, video=b"no media"),
 )
