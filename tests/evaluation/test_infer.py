@@ -165,11 +165,8 @@ def test_majority_answers_the_most_frequent_class_of_each_condition_and_question
 
 
 def test_all_scores_of_an_option_are_recorded_and_the_answer_is_the_largest_sum(tmp_path: Path) -> None:
-    sums, tokens, prior = (
-        {"Bird": -4.0, "Cat": -3.0, "Rain": -5.0},
-        {"Bird": 2, "Cat": 1, "Rain": 3},
-        dict.fromkeys(OPTIONS, -9.0),
-    )
+    sums, tokens = {"Bird": -4.0, "Cat": -3.0, "Rain": -5.0}, {"Bird": 2, "Cat": 1, "Rain": 3}
+    prior = dict.fromkeys(OPTIONS, -9.0)
 
     def reply(task: Any, prompt: Any) -> Answer:
         assert prompt.prior

@@ -1,5 +1,6 @@
 """Responders that score options by a known rule, read under each normalisation."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,10 +14,9 @@ TOKENS = {"Bird": 1, "Cat": 1, "Rain": 1, "Bowed_string_instrument": 5}
 
 
 def scored(base: str, seen: str, sums: dict[str, float], **others: Any) -> Prediction:
+    """As `infer` records it."""
     row = prediction(base, seen=seen, protocol="loglikelihood", raw=None, logprobs=sums, **others)
-    return prediction(
-        base, seen=seen, protocol="loglikelihood", raw=None, logprobs=sums, answer=likeliest(row), **others
-    )
+    return replace(row, answer=likeliest(row))
 
 
 def prefers_short_names(**without: None) -> list[Prediction]:

@@ -12,12 +12,14 @@ from PIL import Image
 
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation import circular, mistakes, report, score
+from mma_bench.evaluation.normalisation import NORMALISATIONS
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 from tests.evaluation.pages import CHROMIUM, Page, look, screenshot
 from tests.evaluation.runs import SETTINGS, answers, prediction, write_run
+from tests.evaluation.test_normalisation import prefers_short_names
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>|'
 
@@ -226,6 +228,17 @@ def test_the_headline_stands_before_every_other_number(out: Path) -> None:
     for text in _texts(out):
         assert text.index("Both questions correct") < text.index("Every condition")
         assert text.index(format_estimate(first)) < text.index("Every condition")
+
+
+def test_every_normalisation_of_scored_options_is_shown(tmp_path: Path) -> None:
+    write_run(tmp_path, prefers_short_names())
+    score.main(tmp_path)
+    report.main(tmp_path)
+    rows = read_json(tmp_path / "report.json")["by_normalisation"]
+    assert len(rows) == len(NORMALISATIONS)
+    for text in _texts(tmp_path):
+        assert all(NORMALISATIONS[row["normalisation"]] in text for row in rows)
+        assert all(format_estimate(row) in text for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,8 @@ class Reader:
 
     def nothing(self) -> Prefix:
         """An empty sequence, for text without media."""
-        return Prefix(
-            (), DynamicCache(config=self._text.config), torch.zeros((), dtype=torch.long, device=self._device)
-        )
+        shift = torch.zeros((), dtype=torch.long, device=self._device)
+        return Prefix((), DynamicCache(config=self._text.config), shift)
 
     def read(self, prefix: Prefix, ids: Sequence[int]) -> Prefix:
         """Continue with text, chunk by chunk, and in smaller chunks on out-of-memory.
