@@ -4,7 +4,7 @@
 |---|---|
 | none | the sum of its tokens' log-probabilities: `acc` of lm-evaluation-harness |
 | tokens | the sum / its number of tokens (Brown et al., "Language Models are Few-Shot Learners", NeurIPS 2020) |
-| bytes | the sum / the length of its name in UTF-8: `acc_norm` of lm-evaluation-harness |
+| characters | the sum / the number of characters of its name: `acc_norm` of lm-evaluation-harness |
 | prior | the sum - the sum after the same prompt without the clip: pointwise mutual information (Holtzman et al., "Surface Form Competition", EMNLP 2021) |
 
 The answer, and with it every other table, is without normalisation. Unlike in the harness, the sum includes the
@@ -20,7 +20,7 @@ from mma_bench.evaluation.predictions import Prediction
 NORMALISATIONS: Final = {
     "none": "Sum",
     "tokens": "Per token",
-    "bytes": "Per byte",
+    "characters": "Per character",
     "prior": "Minus the prior without the clip",
 }
 
@@ -56,8 +56,8 @@ def likeliest(row: Prediction, normalisation: str = "none") -> str | None:
         scores = sums
     elif normalisation == "tokens" and tokens is not None:
         scores = {option: sums[option] / tokens[option] for option in sums}
-    elif normalisation == "bytes" and tokens is not None:
-        scores = {option: sums[option] / len(option.encode()) for option in sums}
+    elif normalisation == "characters" and tokens is not None:
+        scores = {option: sums[option] / len(option) for option in sums}
     elif normalisation == "prior" and prior is not None:
         scores = {option: sums[option] - prior[option] for option in sums}
     else:

@@ -39,7 +39,7 @@ def test_a_responder_that_prefers_short_names_is_right_once_the_prior_is_taken_a
     assert list(found) == list(NORMALISATIONS)
     assert found["none"] == pytest.approx(1 / 4)  # always Cat
     assert found["prior"] == 1
-    assert found["bytes"] == 1  # here the prior is proportional to the length
+    assert found["characters"] == 1  # here the prior is proportional to the length
     assert [row["mean"] for row in scores["accuracy"]] == [found["none"]]  # the stated choice
 
 
@@ -51,7 +51,7 @@ def test_by_hand() -> None:
     assert {name: likeliest(row, name) for name in NORMALISATIONS} == {
         "none": "Cat",
         "tokens": "Bird",  # -2.0 a token
-        "bytes": "Bowed_string_instrument",  # -0.22 a byte
+        "characters": "Bowed_string_instrument",  # -0.22 a character
         "prior": "Rain",  # +4.6
     }
 
@@ -59,7 +59,7 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize(
     ("without", "left"),
     [
-        ({"prior_logprobs": None}, ["none", "tokens", "bytes"]),
+        ({"prior_logprobs": None}, ["none", "tokens", "characters"]),
         ({"option_tokens": None}, ["none", "prior"]),
         ({"option_tokens": None, "prior_logprobs": None}, []),
     ],
@@ -71,5 +71,5 @@ def test_without_the_numbers_there_is_no_row(without: dict[str, None], left: lis
 def test_a_number_missing_once_leaves_the_row_out_and_generated_answers_have_none() -> None:
     rows = prefers_short_names()
     mixed = [scored("last", "Cat", dict.fromkeys(CLASSES, -1.0), option_tokens=TOKENS), *rows]
-    assert [row["normalisation"] for row in score(mixed)["by_normalisation"]] == ["none", "tokens", "bytes"]
+    assert [row["normalisation"] for row in score(mixed)["by_normalisation"]] == ["none", "tokens", "characters"]
     assert score([prediction()])["by_normalisation"] == []
