@@ -92,8 +92,9 @@ class Benchmark:
 
     def judges(self) -> list[str]:
         """The judges that selected the clips, over the whole split; empty if the dataset does not name them."""
-        condition = self.conditions()[0]  # aligned, if it is there: all conditions are made from the same clips
-        if "judge" not in (self._stream(condition).column_names or ()):
+        # The first is aligned, if it is there; all conditions are made from the same clips.
+        condition = next(iter(self.conditions()), None)
+        if condition is None or "judge" not in (self._stream(condition).column_names or ()):
             return []
         return sorted({row["judge"] for row in self._stream(condition, columns=["judge"]) if row["judge"]})
 

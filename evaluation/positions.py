@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from mma_bench.evaluation.comparisons import corrected
@@ -88,13 +89,14 @@ def _bias(rows: Sequence[Prediction]) -> dict[str, Any]:
     }
 
 
-def _counts(positions: Sequence[int], count: int, parts: int) -> Any:
-    """Number of positions in each part of the list: int [parts]."""
+def _counts(positions: Sequence[int], count: int, parts: int) -> npt.NDArray[np.intp]:
+    """Number of positions in each part of the list: [parts]."""
     return np.bincount(np.asarray(positions, int) * parts // count, minlength=parts)
 
 
-def _shares(counts: Any) -> list[float]:
-    return (counts / max(int(counts.sum()), 1)).tolist()
+def _shares(counts: npt.NDArray[np.intp]) -> list[float]:
+    total = max(int(counts.sum()), 1)
+    return [float(count) / total for count in counts]
 
 
 def _design_effect(rows: Sequence[Prediction], count: int) -> float:

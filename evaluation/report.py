@@ -207,7 +207,17 @@ def _tables(summary: Summary, protocol: str) -> Row:
         *("by_class", "by_distance", "by_seen"),
     )
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
+    own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
+
+
+def _side_by_side(rows: Sequence[Row]) -> list[Row]:
+    """A row for each cell, with the estimates by normalisation."""
+    cells: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        cell = cells.setdefault((row["condition"], row["question"]), {**row, "by": {}})
+        cell["by"][row["normalisation"]] = row
+    return list(cells.values())
 
 
 def _section(summary: Summary, protocol: str) -> Row:

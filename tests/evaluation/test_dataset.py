@@ -57,6 +57,7 @@ def test_the_judges_are_those_of_the_split_whatever_the_limit(tmp_path: Path, fo
     bench = Benchmark(str(write(tmp_path / "judged", misaligned=rows)), limit=1)
     assert bench.judges() == ["judge of a", "judge of b", "judge of c"]
     assert Benchmark(str(folder)).judges() == []  # the column is empty
+    assert Benchmark(str(folder), split="train").judges() == []  # there is no such split
 
 
 def test_a_dataset_without_the_judges_column_names_none(
