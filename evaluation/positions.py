@@ -3,7 +3,7 @@ Models Sensitivity to The Order of Options in Multiple-Choice Questions", Findin
 
 The list is cut into fifths, or into single positions if there are fewer than five classes. Without position bias an
 answer names a class wherever it stands, so under a shuffled order every position is equally likely, whatever the model
-knows: the test is Pearson's chi-squared test of the fifths against equal shares.
+knows: the test is Pearson's chi-squared test of the parts against their shares of the list.
 
 All prompts about one base clip list the classes in the same order, so their answers are not independent. Given the
 answers, only the orders are random, which gives the variance exactly: the statistic is divided by that design effect

@@ -95,6 +95,7 @@ def test_every_number_of_the_scores_is_in_every_report(out: Path) -> None:
         ("position_bias", {"mean": 0.98765, "low": 0.9111, "high": 0.9999}, "98.8 [91.1, 100.0]"),
         ("position_bias", {"chosen": [0.333, 0.111, 0.555, 0]}, "33 / 11 / 56 / 0"),
         ("position_bias", {"truth": [0.333, 0.111, 0.555, 0]}, "33 / 11 / 56 / 0"),
+        ("position_bias", {"expected": [0.333, 0.111, 0.555, 0]}, "33 / 11 / 56 / 0"),
         ("position_bias", {"first": 0.3456}, "34.6"),
         ("position_bias", {"last": 0.3456}, "34.6"),
         ("position_bias", {"p": 0.0321}, "0.032"),
