@@ -81,7 +81,7 @@ def listed_classes(row: Mapping[str, Any], order: OptionOrder) -> list[str]:
     A shuffled order depends only on the classes and the base clip: it is the same for every model, condition, question
     and seed, so that these stay comparable clip by clip.
     """
-    if order is OptionOrder.SORTED:
+    if OptionOrder(order) is OptionOrder.SORTED:
         return list(row["options"])
     # Sorting by a hash is a uniformly random order, and the same with every version of every library.
     return sorted(

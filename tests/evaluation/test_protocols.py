@@ -7,7 +7,16 @@ from scipy.stats import chisquare
 
 from mma_bench import prompts
 from mma_bench.errors import DataError
-from mma_bench.evaluation.protocols import QUESTIONS, OptionOrder, Protocol, Sampling, applies, expected, prompts_of
+from mma_bench.evaluation.protocols import (
+    QUESTIONS,
+    OptionOrder,
+    Protocol,
+    Sampling,
+    applies,
+    expected,
+    listed_classes,
+    prompts_of,
+)
 from mma_bench.schema import Condition
 from tests.evaluation.doubles import OPTIONS, row
 
@@ -106,6 +115,13 @@ def test_a_shuffled_prompt_differs_in_the_order_alone(condition: str) -> None:
     assert before != after
     order = next(prompts_of(row("0", condition), sampling=SHUFFLED)).options
     assert [text.replace(", ".join(order), ", ".join(OPTIONS)) for text in after] == before
+
+
+def test_an_order_is_known_by_its_name_too() -> None:
+    for order in OptionOrder:
+        assert listed_classes(row("0", "aligned"), str(order)) == listed_classes(row("0", "aligned"), order)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'alphabetical' is not a valid OptionOrder"):
+        list(prompts_of(row("0", "aligned"), sampling=Sampling(option_order="alphabetical")))  # type: ignore[arg-type]
 
 
 def test_none_of_the_above_stays_below() -> None:
