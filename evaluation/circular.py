@@ -1,6 +1,6 @@
 """Whether the clips were selected by a judge of the same model family, which favours clips it finds easy.
 
-In: the model identity recorded in a run, and the judges' names from the dataset's column `judge`.
+In: run.json, which has the model's identity and the judges' names from the dataset's column `judge`.
 """
 
 import re
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from mma_bench.evaluation.dataset import Benchmark
-from mma_bench.schema import Condition
 
 # Substrings of model and judge names that identify their family.
 FAMILIES: Final = {
@@ -23,12 +22,10 @@ FAMILIES: Final = {
 
 
 def judges_of(run: Mapping[str, Any], dataset: Path | None) -> list[str]:
-    """The judges that selected the clips: from the dataset, else from run.json; empty if neither records them."""
-    if dataset is not None:
-        rows = Benchmark(str(dataset), split=run["split"]).rows(Condition.ALIGNED, columns=("judge", "base_id"))
-        return sorted({row["judge"] for row in rows})
-    recorded = run.get("judge", [])
-    return [recorded] if isinstance(recorded, str) else list(recorded)
+    """The judges that selected the clips: from run.json, else from the dataset; empty if neither records them."""
+    if run.get("judge") or dataset is None:  # runs of older versions do not record them
+        return list(run.get("judge", []))
+    return Benchmark(str(dataset), split=run["split"]).judges()
 
 
 def circular(run: Mapping[str, Any], judges: Iterable[str]) -> str | None:

@@ -56,6 +56,13 @@ _ASKING = (
         show_default=True,
         help="Where the sound is removed: keep the silent track (audio_removed), drop it (audio_dropped), or ask both.",
     ),
+    click.option(
+        "--option-order",
+        type=click.Choice(["sorted", "shuffled"]),
+        default="sorted",
+        show_default=True,
+        help="Order of the classes in the prompt; shuffled: one per base clip, the same for all models.",
+    ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
     click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed."),
@@ -149,6 +156,7 @@ def _infer(
     temperature: float,
     seeds: int,
     silence: "Silence",
+    option_order: str,
     limit: int | None,
     batch: int | None,
     out: Path,
@@ -156,7 +164,7 @@ def _infer(
     from mma_bench.evaluation.conditions import CONFIGS, with_silence
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
-    from mma_bench.evaluation.protocols import Protocol, Sampling
+    from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
     from mma_bench.models import load_config, open_engine
 
     names = [str(protocol) for protocol in Protocol]
@@ -176,7 +184,7 @@ def _infer(
     plan = Plan(
         conditions=tuple(condition for condition in chosen if condition not in left_out),
         protocols=tuple(Protocol(name) for name in asked),
-        sampling=Sampling(temperature, tuple(range(seeds))),
+        sampling=Sampling(temperature, tuple(range(seeds)), OptionOrder(option_order)),
         batch=batch or config.batch,
     )
     engine = open_engine(model, adapter=adapter, overrides=overrides)

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation.conditions import CONFIGS, Variant, as_asked, question_of
-from mma_bench.schema import MODALITIES, Condition
+from mma_bench.schema import MODALITIES, Condition, Modality
 
 Row: TypeAlias = dict[str, Any]  # one row of the dataset; `video` is {"bytes": …, "path": …}
 
@@ -102,6 +103,23 @@ class Benchmark:
         stream = self._stream(condition)
         names = stream.features or next(iter(stream), {})  # without features in the card, the first row has them
         return [column for column in columns if column in names]
+
+    def answers(self, condition: str) -> dict[Modality, dict[str, int]]:
+        """How often each class is right, by queried modality; over the whole split, whatever the limit."""
+        columns: dict[Modality, str] = {question: f"{question}_answer" for question in MODALITIES}
+        counts: dict[Modality, Counter[str]] = {question: Counter() for question in columns}
+        for row in self._stream(condition, columns=list(columns.values())):
+            for question, column in columns.items():
+                counts[question][row[column]] += 1
+        return {question: dict(counted) for question, counted in counts.items()}
+
+    def judges(self) -> list[str]:
+        """The judges that selected the clips, over the whole split; empty if the dataset does not name them."""
+        # The first is aligned, if it is there; all conditions are made from the same clips.
+        condition = next(iter(self.conditions()), None)
+        if condition is None or not self._there(condition, ["judge"]):
+            return []
+        return sorted({row["judge"] for row in self._stream(condition, columns=["judge"]) if row["judge"]})
 
     def _stream(self, condition: str, columns: list[str] | None = None) -> Any:
         import datasets

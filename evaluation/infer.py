@@ -16,12 +16,13 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.conditions import CONFIGS, hears
 from mma_bench.evaluation.dataset import Benchmark, Row
+from mma_bench.evaluation.normalisation import likeliest
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
-from mma_bench.evaluation.protocols import Protocol, Sampling, expected, options_for, prompts_of, version_of
+from mma_bench.evaluation.protocols import Protocol, Sampling, expected, prompts_of, version_of
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
-from mma_bench.models.contracts import Answer, ClipTask, Engine, Mode, Prompt, modes_of
+from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, Mode, Prompt, modes_of
 from mma_bench.progress import Progress
 from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import Modality
@@ -63,6 +64,7 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
         "dataset": benchmark.name,
         "dataset_revision": benchmark.revision,
         "split": benchmark.split,
+        "judge": benchmark.judges(),
         "prompt_version": PROMPT_VERSION,
         "settings": settings,
         "data": fingerprints,
@@ -71,6 +73,8 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
     path = out / "predictions.jsonl"
     with Ledger(path) as ledger:
         for condition in plan.conditions:
+            if isinstance(engine, CountsAnswers):
+                engine.count(condition, benchmark.answers(condition))
             total = sum(1 for _ in benchmark.rows(condition, columns=("id", "base_id")))
             with Progress(f"{engine.name}, {condition}", total) as progress:
                 ask_all(
@@ -121,7 +125,7 @@ def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, a
         audio_class=row["audio_class"],
         class_distance=row["class_distance"],
         caption=row["caption"],
-        options=options_for(protocol, row["options"]),
+        options=list(prompt.options),
         expected=right,
         other=_other(row, question, right),
         status="failed",
@@ -139,6 +143,8 @@ def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, a
         settings=run["settings"],
         dataset=run["dataset"],
         dataset_fingerprint=fingerprint,
+        option_tokens=answer.option_tokens,
+        prior_logprobs=answer.prior_logprobs,
     )
     return to_entry(_read(prediction, protocol))
 
@@ -148,8 +154,7 @@ def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
     if prediction.error is not None:
         return prediction
     if prediction.logprobs is not None:
-        best = max(prediction.options, key=lambda option: prediction.logprobs[option])  # type: ignore[index]
-        return replace(prediction, status="ok", answer=best)
+        return replace(prediction, status="ok", answer=likeliest(prediction))
     if prediction.raw is None:
         return replace(prediction, error="the engine returned neither an answer nor an error")
     answer = parse(prediction.raw, prediction.options, SYNONYMS, chain_of_thought=protocol is Protocol.CHAIN_OF_THOUGHT)

@@ -18,7 +18,7 @@ from mma_bench.evaluation.cells import Cell, by_cell
 from mma_bench.evaluation.comparisons import Clips, clips_of, compare_runs, corrected
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.headline import MEASURES, headline
-from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.predictions import Prediction, option_order, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, percent, points
 from mma_bench.evaluation.score import accuracies
@@ -39,7 +39,7 @@ class Run:
         headline: Rows of `headline.headline`.
         accuracy: Rows of `score.accuracy`.
         clips: Outcomes by clip, for pairwise comparison.
-        data: Condition → fingerprint of its data and prompt version.
+        data: Condition → fingerprint of its data, and prompt version with the order of the options.
     """
 
     folder: str
@@ -61,7 +61,10 @@ class Run:
             headline=headline(cells),
             accuracy=accuracies(cells),
             clips=clips_of(cells),
-            data={row.condition: (row.dataset_fingerprint, row.prompt_version) for row in predictions},
+            data={
+                row.condition: (row.dataset_fingerprint, f"{row.prompt_version}, {option_order(row)}")
+                for row in predictions
+            },
         )
 
     def row(self, protocol: str, condition: str, question: str) -> dict[str, Any] | None:

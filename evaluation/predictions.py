@@ -17,14 +17,17 @@ class Prediction:
 
     Attributes:
         key: `<row id>/<question>.<protocol>.<seed>`: unique in a run.
+        options: The options in the order in which the prompt listed them.
         expected: The correct answer under the protocol (with abstention, "None of the above" for a removed modality).
         other: The class of the OTHER modality, None if it is the same or the modality is removed.
         answer: The parsed class, None unless `status` is ok.
         raw: The model's raw output; None for scored options and failures.
-        logprobs: Log-likelihood by option; None for generated answers.
+        logprobs: Log-likelihood by option, summed over its tokens; None for generated answers.
         error: Why the prompt failed; None unless `status` is failed.
         prompt_version: Version of the prompt text: the dataset's if it provides the text, else this release's.
         settings: Generation and engine settings.
+        option_tokens: Number of tokens by option; None for generated answers, or if the engine does not report them.
+        prior_logprobs: As `logprobs`, after the same prompt without the clip; None as above.
     """
 
     key: str
@@ -57,6 +60,13 @@ class Prediction:
     settings: dict[str, Any]
     dataset: str
     dataset_fingerprint: str
+    option_tokens: dict[str, int] | None = None
+    prior_logprobs: dict[str, float] | None = None
+
+
+def option_order(prediction: Prediction) -> str:
+    """The order in which the run's prompts listed the options; older runs had only one."""
+    return str(prediction.settings.get("option_order", "sorted"))
 
 
 def to_entry(prediction: Prediction) -> dict[str, Any]:

@@ -6,14 +6,19 @@ modality, chain of thought was measured on aligned and misaligned clips (Table 1
 Forced choice and log-likelihood use the dataset's own questions verbatim (`conditions.question_of`), so that a dataset
 with an older wording keeps it. The dataset has no questions for the other two protocols; `mma_bench.prompts` provides
 them.
+
+With `OptionOrder.SHUFFLED` every protocol lists the same classes in an order drawn for each base clip; nothing else in
+the prompt changes.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from mma_bench import prompts
+from mma_bench.errors import DataError
 from mma_bench.evaluation.conditions import CONDITIONS, Variant, question_of
 from mma_bench.models.contracts import Prompt
 from mma_bench.schema import MODALITIES, Condition, Modality
@@ -30,6 +35,14 @@ class Protocol(StrEnum):
     CHAIN_OF_THOUGHT = "chain_of_thought"  # appendix K
 
 
+class OptionOrder(StrEnum):
+    """The order in which a prompt lists the classes."""
+
+    SORTED = "sorted"  # the dataset's, which is alphabetical
+    SHUFFLED = "shuffled"  # another one for every base clip
+
+
+_ORDER_SEED: Final = 2511
 _CONDITIONS: Final[Mapping[Protocol, frozenset[str]]] = {
     Protocol.FORCED_CHOICE: frozenset(CONDITIONS),
     Protocol.LOGLIKELIHOOD: frozenset(CONDITIONS),
@@ -52,10 +65,12 @@ class Sampling:
     Attributes:
         temperature: 0 is greedy; then only the first seed is used.
         seeds: One answer per seed; the score is the mean over seeds.
+        option_order: The order of the options in the prompt.
     """
 
     temperature: float = 0.0
     seeds: tuple[int, ...] = (0,)
+    option_order: OptionOrder = OptionOrder.SORTED
 
 
 def applies(protocol: Protocol, condition: str) -> bool:
@@ -63,8 +78,23 @@ def applies(protocol: Protocol, condition: str) -> bool:
     return condition in _CONDITIONS[protocol]
 
 
+def listed_classes(row: Mapping[str, Any], order: OptionOrder) -> list[str]:
+    """The row's classes in the order in which a prompt lists them.
+
+    A shuffled order depends only on the classes and the base clip: it is the same for every model, condition, question
+    and seed, so that these stay comparable clip by clip.
+    """
+    if OptionOrder(order) is OptionOrder.SORTED:
+        return list(row["options"])
+    # Sorting by a hash is a uniformly random order, and the same with every version of every library.
+    return sorted(
+        row["options"],
+        key=lambda name: hashlib.sha256(f"{_ORDER_SEED}/{row['base_id']}/{name}".encode()).hexdigest(),
+    )
+
+
 def options_for(protocol: Protocol, options: Sequence[str]) -> list[str]:
-    """The classes that the question offers."""
+    """The classes that the question offers; "None of the above" is always the last."""
     return [*options, prompts.NONE_OF_THE_ABOVE] if protocol is Protocol.ABSTENTION else list(options)
 
 
@@ -74,17 +104,36 @@ def expected(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> 
     return str(row[f"{question}_{column}"])
 
 
-def text_of(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
+def text_of(
+    protocol: Protocol, row: Mapping[str, Any], question: Modality, classes: Sequence[str] | None = None
+) -> str:
     """The prompt text for a row of the dataset, with its caption or irrelevant text.
 
+    Args:
+        protocol: How the question is asked.
+        row: The row.
+        question: The queried modality.
+        classes: The row's classes in the order in which the prompt lists them; None: the dataset's.
+
     Raises:
-        DataError: The row has no question; names the row.
+        DataError: The row has no question, or one that does not list its classes once, where their order is to change;
+            names the row.
     """
+    classes = row["options"] if classes is None else classes
     if protocol is Protocol.ABSTENTION:
-        return prompts.forced_choice(question, options_for(protocol, row["options"]))
+        return prompts.forced_choice(question, options_for(protocol, classes))
     if protocol is Protocol.CHAIN_OF_THOUGHT:
-        return prompts.chain_of_thought(question, row["options"])
-    return question_of(row, question)
+        return prompts.chain_of_thought(question, classes)
+    text = question_of(row, question)
+    shown, wanted = ", ".join(row["options"]), ", ".join(classes)
+    if shown == wanted:
+        return text
+    if text.count(shown) != 1:
+        raise DataError(
+            f"{row['id']}: {question}_question does not list the options {shown!r} once, so they cannot be shuffled",
+            hint="use --option-order sorted",
+        )
+    return text.replace(shown, wanted)
 
 
 def version_of(protocol: Protocol, row: Mapping[str, Any]) -> str:
@@ -99,6 +148,7 @@ def prompts_of(
     sampling: Sampling = Sampling(),
 ) -> Iterator[Prompt]:
     """All prompts about one row of the dataset; the key is `<question>.<protocol>.<seed>`."""
+    classes = listed_classes(row, sampling.option_order)
     for protocol in protocols:
         if not applies(protocol, row["condition"]):
             continue
@@ -109,12 +159,13 @@ def prompts_of(
             for seed in seeds:
                 yield Prompt(
                     key=f"{question}.{protocol}.{seed}",
-                    text=text_of(protocol, row, question),
+                    text=text_of(protocol, row, question, classes),
                     mode="score" if scored else "generate",
-                    options=tuple(options_for(protocol, row["options"])),
+                    options=tuple(options_for(protocol, classes)),
                     max_new_tokens=_MAX_NEW_TOKENS.get(protocol, _SHORT_ANSWER_TOKENS),
                     temperature=sampling.temperature,
                     seed=seed,
+                    prior=scored,
                     question=question,
                     protocol=protocol,
                 )

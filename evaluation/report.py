@@ -1,7 +1,8 @@
 """The report of a run, human-readable (`report.html`, `report.md`) and machine-readable (`report.json`).
 
 In: `run.json`, `scores.json` and `predictions.jsonl` of a run, and the dataset's folder, for wrong answers with their
-clips and for the judge that selected the clips. Every number comes from the scores; nothing is recomputed here.
+clips, and for the judge that selected the clips if `run.json` does not name it. Every number comes from the scores;
+nothing is recomputed here.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from mma_bench.evaluation import figures
 from mma_bench.evaluation.circular import circular, judges_of
 from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.mistakes import Mistake, mistakes
+from mma_bench.evaluation.normalisation import NORMALISATIONS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.published import SOURCE, published_accuracy, published_name, published_rows, weights_of
 from mma_bench.files import write_json, write_text
@@ -70,6 +72,8 @@ def summarise(
         "accuracy": rows,
         "drop": scores["drop"],
         "capture": scores["capture"],
+        "by_normalisation": scores.get("by_normalisation", []),
+        "position_bias": scores.get("position_bias", []),
         "by_class": scores["by_class"],
         "by_distance": scores["by_distance"],
         "by_seen": scores.get("by_seen", []),
@@ -158,6 +162,8 @@ def _words(summary: Summary) -> dict[str, Any]:
         "conditions": [str(condition) for condition in Condition],
         "points": points,
         "p_value": p_value,
+        "shares": shares,
+        "normalisations": NORMALISATIONS,
         "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
 
@@ -185,6 +191,11 @@ def percent(value: float | None) -> str:
     return f"{100 * value:.2f}" if 0 < value < 0.01 else f"{100 * value:.1f}"
 
 
+def shares(values: Sequence[float]) -> str:
+    """Fractions that belong together, in whole percent."""
+    return " / ".join(f"{100 * value:.0f}" for value in values)
+
+
 def points(row: Mapping[str, Any]) -> str:
     """A change in percentage points with its interval."""
     if row["difference"] is None:
@@ -199,9 +210,22 @@ def _asked(summary: Summary) -> list[str]:
 
 
 def _tables(summary: Summary, protocol: str) -> Row:
-    tables = ("headline", "accuracy", "drop", "capture", "by_class", "by_distance", "by_seen")
+    tables = (
+        *("headline", "accuracy", "drop", "capture", "by_normalisation", "position_bias"),
+        *("by_class", "by_distance", "by_seen"),
+    )
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
+    own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
+
+
+def _side_by_side(rows: Sequence[Row]) -> list[Row]:
+    """A row for each cell, with the estimates by normalisation."""
+    cells: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        cell = cells.setdefault((row["condition"], row["question"]), {**row, "by": {}})
+        cell["by"][row["normalisation"]] = row
+    return list(cells.values())
 
 
 def _section(summary: Summary, protocol: str) -> Row:

@@ -23,6 +23,8 @@ from mma_bench.evaluation.cells import (
 from mma_bench.evaluation.comparisons import drops
 from mma_bench.evaluation.context_tokens import context_tokens
 from mma_bench.evaluation.headline import headline, led_by_caption, led_by_other
+from mma_bench.evaluation.normalisation import by_normalisation
+from mma_bench.evaluation.positions import position_bias
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.files import write_json, write_text
 
@@ -48,6 +50,8 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
             for cell, rows in cells.items()
             for name, counts in answer_sources(rows)
         ],
+        "by_normalisation": by_normalisation(cells),
+        "position_bias": position_bias(predictions),
         "by_class": _grouped(cells, asked_class),
         "by_distance": _grouped(cells, lambda row: row.class_distance),
     }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mma_bench.evaluation.infer import Plan, infer
     from mma_bench.evaluation.parse import parse_answer
     from mma_bench.evaluation.predictions import Prediction, read_predictions
-    from mma_bench.evaluation.protocols import Protocol, Sampling, prompts_of
+    from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling, prompts_of
     from mma_bench.evaluation.score import score
     from mma_bench.models import open_engine
     from mma_bench.models.contracts import Answer, ClipTask, Engine, Prompt
@@ -26,6 +26,7 @@ __all__ = [
     "ClipTask",
     "Engine",
     "MmaBenchError",
+    "OptionOrder",
     "Plan",
     "Prediction",
     "Prompt",
@@ -48,7 +49,7 @@ _MODULES: Final = {
     "mma_bench.evaluation.infer": ("Plan", "infer"),
     "mma_bench.evaluation.parse": ("parse_answer",),
     "mma_bench.evaluation.predictions": ("Prediction", "read_predictions"),
-    "mma_bench.evaluation.protocols": ("Protocol", "Sampling", "prompts_of"),
+    "mma_bench.evaluation.protocols": ("OptionOrder", "Protocol", "Sampling", "prompts_of"),
     "mma_bench.evaluation.score": ("score",),
     "mma_bench.models": ("open_engine",),
     "mma_bench.models.contracts": ("Answer", "ClipTask", "Engine", "Prompt"),

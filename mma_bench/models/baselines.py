@@ -1,7 +1,9 @@
 """Baseline engines: random guessing, a constant class, two unimodal models, and an oracle.
 
 * `random` draws one of the options, independently for each clip, question, protocol and seed.
-* `majority` always answers the same class.
+* `majority` answers the most frequent right class of the condition and question, the first by name among equals, so
+  it shows what class frequencies alone are worth. "None of the above" is no class. A setting can fix the class. Where
+  the frequencies are unknown, as in AVHBench, it answers the first option.
 * `oracle` knows both classes, and under abstention that a modality is removed: the score of a perfect model.
 * `specialist` uses one network for video and another for audio, so neither is influenced by the other modality. It
   classifies black frames and silence like any others. Without a track to hear, or if no option scores above zero, it
@@ -41,7 +43,7 @@ class RandomSettings(Namespace):
 class MajoritySettings(Namespace):
     """Settings of `majority`."""
 
-    majority_class: str | None = None  # e.g. the split's most frequent class; None: the first option
+    majority_class: str | None = None  # None: the most frequent one of the condition and question
 
 
 class OracleSettings(Namespace):
@@ -102,6 +104,18 @@ class BaselineEngine:
         return Answer(prompt.key, text=f"Final Answer: {chosen}" if "Final Answer:" in prompt.text else chosen)
 
 
+class MajorityEngine(BaselineEngine):
+    """`majority` as an engine that `CountsAnswers`."""
+
+    def __init__(self, settings: MajoritySettings, *, name: str) -> None:
+        self._majority = Majority(settings)
+        super().__init__(self._majority, name=name, revision=f"{_RULES}-{settings.majority_class or 'most-frequent'}")
+
+    def count(self, condition: str, answers: Mapping[Modality, Mapping[str, int]]) -> None:
+        """As `CountsAnswers.count`."""
+        self._majority.count(condition, answers)
+
+
 class Random:
     """All the weight on an option drawn from the seed, the clip and the prompt's key."""
 
@@ -117,10 +131,15 @@ class Majority:
 
     def __init__(self, settings: MajoritySettings) -> None:
         self._class = settings.majority_class
+        self._frequent: dict[tuple[str, Modality | None], str] = {}
+
+    def count(self, condition: str, answers: Mapping[Modality, Mapping[str, int]]) -> None:
+        for question, counts in answers.items():
+            self._frequent[condition, question] = min(counts, key=lambda name: (-counts[name], name))
 
     def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
         if self._class is None:
-            return {prompt.options[0]: 1.0}
+            return {self._frequent.get((task.condition, prompt.question), prompt.options[0]): 1.0}
         if self._class not in prompt.options:
             raise ConfigError(
                 f"majority_class {self._class!r} is not an option of clip {task.id}",
@@ -210,7 +229,7 @@ def open_baseline(name: str, settings: Namespace) -> BaselineEngine:
     if isinstance(settings, RandomSettings):
         return BaselineEngine(Random(settings), name=name, revision=f"{_RULES}-seed{settings.seed}")
     if isinstance(settings, MajoritySettings):
-        return BaselineEngine(Majority(settings), name=name, revision=f"{_RULES}-{settings.majority_class or 'first'}")
+        return MajorityEngine(settings, name=name)
     if isinstance(settings, OracleSettings):
         return BaselineEngine(Oracle(settings), name=name, revision=_RULES)
     if isinstance(settings, SpecialistSettings):

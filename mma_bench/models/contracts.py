@@ -4,7 +4,7 @@ An engine gets all prompts of one clip under one condition at once, so that medi
 shared prompt prefix is computed once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -29,6 +29,7 @@ class Prompt:
         seed: For sampling.
         question: The queried modality; None if there is none. Read by baselines only.
         protocol: The protocol (`evaluation.protocols.Protocol`); None outside the benchmark. Engines ignore it.
+        prior: Also score the options after the same text without the clip; in the mode `score`.
         top_logprobs: Number of most likely first tokens to return with a generated answer, 0 to 20.
     """
 
@@ -41,6 +42,7 @@ class Prompt:
     seed: int = 0
     question: Modality | None = None
     protocol: str | None = None
+    prior: bool = False
     top_logprobs: int = 0
 
 
@@ -76,6 +78,9 @@ class Answer:
         key: The prompt's key.
         text: The raw output; None for `score` and for failures.
         logprobs: Log-likelihood (natural, summed over the option's tokens) by option; None for `generate`.
+        option_tokens: Number of summed tokens by option; None if unknown.
+        prior_logprobs: As `logprobs`, after the same text without the clip; None unless the prompt sets `prior` and the
+            engine supports it.
         first_token_logprobs: Natural log-probability by token string of the most likely first tokens; None unless the
             prompt sets `top_logprobs` and the engine supports it.
         error: What failed, with a hint if there is one; None on success.
@@ -86,6 +91,8 @@ class Answer:
     key: str
     text: str | None = None
     logprobs: dict[str, float] | None = None
+    option_tokens: dict[str, int] | None = None
+    prior_logprobs: dict[str, float] | None = None
     first_token_logprobs: dict[str, float] | None = None
     error: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
@@ -139,6 +146,15 @@ class PreparesAhead(Protocol):
 
     def prepare(self, task: ClipTask) -> Any:
         """The prepared input that `answer` accepts in place of the task; called in another thread."""
+        ...
+
+
+@runtime_checkable
+class CountsAnswers(Protocol):
+    """A baseline that depends on how often each class is right, as `majority` does."""
+
+    def count(self, condition: str, answers: Mapping[Modality, Mapping[str, int]]) -> None:
+        """The number of clips by right class, by queried modality; called before the condition's clips are asked."""
         ...
 
 

@@ -9,7 +9,10 @@ In: clips with their prompts. Out: answers, or an error per clip. The protocol, 
   "seed"}, ...]}`. `video` is the path of an MP4 file, which has no audio track if `hears` is false. `text` is the whole
   prompt, which the program must not truncate: under `long_context` it is about 67,000 characters.
 * The reply is `{"answers": [{"key", "text"}, ...]}`, one for each prompt, in any order; `"logprobs": {option: number}`
-  instead of `text` in the mode `score`, or `"error": "reason"`. `"usage": {"prompt_tokens": number}` is recorded.
+  instead of `text` in the mode `score`, or `"error": "reason"`. `"usage": {"prompt_tokens": number}` is recorded. With
+  `logprobs`, a program may also give `"option_tokens": {option: number}`, the tokens summed, and `"prior_logprobs":
+  {option: number}`, the log-likelihoods after the same text without the video; accuracies normalised by length or prior
+  need them.
 * The program exits when its stdin is closed.
 
 Protocol 1 differed in one point: a prompt had `context_tokens` and `context_seed`, and the program itself appended so

@@ -32,6 +32,8 @@ class _ReplyAnswer(_Message):
     key: str
     text: str | None = None
     logprobs: dict[str, FiniteFloat] | None = None
+    option_tokens: dict[str, Annotated[int, Field(ge=1)]] | None = None
+    prior_logprobs: dict[str, FiniteFloat] | None = None
     error: str | None = None
     usage: dict[str, Any] = {}
 
@@ -41,6 +43,7 @@ class _Reply(_Message):
 
 
 Line = TypeVar("Line", bound=_Message)
+Number = TypeVar("Number", int, float)
 
 
 def request(task: ClipTask, video: str) -> dict[str, Any]:
@@ -82,8 +85,21 @@ def _answer(reply: _ReplyAnswer, prompt: Prompt) -> Answer:
     if reply.logprobs is None or reply.logprobs.keys() != set(prompt.options):
         given = "none" if reply.logprobs is None else f"those of {sorted(reply.logprobs)}"
         raise ProcessFault(f"must give the logprobs of exactly the options for {prompt.key}, but gave {given:.200}")
-    logprobs = {option: float(reply.logprobs[option]) for option in prompt.options}
-    return Answer(prompt.key, logprobs=logprobs, usage=reply.usage)
+    for name in ("option_tokens", "prior_logprobs"):
+        if (values := getattr(reply, name)) is not None and values.keys() != set(prompt.options):
+            raise ProcessFault(f"must give the {name} of exactly the options for {prompt.key}, or none")
+    return Answer(
+        prompt.key,
+        logprobs=_by_option(reply.logprobs, prompt),
+        option_tokens=_by_option(reply.option_tokens, prompt),
+        prior_logprobs=_by_option(reply.prior_logprobs, prompt),
+        usage=reply.usage,
+    )
+
+
+def _by_option(values: dict[str, Number] | None, prompt: Prompt) -> dict[str, Number] | None:
+    """The values in the order of the options."""
+    return None if values is None else {option: values[option] for option in prompt.options}
 
 
 def _read(kind: type[Line], line: str, fault: str) -> Line:

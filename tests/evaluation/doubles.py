@@ -1,6 +1,7 @@
 """Stands in for a dataset and a model, so that the loop between them can be tested alone."""
 
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,15 @@ class Rows:
             if each["condition"] == CONFIGS[condition]:
                 named = as_asked(each, condition)
                 yield {key: named[key] for key in columns} if columns else named
+
+    def answers(self, condition: str) -> dict[str, dict[str, int]]:
+        return {
+            question: dict(Counter(each[f"{question}_answer"] for each in self.rows(condition)))
+            for question in MODALITIES
+        }
+
+    def judges(self) -> list[str]:
+        return ["specialist (YAMNet, EfficientNet-Lite2)"]
 
     def fingerprint(self, condition: str) -> str:
         return f"{condition} {self._version}"

@@ -70,6 +70,16 @@ def test_a_condition_that_a_model_cannot_take_is_left_out_aloud(bench: Path, mon
     assert "long_context" not in Path("run/predictions.jsonl").read_text()
 
 
+def test_a_run_is_not_resumed_with_another_order_of_the_options(bench: Path) -> None:
+    command = ("infer", "--model", "random", "--conditions", "aligned", "--out", "run")
+    assert run(*command, "--option-order", "shuffled").exit_code == 0
+    orders = {tuple(json.loads(line)["options"]) for line in Path("run/predictions.jsonl").read_text().splitlines()}
+    assert orders == {("Bird", "Cat"), ("Cat", "Bird")}
+    result = run(*command)
+    assert result.exit_code == 2
+    assert "holds another run: settings was" in result.output
+
+
 @pytest.mark.parametrize(
     ("silence", "asked"),
     [

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from mma_bench.errors import ConfigError
@@ -43,6 +44,29 @@ def test_the_fingerprint_follows_what_a_model_sees(folder: Path, tmp_path: Path)
     other = write(tmp_path / "other", aligned=rows)
     assert Benchmark(str(same)).fingerprint("aligned") == bench.fingerprint("aligned")
     assert Benchmark(str(other)).fingerprint("aligned") != bench.fingerprint("aligned")
+
+
+def test_right_answers_are_counted_over_the_split_whatever_the_limit(tmp_path: Path, folder: Path) -> None:
+    rows = [packaged_row(base, "aligned") | {"audio_answer": "Bird" if base == "c" else "Cat"} for base in BASES]
+    bench = Benchmark(str(write(tmp_path / "counted", aligned=rows)), limit=1)
+    assert bench.answers("aligned") == {"visual": {"Cat": 3}, "audio": {"Cat": 2, "Bird": 1}}
+
+
+def test_the_judges_are_those_of_the_split_whatever_the_limit(tmp_path: Path, folder: Path) -> None:
+    rows = [packaged_row(base, "misaligned") | {"judge": f"judge of {base}"} for base in BASES]
+    bench = Benchmark(str(write(tmp_path / "judged", misaligned=rows)), limit=1)
+    assert bench.judges() == ["judge of a", "judge of b", "judge of c"]
+    assert Benchmark(str(folder)).judges() == []  # the column is empty
+    assert Benchmark(str(folder), split="train").judges() == []  # there is no such split
+
+
+def test_a_dataset_without_the_judges_column_names_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write(tmp_path / "older", aligned=[packaged_row("a", "aligned")])
+    (file,) = other.rglob("*.parquet")
+    pq.write_table(pq.read_table(file).drop_columns(["judge"]), file)
+    assert Benchmark(str(other)).judges() == []
 
 
 def test_a_missing_dataset_is_named() -> None:

@@ -14,16 +14,18 @@ import pytest
 
 from mma_bench import prompts
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.circular import circular, judges_of
 from mma_bench.evaluation.conditions import CONDITIONS as ALL
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.protocols import Protocol, Sampling
+from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
+from mma_bench.models import open_engine
 from mma_bench.models.contracts import Answer
 from mma_bench.prompts import NONE_OF_THE_ABOVE
 from mma_bench.schema import MODALITIES, Condition
 from tests.evaluation import packaged
-from tests.evaluation.doubles import Rows, Scripted, row, says
+from tests.evaluation.doubles import OPTIONS, Rows, Scripted, row, says
 
 ROWS = [
     *(row(base, "aligned") for base in "abc"),
@@ -47,7 +49,8 @@ def test_every_prompt_gets_one_prediction_that_says_what_it_is(tmp_path: Path) -
     assert len(predictions) == 3 * 2 * (3 + 3 + 3 + 2)
     one = predictions["a.misaligned/audio.forced_choice.0"]
     assert (one.expected, one.other, one.answer, one.raw, one.status) == ("Bird", "Cat", "Cat", "Cat", "ok")
-    assert one.settings == {"fps": 2.0, "temperature": 0.0, "seeds": [0]}
+    sampling = {"temperature": 0.0, "seeds": [0], "option_order": "sorted"}
+    assert one.settings == {"fps": 2.0, **sampling}
     assert one.dataset_fingerprint == "misaligned 1"
     scored = predictions["a.misaligned/audio.loglikelihood.0"]
     assert (scored.answer, scored.raw) == ("Bird", None)
@@ -131,6 +134,63 @@ def test_another_models_run_is_not_mixed_in(tmp_path: Path) -> None:
     start(tmp_path, Scripted(says("Cat")))
     with pytest.raises(ConfigError, match="holds another run: model was 'scripted' and is now 'other'"):
         start(tmp_path, Scripted(says("Cat"), name="other"))
+
+
+def test_the_order_of_the_options_is_recorded_and_a_run_keeps_it(tmp_path: Path) -> None:
+    seen: dict[str, tuple[str, ...]] = {}
+
+    def reply(task: Any, prompt: Any) -> Answer:
+        seen[f"{task.id}/{prompt.key}"] = prompt.options
+        return says("Cat")(task, prompt)
+
+    shuffled = Sampling(option_order=OptionOrder.SHUFFLED)
+    predictions = start(tmp_path, Scripted(reply), sampling=shuffled)
+    assert {key: tuple(prediction.options) for key, prediction in predictions.items()} == seen
+    assert any(options != tuple(sorted(options)) for options in seen.values())
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["option_order"] == "shuffled"
+    with pytest.raises(ConfigError, match="holds another run: settings was"):
+        start(tmp_path, Scripted(says("Cat")))
+
+
+def test_a_run_records_who_judged_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    judge = "omni (qwen2.5-omni-7b)"
+    rows = [packaged.packaged_row(base, "aligned") | {"judge": judge} for base in packaged.BASES]
+    bench = Benchmark(str(packaged.write(tmp_path / "bench", aligned=rows)))
+    start(tmp_path / "run", Scripted(says("Cat"), name="qwen3-omni-30b"), bench, conditions=("aligned",))
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["judge"] == judges_of(run, None) == [judge]
+    assert "of the same family (Qwen)" in (circular(run, judges_of(run, None)) or "")
+
+
+def test_majority_answers_the_most_frequent_class_of_each_condition_and_question(tmp_path: Path) -> None:
+    rows = [
+        *(
+            row(base, "aligned", visual=seen, audio=seen)
+            for base, seen in zip("abcd", ("Rain", "Cat") * 2, strict=True)
+        ),
+        *(row(base, "misaligned", visual="Rain", audio=heard) for base, heard in zip("abc", OPTIONS, strict=True)),
+    ]
+    majority = open_engine("majority")
+    predictions = start(tmp_path, majority, Rows(rows), conditions=("aligned", "misaligned"))  # type: ignore[arg-type]
+    said = {(one.condition, one.question, one.protocol): one.answer for one in predictions.values()}
+    for protocol in Protocol:
+        assert said["aligned", "visual", protocol] == said["aligned", "audio", protocol] == "Cat"  # a tie with Rain
+        assert said["misaligned", "visual", protocol] == "Rain"
+        assert said["misaligned", "audio", protocol] == "Bird"  # all three once
+
+
+def test_all_scores_of_an_option_are_recorded_and_the_answer_is_the_largest_sum(tmp_path: Path) -> None:
+    sums, tokens = {"Bird": -4.0, "Cat": -3.0, "Rain": -5.0}, {"Bird": 2, "Cat": 1, "Rain": 3}
+    prior = dict.fromkeys(OPTIONS, -9.0)
+
+    def reply(task: Any, prompt: Any) -> Answer:
+        assert prompt.prior
+        return Answer(prompt.key, logprobs=sums, option_tokens=tokens, prior_logprobs=prior)
+
+    predictions = start(tmp_path, Scripted(reply), protocols=(Protocol.LOGLIKELIHOOD,))
+    for one in predictions.values():
+        assert (one.logprobs, one.option_tokens, one.prior_logprobs, one.answer) == (sums, tokens, prior, "Cat")
 
 
 def test_a_dataset_is_asked_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

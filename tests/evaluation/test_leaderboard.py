@@ -59,6 +59,7 @@ def test_a_run_on_other_data_or_prompts_is_not_comparable() -> None:
         Run.of("b", [*_hears(0.7), prediction()]),  # one condition more is not an obstacle
         Run.of("data", _hears(0.9, dataset_fingerprint=OTHER)),
         Run.of("prompts", _hears(0.9, prompt_version="2")),
+        Run.of("order", [replace(row, settings={"option_order": "shuffled"}) for row in _hears(0.9)]),
     ]
     assert [run.folder for run in comparable(runs)] == ["a", "b"]
     assert [run.folder for run in comparable(runs[::-1])] == ["b", "a"]

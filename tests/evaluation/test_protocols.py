@@ -1,16 +1,29 @@
 """What is asked under each condition, and what the right answer is."""
 
+from collections import Counter
+
 import pytest
+from scipy.stats import chisquare
 
 from mma_bench import prompts
 from mma_bench.errors import DataError
 from mma_bench.evaluation.conditions import CONDITIONS
-from mma_bench.evaluation.protocols import QUESTIONS, Protocol, Sampling, applies, expected, prompts_of
+from mma_bench.evaluation.protocols import (
+    QUESTIONS,
+    OptionOrder,
+    Protocol,
+    Sampling,
+    applies,
+    expected,
+    listed_classes,
+    prompts_of,
+)
+from mma_bench.schema import Condition
 from tests.evaluation.doubles import OPTIONS, row
 
 
 def asked(condition: str, protocol: Protocol, sampling: Sampling | None = None) -> list[str]:
-    return [prompt.text for prompt in prompts_of(row("a", condition), [protocol], sampling or Sampling())]
+    return [prompt.text for prompt in prompts_of(row("0", condition), [protocol], sampling or Sampling())]
 
 
 def test_forced_choice_asks_both_questions_of_figure_5() -> None:
@@ -59,3 +72,60 @@ def test_seeds_count_only_where_sampling_is_on() -> None:
     assert len(asked("aligned", Protocol.FORCED_CHOICE, greedy)) == 2
     assert len(asked("aligned", Protocol.FORCED_CHOICE, sampled)) == 6
     assert len(asked("aligned", Protocol.LOGLIKELIHOOD, sampled)) == 2
+
+
+SHUFFLED = Sampling(option_order=OptionOrder.SHUFFLED)
+
+
+def test_a_shuffled_order_is_the_same_for_a_clips_conditions_questions_and_protocols() -> None:
+    for base in "abcdef":
+        orders = {
+            tuple(option for option in prompt.options if option != prompts.NONE_OF_THE_ABOVE)
+            for condition in Condition
+            for prompt in prompts_of(row(base, condition), list(Protocol), SHUFFLED)
+        }
+        assert len(orders) == 1
+        assert sorted(*orders) == OPTIONS
+
+
+def test_every_order_is_equally_likely() -> None:
+    made = [next(prompts_of(row(str(base), "aligned"), sampling=SHUFFLED)).options for base in range(3000)]
+    counts = Counter(made)
+    assert len(counts) == 6
+    assert chisquare(list(counts.values())).pvalue > 0.001
+    assert made[:4] == [
+        ("Cat", "Bird", "Rain"),
+        ("Cat", "Bird", "Rain"),
+        ("Rain", "Bird", "Cat"),
+        ("Rain", "Cat", "Bird"),
+    ]  # and the same everywhere
+
+
+@pytest.mark.parametrize("condition", ["aligned", "misleading_caption", "long_context"])
+def test_a_shuffled_prompt_differs_in_the_order_alone(condition: str) -> None:
+    for prompt in prompts_of(row("0", condition), list(Protocol), SHUFFLED):
+        assert f"Options: {', '.join(prompt.options)}." in prompt.text
+    before, after = asked(condition, Protocol.FORCED_CHOICE), asked(condition, Protocol.FORCED_CHOICE, SHUFFLED)
+    assert before != after
+    order = next(prompts_of(row("0", condition), sampling=SHUFFLED)).options
+    assert [text.replace(", ".join(order), ", ".join(OPTIONS)) for text in after] == before
+
+
+def test_an_order_is_known_by_its_name_too() -> None:
+    for order in OptionOrder:
+        assert listed_classes(row("0", "aligned"), str(order)) == listed_classes(row("0", "aligned"), order)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'alphabetical' is not a valid OptionOrder"):
+        list(prompts_of(row("0", "aligned"), sampling=Sampling(option_order="alphabetical")))  # type: ignore[arg-type]
+
+
+def test_none_of_the_above_stays_below() -> None:
+    for base in "abcdef":
+        for prompt in prompts_of(row(base, "aligned"), [Protocol.ABSTENTION], SHUFFLED):
+            assert prompt.options[-1] == prompts.NONE_OF_THE_ABOVE
+
+
+def test_a_question_that_does_not_list_its_options_cannot_be_shuffled() -> None:
+    other = {**row("0", "aligned"), "visual_question": "What is seen: Bird or Cat or Rain?"}
+    with pytest.raises(DataError, match=r"0\.aligned: visual_question does not list the options"):
+        list(prompts_of(other, sampling=SHUFFLED))
+    assert next(prompts_of(other)).text == other["visual_question"]

@@ -12,12 +12,14 @@ from PIL import Image
 
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation import circular, mistakes, report, score
+from mma_bench.evaluation.normalisation import NORMALISATIONS
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 from tests.evaluation.pages import CHROMIUM, Page, look, screenshot
-from tests.evaluation.runs import answers, prediction, write_run
+from tests.evaluation.runs import SETTINGS, answers, prediction, write_run
+from tests.evaluation.test_normalisation import prefers_short_names
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>|'
 
@@ -32,6 +34,9 @@ class Shelf:
     def __init__(self, name: str, *, split: str) -> None:
         assert split == "test"
 
+    def judges(self) -> list[str]:
+        return [self.judge]
+
     def fingerprint(self, condition: str) -> str:
         return self.fingerprint_now
 
@@ -41,7 +46,6 @@ class Shelf:
             yield {
                 "id": name,
                 "video": {"bytes": name.encode().ljust(self.sizes.get(name, 0), b"."), "path": None},
-                "judge": self.judge,
             }
 
 
@@ -61,13 +65,13 @@ def test_every_number_of_the_scores_is_in_every_report(out: Path) -> None:
     report.main(out)
     scores = read_json(out / "scores.json")
     summary = read_json(out / "report.json")
-    for table in ("headline", "drop", "capture", "by_class", "by_distance"):
+    for table in ("headline", "drop", "capture", "position_bias", "by_class", "by_distance"):
         assert summary[table] == scores[table]
     for row, scored in zip(summary["accuracy"], scores["accuracy"], strict=True):
         assert scored.items() <= row.items()
     for text in _texts(out):
-        for row in (*scores["headline"], *scores["accuracy"], *scores["capture"], *scores["by_distance"]):
-            assert format_estimate(row) in text
+        for table in ("headline", "accuracy", "capture", "position_bias", "by_distance"):
+            assert all(format_estimate(row) in text for row in scores[table])
         for row in scores["drop"]:
             assert report.points(row) in text
             assert report.p_value(row["p_holm"]) in text
@@ -88,6 +92,13 @@ def test_every_number_of_the_scores_is_in_every_report(out: Path) -> None:
         ("drop", {"p": 0.0321}, "0.032"),
         ("drop", {"p_holm": 0.0001}, "< 0.001"),
         ("capture", {"mean": 0.98765, "low": 0.9111, "high": 0.9999}, "98.8 [91.1, 100.0]"),
+        ("position_bias", {"mean": 0.98765, "low": 0.9111, "high": 0.9999}, "98.8 [91.1, 100.0]"),
+        ("position_bias", {"chosen": [0.333, 0.111, 0.555, 0]}, "33 / 11 / 56 / 0"),
+        ("position_bias", {"truth": [0.333, 0.111, 0.555, 0]}, "33 / 11 / 56 / 0"),
+        ("position_bias", {"expected": [0.333, 0.111, 0.555, 0]}, "33 / 11 / 56 / 0"),
+        ("position_bias", {"first": 0.3456}, "34.6"),
+        ("position_bias", {"last": 0.3456}, "34.6"),
+        ("position_bias", {"p": 0.0321}, "0.032"),
         ("by_distance", {"mean": 0.98765, "low": 0.9111, "high": 0.9999}, "98.8 [91.1, 100.0]"),
     ],
 )
@@ -204,7 +215,7 @@ def test_a_judge_of_the_models_own_family_is_said(
 
 @pytest.mark.slow
 def test_without_the_dataset_the_run_says_who_judged(tmp_path: Path) -> None:
-    write_run(tmp_path, answers(model="qwen2.5-omni-7b"), judge="omni (qwen2.5-omni-7b)")
+    write_run(tmp_path, answers(model="qwen2.5-omni-7b"), judge=["omni (qwen2.5-omni-7b)"])
     score.main(tmp_path)
     report.main(tmp_path)
     assert any("of the same family (Qwen)" in note for note in read_json(tmp_path / "report.json")["notes"])
@@ -218,6 +229,33 @@ def test_the_headline_stands_before_every_other_number(out: Path) -> None:
     for text in _texts(out):
         assert text.index("Both questions correct") < text.index("Every condition")
         assert text.index(format_estimate(first)) < text.index("Every condition")
+
+
+def test_every_normalisation_of_scored_options_is_shown(tmp_path: Path) -> None:
+    write_run(tmp_path, prefers_short_names())
+    score.main(tmp_path)
+    report.main(tmp_path)
+    rows = read_json(tmp_path / "report.json")["by_normalisation"]
+    assert len(rows) == len(NORMALISATIONS)
+    for text in _texts(tmp_path):
+        assert all(NORMALISATIONS[row["normalisation"]] in text for row in rows)
+        assert all(format_estimate(row) in text for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("order", "said", "unsaid"),
+    [
+        ("sorted", "position and class are confounded", "chi-squared"),
+        ("shuffled", "chi-squared", "are confounded"),
+    ],
+)
+def test_a_fixed_order_is_said_to_confound_position_and_class(
+    tmp_path: Path, order: str, said: str, unsaid: str
+) -> None:
+    _report(tmp_path, settings={**SETTINGS, "option_order": order})
+    for text in _texts(tmp_path):
+        assert said in text
+        assert unsaid not in text
 
 
 def test_scores_of_an_older_version_are_named(out: Path) -> None:

@@ -40,6 +40,9 @@ class Two(Benchmark):
                 "audio_answer": "Bird",
             }
 
+    def judges(self) -> list[str]:
+        return []
+
     def fingerprint(self, condition: str) -> str:
         return "f"
 

@@ -43,7 +43,7 @@ CLIPS = {
     "short": task(seed=1),
     "long": task(seed=2, video=clip(2, seconds=4)),
     "wide": task(seed=3, video=clip(3, size=(112, 56))),
-    "mute": task(seed=4, condition="audio_removed"),
+    "mute": task(seed=4, condition="audio_dropped"),
 }
 ASKED = [("short", "visual", "Cat"), ("mute", "visual", "Bowed string instrument"), ("long", "audio", "Dog")]
 ASKED += [("wide", "audio", "Bird"), ("short", "audio", "Bowed string instrument")]

@@ -9,7 +9,8 @@ Decisions:
 * Audio is interleaved with the video, as in training, if and only if the task `hears` it; this is checked for each
   clip by counting its tokens.
 * A log-likelihood is that of the option as the whole answer, including the end-of-turn token: without it `Bird` would
-  profit from every longer option that begins with it.
+  profit from every longer option that begins with it. Its prior, after the same conversation without the clip, is
+  computed once for each distinct prompt.
 * Clips and prompts are computed sequentially, never padded into one batch, so neither batch size nor order can change
   an answer. On out-of-memory, the work is retried in halves (chunks of a long prompt, groups of options); if that does
   not help, the prompt fails with an error and is never counted as wrong.
@@ -100,6 +101,7 @@ class OmniEngine:
         self._inputs = InputMaker(self._processor, system=settings.system, size=size)
         self._most_tokens = int(thinker.config.get_text_config().max_position_embeddings)
         self._reader = Reader(thinker, end=[self._processor.tokenizer.eos_token_id])
+        self._priors: dict[tuple[object, ...], list[float]] = {}
         self.loaded_adapter = load_adapter(thinker, adapter) if adapter else None
         if self.loaded_adapter:
             self._check_effect(self.loaded_adapter)
@@ -155,6 +157,12 @@ class OmniEngine:
         task, clip = prepared.task, prepared.clip
         if isinstance(clip, InvalidInput):
             return [_failed(task, prompt, clip) for prompt in task.prompts]
+        # Before the clip is in memory.
+        priors = {
+            prompt.key: self._prior(prompt, inputs)
+            for prompt, inputs in zip(task.prompts, prepared.prompts, strict=True)
+            if isinstance(inputs, PromptInputs) and inputs.alone
+        }
         head = or_none(lambda: self._reader.read_clip(clip))
         if head is None:
             why = f"out of memory with {clip.video_tokens} video tokens; hint: lower max_pixels, max_frames or fps"
@@ -174,12 +182,29 @@ class OmniEngine:
             read = or_none(partial(self._reader.read, head, ids[:-1]))
             for index, inputs in members.items():
                 prompt = task.prompts[index]
-                answer = None if read is None else or_none(partial(self._answer, clip, read, prompt, inputs))
+                prior = priors.get(prompt.key)
+                answer = None if read is None else or_none(partial(self._answer, clip, read, prompt, inputs, prior))
                 why = f"out of memory with {len(head.ids) + len(ids)} prompt tokens; hint: lower max_pixels or fps"
                 answers[index] = answer or _failed(task, prompt, why)
         return [answers[index] for index in range(len(task.prompts))]
 
-    def _answer(self, clip: ClipInputs, read: Prefix, prompt: Prompt, inputs: PromptInputs) -> Answer:
+    def _prior(self, prompt: Prompt, inputs: PromptInputs) -> list[float] | None:
+        """Log-likelihoods of the options without the clip; None on out-of-memory."""
+        key = prompt.text, prompt.options
+        if key not in self._priors:
+
+            def score() -> list[float]:
+                read = self._reader.read(self._reader.nothing(), inputs.alone[:-1])
+                return self._reader.score(read, inputs.alone[-1], inputs.options)
+
+            if (scores := or_none(score)) is None:
+                return None
+            self._priors[key] = scores
+        return self._priors[key]
+
+    def _answer(
+        self, clip: ClipInputs, read: Prefix, prompt: Prompt, inputs: PromptInputs, prior: list[float] | None
+    ) -> Answer:
         """Answer one prompt; `read` contains all its tokens but the last."""
         usage: dict[str, Any] = {
             "prompt_tokens": len(read.ids) + 1,
@@ -190,7 +215,13 @@ class OmniEngine:
         if prompt.mode == "score":
             scores = self._reader.score(read, inputs.ids[-1], inputs.options)
             usage |= {"new_tokens": 0, "scored_tokens": sum(map(len, inputs.options))}
-            return Answer(prompt.key, logprobs=dict(zip(prompt.options, scores, strict=True)), usage=usage)
+            return Answer(
+                prompt.key,
+                logprobs=dict(zip(prompt.options, scores, strict=True)),
+                option_tokens=dict(zip(prompt.options, map(len, inputs.options), strict=True)),
+                prior_logprobs=None if prior is None else dict(zip(prompt.options, prior, strict=True)),
+                usage=usage,
+            )
         written = self._reader.generate(
             read,
             inputs.ids[-1],

@@ -45,14 +45,20 @@ class ClipInputs:
 
 @dataclass(frozen=True)
 class PromptInputs:
-    """Tokens after the head: `ids` up to the start of the answer, and the ids of each option with the end token.
+    """A prompt's token ids.
 
-    `text_tokens` is the number of `ids` that the prompt's text has.
+    Attributes:
+        ids: After the head, up to the start of the answer.
+        options: Of each option, with the end token.
+        text_tokens: Number of `ids` that the prompt's text has.
+        alone: The whole conversation up to the start of the answer without the clip; empty unless the prompt sets
+            `prior`.
     """
 
     ids: tuple[int, ...]
     options: tuple[tuple[int, ...], ...]
     text_tokens: int
+    alone: tuple[int, ...] = ()
 
 
 class InputMaker:
@@ -74,15 +80,14 @@ class InputMaker:
         self._size = dict(size)
         self._special = frozenset(self._tokenizer.all_special_ids) | frozenset(self._tokenizer.added_tokens_decoder)
         self._head, self._closing = self._cut_template(system)
+        self._head_alone = self._conversation(system).partition(_TEXT)[0]
         # Fast tokenizers reject concurrent calls from two threads. Answers are decoded by a copy, so that the model
         # does not wait for a clip that is being processed.
         self._lock = threading.Lock()
         self._decoder = copy.deepcopy(self._tokenizer)
 
     def _cut_template(self, system: str | None) -> tuple[str, tuple[int, ...]]:
-        user = {"role": "user", "content": [{"type": "video", "video": ""}, {"type": "text", "text": _TEXT}]}
-        turns = [user] if system is None else [{"role": "system", "content": system}, user]
-        whole = self._processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        whole = self._conversation(system, {"type": "video", "video": ""})
         head, found, closing = whole.partition(_TEXT)
         ids = self._ids(closing)
         if not (found and head.endswith(self._processor.vision_eos_token) and ids and ids[0] in self._special):
@@ -91,6 +96,12 @@ class InputMaker:
                 hint="use a Qwen2.5-Omni or Qwen3-Omni checkpoint with its own chat template",
             )
         return head, ids
+
+    def _conversation(self, system: str | None, *media: dict[str, str]) -> str:
+        """The chat template, with the placeholder as the user's text."""
+        user = {"role": "user", "content": [*media, {"type": "text", "text": _TEXT}]}
+        turns = [user] if system is None else [{"role": "system", "content": system}, user]
+        return str(self._processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -140,7 +151,9 @@ class InputMaker:
             text = self._plain(prompt.text)
             end = (int(self._tokenizer.eos_token_id),)
             options = tuple(self._plain(option) + end for option in prompt.options)
-        return PromptInputs(text + self._closing, options, len(text))
+            # Without the special token that ends a video, head and text have to be tokenised together.
+            alone = self._ids(self._head_alone + prompt.text) + self._closing if prompt.prior else ()
+        return PromptInputs(text + self._closing, options, len(text), alone)
 
     def _plain(self, text: str) -> tuple[int, ...]:
         ids = self._ids(text)

@@ -103,6 +103,11 @@ class Reader:
         )
         return Prefix(clip.ids, cache, shift.reshape(()))
 
+    def nothing(self) -> Prefix:
+        """An empty sequence, for text without media."""
+        shift = torch.zeros((), dtype=torch.long, device=self._device)
+        return Prefix((), DynamicCache(config=self._text.config), shift)
+
     def read(self, prefix: Prefix, ids: Sequence[int]) -> Prefix:
         """Continue with text, chunk by chunk, and in smaller chunks on out-of-memory.
 

@@ -83,7 +83,7 @@ def test_losses_equal_those_of_masks_written_by_hand(family: Family) -> None:
 
 
 def test_what_a_clip_does_not_have_is_not_cut() -> None:
-    assert {effect.modality for effect in effects("qwen2_5_omni", [Layers(1, 3)], "audio_removed")} == {"video"}
+    assert {effect.modality for effect in effects("qwen2_5_omni", [Layers(1, 3)], "audio_dropped")} == {"video"}
 
 
 def test_what_is_hidden_has_no_influence_at_all() -> None:

@@ -41,9 +41,9 @@ def clip(seed: int = 0) -> bytes:
 
 
 def task(*prompts: Prompt, id: str = "a.aligned", condition: str = "aligned", video: bytes | None = None) -> ClipTask:
-    """A clip under a condition; under `audio_removed` without its audio track."""
+    """A clip under a condition; under `audio_dropped` without its audio track."""
     video = clip() if video is None else video
-    return ClipTask(id, video, condition, "Bird", "Cat", prompts, hears=condition != "audio_removed")
+    return ClipTask(id, video, condition, "Bird", "Cat", prompts, hears=condition != "audio_dropped")
 
 
 def has_audio_track(video: bytes) -> bool:

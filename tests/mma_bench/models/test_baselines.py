@@ -20,7 +20,7 @@ from mma_bench.models.baselines import (
     open_baseline,
     question_of,
 )
-from mma_bench.models.contracts import Answer, ClipTask, Engine, Prompt
+from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, Prompt
 from mma_bench.prompts import NONE_OF_THE_ABOVE, chain_of_thought, forced_choice
 from mma_bench.schema import Condition
 from tests.mma_bench.models.servers import clip, task
@@ -66,8 +66,19 @@ def test_random_is_uniform_and_the_same_again() -> None:
     assert other.revision != RANDOM.revision
 
 
+def test_majority_says_the_most_frequent_class_and_the_first_by_name_among_equals() -> None:
+    engine = open_baseline("majority", MajoritySettings())
+    assert isinstance(engine, CountsAnswers)
+    engine.count("aligned", {"visual": {"Rain": 2, "Dog": 3, "Cat": 3}, "audio": {"Rain": 1}})
+    engine.count("misaligned", {"visual": {"Rain": 9}, "audio": {"Dog": 9}})
+    assert texts(engine, task(SEE, HEAR)) == ["Cat", "Rain"]
+    assert texts(engine, task(SEE_OR_NOT, condition="aligned")) == ["Cat"]
+    assert texts(engine, task(SEE, HEAR, condition="misaligned")) == ["Rain", "Dog"]
+    assert not any(isinstance(other, CountsAnswers) for other in (ORACLE, RANDOM))
+
+
 def test_majority_says_one_class() -> None:
-    assert texts(FIRST, task(SEE, HEAR)) == ["Bird", "Bird"]
+    assert texts(FIRST, task(SEE, HEAR)) == ["Bird", "Bird"]  # nothing is known of the frequencies
     rain = open_baseline("majority", MajoritySettings(majority_class="Rain"))
     assert texts(rain, task(SEE, HEAR)) == ["Rain", "Rain"]
     with pytest.raises(ConfigError, match="'Snow' is not an option"):
@@ -153,7 +164,7 @@ def test_without_sound_the_specialist_hears_nothing_and_guesses_only_if_it_must(
     engine = specialist(toy)
     guessed = set()
     for index in range(30):
-        guess, honest = texts(engine, task(HEAR, HEAR_OR_NOT, condition="audio_removed", id=f"{index}.audio_removed"))
+        guess, honest = texts(engine, task(HEAR, HEAR_OR_NOT, condition="audio_dropped", id=f"{index}.audio_dropped"))
         assert honest == NONE_OF_THE_ABOVE
         guessed.add(guess)
     assert guessed == set(OPTIONS)

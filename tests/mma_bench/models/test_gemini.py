@@ -100,7 +100,7 @@ def test_media_come_before_the_text_and_settings_reach_the_server() -> None:
     assert list(config["thinkingConfig"].values()) == [128]
 
 
-@pytest.mark.parametrize(("condition", "track"), [("aligned", True), ("frames_zeroed", True), ("audio_removed", False)])
+@pytest.mark.parametrize(("condition", "track"), [("aligned", True), ("frames_zeroed", True), ("audio_dropped", False)])
 def test_sound_goes_out_exactly_where_the_condition_has_it(condition: str, track: bool) -> None:
     with serving(OK) as server:
         one(server, on=task(SEE, condition=condition))

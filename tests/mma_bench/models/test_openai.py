@@ -121,9 +121,9 @@ def test_a_server_without_log_probabilities_gives_none() -> None:
     ("sound", "condition", "track", "part"),
     [
         ("input_audio", "aligned", False, True),
-        ("input_audio", "audio_removed", False, False),
+        ("input_audio", "audio_dropped", False, False),
         ("in_video", "frames_zeroed", True, False),
-        ("in_video", "audio_removed", False, False),
+        ("in_video", "audio_dropped", False, False),
         ("none", "aligned", False, False),
     ],
 )

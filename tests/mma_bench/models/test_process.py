@@ -155,7 +155,7 @@ def test_answers_in_any_order_find_their_prompts(tmp_path: Path) -> None:
 
 def test_a_condition_without_sound_has_no_track(tmp_path: Path) -> None:
     with running(tmp_path) as engine:
-        engine.answer([task(SEE), task(SEE, condition="audio_removed")])
+        engine.answer([task(SEE), task(SEE, condition="audio_dropped")])
     assert has_audio_track((tmp_path / "clip1.mp4").read_bytes())
     assert not has_audio_track((tmp_path / "clip2.mp4").read_bytes())
     assert [json.loads(line)["hears"] for line in (tmp_path / "requests").read_text().splitlines()] == [True, False]
@@ -245,6 +245,19 @@ def test_log_likelihoods_of_just_the_options(tmp_path: Path) -> None:
     assert answer == Answer(SCORE.key, logprobs={"Bird": 0.0, "Cat": -1.0})
 
 
+def test_token_counts_and_priors_may_be_added(tmp_path: Path) -> None:
+    start = "say({**HELLO, 'modes': ['generate', 'score']})"
+    scores = "'logprobs': {'Cat': -1, 'Bird': 0}, 'option_tokens': {'Bird': 2, 'Cat': 1}, 'prior_logprobs': PRIOR"
+    reply = f"say({{'answers': [{{'key': p['key'], {scores}}} for p in request['prompts']]}})"
+    with running(tmp_path, reply.replace("PRIOR", "{'Bird': -3, 'Cat': -4.5}"), start) as engine:
+        (answer,) = one(engine, task(SCORE))
+    assert answer.option_tokens == {"Bird": 2, "Cat": 1}
+    assert answer.prior_logprobs == {"Bird": -3.0, "Cat": -4.5}
+    with running(tmp_path, reply.replace("PRIOR", "{'Bird': -3}"), start) as engine:
+        (answer,) = one(engine, task(SCORE))
+    assert "must give the prior_logprobs of exactly the options" in (answer.error or "")
+
+
 @pytest.mark.parametrize(
     "logprobs", ['{"Bird": -1}', '{"Bird": -1, "Cat": NaN}', '{"Bird": -1, "Cat": "x"}', '{"Bird": -1, "Cat": true}']
 )
@@ -281,7 +294,7 @@ def _alive(pid: int) -> bool:
 
 def test_a_damaged_clip_is_its_prompts_error_and_no_fault_of_the_program(tmp_path: Path) -> None:
     with running(tmp_path) as engine:
-        broken, fine = engine.answer([task(SEE, condition="audio_removed", video=b"no video"), task(SEE)])
+        broken, fine = engine.answer([task(SEE, condition="audio_dropped", video=b"no video"), task(SEE)])
     assert "clip a.aligned" in (broken[0].error or "")
     assert fine[0].text == "visual"
     assert count(tmp_path, "starts") == 1

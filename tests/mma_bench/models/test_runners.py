@@ -104,7 +104,7 @@ def answers(folder: Path, runner: str, code: dict[str, str], *arguments: str) ->
     command = [sys.executable, "-S", f"{{runners}}/{runner}.py", *arguments]
     engine = ProcessEngine(ProcessSettings(command=command, folder=str(folder)))
     try:
-        return engine.answer([task(SEE, DRAW, LONG), task(SEE, condition="audio_removed")])
+        return engine.answer([task(SEE, DRAW, LONG), task(SEE, condition="audio_dropped")])
     finally:
         engine.close()
 

@@ -57,9 +57,9 @@ def clip(seed: int, seconds: int = SECONDS, size: tuple[int, int] = SIZE, sound:
 
 
 def task(*prompts: Prompt, seed: int = 0, condition: str = "aligned", video: bytes | None = None) -> ClipTask:
-    """A clip under a condition; under `audio_removed` without its audio track."""
+    """A clip under a condition; under `audio_dropped` without its audio track."""
     name, video = f"clip-{seed}", clip(seed) if video is None else video
-    return ClipTask(name, video, condition, "Cat", "Dog", prompts, hears=condition != "audio_removed")
+    return ClipTask(name, video, condition, "Cat", "Dog", prompts, hears=condition != "audio_dropped")
 
 
 def checkpoint(family: Family = "qwen2_5_omni", layout: Layout = "thinker") -> Path:
@@ -130,6 +130,13 @@ class Plain:
     def score(self, asked: ClipTask, prompt: Prompt) -> dict[str, float]:
         """One forward pass per option."""
         return {option: self._score(self.inputs(asked, prompt), option) for option in prompt.options}
+
+    def prior(self, prompt: Prompt) -> dict[str, float]:
+        """As `score`, without a clip."""
+        turns = [{"role": "user", "content": [{"type": "text", "text": prompt.text}]}]
+        text = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        inputs = dict(self.processor(text=[text], return_tensors="pt"))
+        return {option: self._score(inputs, option) for option in prompt.options}
 
     def _score(self, inputs: dict[str, Any], option: str) -> float:
         ids = self.processor.tokenizer(option + "<|im_end|>", return_tensors="pt")["input_ids"]

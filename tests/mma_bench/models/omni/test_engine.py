@@ -15,7 +15,6 @@ from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.omni.engine import OmniEngine, OmniSettings, pixel_bounds
 from mma_bench.models.omni.inputs import InputMaker
 from mma_bench.prompts import context_after
-from mma_bench.schema import Condition
 from mma_bench.training.miniature.tokenizer import Family
 from tests.mma_bench.models.omni.omni_plain import (
     OPTIONS,
@@ -34,6 +33,7 @@ FAMILIES: tuple[Family, ...] = ("qwen2_5_omni", "qwen3_omni")
 WRITE = Prompt("visual.write", TEXT, max_new_tokens=12)
 HEAR = Prompt("audio.write", TEXT.replace("visual", "audio"), max_new_tokens=12)
 SCORE = Prompt("visual.score", TEXT, mode="score", options=OPTIONS)
+PRIOR = replace(SCORE, key="visual.prior", prior=True)
 DRAW = Prompt("visual.draw", TEXT, max_new_tokens=6, temperature=1.0, seed=3)
 LONG = Prompt("visual.long", context_after(TEXT, irrelevant_text(7, 300)), max_new_tokens=4)
 
@@ -44,7 +44,7 @@ def only(asked: ClipTask, family: Family = "qwen2_5_omni") -> Answer:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("condition", ["aligned", "audio_removed"])
+@pytest.mark.parametrize("condition", ["aligned", "audio_dropped"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_answers_equal_one_plain_call_per_prompt(family: Family, condition: str) -> None:
     asked = task(WRITE, HEAR, SCORE, condition=condition)
@@ -57,6 +57,32 @@ def test_answers_equal_one_plain_call_per_prompt(family: Family, condition: str)
     assert [answer.error for answer in answers] == [None] * 3
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_prior_is_the_score_of_the_same_conversation_without_the_clip(family: Family) -> None:
+    asked = replace(SCORE, prior=True)
+    answer = only(task(asked), family)
+    assert answer.prior_logprobs == pytest.approx(plain(family).prior(asked), abs=1e-4)
+    assert answer.logprobs == only(task(SCORE), family).logprobs != answer.prior_logprobs
+    tokenizer = engine(family)._processor.tokenizer
+    assert answer.option_tokens == {option: len(tokenizer(option)["input_ids"]) + 1 for option in OPTIONS}
+    assert only(task(SCORE), family).prior_logprobs is None
+
+
+def test_the_prior_is_computed_once_for_each_distinct_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OmniEngine(OmniSettings(checkpoint=str(checkpoint()), **SETTINGS))
+    started: list[int] = []
+    nothing = own._reader.nothing
+    monkeypatch.setattr(own._reader, "nothing", lambda: started.append(1) or nothing())
+    long = replace(SCORE, key="long", text=f"{SCORE.text} bo ka", prior=True)
+    longer = replace(long, text=f"{long.text} ti")
+    asked = (replace(SCORE, prior=True), replace(SCORE, key="again", prior=True), long, longer)
+    first, second = (own.answer([task(*asked[:3], replace(asked[3], key="other"), seed=seed)])[0] for seed in (0, 1))
+    assert len(started) == 3
+    assert [answer.prior_logprobs for answer in first] == [answer.prior_logprobs for answer in second]
+    assert first[0].logprobs != second[0].logprobs
+    assert len({tuple((answer.prior_logprobs or {}).values()) for answer in first}) == 3
+
+
 @pytest.mark.slow
 def test_the_whole_published_checkpoint_answers_as_its_thinker_saved_alone() -> None:
     asked = [task(WRITE, SCORE)]
@@ -65,18 +91,18 @@ def test_the_whole_published_checkpoint_answers_as_its_thinker_saved_alone() -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("condition", list(Condition))
-def test_audio_tokens_are_there_exactly_where_the_condition_has_sound(family: Family, condition: Condition) -> None:
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_audio_tokens_are_there_unless_the_track_is_dropped(family: Family, condition: str) -> None:
     usage = only(task(replace(WRITE, max_new_tokens=1), condition=condition), family).usage
-    assert (usage["audio_tokens"] > 0) == (condition is not Condition.AUDIO_REMOVED)
+    assert (usage["audio_tokens"] > 0) == (condition != Variant.AUDIO_DROPPED)
     assert usage["video_tokens"] > 0
 
 
 ASKED = (
     task(WRITE, SCORE, DRAW, seed=0, condition="aligned"),
-    task(WRITE, SCORE, LONG, seed=0, condition="audio_removed"),
-    task(HEAR, SCORE, seed=1, condition="misaligned"),
-    task(WRITE, HEAR, seed=1, condition="audio_removed"),
+    task(WRITE, SCORE, LONG, seed=0, condition="audio_dropped"),
+    task(HEAR, SCORE, PRIOR, seed=1, condition="misaligned"),
+    task(WRITE, HEAR, seed=1, condition="audio_dropped"),
     task(WRITE, seed=2, video=b"no media"),
 )
 
@@ -150,12 +176,12 @@ def test_prepared_clips_are_answered_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "wanted"), [("aligned", "some audio tokens"), ("audio_removed", "no audio tokens")]
+    ("condition", "wanted"), [("aligned", "some audio tokens"), ("audio_dropped", "no audio tokens")]
 )
 def test_a_clip_with_the_wrong_modalities_is_refused(
     condition: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = {"aligned": "audio_removed", "audio_removed": "aligned"}
+    other = {"aligned": "audio_dropped", "audio_dropped": "aligned"}
     swapped = engine().prepare(task(condition=other[condition])).clip
     monkeypatch.setattr(InputMaker, "clip", lambda *_: swapped)
     answer = only(task(WRITE, condition=condition))

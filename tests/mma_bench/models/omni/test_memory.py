@@ -69,7 +69,7 @@ def test_a_prompt_that_fits_in_no_way_fails_and_the_next_goes_on(limit: Callable
 
 def test_a_clip_that_does_not_fit_fails_for_all_its_prompts(limit: Callable[..., list[int]]) -> None:
     limit(60, SHORTAGES[0], heads=True)
-    heard, unheard = engine().answer([task(WRITE, SCORE), task(WRITE, condition="audio_removed")])
+    heard, unheard = engine().answer([task(WRITE, SCORE), task(WRITE, condition="audio_dropped")])
     assert all(answer.error is not None and "clip-0: out of memory" in answer.error for answer in heard)
     assert unheard[0].error is None
 
