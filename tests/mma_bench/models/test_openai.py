@@ -246,13 +246,15 @@ def test_failures_in_a_row_stop_the_run() -> None:
 
 
 def test_questions_go_out_at_once_and_answers_come_back_in_order() -> None:
-    overtaken = threading.Event()
+    both_asked, overtaken = threading.Barrier(2), threading.Event()
 
     def echo(request: Request) -> Reply:
         said = parts(request)[-1]["text"]
+        if said in ("visual 0", "audio 0"):
+            both_asked.wait(60)
         if said == "visual 0":
-            overtaken.wait()
-        else:
+            overtaken.wait(60)
+        elif said == "audio 0":
             overtaken.set()
         return Reply(completion(said))
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mma_bench.evaluation.conditions import CONDITIONS, Variant
 from mma_bench.irrelevant_text import irrelevant_text
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.omni.engine import OmniEngine, OmniSettings, pixel_bounds
