@@ -126,9 +126,7 @@ def _question(question: Modality, variant: Mapping[str, Any], options: Sequence[
 
 
 def _short_answer(question: Modality, variant: Mapping[str, Any], options: Sequence[str]) -> str | None:
-    if variant["condition"] != Condition.MISLEADING_CAPTION:
-        return None
-    return with_short_answer(_question(question, variant, options))
+    return None if variant["caption"] is None else with_short_answer(_question(question, variant, options))
 
 
 def _or_nothing(variant: Mapping[str, Any], answer: str, gone: Condition) -> str:

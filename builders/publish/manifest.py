@@ -83,19 +83,17 @@ def manifest_from_shards(folder: Path) -> pl.DataFrame:
     tables = []
     for shard in shards:
         try:
-            wanted = [*_COPIED, *_ASKED, "prompt_version", "context"]
+            later = ["context"] if "context" in pq.read_schema(shard).names else []
+            wanted = [*_COPIED, *_ASKED, "prompt_version", *later]
             rows = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=wanted)))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{shard}: {error}", hint="run `mma-bench build package` again") from None
         missing = [name for name in (*_COPIED, *_ASKED, "prompt_version") if name not in rows.columns]
         if missing:
             raise DataError(f"{shard}: no column {missing[0]!r}", hint="run `mma-bench build package` again")
-        # A release of before this column, and every row without a context, keeps its hash.
-        contexts = rows["context"] if "context" in rows.columns else [None] * rows.height
-        asked = [
-            fingerprint(*values, *([] if context is None else [context]))
-            for values, context in zip(rows.select(_ASKED).iter_rows(), contexts, strict=True)
-        ]
+        # A row without a context has the hash that it had before there was this column.
+        texts = rows.select(*_ASKED, *later).iter_rows()
+        asked = [fingerprint(*values[: len(_ASKED)], *filter(None, values[len(_ASKED) :])) for values in texts]
         tables.append(
             rows.with_columns(
                 pl.lit(shard.relative_to(folder).as_posix()).alias("shard"),

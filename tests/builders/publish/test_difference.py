@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from mma_bench.builders.publish.cli import publish as group
 from mma_bench.builders.publish.difference import Difference, difference
-from mma_bench.builders.publish.manifest import SCHEMA, Release, read_release
+from mma_bench.builders.publish.manifest import SCHEMA, Release, manifest_from_shards, read_release
 from mma_bench.builders.publish.release import Level
 from mma_bench.tables import from_rows
 from tests.builders.publish import project
+from tests.evaluation import packaged
 
 COLUMNS = {"id": "string", "video": "video"}
 CLASSES = {"a": "Cat", "b": "Dog", "c": "Bird", "d": "Cat"}
@@ -157,3 +158,17 @@ def test_the_command_compares_folders(root: Path) -> None:
     assert said.endswith("a patch change\n")
     assert "no row differs" in CliRunner().invoke(group, ["diff", "old", "old"]).output
     assert read_release(Path("old")).classes["test"] == ["Bird", "Cat", "Cattle", "Horse"]
+
+
+def test_another_context_is_another_wording_and_the_column_alone_is_not(tmp_path: Path) -> None:
+    def asked(name: str, context: str | None, without: tuple[str, ...] = ()) -> list[str]:
+        rows = {c: [packaged.packaged_row("a", c)] for c in ("aligned", "long_context")}
+        rows["long_context"][0]["context"] = context
+        folder = packaged.write(tmp_path / name, without=without, **rows)
+        return manifest_from_shards(folder)["asked_sha256"].to_list()
+
+    old, empty = asked("old", None, packaged.ADDED), asked("empty", None)
+    one, other = asked("one", "far ease"), asked("other", "ease far")
+    assert old == empty
+    assert old[0] == one[0] == other[0]
+    assert len({old[1], one[1], other[1]}) == 3
