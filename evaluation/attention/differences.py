@@ -17,16 +17,19 @@ from mma_bench.clusters import Codes, codes_of
 from mma_bench.evaluation.attention.contrast import contrasts
 from mma_bench.evaluation.attention.summary import matrix, shares, token_sums
 from mma_bench.evaluation.protocols import QUESTIONS
-from mma_bench.schema import Condition
+from mma_bench.schema import Condition, Schema
 from mma_bench.stats import holm
 
 Row: TypeAlias = dict[str, Any]
 Cell: TypeAlias = tuple[str, str]  # state, condition
 
-COLUMNS: Final = (
-    *("samples", "by", "place", "group", "contrast", "state", "condition"),
-    *("difference", "low", "high", "p", "p_holm", "clips", "clusters"),
-)
+COLUMNS: Final[Schema] = {  # of differences.csv
+    **dict.fromkeys(("samples", "by"), pl.String()),
+    "place": pl.Int64(),  # layer or head, from 1; null for the mean over layers
+    **dict.fromkeys(("group", "contrast", "state", "condition"), pl.String()),
+    **dict.fromkeys(("difference", "low", "high", "p", "p_holm"), pl.Float64()),
+    **dict.fromkeys(("clips", "clusters"), pl.Int64()),
+}
 _ALIGNED: Final = str(Condition.ALIGNED)
 
 

@@ -171,7 +171,7 @@ def test_every_contrast_of_a_table_has_its_known_value() -> None:
     d = dict(zip(ALL, (0.3, 0.6, 0.9, 1.6), strict=True))
     attention = table(d)
     rows = difference_rows(attention, donors(shared=2))
-    assert {tuple(row) for row in rows} == {COLUMNS}
+    assert {tuple(row) for row in rows} == {tuple(COLUMNS)}
     found = {
         (row["contrast"], row["state"], row["condition"], row["place"]): row
         for row in rows
