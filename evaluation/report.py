@@ -73,6 +73,7 @@ def summarise(
         "by_class": scores["by_class"],
         "by_distance": scores["by_distance"],
         "by_seen": scores.get("by_seen", []),
+        "chains": scores.get("chains", []),
         "errors": _examples(predictions, "failed", lambda row: row.error or ""),
         "unparseable": _examples(predictions, "unparseable", lambda row: row.raw or ""),
     }
@@ -191,7 +192,7 @@ def _asked(summary: Summary) -> list[str]:
 
 
 def _tables(summary: Summary, protocol: str) -> Row:
-    tables = ("headline", "accuracy", "drop", "capture", "by_class", "by_distance", "by_seen")
+    tables = ("headline", "accuracy", "drop", "capture", "by_class", "by_distance", "by_seen", "chains")
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 
