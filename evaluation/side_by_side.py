@@ -5,7 +5,7 @@ Totals cover every shared protocol, condition and question; the clips shown are 
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -17,10 +17,11 @@ from mma_bench.evaluation.cells import Cell, by_cell, is_right
 from mma_bench.evaluation.comparisons import clips_of, compare_runs
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.protocols import Protocol, text_of
+from mma_bench.evaluation.protocols import QUESTIONS, Protocol, text_of
 from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, points
 from mma_bench.files import write_json, write_text
 from mma_bench.page import data_uri, render
+from mma_bench.schema import Condition
 from mma_bench.tables import read_json
 
 Row: TypeAlias = dict[str, Any]
@@ -95,21 +96,38 @@ def totals(base: Sequence[Prediction], tuned: Sequence[Prediction]) -> list[Row]
 
     Returns:
         Rows with the number of each kind, `p_exact` (None where a clip has answers under several seeds, which are not
-        independent), and `stats.Difference` of accuracy, clustered by base clip and donor and Holm-corrected.
+        independent), and `stats.Difference` of accuracy, clustered by base clip and donor and Holm-corrected. Under
+        misaligned, the question `both` is whether both answers about a clip are correct.
     """
-    changes = {
-        (row["protocol"], row["condition"], row["question"]): row
-        for row in compare_runs(clips_of(by_cell(base)), clips_of(by_cell(tuned)))
-    }
+    pairs = pairs_of(base, tuned)
+    verdicts = {cell: [(one.id, is_right(one), is_right(two)) for one, two in own] for cell, own in pairs.items()}
+    for protocol in dict.fromkeys(protocol for protocol, _, _ in pairs):
+        verdicts[protocol, str(Condition.MISALIGNED), "both"] = _both(pairs, protocol)
     rows = []
-    for cell, pairs in pairs_of(base, tuned).items():
-        counts = Counter(map(kind_of, pairs))
+    for row in compare_runs(clips_of(by_cell(base)), clips_of(by_cell(tuned))):
+        found = verdicts.get((row["protocol"], row["condition"], row["question"]))
+        if not found:
+            continue
+        counts = Counter(KINDS[before, after] for _, before, after in found)
         changed = counts["became right"] + counts["became wrong"]
         p = float(stats.binomtest(counts["became right"], changed).pvalue) if changed else 1.0
-        single = len({pair[0].id for pair in pairs}) == len(pairs)
+        single = len({clip for clip, _, _ in found}) == len(found)
         kinds = {kind.replace(" ", "_"): counts[kind] for kind in KINDS.values()}
-        rows.append({**changes[cell], **kinds, "answers": len(pairs), "p_exact": p if single else None})
+        rows.append({**row, **kinds, "answers": len(found), "p_exact": p if single else None})
     return rows
+
+
+def _both(pairs: Mapping[Cell, Sequence[Pair]], protocol: str) -> list[tuple[str, bool, bool]]:
+    """For every misaligned clip and seed with both answers in both runs: its id, and whether both are correct."""
+    of: dict[tuple[str, int], list[Pair]] = defaultdict(list)
+    for question in QUESTIONS:
+        for pair in pairs.get((protocol, str(Condition.MISALIGNED), question), ()):
+            of[pair[0].id, pair[0].seed].append(pair)
+    return [
+        (clip, all(is_right(one) for one, _ in own), all(is_right(two) for _, two in own))
+        for (clip, _), own in of.items()
+        if len(own) == len(QUESTIONS)
+    ]
 
 
 def choose(pairs: Sequence[Pair], kind: str, seed: int) -> list[Pair]:

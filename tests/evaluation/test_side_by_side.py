@@ -75,6 +75,18 @@ def test_totals_are_the_known_ones_with_mcnemars_exact_test() -> None:
     assert audio["p_exact"] == pytest.approx(stats.binomtest(9, 11).pvalue)
     assert audio["p"] == pytest.approx(audio["p_exact"])  # without shared donors
     assert rows["visual"]["p_exact"] == 1.0
+    assert set(rows) == {"visual", "audio", "both"}  # all that p is corrected over
+    assert rows["both"]["p_holm"] == pytest.approx(3 * rows["both"]["p"])
+
+
+def test_both_counts_clips_with_both_answers_right() -> None:
+    base, tuned = runs()
+    sees = [replace(row, answer="Cat") if row.base_id == "c00" and row.question == "visual" else row for row in tuned]
+    (row,) = [row for row in totals(base, sees) if row["question"] == "both"]
+    assert (row["answers"], row["both_right"], row["became_right"], row["became_wrong"]) == (20, 3, 9, 3)
+    lost = [row for row in sees if row.base_id != "c01" or row.question != "audio"]
+    (row,) = [row for row in totals(base, lost) if row["question"] == "both"]
+    assert (row["answers"], row["both_right"]) == (19, 2)
 
 
 def test_failed_prompts_are_no_pair_and_unparseable_answers_are_wrong() -> None:
