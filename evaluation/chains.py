@@ -107,16 +107,19 @@ def chains(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
             }
             of = [row for row in rows if row.key in told]
             for modality in MODALITIES if of else ():
-                values = estimated(outcomes(of, lambda row, m=modality, told=told: told[row.key] == m))
+                values = _share(of, {key: named == modality for key, named in told.items()})
                 where = {"measure": "named", "cue": cue, "position": position, "modality": modality}
                 table.append(labelled(cell, {**where, **values}))
         ended = [row for row in rows if row.answer is not None and read[row.key].classes]
         for position in POSITIONS:
-            named = {row.key: _at(read[row.key].classes, position) for row in ended}
-            values = estimated(outcomes(ended, lambda row, named=named: row.answer != named[row.key]))
+            values = _share(ended, {row.key: row.answer != _at(read[row.key].classes, position) for row in ended})
             where = {"measure": "left", "cue": "class", "position": position, "modality": None}
             table.append(labelled(cell, {**where, **values}))
     return table
+
+
+def _share(rows: Sequence[Prediction], counted: Mapping[str, bool]) -> dict[str, Any]:
+    return estimated(outcomes(rows, lambda row: counted[row.key]))
 
 
 def modality_of(row: Prediction, chain: Chain, cue: str, position: str) -> str:

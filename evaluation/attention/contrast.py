@@ -117,4 +117,5 @@ def _sign_flips(values: Array, resamples: int, rng: np.random.Generator) -> Arra
     exact = 2**count <= resamples
     flips = np.array(list(product((1.0, -1.0), repeat=count))) if exact else rng.choice((1.0, -1.0), (resamples, count))
     reached = np.abs(flips @ values) >= np.abs(values.sum(axis=0)) * (1 - 1e-9)
-    return reached.mean(axis=0) if exact else (1 + reached.sum(axis=0)) / (1 + resamples)
+    p: Array = reached.mean(axis=0) if exact else (1 + reached.sum(axis=0)) / (1 + resamples)
+    return p
