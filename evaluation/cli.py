@@ -123,6 +123,23 @@ def results(out: Path, dataset: Path | None, paper_clips: bool) -> None:
 
 
 @click.command()
+@click.argument("base", type=_FOLDER)
+@click.argument("tuned", type=_FOLDER)
+@click.option("--out", type=_FILE, required=True, help="The page; a JSON file of the same name is written beside it.")
+@click.option("--dataset", default="mma-bench", show_default=True, help="That of both runs: a folder or a Hub ID.")
+@click.option("--revision", help="Tag or commit of a dataset on the Hub.")
+@click.option("--protocol", default="forced_choice", show_default=True, help="Of the clips shown.")
+@click.option("--condition", default="misaligned", show_default=True, help="Of the clips shown.")
+@click.option("--clips", type=click.IntRange(min=0), default=4, show_default=True, help="Clips shown of each kind.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Determines which clips are shown.")
+def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
+    """Show the answers of two runs side by side on the same clips, e.g. before and after tuning."""
+    from mma_bench.evaluation import side_by_side
+
+    side_by_side.main(base, tuned, out, **shown)
+
+
+@click.command()
 @click.argument("runs", type=_FOLDER)
 def leaderboard(runs: Path) -> None:
     """Compare all runs below a folder: leaderboard.html, leaderboard.md and leaderboard.json."""
@@ -140,7 +157,7 @@ def models() -> None:
         click.echo(f"{model.name:<28} {model.engine:<13} {model.needs}")
 
 
-COMMANDS = (evaluate, infer, score, results, leaderboard, models, avhbench, tasks_path)
+COMMANDS = (evaluate, infer, score, results, compare, leaderboard, models, avhbench, tasks_path)
 
 
 def _infer(

@@ -77,6 +77,7 @@ def summarise(
         "by_class": scores["by_class"],
         "by_distance": scores["by_distance"],
         "by_seen": scores.get("by_seen", []),
+        "chains": scores.get("chains", []),
         "errors": _examples(predictions, "failed", lambda row: row.error or ""),
         "unparseable": _examples(predictions, "unparseable", lambda row: row.raw or ""),
     }
@@ -212,7 +213,7 @@ def _asked(summary: Summary) -> list[str]:
 def _tables(summary: Summary, protocol: str) -> Row:
     tables = (
         *("headline", "accuracy", "drop", "capture", "by_normalisation", "position_bias"),
-        *("by_class", "by_distance", "by_seen"),
+        *("by_class", "by_distance", "by_seen", "chains"),
     )
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
     own["by_normalisation"] = _side_by_side(own["by_normalisation"])

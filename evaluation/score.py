@@ -20,6 +20,7 @@ from mma_bench.evaluation.cells import (
     labelled,
     outcomes,
 )
+from mma_bench.evaluation.chains import chains
 from mma_bench.evaluation.comparisons import drops
 from mma_bench.evaluation.context_tokens import context_tokens
 from mma_bench.evaluation.headline import headline, led_by_caption, led_by_other
@@ -57,6 +58,8 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
     }
     if lengths := context_tokens(predictions):
         scores["context_tokens"] = lengths
+    if of_chains := chains(cells):
+        scores["chains"] = of_chains
     if seen_classes:
         scores["by_seen"] = _grouped(cells, lambda row: "seen" if asked_class(row) in seen_classes else "unseen")
     return scores

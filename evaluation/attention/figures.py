@@ -63,7 +63,7 @@ def share_lines(rows: Sequence[Row]) -> "Figure":
             axes.plot([], [], color=LIGHT["ink"], linestyle=style, linewidth=1.6, label=plain(condition))
     axes.set_ylim(0, 102)
     axes.set_ylabel("attention, %")
-    _by(axes, "layer", layers)
+    label_places(axes, "layer", layers)
     _legend(axes, 3)
     return figure
 
@@ -106,7 +106,7 @@ def separation_lines(rows: Sequence[Row], by: str) -> "Figure":
                 label=f"{plain(condition)}, {state}" if several else plain(condition),
             )
     axes.set_ylabel("Cohen's d")
-    _by(axes, by, places)
+    label_places(axes, by, places)
     _legend(axes, 2)
     return figure
 
@@ -251,7 +251,8 @@ def _printable(text: str) -> str:
     return plain(shown.strip()[:14]) or "␣"
 
 
-def _by(axes: "Axes", label: str, places: Sequence[int]) -> None:
+def label_places(axes: "Axes", label: str, places: Sequence[int]) -> None:
+    """Layers or heads as whole numbers along x."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel(label)

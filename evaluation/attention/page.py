@@ -8,9 +8,10 @@ import polars as pl
 from markupsafe import Markup
 from scipy import stats
 
-from mma_bench.evaluation.attention import figures, summary
+from mma_bench.evaluation.attention import difference_figures, figures, summary
+from mma_bench.evaluation.attention.differences import COLUMNS, difference_rows
 from mma_bench.evaluation.attention.knockout import MODALITIES
-from mma_bench.evaluation.attention.schema import ANSWERS, ATTENTION, KNOCKOUT, STATES, TOKENS
+from mma_bench.evaluation.attention.schema import ANSWERS, ATTENTION, DONORS, KNOCKOUT, STATES, TOKENS
 from mma_bench.evaluation.published import RESULTS, SOURCE, published_name
 from mma_bench.evaluation.report import SMALL, p_value
 from mma_bench.files import write_json, write_text
@@ -29,7 +30,12 @@ _TINY: Final = 100_000_000  # parameters; the smallest published omni models hav
 
 
 def summarise(
-    run: Row, attention: pl.DataFrame, knockout: pl.DataFrame, answers: pl.DataFrame, progress: Callable[[], None]
+    run: Row,
+    attention: pl.DataFrame,
+    knockout: pl.DataFrame,
+    answers: pl.DataFrame,
+    donors: pl.DataFrame,
+    progress: Callable[[], None],
 ) -> Row:
     """All numbers on the page.
 
@@ -38,7 +44,8 @@ def summarise(
         attention: `attention.parquet`.
         knockout: `knockout.parquet`.
         answers: `answers.parquet`.
-        progress: Called after each of the six parts.
+        donors: `donors.parquet`.
+        progress: Called after each of the eight parts.
     """
     numbers: Row = {"run": run, "published": {**PUBLISHED, "source": SOURCE}}
     parts: dict[str, Callable[[], list[Row]]] = {
@@ -47,6 +54,7 @@ def summarise(
         "by_layer": lambda: summary.separation_rows(attention, "layer"),
         "by_head": lambda: summary.separation_rows(attention, "head"),
         "by_token": lambda: summary.token_rows(attention),
+        "differences": lambda: difference_rows(attention, donors),
         "loss": lambda: summary.loss_rows(knockout),
         "agreement": lambda: summary.agreement_rows(attention, knockout),
     }
@@ -137,6 +145,10 @@ def page(numbers: Row, tokens: pl.DataFrame) -> str:
         layers=_pair(numbers["by_layer"], "layer", "Cohen's d by layer"),
         heads=_pair(numbers["by_head"], "head", "Cohen's d by head"),
         tokens=_pair(numbers["by_token"], "layer", "Cohen's d of single tokens by layer"),
+        headline=[row for row in numbers["differences"] if row["by"] == "layer" and row["place"] is None],
+        changes=_changes(numbers["differences"]),
+        difference=difference,
+        contrast_name=difference_figures.contrast_name,
         losses=_losses(numbers, states),
         agreements=_agreements(numbers),
         maps=_maps(tokens),
@@ -150,6 +162,11 @@ def signed(row: Row | None) -> str:
     return f"{row['d']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]".replace("-", "−")
 
 
+def difference(row: Row) -> str:
+    """A difference of Cohen's d with its interval; a dash if undefined."""
+    return signed({**row, "d": row["difference"]})
+
+
 def _of(rows: Sequence[Row], **wanted: Any) -> list[Row]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
@@ -161,6 +178,19 @@ def _pair(rows: Sequence[Row], by: str, label: str) -> dict[str, Markup]:
         own = [row for row in rows if row["group"] == group and row["d"] is not None]
         if own:
             charts[group] = svg(figures.separation_lines(own, by), f"{label}, {group} tokens")
+    return charts
+
+
+def _changes(rows: Sequence[Row]) -> list[tuple[str, str, str, Markup | None, list[Row]]]:
+    """Samples, `layer` or `head`, group, the chart, and its rows."""
+    charts = []
+    for samples, by, group in dict.fromkeys((row["samples"], row["by"], row["group"]) for row in rows):
+        own = [row for row in _of(rows, samples=samples, by=by, group=group) if row["place"] is not None]
+        drawn = [row for row in own if row["difference"] is not None]
+        label = f"Difference of Cohen's d by {by}, {group} tokens, over {samples}"
+        charts.append(
+            (samples, by, group, svg(difference_figures.difference_lines(drawn, by), label) if drawn else None, own)
+        )
     return charts
 
 
@@ -199,7 +229,7 @@ def _maps(tokens: pl.DataFrame) -> list[tuple[Row, Markup]]:
 
 
 def main(out: Path) -> None:
-    """Write attention.html and summary.json into a run's folder.
+    """Write attention.html, summary.json and differences.csv into a run's folder.
 
     Raises:
         DataError: A table of the run is missing or corrupt.
@@ -208,7 +238,9 @@ def main(out: Path) -> None:
     knockout = read_table(out / "knockout.parquet", KNOCKOUT)
     answers = read_table(out / "answers.parquet", ANSWERS)
     tokens = read_table(out / "tokens.parquet", TOKENS)
-    with Progress("statistics", 7, "part") as progress:
-        numbers = summarise(read_json(out / "run.json"), attention, knockout, answers, progress.advance)
+    donors = read_table(out / "donors.parquet", DONORS)
+    with Progress("statistics", 8, "part") as progress:
+        numbers = summarise(read_json(out / "run.json"), attention, knockout, answers, donors, progress.advance)
     write_json(out / "summary.json", numbers)
+    write_text(out / "differences.csv", pl.DataFrame(numbers["differences"], COLUMNS).write_csv())
     write_text(out / "attention.html", page(numbers, tokens))

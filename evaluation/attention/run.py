@@ -2,7 +2,7 @@
 
 In: engines by state and the dataset. Out, in one folder: `run.json`, `clips.jsonl` (one line per clip and state,
 fsynced), `parts/` (the tables of each clip), and, merged from these, `attention.parquet`, `tokens.parquet`,
-`knockout.parquet` and `answers.parquet`, the source of every figure.
+`knockout.parquet` and `answers.parquet`, the source of every figure; and `donors.parquet`, for clustering.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from mma_bench.evaluation.attention.schema import (
     ASKED,
     ATTENTION,
     ATTENTION_KEY,
+    DONORS,
     KNOCKOUT,
     KNOCKOUT_KEY,
     TOKENS,
@@ -97,7 +98,10 @@ def attend(
         DataError: There are no clips, or all of them failed.
         MmaBenchError: A dataset id is not a valid file name, or an engine cannot be opened.
     """
-    rows = {condition: list(benchmark.rows(condition, columns=("id", "base_id"))) for condition in study.conditions}
+    rows = {
+        condition: list(benchmark.rows(condition, columns=("id", "base_id", "donor_id")))
+        for condition in study.conditions
+    }
     chosen = drawn({condition: {row["base_id"] for row in rows[condition]} for condition in rows}, study)
     ids = {condition: [row["id"] for row in rows[condition] if row["base_id"] in chosen] for condition in rows}
     parts = out / "parts"
@@ -137,6 +141,13 @@ def attend(
             ledger.latest(f"{state}/{clip}") for state in open_engine for condition in ids for clip in ids[condition]
         ]
     _gather(out, [entry for entry in entries if entry is not None])
+    pairs = [
+        {"clip": row["id"], "base": row["base_id"], "condition": condition, "donor": row["donor_id"]}
+        for condition in rows
+        for row in rows[condition]
+        if row["base_id"] in chosen
+    ]
+    write_table(from_rows(pairs, DONORS), out / "donors.parquet", DONORS, ("clip",))
 
 
 def _check_ids(parts: Path, clips: Sequence[str]) -> None:

@@ -75,3 +75,11 @@ ANSWERS: Final[Schema] = {
     "expected": _STR,
     "options": _I32,
 }
+
+# The dataset's pairs: whose sound a variant has.
+DONORS: Final[Schema] = {
+    "clip": _STR,
+    "base": _STR,
+    "condition": _ASKED["condition"],
+    "donor": _STR,  # null if the sound is the base clip's own, or none
+}

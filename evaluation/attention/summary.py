@@ -91,7 +91,7 @@ def separation_rows(attention: pl.DataFrame, by: str) -> list[Row]:
     rows: list[Row] = []
     for (state, condition), cell in _parts(shares(attention, by), _CELL):
         indices = cell[by].unique().sort().to_list()
-        visual, audio = (_matrix(cell.filter(pl.col("question") == name), by, "share") for name in ("visual", "audio"))
+        visual, audio = (matrix(cell.filter(pl.col("question") == name), by, "share") for name in ("visual", "audio"))
         found = separations(visual, audio)
         for group in MODALITIES:
             for index, one in zip(indices, found, strict=True):
@@ -107,20 +107,7 @@ def token_rows(attention: pl.DataFrame) -> list[Row]:
     every token, head and step is a sample, renormalised over the media tokens. Here video and audio are not mirror
     images.
     """
-    key = (*ASKED, "layer", "step", "head")
-    media = attention.filter(pl.col("group") != "text").with_columns(
-        pl.col("mass").cast(pl.Float64).sum().over(key).alias("media")
-    )
-    sums = (
-        media.filter(pl.col("media") > 0)
-        .group_by(*_CELL, "question", "base", "layer", "group")
-        .agg(
-            pl.col("tokens").cast(pl.Float64).sum().alias("n"),
-            (pl.col("mass") / pl.col("media")).sum().alias("s"),
-            (pl.col("square") / pl.col("media") ** 2).sum().alias("q"),
-        )
-        .sort(*_CELL, "group", "layer", "question", "base")
-    )
+    sums = token_sums(attention)
     rows = []
     for (state, condition, group, layer), cell in _parts(sums, (*_CELL, "group", "layer")):
         sides = [cell.filter(pl.col("question") == name) for name in ("visual", "audio")]
@@ -131,6 +118,28 @@ def token_rows(attention: pl.DataFrame) -> list[Row]:
         found = token_separation(*samples)
         rows.append({"state": state, "condition": condition, "group": group, "layer": layer, **vars(found)})
     return rows
+
+
+def token_sums(attention: pl.DataFrame) -> pl.DataFrame:
+    """Number `n`, sum `s` and sum of squares `q` of the renormalised weights of a clip's tokens, heads and steps.
+
+    Returns:
+        Rows by state, condition, question, base, layer and group (video or audio).
+    """
+    key = (*ASKED, "layer", "step", "head")
+    media = attention.filter(pl.col("group") != "text").with_columns(
+        pl.col("mass").cast(pl.Float64).sum().over(key).alias("media")
+    )
+    return (
+        media.filter(pl.col("media") > 0)
+        .group_by(*_CELL, "question", "base", "layer", "group")
+        .agg(
+            pl.col("tokens").cast(pl.Float64).sum().alias("n"),
+            (pl.col("mass") / pl.col("media")).sum().alias("s"),
+            (pl.col("square") / pl.col("media") ** 2).sum().alias("q"),
+        )
+        .sort(*_CELL, "group", "layer", "question", "base")
+    )
 
 
 def peaks(rows: Sequence[Row]) -> list[Row]:
@@ -252,7 +261,7 @@ def _mirrored(one: Separation) -> Separation:
     return Separation(-one.d, -one.high, -one.low, one.p, one.p_holm, one.clips)
 
 
-def _matrix(cell: pl.DataFrame, by: str, value: str) -> Array:
+def matrix(cell: pl.DataFrame, by: str, value: str) -> Array:
     """[indices, base clips], both sorted."""
     wide = cell.sort("base", by).pivot(on=by, index="base", values=value).sort("base")
     columns = sorted((name for name in wide.columns if name != "base"), key=int)

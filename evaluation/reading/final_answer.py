@@ -41,11 +41,13 @@ class Announced:
         text: The marked answer, plus the following text if no quote, tag or brace closes it.
         rest: All text after the marker.
         final: Whether the marker is unambiguous.
+        start: Where the marker begins; the reasoning is before it.
     """
 
     text: str
     rest: str
     final: bool
+    start: int
 
 
 def announced(text: str) -> Announced | None:
@@ -59,7 +61,7 @@ def announced(text: str) -> Announced | None:
             last[mark["final"] is not None] = mark
     mark_found = last.get(True) or last.get(False)
     if mark_found is None:
-        return Announced("", "", final=True) if echoed else None
+        return Announced("", "", final=True, start=len(text)) if echoed else None
     rest = text[mark_found.end() :].lstrip(_LEAD)
     kind = mark_found[0]
     string = _STRING.match(rest) if kind.startswith('"') else None
@@ -73,4 +75,4 @@ def announced(text: str) -> Announced | None:
         if not _ANOTHER.isdisjoint(before):
             doubts.append("whether")
         answer = rest = " ".join([*doubts, rest])  # "I don't think the answer is a cat"
-    return Announced(answer, rest, final=mark_found["final"] is not None)
+    return Announced(answer, rest, final=mark_found["final"] is not None, start=mark_found.start())

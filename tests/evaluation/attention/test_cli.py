@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 BASES = ("a", "b", "c", "d", "e")
 STEPS = 3
-TABLES = ("attention.parquet", "tokens.parquet", "knockout.parquet", "answers.parquet")
+TABLES = ("attention.parquet", "tokens.parquet", "knockout.parquet", "answers.parquet", "donors.parquet")
 
 
 @click.group(cls=ReportingGroup)
@@ -42,6 +42,8 @@ for command in COMMANDS:
 def row(number: int, condition: str) -> dict[str, Any]:
     classes = {"visual": "Cat", "audio": "Bird" if condition == "misaligned" else "Cat"}
     made = packaged_row(BASES[number], condition)
+    if condition == "misaligned":
+        made["donor_id"] = BASES[number - 1]
     made["video"] = {"bytes": clip(number), "path": None}
     for question, name in classes.items():
         made[f"{question}_class"] = made[f"{question}_answer"] = name
@@ -117,7 +119,12 @@ def test_tables_figures_and_page_before_and_after_an_adapter(project: Path, adap
     assert {row["verdict"] for row in summary["agreement"]} <= {
         *("agree", "opposite", "attention only", "cause only", "neither")
     }
+    differences = pl.read_csv("run/differences.csv")
+    assert differences.rows(named=True) == summary["differences"]
+    assert set(differences["contrast"]) == {"conflict", "tuning", "conflict_by_tuning"}
+    assert set(differences["clips"]) == {5}
     page = Path("run/attention.html").read_text()
+    assert "after − before, of misaligned − aligned" in page
     for said in ("81.29", "56.29", "layer 17 of 28", "layer 22 of 28", "d 0.6", "d 1.6", "arxiv.org/abs/2304.14767"):
         assert said in page
     assert "parameters in 3 layers" in page
@@ -147,7 +154,7 @@ def test_a_run_that_is_stopped_ends_as_one_that_is_not(project: Path, monkeypatc
     assert not Path("cut/attention.parquet").exists()
     monkeypatch.setattr(Ledger, "append", append)
     assert ask("cut").exit_code == 0
-    for name in (*TABLES, "summary.json", "attention.html", "run.json", "clips.jsonl"):
+    for name in (*TABLES, "summary.json", "differences.csv", "attention.html", "run.json", "clips.jsonl"):
         assert Path("cut", name).read_bytes() == Path("whole", name).read_bytes(), name
 
     monkeypatch.setattr("mma_bench.models.omni.engine.OmniEngine.prepare", None)  # nothing is left to ask
