@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from mma_bench.cli import main as cli
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.avhbench.annotations import Task
-from mma_bench.evaluation.avhbench.cli import avhbench_compare
 from mma_bench.evaluation.avhbench.compare import AvhRun, compare, read_run, refuse_unlike
 from mma_bench.evaluation.avhbench.infer import AvhPrediction
 from mma_bench.evaluation.avhbench.meteor import Meteor
@@ -133,7 +133,7 @@ def test_the_command_writes_and_prints_both_runs_and_the_paper_apart(tmp_path: P
         lines = [json.dumps(asdict(each)) + "\n" for each in run.predictions.values()]
         (folder / "avhbench_predictions.jsonl").write_text("".join(lines))
     base, tuned = tmp_path / "base", tmp_path / "tuned"
-    done = CliRunner().invoke(avhbench_compare, [str(base), str(tuned)])
+    done = CliRunner().invoke(cli, ["avhbench-compare", str(base), str(tuned)])
     assert done.exit_code == 0, done.output
     text = (tuned / "avhbench_comparison.md").read_text()
     assert text in done.output
@@ -144,6 +144,6 @@ def test_the_command_writes_and_prints_both_runs_and_the_paper_apart(tmp_path: P
     assert "| 0.125 | 0.125 | 7 | 0 |" in ours  # 6 gained, 1 lost: 2 · 8 / 2^7
     assert "49.6" not in ours
     assert "| AV Matching | 49.6 | 49.6 |" in paper
-    elsewhere = CliRunner().invoke(avhbench_compare, [str(base), str(tuned), "--out", str(tmp_path / "out")])
+    elsewhere = CliRunner().invoke(cli, ["avhbench-compare", str(base), str(tuned), "--out", str(tmp_path / "out")])
     assert elsewhere.exit_code == 0
     assert (tmp_path / "out" / "avhbench_comparison.md").read_text() == text
