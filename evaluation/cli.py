@@ -8,7 +8,7 @@ import click
 
 from mma_bench.commands import listed, read_overrides
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.avhbench.cli import avhbench
+from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.tasks.cli import tasks_path
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def models() -> None:
         click.echo(f"{model.name:<28} {model.engine:<13} {model.needs}")
 
 
-COMMANDS = (evaluate, infer, score, results, compare, leaderboard, models, avhbench, tasks_path)
+COMMANDS = (evaluate, infer, score, results, compare, leaderboard, models, avhbench, avhbench_compare, tasks_path)
 
 
 def _infer(

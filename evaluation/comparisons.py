@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import Cell, Outcome, both_right, clusters, labelled, outcomes
@@ -18,6 +18,9 @@ from mma_bench.schema import Condition
 from mma_bench.stats import holm, paired
 
 Rows = list[dict[str, Any]]
+
+# Settings that may differ between runs of one model: they name the model, whose hash is compared, or the device.
+MODEL_SETTINGS: Final = frozenset({"checkpoint", "revision", "device_map"})
 
 
 class Clips(NamedTuple):

@@ -6,9 +6,12 @@ theme; visual questions are blue, audio questions orange.
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.page import LIGHT, chart_style
+from mma_bench.schema import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -194,6 +197,55 @@ def ranking(rows: Sequence[Row]) -> "Figure":
     _percent(axes, "x", "accuracy, %")
     _legend(axes)
     return figure
+
+
+@chart_style()
+def conditions_by_run(rows: Sequence[Row]) -> "Figure":
+    """One line per run, in input order, with its accuracy under each condition and 95 % intervals; the aligned clips
+    are the open circle. The dashed line is each run's own chance level.
+
+    Args:
+        rows: Rows of `model_figures.figure_rows`, of one figure, protocol and question.
+    """
+    from matplotlib.figure import Figure
+
+    runs = list(dict.fromkeys(row["run"] for row in rows))
+    conditions = [name for name in CONDITIONS if any(row["condition"] == name for row in rows)]
+    figure = Figure((_WIDTH, 0.5 * len(runs) + 1.05))
+    axes = figure.subplots()
+    step = 0.5 / max(len(conditions) - 1, 1)
+    for number, (condition, marker) in enumerate(zip(conditions, "os^D", strict=False)):
+        there = [row for row in rows if row["condition"] == condition]
+        colour = QUESTION_COLOURS[rows[0]["question"]]
+        axes.errorbar(
+            [100 * row["mean"] for row in there],
+            [runs.index(row["run"]) - 0.25 + step * number for row in there],
+            xerr=_whiskers(there),
+            fmt=marker,
+            color=colour,
+            markerfacecolor=LIGHT["paper"] if condition == Condition.ALIGNED else colour,
+            markersize=5,
+            elinewidth=1.2,
+            label=plain(condition),
+        )
+    chance = [fmean(100 * row["chance"] for row in rows if row["run"] == run) for run in runs]
+    edges = [place + half for place in range(len(runs)) for half in (-0.5, 0.5)]
+    line = [value for value in chance for _ in range(2)]
+    axes.plot(line, edges, color=LIGHT["muted"], linestyle="--", linewidth=1, label="chance")
+    axes.hlines([place + 0.5 for place in range(len(runs) - 1)], 0, 102, color=LIGHT["line"], linewidth=0.7)
+    unranked = {row["run"]: row["unranked"] for row in rows}
+    axes.set_yticks(range(len(runs)), [_label(run, unranked[run]) for run in runs])
+    axes.set_ylim(len(runs) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    _percent(axes, "x", "accuracy, %")
+    _legend(axes, columns=2)
+    return figure
+
+
+def _label(run: str, unranked: str | None) -> str:
+    """A run's name on up to three lines, or on two and why it is not comparable."""
+    lines = wrap(run.replace("_", " "), 18, max_lines=2 if unranked else 3, placeholder="…")
+    return "\n".join([*lines, *([f"({unranked})"] if unranked else [])])
 
 
 def _chance(rows: Sequence[Row], draw: Callable[..., Any]) -> None:

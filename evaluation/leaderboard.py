@@ -1,5 +1,7 @@
 """Leaderboard: compares all runs below a folder in `leaderboard.html`, `leaderboard.md` and `leaderboard.json`.
 
+The page also has the paper's figures that compare models (`model_figures`), with all runs; unranked ones are marked.
+
 In: the predictions of each run. Runs are ranked by how often both questions about the same misaligned clip are answered
 correctly, and compared in pairs on the same clips. A run on different data, with different prompts or with missing
 answers is listed and marked, but neither ranked nor compared.
@@ -12,12 +14,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
 from mma_bench.evaluation.cells import Cell, by_cell
 from mma_bench.evaluation.comparisons import Clips, clips_of, compare_runs, corrected
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.headline import MEASURES, headline
+from mma_bench.evaluation.model_figures import FIGURES, PaperFigure, figure_rows
 from mma_bench.evaluation.predictions import Prediction, option_order, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, percent, points
@@ -161,26 +166,24 @@ def summarise(runs: Sequence[Run]) -> dict[str, Any]:
 
     Returns:
         `runs`: for each run its folder, model, `unranked` (reason or None), `rank` by protocol, headline and accuracy;
-        `pairs`: the rows of `comparisons`, ranked runs only.
+        `pairs`: the rows of `comparisons`, ranked runs only; `figures`: the rows of `model_figures.figure_rows`.
     """
     left_out = unranked(runs)
     compared = [run for run in runs if run.folder not in left_out]
     protocols = list(dict.fromkeys(row["protocol"] for run in runs for row in run.accuracy))
     ranks = {protocol: _ranks(compared, protocol) for protocol in protocols}
-    return {
-        "runs": [
-            {
-                "run": run.folder,
-                "model": run.model,
-                "unranked": left_out.get(run.folder),
-                "rank": {protocol: rank[run.folder] for protocol, rank in ranks.items() if run.folder in rank},
-                "headline": run.headline,
-                "accuracy": run.accuracy,
-            }
-            for run in runs
-        ],
-        "pairs": comparisons(compared),
-    }
+    listed = [
+        {
+            "run": run.folder,
+            "model": run.model,
+            "unranked": left_out.get(run.folder),
+            "rank": {protocol: rank[run.folder] for protocol, rank in ranks.items() if run.folder in rank},
+            "headline": run.headline,
+            "accuracy": run.accuracy,
+        }
+        for run in runs
+    ]
+    return {"runs": listed, "pairs": comparisons(compared), "figures": figure_rows(listed)}
 
 
 def _ranks(compared: Sequence[Run], protocol: str) -> dict[str, int]:
@@ -197,7 +200,7 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
     """The leaderboard as HTML and as Markdown."""
     left_out = {run["run"]: run["unranked"] for run in summary["runs"] if run["unranked"] is not None}
     asked = {row["protocol"] for run in runs for row in run.accuracy}
-    boards = [_board(runs, protocol, left_out) for protocol in PROTOCOLS if protocol in asked]
+    boards = [_board(runs, protocol, left_out, summary["figures"]) for protocol in PROTOCOLS if protocol in asked]
     html, text = (
         render(
             template,
@@ -218,7 +221,9 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
     return html, text
 
 
-def _board(runs: Sequence[Run], protocol: str, left_out: dict[str, str]) -> dict[str, Any]:
+def _board(
+    runs: Sequence[Run], protocol: str, left_out: dict[str, str], points: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """One protocol's tables: headline and cells in the paper's order, one row per run, unranked runs last."""
     listed = sorted(order(runs, protocol), key=lambda run: run.folder in left_out)
     compared = [run for run in listed if run.folder not in left_out]
@@ -244,4 +249,23 @@ def _board(runs: Sequence[Run], protocol: str, left_out: dict[str, str]) -> dict
         "parsed": {run.folder: run.parsed(protocol) for run in listed},
         "rank": _ranks(compared, protocol),
         "chart": svg(figures.ranking(drawn), f"Misaligned clips, {protocol}") if drawn else None,
+        "figures": _side_by_side([row for row in points if row["protocol"] == protocol], listed, protocol),
     }
+
+
+def _side_by_side(
+    rows: Sequence[dict[str, Any]], listed: Sequence[Run], protocol: str
+) -> list[tuple[PaperFigure, list[tuple[str, Markup]]]]:
+    """Each figure with a chart per question, the runs in the order of the board."""
+    place = {run.folder: number for number, run in enumerate(listed)}
+    ordered = sorted(rows, key=lambda row: place[row["run"]])
+    found = []
+    for figure in FIGURES:
+        charts = [
+            (question, svg(figures.conditions_by_run(own), f"{figure.heading}, {question} question, {protocol}"))
+            for question in QUESTIONS
+            if (own := [row for row in ordered if (row["figure"], row["question"]) == (figure.name, question)])
+        ]
+        if charts:
+            found.append((figure, charts))
+    return found

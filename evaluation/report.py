@@ -19,7 +19,14 @@ from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.mistakes import Mistake, mistakes
 from mma_bench.evaluation.normalisation import NORMALISATIONS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.published import SOURCE, published_accuracy, published_name, published_rows, weights_of
+from mma_bench.evaluation.published import (
+    SOURCE,
+    published_accuracy,
+    published_name,
+    published_rows,
+    published_seen_rows,
+    weights_of,
+)
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import Condition
@@ -160,6 +167,7 @@ def _words(summary: Summary) -> dict[str, Any]:
         "percent": percent,
         "measures": MEASURES,
         "paper": published_rows(),
+        "paper_seen": published_seen_rows(),
         "conditions": [str(condition) for condition in Condition],
         "points": points,
         "p_value": p_value,

@@ -171,20 +171,41 @@ class PackageParams(Namespace):
 
 
 class SftParams(Namespace):
-    """Section 5.1, appendices D and H."""
+    """Section 5.1, appendices D and H. The validation set is sized by exactly one of the two keys."""
 
     seed: int
-    validation_share: Annotated[float, Field(ge=0, lt=1)]  # of the aligned clips of each class; 0: no validation
+    validation_share: Annotated[float, Field(ge=0, lt=1)] | None = (
+        None  # of each class's aligned clips; 0: no validation
+    )
+    validation_questions: Count | None = None  # equally many per condition and question (the paper: 1,000)
     donors: Count | None  # at most this many misaligned clips per base clip; null: all
     # Only clips of these classes: their names, or a share of all classes above 0 (appendix H: 0.5); null: all
     classes: Annotated[list[str], Field(min_length=1)] | Annotated[float, Field(gt=0, le=1)] | None
     conditions: Annotated[list[Literal["aligned", "misaligned"]], Field(min_length=1, max_length=2)]
 
     @model_validator(mode="after")
-    def _conditions_differ(self) -> "SftParams":
+    def _is_consistent(self) -> "SftParams":
         if len(set(self.conditions)) < len(self.conditions):
             raise ValueError("'conditions' names one twice")
+        if (self.validation_share is None) == (self.validation_questions is None):
+            raise ValueError("set exactly one of validation_share and validation_questions")
+        cells = 2 * len(self.conditions)
+        if self.validation_questions is not None and self.validation_questions % cells:
+            raise ValueError(
+                f"validation_questions ({self.validation_questions}) is not a multiple of {cells}: "
+                "two questions under each condition"
+            )
         return self
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether clips are held out for validation."""
+        return bool(self.validation_share or self.validation_questions)
+
+    @property
+    def validation_clips(self) -> int | None:
+        """The validation clips of each condition, if their number is set; every clip is asked both questions."""
+        return None if self.validation_questions is None else self.validation_questions // (2 * len(self.conditions))
 
 
 class RayParams(Namespace):

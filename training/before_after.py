@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation.cells import asked_class, by_cell
-from mma_bench.evaluation.comparisons import clips_of, compare_runs
+from mma_bench.evaluation.comparisons import MODEL_SETTINGS, clips_of, compare_runs
 from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.score import accuracy
@@ -21,8 +21,6 @@ from mma_bench.tables import read_json
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, str, str]  # protocol, condition, question
 
-# Settings that may differ: they name the model, whose hash is compared, or the device.
-_FREE: Final = {"checkpoint", "revision", "device_map"}
 _SURE: Final = 0.05  # significance level of a p value corrected over all cells
 
 
@@ -110,7 +108,7 @@ def refuse_unlike(before: Results, after: Results) -> None:
     ):
         _refuse_other(before, after, what, before.run.get(name), after.run.get(name))
     settings = [{**each.run.get("settings", {})} for each in (before, after)]
-    for name in sorted({*settings[0], *settings[1]} - _FREE):
+    for name in sorted({*settings[0], *settings[1]} - MODEL_SETTINGS):
         _refuse_other(before, after, f"setting {name}", settings[0].get(name), settings[1].get(name))
     data = [{row.condition: row.dataset_fingerprint for row in each.predictions} for each in (before, after)]
     for condition in sorted(data[0].keys() & data[1].keys()):

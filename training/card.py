@@ -14,7 +14,8 @@ from mma_bench.builders.dataset.card import templates
 from mma_bench.builders.publish.citation import PAPER_AUTHORS, PAPER_TITLE
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.conditions import CONDITIONS
-from mma_bench.evaluation.report import PROTOCOLS, SMALL, p_value, points
+from mma_bench.evaluation.published import published_seen_rows
+from mma_bench.evaluation.report import PROTOCOLS, SMALL, p_value, percent, points
 from mma_bench.evaluation.score import read_seen_classes
 from mma_bench.files import atomic_path, write_text
 from mma_bench.page import LIGHT, chart_style
@@ -47,6 +48,7 @@ def adapter_card(facts: AdapterFacts) -> str:
         cells=compared,
         seen=sorted(facts.seen or ()),
         by_seen=[(group, cell) for group, group_cells in by_seen.items() for cell in group_cells],
+        paper_seen=published_seen_rows(),
         worse=_worse(compared),
         worse_unseen=_worse(by_seen.get("unseen", [])),
         missing=_missing(compared),
@@ -67,6 +69,7 @@ def adapter_card(facts: AdapterFacts) -> str:
         paper_authors=" and ".join(" ".join(name) for name in PAPER_AUTHORS),
         estimate=lambda row: "–" if row is None else format_estimate(row),
         points=lambda row: "–" if row is None else points(row),
+        percent=percent,
         p=lambda row: "–" if row is None else p_value(row.get("p_holm")),
         name=short_name,
         duration=_duration,

@@ -11,13 +11,13 @@ once more than others. Nothing is repeated in the validation part, so its accura
 
 A part of the aligned clips of each class is held out for validation. A misaligned clip has the picture of one clip and
 the sound of another: it belongs to a part if both of its clips do, and to none if they are in different parts, since
-that would leak from one part to the other. Clips with the same picture or sound are always in the same part.
+that would leak from one part to the other (`hold_out`). If `sft.validation_questions` sets the size of the validation
+part instead of `sft.validation_share`, it has equally many clips of each condition, and the others are left out.
 
 All choices are derived from hashes of the seed and an id, so that most of them survive when the dataset grows.
 """
 
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -35,80 +35,31 @@ from mma_bench.files import fingerprint, write_json, write_text
 from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import EXAMPLES, SFT_CLIPS, Condition, Split
 from mma_bench.tables import from_rows, write_table
+from mma_bench.training.hold_out import SOUND, held_out, held_out_for
 
 PARTS: Final = ("train", "validation")
 
 _STR, _LABELS = pl.String(), pl.List(pl.String())
 
 
-def twins(aligned: pl.DataFrame) -> dict[str, str]:
-    """Base id → the first id of its group of clips that share a picture or sound, directly or transitively.
-
-    Args:
-        aligned: Columns base_id, video_sha256, audio_sha256; one row per base clip.
-    """
-    first: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while first[name] != name:
-            first[name] = first[first[name]]
-            name = first[name]
-        return name
-
-    seen: dict[tuple[str, str], str] = {}
-    for base, *media in aligned.select("base_id", "video_sha256", "audio_sha256").sort("base_id").iter_rows():
-        first[base] = base
-        for medium in zip(("video", "audio"), media, strict=True):
-            low, high = sorted((root(seen.setdefault(medium, base)), root(base)))
-            first[high] = low
-    return {base: root(base) for base in first}
-
-
-def held_out(aligned: pl.DataFrame, share: float, seed: int) -> frozenset[str]:
-    """Base ids of the validation part: of the n clips of a class, share · n rounded down or up.
-
-    The class's hash decides which, so that over many small classes the total approaches the share. Adding a clip to a
-    class moves at most one other clip of that class. Twins count as one clip, of the class of the first.
-
-    Args:
-        aligned: Columns base_id, visual_class, video_sha256, audio_sha256; one row per base clip.
-        share: 0 to 1.
-    """
-    first = twins(aligned)
-    class_of = dict(aligned.select("base_id", "visual_class").iter_rows())
-    by_class: dict[str, list[str]] = defaultdict(list)
-    for name in set(first.values()):
-        by_class[class_of[name]].append(name)
-    chosen: set[str] = set()
-    for class_name, names in by_class.items():
-        ranked = sorted(names, key=lambda name: fingerprint(seed, "base", name))
-        offset = _uniform(fingerprint(seed, "quota", class_name))
-        chosen.update(ranked[: math.floor(share * len(names) + offset)])
-    return frozenset(base for base, name in first.items() if name in chosen)
-
-
-def _uniform(digest: str) -> float:
-    """A number in [0, 1) from a hex digest."""
-    return int(digest[:13], 16) / 16**13
-
-
 def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
     """`clips` with columns `part` and `reason` (why a clip is not used, "" if it is); no row is dropped.
 
-    Reasons: `unchosen_class` (its picture's or its sound's), `crosses_parts`, `beyond_donors`, `unchosen_condition`.
+    Reasons: `unchosen_class` (its picture's or its sound's), `crosses_parts`, `beyond_donors`, `beyond_questions`,
+    `unchosen_condition`.
 
     Args:
         clips: Schema SFT_CLIPS; it must include the aligned clips whichever conditions are chosen.
 
     Raises:
         ConfigError: See `chosen_classes`.
-        DataError: The base or donor of a misaligned clip is not an aligned clip; names both.
+        DataError: The base or donor of a misaligned clip is not an aligned clip; names both. Or there are too few clips
+            for the number of validation questions.
     """
     aligned = clips.filter(pl.col("condition") == Condition.ALIGNED)
     known = pl.concat([aligned["visual_class"], aligned["audio_class"]])
     classes = chosen_classes(known, params.classes, params.seed)
-    sound = pl.col("donor_id").fill_null(pl.col("base_id"))
-    for column, role in ((pl.col("base_id"), "picture"), (sound, "sound")):
+    for column, role in ((pl.col("base_id"), "picture"), (SOUND, "sound")):
         lost = clips.filter(~column.is_in(aligned["base_id"].implode())).with_columns(missing=column)
         if lost.height:
             raise DataError(
@@ -117,8 +68,8 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
                 hint="run `dvc repro` to package the dataset again",
             )
     in_classes = pl.col("visual_class").is_in(classes) & pl.col("audio_class").is_in(classes)
-    out = pl.lit(sorted(held_out(aligned.filter(in_classes), params.validation_share, params.seed)), _LABELS)
-    seen, heard = pl.col("base_id").is_in(out), sound.is_in(out)
+    out = pl.lit(sorted(_held_out(clips.filter(in_classes), params)), _LABELS)
+    seen, heard = pl.col("base_id").is_in(out), SOUND.is_in(out)
     placed = clips.with_columns(
         pl.when(seen).then(pl.lit("validation")).otherwise(pl.lit("train")).alias("part"),
         pl.when(~in_classes)
@@ -134,10 +85,24 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
     if params.donors is not None:
         rank = pl.col("order").rank("ordinal").over("base_id", "condition", "reason")
         surplus = (pl.col("reason") == "") & (pl.col("condition") == Condition.MISALIGNED) & (rank > params.donors)
-        placed = placed.with_columns(
-            pl.when(surplus).then(pl.lit("beyond_donors")).otherwise(pl.col("reason")).alias("reason")
-        )
+        placed = _left_out(placed, surplus, "beyond_donors")
+    if (wanted := params.validation_clips) is not None:
+        rank = pl.col("order").rank("ordinal").over("part", "condition", "reason")
+        surplus = (pl.col("reason") == "") & (pl.col("part") == "validation") & (rank > wanted)
+        placed = _left_out(placed, surplus, "beyond_questions")
     return placed.sort("id")
+
+
+def _held_out(clips: pl.DataFrame, params: SftParams) -> frozenset[str]:
+    aligned = clips.filter(pl.col("condition") == Condition.ALIGNED)
+    if params.validation_share is not None:
+        return held_out(aligned, params.validation_share, params.seed)
+    chosen = clips.filter(pl.col("condition").is_in([str(name) for name in params.conditions]))
+    return held_out_for(chosen, aligned, params)
+
+
+def _left_out(placed: pl.DataFrame, which: pl.Expr, reason: str) -> pl.DataFrame:
+    return placed.with_columns(pl.when(which).then(pl.lit(reason)).otherwise(pl.col("reason")).alias("reason"))
 
 
 def copies(used: pl.DataFrame) -> dict[str, int]:
@@ -190,14 +155,15 @@ def examples(clips: pl.DataFrame, params: SftParams) -> tuple[pl.DataFrame, dict
 
 
 def _refuse_an_empty_part(placed: pl.DataFrame, params: SftParams) -> None:
-    for part in PARTS if params.validation_share else PARTS[:1]:
+    for part in PARTS if params.has_validation else PARTS[:1]:
         for condition in params.conditions:
             rows = placed.filter((pl.col("part") == part) & (pl.col("condition") == condition))
             if (rows["reason"] != "").all():
                 reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(Counter(rows["reason"]).items()))
                 raise DataError(
                     f"the {part} part has no {condition} clip (left out: {reasons or 'none'})",
-                    hint="use more clips or classes, or change sft.validation_share (0: no validation) or sft.seed",
+                    hint="use more clips or classes, or change sft.validation_share (0: no validation) or "
+                    "sft.validation_questions, or sft.seed",
                 )
 
 
@@ -255,7 +221,7 @@ def main(
             "sha256": {str(name): benchmark.fingerprint(name) for name in (Condition.ALIGNED, Condition.MISALIGNED)},
         },
         "prompt_version": PROMPT_VERSION,
-        "params": params.model_dump(mode="json"),
+        "params": params.model_dump(mode="json", exclude_unset=True),
         **counts,
     }
     write_table(table, out / layout.SFT_EXAMPLES, EXAMPLES, sort_by=["example_id"])

@@ -55,7 +55,7 @@ def read_sft(folder: Path, conditions: Iterable[str]) -> SftData:
         if missing := {"visual", "audio"} - set(parts[part]["question"]):
             raise DataError(
                 f"{path} has no {sorted(missing)[-1]} question of {', '.join(conditions)} in its {part} part",
-                hint="make the SFT data with more clips, or a larger validation_share",
+                hint="make the SFT data with more clips, or a larger sft.validation_share or sft.validation_questions",
             )
     return SftData(parts["train"], parts["validation"], file_sha256(path), read_json(folder / "facts.json"))
 

@@ -162,7 +162,7 @@ def part_facts(examples: pl.DataFrame, params: Params) -> pl.DataFrame:
     """One row per part and condition that is expected or exists, with its number of examples."""
     due = [
         f"{part}, {condition}"
-        for part in (("train", "validation") if params.sft.validation_share else ("train",))
+        for part in (("train", "validation") if params.sft.has_validation else ("train",))
         for condition in params.sft.conditions
     ]
     there = {f"{part}, {name}": rows for part, name, rows in examples.group_by("part", "condition").len().iter_rows()}
@@ -192,6 +192,20 @@ def example_counts(facts: Mapping[str, Any], examples: pl.DataFrame) -> pl.DataF
 
 
 _rule = partial(Promise, hint="run `mma-bench sft` again, then `dvc repro`")
+
+
+def _stated_questions(params: Params) -> Promise:
+    """Every clip is asked both questions, so the two questions are balanced if the conditions are."""
+    of_condition = 2 * (params.sft.validation_clips or 0)
+    return _rule(
+        "validation_has_the_stated_questions",
+        f"The validation part has {of_condition:,} questions under each condition (sft.validation_questions).",
+        "section 5.2",
+        one_of(
+            "examples", [of_condition], Column("part").is_in([f"validation, {name}" for name in params.sft.conditions])
+        ),
+        frame="parts",
+    )
 
 
 def promises(params: Params) -> list[Promise]:
@@ -286,6 +300,7 @@ def promises(params: Params) -> list[Promise]:
             holds("due"),
             frame="parts",
         ),
+        *([] if params.sft.validation_clips is None else [_stated_questions(params)]),
         _rule(
             "donors_are_no_more_than_asked",
             f"Each base clip has at most {'as many donors as the dataset' if most is None else most} (sft.donors).",

@@ -1,4 +1,4 @@
-"""The command `avhbench`: runs a model on AVHBench and scores its answers (section 5.3)."""
+"""The commands `avhbench` and `avhbench-compare`: run a model on AVHBench, and compare two runs (section 5.3)."""
 
 from pathlib import Path
 
@@ -83,3 +83,17 @@ def avhbench(
     finally:
         engine.close()
     click.echo(avhbench_score.main(out))
+
+
+@click.command(name="avhbench-compare")
+@click.argument("base", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("tuned", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The folder to write.  [default: TUNED]")
+def avhbench_compare(base: Path, tuned: Path, out: Path | None) -> None:
+    """Compare the AVHBench runs of a BASE model and of the same model TUNED with an adapter.
+
+    Writes avhbench_comparison.json and avhbench_comparison.md.
+    """
+    from mma_bench.evaluation.avhbench import compare
+
+    click.echo(compare.main(base, tuned, out or tuned))

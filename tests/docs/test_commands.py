@@ -67,6 +67,7 @@ ELSEWHERE: Final = {
     "mma-bench attend": "tests/evaluation/attention/test_cli.py",
     "mma-bench compare": "tests/evaluation/test_side_by_side.py",
     "mma-bench avhbench": "tests/evaluation/avhbench/test_avhbench.py",
+    "mma-bench avhbench-compare": "tests/evaluation/avhbench/test_compare.py",
     "mma-bench judge compare": "tests/evaluation/judges/test_compare.py",
     "mma-bench review serve": "tests/builders/review/conftest.py",
     "mma-bench review": "tests/builders/review/test_export.py",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mma_bench.errors import DataError
-from mma_bench.evaluation import leaderboard, report, score
+from mma_bench.evaluation import leaderboard, model_figures, report, score
 from mma_bench.evaluation.leaderboard import Run, comparable, comparisons, order, summarise, unranked
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.stats import format_estimate, holm
@@ -113,6 +113,13 @@ def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
     assert "two/deep against one" in page.text
     assert "foreign against" not in page.text
     assert page.text.count("other data: not ranked") == 2
+    assert board["figures"] == model_figures.figure_rows(board["runs"])
+    assert list(dict.fromkeys(row["run"] for row in board["figures"])) == ["foreign", "one", "two/deep"]
+    charts = [element["aria-label"] for element in page.elements["svg"]]
+    drawn = [f"Conflicting video and audio, {question} question, forced_choice" for question in ("visual", "audio")]
+    assert charts == ["Misaligned clips, forced_choice", *drawn]
+    assert page.text.count("The paper’s Figures 6 and 21.") == 2
+    assert page.text.count("(other data)") == 2  # marked in either chart
 
 
 def test_names_are_text(tmp_path: Path) -> None:
@@ -139,8 +146,11 @@ def test_no_runs_and_broken_runs_are_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_in_a_browser(tmp_path: Path, width: int) -> None:
-    for name, seed in (("run-with-a-rather-long-folder-name-and-more-of-it", 1), ("b", 2)):
+@pytest.mark.parametrize("runs", [1, 2, 9])
+def test_it_fits_in_a_browser(tmp_path: Path, width: int, runs: int) -> None:
+    for seed, name in zip(
+        range(runs), ("run-with-a-rather-long-folder-name-and-more-of-it", *"bcdefghi"), strict=False
+    ):
         write_predictions(tmp_path / name / "predictions.jsonl", answers(8, seed, model="owner/" + "long-name-" * 8))
     leaderboard.main(tmp_path)
     found = look(tmp_path / "leaderboard.html", width)

@@ -75,3 +75,15 @@ def test_every_model_has_every_condition_in_percent() -> None:
         for question in ("visual", "audio"):
             assert set(questions[question]) == {str(condition) for condition in Condition}
             assert all(value is None or 0 <= value <= 100 for value in questions[question].values())
+
+
+def test_the_table_of_seen_and_unseen_classes_is_that_of_appendix_h() -> None:
+    rows = {
+        (row["group"], row["condition"], row["question"]): (row["base"], row["tuned"])
+        for row in published.published_seen_rows()
+    }
+    assert len(rows) == 8
+    assert rows["seen", "aligned", "visual"] == pytest.approx((0.763, 0.963))
+    assert rows["seen", "misaligned", "audio"] == pytest.approx((0.274, 0.531))
+    assert rows["unseen", "aligned", "audio"] == pytest.approx((0.618, 0.764))
+    assert rows["unseen", "misaligned", "audio"] == pytest.approx((0.246, 0.551))

@@ -409,3 +409,25 @@ def test_it_looks_right_in_a_browser(tmp_path: Path, width: int, monkeypatch: py
         colours = picture.convert("RGB").crop((0, 0, width, 1600)).getcolors(1 << 24)
     assert colours is not None
     assert len(colours) > 100  # text and charts, not a blank page
+
+
+@pytest.mark.parametrize("paper_clips", [False, True])
+def test_the_papers_seen_and_unseen_classes_are_shown_as_what_they_are(tmp_path: Path, paper_clips: bool) -> None:
+    """Below ours, in a table of their own even on the paper's clips: it does not say which classes it tuned on."""
+    write_run(tmp_path, answers(model="Qwen/Qwen2.5-Omni-7B"))
+    (tmp_path / "seen.txt").write_text("Bird\n")
+    score.main(tmp_path, tmp_path / "seen.txt")
+    report.main(tmp_path, paper_clips=paper_clips)
+    page, text = Page((tmp_path / "report.html").read_text()).text, (tmp_path / "report.md").read_text()
+    for written, cells in (
+        (page, "unseen misaligned audio 24.6 55.1"),
+        (text, "| unseen | misaligned | audio | 24.6 | 55.1 |"),
+    ):
+        ours, paper = written.split("The paper’s own results (Table 9)")
+        assert cells in paper
+        assert "not comparable with the results above" in paper
+        assert "Seen and unseen classes" in ours
+    score.main(tmp_path)
+    report.main(tmp_path, paper_clips=paper_clips)
+    assert "Table 9" not in (tmp_path / "report.html").read_text()
+    assert "Table 9)" not in (tmp_path / "report.md").read_text()

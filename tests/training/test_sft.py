@@ -17,12 +17,13 @@ from mma_bench.errors import ConfigError, DataError, MmaBenchError
 from mma_bench.evaluation.protocols import Protocol, Sampling, prompts_of
 from mma_bench.schema import EXAMPLES
 from mma_bench.tables import read_table
-from mma_bench.training import sft
+from mma_bench.training import hold_out, sft
 from mma_bench.training.cli_sft import sft as command
 from tests.training.train_split import clips_of, rows_of, write
 
 PER_CLASS = {"Bell": 9, "Cat": 4, "Dog": 7, "Hammer": 12, "Owl": 1}
 ROOT = Path(__file__).parents[2]
+SIZED = r"set exactly one of validation_share and validation_questions|\(6\) is not a multiple of 4"
 
 
 def settings_of(**changed: Any) -> SftParams:
@@ -104,7 +105,7 @@ def test_no_clip_is_seen_or_heard_on_both_sides(sizes: list[int], share: float, 
         sides[part] |= {base, donor or base}
     assert not sides["train"] & sides["validation"]
     # Whatever is left out does lie on two sides.
-    held = sft.held_out(clips_of(rows).filter(pl.col("condition") == "aligned"), share, seed)
+    held = hold_out.held_out(clips_of(rows).filter(pl.col("condition") == "aligned"), share, seed)
     left = placed.filter(pl.col("reason") == "crosses_parts")
     assert all((base in held) != (donor in held) for base, donor in left.select("base_id", "donor_id").iter_rows())
     # Near-stratified: of each class, the share rounded down or up.
@@ -120,6 +121,103 @@ def test_a_clip_whose_picture_and_sound_lie_on_two_sides_is_left_out_and_counted
     assert counts["in"] == counts["crosses_parts"] + counts["ok"] == 3 * sum(PER_CLASS.values())
 
 
+def questions(count: int, **changed: Any) -> dict[str, Any]:
+    """The settings of a validation part with so many questions."""
+    return {"validation_share": None, "validation_questions": count} | changed
+
+
+@pytest.mark.parametrize("count", [4, 16, 32])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_number_of_validation_questions_is_met_exactly_and_balanced(count: int, seed: int) -> None:
+    rows = rows_of({f"C{number}": 9 for number in range(6)}, 5)
+    table, facts = made(rows, **questions(count, seed=seed))
+    validation = table.filter(pl.col("part") == "validation")
+    assert validation.height == count
+    assert validation.group_by("condition", "question").len()["len"].to_list() == [count // 4] * 4
+    assert validation["copy"].max() == 0
+    assert facts["examples"]["validation"]["aligned"] == {"visual": count // 4, "audio": count // 4}
+    donors = {row["id"]: row["donor_id"] or row["base_id"] for row in rows}
+    sides: dict[str, set[str]] = {part: set() for part in sft.PARTS}
+    for part, clip, base in table.select("part", "id", "base_id").iter_rows():
+        sides[part] |= {base, donors[clip]}
+    assert not sides["train"] & sides["validation"]
+
+
+def test_no_more_clips_are_held_out_than_the_questions_need() -> None:
+    """One group fewer would not do, more questions hold out more, and each class gives its share."""
+    rows = rows_of({f"C{number}": 10 for number in range(6)}, 5)
+    clips = clips_of(rows)
+    aligned = clips.filter(pl.col("condition") == "aligned")
+    held: list[frozenset[str]] = []
+    for count in (8, 24, 48):
+        own = hold_out.held_out_for(clips, aligned, settings_of(**questions(count)))
+        inside = clips.filter(pl.col("base_id").is_in(list(own)) & hold_out.SOUND.is_in(list(own)))
+        there = dict(inside.group_by("condition").len().iter_rows())
+        assert min(there.values()) >= count // 4
+        shares = [share / 1000 for share in range(1001)]
+        (first, *_) = [share for share in shares if hold_out.held_out(aligned, share, 1) >= own]
+        assert hold_out.held_out(aligned, first, 1) == own  # what a share holds out
+        less = next(kept for share in reversed(shares) if (kept := hold_out.held_out(aligned, share, 1)) < own)
+        inside = clips.filter(pl.col("base_id").is_in(list(less)) & hold_out.SOUND.is_in(list(less)))
+        few = dict.fromkeys(("aligned", "misaligned"), 0) | dict(inside.group_by("condition").len().iter_rows())
+        assert min(few.values()) < count // 4
+        held.append(own)
+    assert held[0] < held[1] < held[2]
+
+
+def test_a_surplus_of_the_validation_part_is_left_out_and_counted() -> None:
+    rows = rows_of({f"C{number}": 9 for number in range(6)}, 5)
+    placed = sft.parted(clips_of(rows), settings_of(**questions(16)))
+    assert placed.height == len(rows)
+    used = placed.filter((pl.col("reason") == "") & (pl.col("part") == "validation"))
+    surplus = placed.filter(pl.col("reason") == "beyond_questions")
+    assert used.group_by("condition").len()["len"].to_list() == [4, 4]
+    assert surplus.height > 0
+    assert set(surplus["part"]) == {"validation"}
+    for condition, own in used.group_by("condition"):
+        rest = surplus.filter(pl.col("condition") == condition[0])["order"]
+        assert rest.is_empty() or own["order"].max() < rest.min()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("changed", "cells"),
+    [
+        ({"donors": 1, "validation_questions": 120}, {"aligned": 60, "misaligned": 60}),
+        ({"conditions": ["misaligned"]}, {"misaligned": 16}),
+        ({"conditions": ["aligned"]}, {"aligned": 16}),
+        ({"classes": ["C0", "C1", "C2", "C3"]}, {"aligned": 8, "misaligned": 8}),
+    ],
+    ids=str,
+)
+def test_the_other_settings_hold_with_a_number_of_questions(changed: dict[str, Any], cells: dict[str, int]) -> None:
+    table, _ = made(rows_of({f"C{number}": 12 for number in range(6)}, 5), **questions(16, **changed))
+    validation = table.filter(pl.col("part") == "validation")
+    assert dict(validation.group_by("condition").len().iter_rows()) == cells
+
+
+def test_the_order_of_the_rows_does_not_matter_for_the_questions_and_the_seed_does() -> None:
+    rows = rows_of({f"C{number}": 9 for number in range(6)}, 5)
+    first, again, other = (
+        set(made(own, **questions(16, seed=seed))[0].filter(pl.col("part") == "validation")["example_id"])
+        for own, seed in ((rows, 1), (rows[::-1], 1), (rows, 2))
+    )
+    assert first == again != other
+
+
+def test_too_many_validation_questions_are_refused_with_the_number_there_is(rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(DataError, match="136 needs 34 aligned clips, but only 33 can be used"):
+        made(rows, **questions(136))
+
+
+def test_the_facts_have_the_parameters_of_the_file_and_no_others(bench: Path) -> None:
+    """So that a new parameter with a default does not change what was made without it."""
+    import yaml
+
+    assert CliRunner().invoke(command, []).exit_code == 0
+    written = yaml.safe_load((ROOT / "params.yaml").read_text())["sft"]
+    assert json.loads(Path("data/sft/facts.json").read_text())["params"] == written
+
+
 @pytest.mark.parametrize("medium", ["video_sha256", "audio_sha256"])
 def test_clips_with_the_same_picture_or_sound_share_a_part(rows: list[dict[str, Any]], medium: str) -> None:
     """A chain: each of the three shares a medium with the next."""
@@ -133,16 +231,16 @@ def test_clips_with_the_same_picture_or_sound_share_a_part(rows: list[dict[str, 
             if row["id"] in (f"{chain[1]}.aligned", f"{chain[2]}.aligned"):
                 row[other] = "same too"
         aligned = clips_of(changed).filter(pl.col("condition") == "aligned")
-        assert len({name in sft.held_out(aligned, 0.5, seed) for name in chain}) == 1
+        assert len({name in hold_out.held_out(aligned, 0.5, seed) for name in chain}) == 1
 
 
 def test_one_more_clip_moves_at_most_one_other() -> None:
     before = clips_of(rows_of(PER_CLASS, 1)).filter(pl.col("condition") == "aligned")
     for class_name in PER_CLASS:
         grown = clips_of(rows_of(PER_CLASS | {class_name: PER_CLASS[class_name] + 1}, 1))
-        after = sft.held_out(grown.filter(pl.col("condition") == "aligned"), 0.3, 1)
+        after = hold_out.held_out(grown.filter(pl.col("condition") == "aligned"), 0.3, 1)
         new = f"{class_name.lower()}-{PER_CLASS[class_name]}"
-        moved = sft.held_out(before, 0.3, 1) ^ (after - {new})
+        moved = hold_out.held_out(before, 0.3, 1) ^ (after - {new})
         assert len(moved) <= 1
 
 
@@ -271,6 +369,9 @@ def test_a_dataset_without_misaligned_clips_is_refused(
         {"conditions": []},
         {"conditions": ["aligned", "aligned"]},
         {"conditions": ["audio_removed"]},
+        {"validation_questions": 8},
+        {"validation_share": None},
+        {"validation_questions": 6, "validation_share": None},
     ],
     ids=str,
 )
@@ -280,7 +381,7 @@ def test_values_that_make_no_sense_are_refused(tmp_path: Path, changed: dict[str
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
     raw["sft"] |= changed
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
-    with pytest.raises(ConfigError, match=f"sft.{next(iter(changed))}|'conditions' names one twice"):
+    with pytest.raises(ConfigError, match=f"sft.{next(iter(changed))}|'conditions' names one twice|{SIZED}"):
         load_params(tmp_path / "params.yaml")
 
 

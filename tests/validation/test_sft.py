@@ -165,6 +165,15 @@ def test_every_promise_has_its_fault(tuning: Tuning) -> None:
 
 
 @pytest.mark.slow
+def test_a_number_of_validation_questions_is_a_promise(tuning: Tuning) -> None:
+    tuning.raw["sft"] |= {"validation_share": None, "validation_questions": 12}
+    tuning.make()
+    name = "validation_has_the_stated_questions"
+    assert sorted(tuning.promise_names("sft")) == sorted([*FAULTS, name])
+    tuning.assert_refused("sft", name, _drop(part="validation"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -175,6 +184,7 @@ def test_every_promise_has_its_fault(tuning: Tuning) -> None:
         {"validation_share": 0},
         {"conditions": ["aligned"]},
         {"conditions": ["misaligned"]},
+        {"validation_share": None, "validation_questions": 12},
     ],
     ids=str,
 )

@@ -20,6 +20,7 @@ from mma_bench.evaluation.cells import chance
 from mma_bench.evaluation.conditions import CONDITIONS, Variant
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.predictions import Prediction
+from mma_bench.evaluation.published import published_seen_rows
 from mma_bench.files import write_text
 from mma_bench.page import data_uri, render, svg
 from mma_bench.schema import Condition
@@ -133,6 +134,7 @@ def page(facts: PageFacts) -> str:
         bars=bars(tree),
         percent=percent,
         estimate=format_estimate,
+        paper_seen=published_seen_rows(),
         rankings={name: ranking(name) for name in (Condition.ALIGNED, Condition.MISALIGNED)},
         charts={
             state: svg(figures.accuracy_bars(rows(state)), f"{NAMES[state]}, all conditions")

@@ -278,13 +278,24 @@ def test_the_numbers_of_a_table_worked_out_by_hand() -> None:
     ]
     (task,) = score([row(number, *pair) for number, pair in enumerate(pairs)])["tasks"]
     assert (task["prompts"], task["unparseable"], task["failed"], task["missing"]) == (11, 2, 1, 0)
-    assert (task["mean"], task["method"], task["n"]) == (5 / 8, "clopper_pearson", 8)
-    assert task["low"] == pytest.approx(0.2449, abs=1e-4)  # Clopper-Pearson for 5 of 8
-    assert task["high"] == pytest.approx(0.9148, abs=1e-4)
-    assert task["strict_mean"] == 5 / 10
-    assert (task["precision"], task["recall"], task["yes"]) == (3 / 5, 3 / 4, 5 / 8)
-    assert task["f1"] == pytest.approx(2 * 0.6 * 0.75 / 1.35)
+    assert (task["mean"], task["method"], task["n"]) == (5 / 10, "clopper_pearson", 10)
+    assert task["low"] == pytest.approx(0.1871, abs=1e-4)  # Clopper-Pearson for 5 of 10
+    assert task["high"] == pytest.approx(0.8129, abs=1e-4)
+    assert task["parsed"] == 8 / 10
+    assert (task["precision"], task["recall"], task["yes"]) == (3 / 5, 3 / 5, 5 / 10)
+    assert task["f1"] == pytest.approx(3 / 5)
     assert task["published"] == {"Qwen2.5-Omni-7B": 0.4957, "Qwen2.5-Omni-7B + modality-aware LoRA": 0.4957}
+
+
+def test_answers_that_cannot_be_read_are_wrong_in_the_table_too() -> None:
+    """One right answer in four, three unreadable: no column may say 100 %."""
+    rows = [row(0, "No", "no"), *(row(number, "No", "hm") for number in (1, 2, 3))]
+    text = markdown(score(rows))
+    assert "| AV Matching | accuracy | 25.0 [0.6, 80.6] | 25.0 |" in text
+    assert "100.0" not in text
+    header, paper = text.index("| Task | Metric |"), text.index("The paper's own results")
+    assert "49.6" not in text[header:paper]  # the paper's values have a table of their own
+    assert "| AV Matching | 49.6 | 49.6 |" in text[paper:]
 
 
 def test_a_model_that_never_says_yes_has_no_precision() -> None:

@@ -113,7 +113,15 @@ def test_answers_are_right_or_wrong_by_the_sense_that_is_asked_about(facts: Page
 def test_parts_that_were_not_measured_are_left_out(facts: PageFacts) -> None:
     text = Page(page(replace(facts, seen=[], attention=()))).text
     assert "Seen and unseen" not in text
+    assert "Table 9" not in text
     assert "Cohen" not in text
+
+
+def test_the_papers_seen_and_unseen_classes_have_a_table_of_their_own(facts: PageFacts) -> None:
+    ours, paper = Page(page(facts)).text.split("The paper’s own results (Table 9)")
+    assert "24.6 %" not in ours.split("Seen and unseen classes")[-1]
+    assert "unseen misaligned audio 24.6 % 55.1 %" in paper
+    assert "not comparable" in paper
 
 
 def test_answers_that_follow_the_other_sense_are_counted(facts: PageFacts) -> None:
