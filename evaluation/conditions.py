@@ -1,4 +1,4 @@
-"""The conditions under which a model is asked: those of the dataset, and two whose prompt is put otherwise.
+"""The conditions under which a model is asked: those of the dataset, and two with a different prompt.
 
 A prompt variant reads another condition's rows, so the dataset holds no clip twice. It is asked on request only
 (`--conditions`); in predictions, scores and reports it is a condition like the others.
@@ -36,10 +36,10 @@ _WITH_CONTEXT: Final = {Condition.LONG_CONTEXT: context_after, PromptVariant.LON
 
 
 def question_of(row: Mapping[str, Any], question: Modality) -> str:
-    """The dataset's question as it is put under the row's condition.
+    """The complete question under the row's condition.
 
-    In a dataset of before the columns for it, the irrelevant text is made from its seed, and the short-answer sentence
-    appended to the question.
+    In an older dataset without the columns for it, the irrelevant text is made from its seed, and the short-answer
+    sentence is appended to the question.
 
     Args:
         row: A row of the dataset, renamed by `as_asked` if the condition is a prompt variant.

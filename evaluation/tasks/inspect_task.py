@@ -36,7 +36,7 @@ def mma_bench(
 
     Args:
         condition: aligned, misaligned, audio_removed, frames_zeroed, misleading_caption or long_context; or
-            misleading_caption_short_answer or long_context_before, whose prompts are put otherwise.
+            misleading_caption_short_answer or long_context_before, with a different prompt.
         question: visual, audio or both.
         dataset: A folder, or ORG/NAME on the Hub; default: MMA_BENCH_DATASET.
         split: test or train.
