@@ -44,10 +44,10 @@ _WITH_CONTEXT: Final = {Condition.LONG_CONTEXT: context_after, Variant.LONG_CONT
 
 
 def question_of(row: Mapping[str, Any], question: Modality) -> str:
-    """The dataset's question as it is put under the row's condition.
+    """The complete question under the row's condition.
 
-    In a dataset of before the columns for it, the irrelevant text is made from its seed, and the short-answer sentence
-    appended to the question.
+    In an older dataset without the columns for it, the irrelevant text is made from its seed, and the short-answer
+    sentence is appended to the question.
 
     Args:
         row: A row of the dataset, renamed by `as_asked` if the condition is a variant.

@@ -26,7 +26,7 @@ _FINGERPRINTED = (
     "audio_sha256",
 )
 
-# Columns of which a prompt is made; datasets of before them lack them.
+# Columns that only some prompts need; older datasets lack them.
 _PROMPT_COLUMNS = ("context", "visual_question_short_answer", "audio_question_short_answer")
 # Conditions whose prompts are more than the columns above.
 _COMPOSED = (Condition.LONG_CONTEXT, *Variant)

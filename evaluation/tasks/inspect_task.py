@@ -43,7 +43,7 @@ def mma_bench(
 
     Args:
         condition: aligned, misaligned, audio_removed, frames_zeroed, misleading_caption or long_context; or
-            misleading_caption_short_answer or long_context_before, whose prompts are put otherwise, or audio_dropped,
+            misleading_caption_short_answer or long_context_before, with a different prompt; or audio_dropped,
             which has no audio track.
         question: visual, audio or both.
         dataset: A folder, or ORG/NAME on the Hub; default: MMA_BENCH_DATASET.
