@@ -211,7 +211,7 @@ def conditions_by_run(rows: Sequence[Row]) -> "Figure":
 
     runs = list(dict.fromkeys(row["run"] for row in rows))
     conditions = [name for name in CONDITIONS if any(row["condition"] == name for row in rows)]
-    figure = Figure((_WIDTH, 0.5 * len(runs) + 1.05))
+    figure = Figure((_WIDTH, 0.55 * len(runs) + 1.05))
     axes = figure.subplots()
     step = 0.5 / max(len(conditions) - 1, 1)
     for number, (condition, marker) in enumerate(zip(conditions, "os^D", strict=False)):

@@ -222,7 +222,7 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
 
 
 def _board(
-    runs: Sequence[Run], protocol: str, left_out: dict[str, str], points: Sequence[dict[str, Any]]
+    runs: Sequence[Run], protocol: str, left_out: dict[str, str], drawable: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """One protocol's tables: headline and cells in the paper's order, one row per run, unranked runs last."""
     listed = sorted(order(runs, protocol), key=lambda run: run.folder in left_out)
@@ -249,7 +249,7 @@ def _board(
         "parsed": {run.folder: run.parsed(protocol) for run in listed},
         "rank": _ranks(compared, protocol),
         "chart": svg(figures.ranking(drawn), f"Misaligned clips, {protocol}") if drawn else None,
-        "figures": _side_by_side([row for row in points if row["protocol"] == protocol], listed, protocol),
+        "figures": _side_by_side([row for row in drawable if row["protocol"] == protocol], listed, protocol),
     }
 
 
