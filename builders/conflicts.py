@@ -6,6 +6,9 @@ prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, poin
 
 The expected hashes (`base_video_sha256`, `source_audio_sha256`) are computed from the sources, the actual ones from the
 written file; the gate compares the two.
+
+Conditions are compared clip by clip, so a clip of which one variant cannot be used loses all of them; see
+`dataset/incomplete.py`.
 """
 
 import hashlib
@@ -17,6 +20,7 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from mma_bench import layout
+from mma_bench.builders.dataset.incomplete import without_incomplete
 from mma_bench.config import Params
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.executor import run
@@ -143,7 +147,7 @@ def main(params: Params) -> None:
     )
     by_key = {entry["key"]: entry for entry in entries}
     outcomes = [by_key.get(_key(row)) or _pointed(clips[row["split"], row["base_id"]], found) for row in rows]
-    table = outcome_table(rows, outcomes, VARIANTS)
+    table = without_incomplete(outcome_table(rows, outcomes, VARIANTS), params)
 
     written = table.filter(pl.col("condition").is_in(MEDIA_CONDITIONS), status="ok")
     remove_strays(layout.VARIANT_CLIPS, map(Path, written["path"]))

@@ -309,7 +309,7 @@ def promises(params: Params) -> list[Promise]:
                     f"No {kind} of the test split is in the examples.",
                     "section 5.1",
                     one_of("in_test", [False], Column("kind") == kind),
-                    hint="remove the clip from one split (data/candidates.parquet names both), then `dvc repro`",
+                    hint="run `mma-bench build verify` again, which drops such clips, then `dvc repro`",
                     frame="media",
                 ),
             )
