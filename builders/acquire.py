@@ -116,6 +116,7 @@ def main(params: Params) -> None:
         layout.ledger("acquire"),
         workers=params.workers,
         title="acquire",
+        give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
     by_clip = {entry["key"]: entry for entry in entries}

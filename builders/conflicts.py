@@ -143,6 +143,7 @@ def main(params: Params) -> None:
         layout.ledger("conflicts"),
         workers=params.workers,
         title="conflicts",
+        give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
     by_key = {entry["key"]: entry for entry in entries}

@@ -79,6 +79,7 @@ def main(params: Params) -> None:
         layout.ledger("normalise"),
         workers=params.workers,
         title="normalise",
+        give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
     table = outcome_table(acquired.select(list(IDENTITY)).rows(named=True), entries, NORMALISED)

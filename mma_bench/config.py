@@ -199,6 +199,7 @@ class Params(Namespace):
 
     executor: Literal["local", "ray"]
     workers: Count  # concurrent clips, over all machines
+    give_up_after: Count | None  # runs in which a clip fails for a reason that may pass; null: try for ever
     ray: RayParams  # used if executor is ray
     metadata: MetadataParams
     ontology: OntologyParams

@@ -17,6 +17,7 @@ STAGES = (
     "package",
     "report",
 )
+CLIP_STAGES = ("acquire", "normalise", "judge", "conflicts")  # with a ledger
 # The gates; each is a suite of mma_bench.validation over the table of that name.
 TABLES = ("candidates", "normalised", "verdicts", "aligned", "pairs", "variants", "package", "sft")
 

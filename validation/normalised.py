@@ -77,7 +77,11 @@ def clips_due(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Params) 
 
 def promises(params: Params) -> list[Promise]:
     """All promises, in page order."""
-    return [*_of_the_collection(), *clip_promises(["ok", "refused"], _rule.keywords["hint"]), *_of_the_form(params)]
+    return [
+        *_of_the_collection(),
+        *clip_promises(["ok", "refused", "given_up"], _rule.keywords["hint"]),
+        *_of_the_form(params),
+    ]
 
 
 _rule = partial(Promise, hint="run `mma-bench build normalise` again, then `dvc repro`")

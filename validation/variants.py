@@ -69,7 +69,7 @@ def promises(params: Params) -> list[Promise]:
     """All promises, in page order."""
     return [
         *_of_the_collection(),
-        *clip_promises(["ok", "refused"], _rule.keywords["hint"]),
+        *clip_promises(["ok", "refused", "given_up"], _rule.keywords["hint"]),
         *_of_the_classes(),
         *_of_the_packets(),
         *_of_the_media(params),

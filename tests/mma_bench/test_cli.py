@@ -59,7 +59,14 @@ def test_a_path_that_cannot_be_written_is_named_without_a_traceback(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "arguments", [["build", "nothing"], ["validate", "nothing"], ["--root", "/no/such/folder", "doctor"]]
+    "arguments",
+    [
+        ["build", "nothing"],
+        ["build", "pair", "--settle"],
+        ["build", "pair", "--retry", "timeout"],
+        ["validate", "nothing"],
+        ["--root", "/no/such/folder", "doctor"],
+    ],
 )
 def test_unknown_words_are_usage_errors(arguments: list[str]) -> None:
     result = CliRunner().invoke(main, arguments)
