@@ -130,8 +130,7 @@ def main(params: Params) -> None:
     """Run the stage."""
     aligned = read_table(layout.ALIGNED, ALIGNED)
     pairs = read_table(layout.PAIRS, PAIRS)
-    conditions = {str(split): wanted for split, wanted in params.conflicts.conditions.items()}
-    rows = plan(aligned, pairs, conditions, params.conflicts.seed)
+    rows = plan(aligned, pairs, params.conditions(), params.conflicts.seed)
     clips = {(clip["split"], clip["clip_id"]): clip for clip in aligned.iter_rows(named=True)}
     found = _found(clips.values())
 

@@ -47,6 +47,7 @@ PARTIAL_CLIPS = DATA / "partial"  # working state of downloads: a folder per cli
 LEDGERS = DATA / "ledgers"  # working state of the clip-by-clip stages; not an output of any stage
 VALIDATION = REPORTS / "validation"  # one JSON file per gate
 PACKAGE = Path("mma-bench")  # the Hugging Face dataset
+DATASET_PAGE = REPORTS / "dataset.html"
 
 SFT = DATA / "sft"  # the tuning examples; another folder with the same file names may be given
 SFT_EXAMPLES = "examples.parquet"

@@ -34,8 +34,8 @@ def frames(inputs: Inputs, params: Params) -> Frames:
         "ids": outer_join_ids(passed["clip_id"], aligned["clip_id"]).with_columns(kept=kept),
         "splits": pl.DataFrame(
             {
-                "split": list(params.acquire.splits),
-                "clips": [aligned.filter(pl.col("split") == split).height for split in params.acquire.splits],
+                "split": list(params.conditions()),
+                "clips": [aligned.filter(pl.col("split") == split).height for split in params.conditions()],
             },
             schema={"split": pl.String(), "clips": pl.Int64()},
         ),
@@ -87,10 +87,10 @@ def promises(params: Params) -> list[Promise]:
     return [
         Promise(
             "split_has_clips",
-            "Each configured split has aligned clips.",
+            "Each split that acquire.splits builds has aligned clips.",
             "Table 1",
             at_least("clips", 1),
-            "acquire more clips, or remove the split from acquire.splits",
+            "acquire more clips, or set acquire.splits.<split> to [] to build without the split",
             frame="splits",
         ),
         _rule(

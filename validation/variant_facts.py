@@ -17,7 +17,7 @@ _SOURCE_FAULTS = ("source_missing", "source_changed")
 def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Series:
     """The ids of all variants of the configured conditions: one per clip, for misaligned one per pair."""
     ids = []
-    for split, conditions in params.conflicts.conditions.items():
+    for split, conditions in params.conditions().items():
         clips = aligned.filter(pl.col("split") == split)["clip_id"].to_list()
         ids += [f"{clip}.{condition}" for condition in conditions if condition != _MISALIGNED for clip in clips]
         if _MISALIGNED in conditions:
@@ -32,8 +32,8 @@ def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: P
     None are expected of a clip that was dropped from every condition.
     """
     due = {
-        str(split): params.pair.donors[split] if _MISALIGNED in conditions else 0
-        for split, conditions in params.conflicts.conditions.items()
+        split: params.pair.donors["test" if split == "test" else "train"] if _MISALIGNED in conditions else 0
+        for split, conditions in params.conditions().items()
     }
     good = variants.filter(pl.col("status") == "ok")
     used = good["base_id"].unique().to_list()

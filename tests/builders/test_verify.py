@@ -178,12 +178,6 @@ def test_each_kind_of_evidence_is_taken_and_recorded(
     assert (aligned.height, set(aligned.filter(~pl.col("human_verified"))["evidence"])) == (4, {""})
 
 
-def test_reviews_that_are_required_and_not_named_stop_the_stage(project: Params) -> None:
-    rule = project.verify.model_copy(update={"required": True, "reviews": None})
-    with pytest.raises(ConfigError, match=r"verify\.reviews names no file"):
-        stage.main(project.model_copy(update={"verify": rule}))
-
-
 def test_a_near_duplicate_in_train_and_a_clip_without_donors_are_dropped_by_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
