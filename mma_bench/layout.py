@@ -5,6 +5,7 @@ from pathlib import Path
 # The stages that build the dataset, in the order of dvc.yaml; each is a module of mma_bench.builders with
 # `main(params)`.
 STAGES = (
+    "inputs",
     "metadata",
     "ontology",
     "candidates",
@@ -58,6 +59,11 @@ SFT_CLASSES = "classes.txt"
 def metrics(stage: str) -> Path:
     """The stage's counts by split and status or reason: a DVC metric."""
     return METRICS / f"{stage}.json"
+
+
+def inputs(stage: str) -> Path:
+    """The state of the files that params.yaml names and the stage reads."""
+    return DATA / "inputs" / f"{stage}.json"
 
 
 def ledger(stage: str) -> Path:
