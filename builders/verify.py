@@ -13,6 +13,7 @@ Last, clips are dropped that cannot be in one dataset with the others; see `data
 
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ from mma_bench.csv_rows import CsvRow, Filled, read_rows
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import write_json
 from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
-from mma_bench.tables import conform, read_table, write_table
+from mma_bench.tables import conform, drops_text, read_table, write_table
 
 CRITERIA = ("object_visible", "audio_pure", "action_dynamic")
 _VOTES = {"yes": True, "no": False}
@@ -181,15 +182,33 @@ def main(params: Params) -> None:
     normalised = read_table(layout.NORMALISED, NORMALISED)
     if vggsounder.NAME in rule.evidence:
         reviews = with_votes(reviews, vggsounder.votes(normalised, vggsounder.read()))
+    verdicts = read_table(layout.VERDICTS, VERDICTS)
     aligned, counts = verify(
         normalised,
-        read_table(layout.VERDICTS, VERDICTS),
+        verdicts,
         reviews,
         required=rule.required,
         annotators=rule.annotators if by_app else 1,
     )
     aligned, counts = drop_unfit(aligned, counts, params)
-    if aligned.is_empty():
-        raise DataError("no clip passed", hint="see metrics/judge.json and metrics/verify.json for the reasons")
-    write_table(aligned, layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
     write_json(layout.metrics("verify"), counts)
+    if aligned.is_empty():
+        raise DataError(
+            f"no clip passed: {_reasons(normalised, verdicts, counts)}",
+            hint=f"{layout.VERDICTS} has every score, {layout.NORMALISED} every detail; check the judge's thresholds "
+            "and reviews, or acquire other clips",
+        )
+    write_table(aligned, layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
+
+
+def _reasons(normalised: pl.DataFrame, verdicts: pl.DataFrame, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """How many clips each stage dropped, by reason."""
+    reviewed = Counter[str]()
+    for counted in counts.values():
+        reviewed.update({reason: n for reason, n in counted.items() if reason not in ("in", "ok")})
+    by_stage = {
+        "normalise": drops_text(normalised),
+        "judge": drops_text(verdicts),
+        "verify": ", ".join(f"{n:,} {reason}" for reason, n in reviewed.most_common()),
+    }
+    return "; ".join(f"{stage} dropped {said}" for stage, said in by_stage.items() if said) or "there was none"

@@ -29,7 +29,8 @@ class Status:
         wanted: Clips.
         settled: Those that no later run retries.
         attempts: Ledger rows.
-        outcomes: status, reason, clips; most frequent first. Each clip counts by its last attempt.
+        outcomes: status, reason, clips; unavailable clips last, else most frequent first. Each clip counts by its last
+            attempt.
         per_hour: Clips settled per hour, over the last hour with attempts; None with fewer than two.
         last: The last attempt.
     """
@@ -85,7 +86,9 @@ def status_of(attempts: pl.DataFrame, wanted: pl.Series) -> Status:
         wanted=len(wanted),
         settled=latest.filter(settled).height,
         attempts=attempts.height,
-        outcomes=outcomes.sort(["clips", "status", "reason"], descending=[True, False, False]),
+        outcomes=outcomes.sort(
+            [pl.col("status") == "unavailable", "clips", "status", "reason"], descending=[False, True, False, False]
+        ),
         per_hour=per_hour,
         last=last,
     )

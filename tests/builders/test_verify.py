@@ -178,6 +178,26 @@ def test_each_kind_of_evidence_is_taken_and_recorded(
     assert (aligned.height, set(aligned.filter(~pl.col("human_verified"))["evidence"])) == (4, {""})
 
 
+def test_if_no_clip_passes_the_reasons_of_all_stages_are_counted(project: Params) -> None:
+    lost = {"status": "refused", "split": "test", "reason": "silent"}
+    clips = read_table(layout.NORMALISED, NORMALISED)
+    more = from_rows([lost | {"clip_id": name} for name in ("mute-1", "mute-2")], NORMALISED)
+    write_table(pl.concat([clips, more]), layout.NORMALISED, NORMALISED, ["clip_id"])
+    verdicts = read_table(layout.VERDICTS, VERDICTS).with_columns(
+        reason=pl.when(pl.col("status") == "rejected").then(pl.lit("audio_unimodal")).otherwise(pl.lit(""))
+    )
+    write_table(verdicts, layout.VERDICTS, VERDICTS, ["clip_id"])
+    rule = project.verify.model_copy(update={"required": True, "evidence": ["app"], "reviews": "reviews.csv"})
+    Path("reviews.csv").write_text(HEADER + "both,p1,yes,yes,no\nboth,p2,no,no,no\n")
+    with pytest.raises(DataError) as raised:
+        stage.main(project.model_copy(update={"verify": rule}))
+    assert raised.value.message == (
+        "no clip passed: normalise dropped 2 silent; judge dropped 1 audio_unimodal; "
+        "verify dropped 3 too_few_reviews, 1 failed_review"
+    )
+    assert read_json(layout.metrics("verify"))["test"]["ok"] == 0, "the counts are there to be read"
+
+
 def test_a_near_duplicate_in_train_and_a_clip_without_donors_are_dropped_by_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
