@@ -27,7 +27,7 @@ repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as defin
 	dvc repro
 
 evaluate: setup ## Evaluate the baselines and a tiny random model on the built benchmark (a few minutes)
-	dvc repro evaluation/dvc.yaml
+	dvc repro validate_package evaluation/dvc.yaml
 
 miniature: setup ## The paper's effect on a tiny model: three seeds of up to 10 minutes each, and a page
 	@echo "Three seeds of up to 10 minutes each on 2 cores, plus a few minutes of overhead; run it again to resume."

@@ -10,7 +10,6 @@ only decoding shows (silence, no frames, too short) are left to the stage `norma
 
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ from mma_bench.executor.task import SETTLED, Payload, Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
 from mma_bench.media.probe import probe
 from mma_bench.schema import ACQUIRED, CANDIDATES
-from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
+from mma_bench.tables import drops, drops_text, outcome_counts, outcome_table, read_table, write_table
 
 _VERSION = 1  # raise it when the rules for accepting a clip change
 
@@ -116,6 +115,7 @@ def main(params: Params) -> None:
         layout.ledger("acquire"),
         workers=params.workers,
         title="acquire",
+        give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
     by_clip = {entry["key"]: entry for entry in entries}
@@ -129,10 +129,10 @@ def main(params: Params) -> None:
     print(f"acquire: {publish(table, entries, rule.manifest)}", file=sys.stderr)
     _print_notes(entries)
     if clips.is_empty():
-        reason, count = Counter(table["reason"].to_list()).most_common(1)[0]
-        example = table.filter(pl.col("reason") == reason)["detail"][0]
+        first = drops(table).row(0, named=True)
         raise DataError(
-            f"acquire: none of {table.height} clips could be acquired, {count} for {reason}, e.g. {example}",
+            f"acquire: none of {table.height} clips could be acquired ({drops_text(table)}); "
+            f"{first['first']} is {first['reason']}: {first['detail']}",
             hint="correct acquire.source, acquire.folder or acquire.splits in params.yaml",
         )
 

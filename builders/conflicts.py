@@ -6,6 +6,9 @@ prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, poin
 
 The expected hashes (`base_video_sha256`, `source_audio_sha256`) are computed from the sources, the actual ones from the
 written file; the gate compares the two.
+
+Conditions are compared clip by clip, so a clip of which one variant cannot be used loses all of them; see
+`dataset/incomplete.py`.
 """
 
 import hashlib
@@ -17,6 +20,7 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from mma_bench import layout
+from mma_bench.builders.dataset.incomplete import without_incomplete
 from mma_bench.config import Params
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.executor import run
@@ -132,8 +136,7 @@ def main(params: Params) -> None:
     """Run the stage."""
     aligned = read_table(layout.ALIGNED, ALIGNED)
     pairs = read_table(layout.PAIRS, PAIRS)
-    conditions = {str(split): wanted for split, wanted in params.conflicts.conditions.items()}
-    rows = plan(aligned, pairs, conditions, params.conflicts.seed, params.conflicts.context_words)
+    rows = plan(aligned, pairs, params.conditions(), params.conflicts.seed, params.conflicts.context_words)
     clips = {(clip["split"], clip["clip_id"]): clip for clip in aligned.iter_rows(named=True)}
     found = _found(clips.values())
 
@@ -145,11 +148,12 @@ def main(params: Params) -> None:
         layout.ledger("conflicts"),
         workers=params.workers,
         title="conflicts",
+        give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
     by_key = {entry["key"]: entry for entry in entries}
     outcomes = [by_key.get(_key(row)) or _pointed(clips[row["split"], row["base_id"]], found) for row in rows]
-    table = outcome_table(rows, outcomes, VARIANTS)
+    table = without_incomplete(outcome_table(rows, outcomes, VARIANTS), params)
 
     written = table.filter(pl.col("condition").is_in(MEDIA_CONDITIONS), status="ok")
     remove_strays(layout.VARIANT_CLIPS, map(Path, written["path"]))

@@ -49,7 +49,13 @@ JUDGE: Final[TypeAdapter[JudgeParams | OmniJudgeParams]] = TypeAdapter(JudgePara
 def main(params: Params) -> None:
     """Judge every normalised clip."""
     normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
-    table = judged(normalised.rows(named=True), params.judge, workers=params.workers, ray=params.on_ray())
+    table = judged(
+        normalised.rows(named=True),
+        params.judge,
+        workers=params.workers,
+        give_up_after=params.give_up_after,
+        ray=params.on_ray(),
+    )
     write_table(table, layout.VERDICTS, VERDICTS, ["split", "clip_id"])
     write_json(layout.metrics("judge"), outcome_counts(table))
 
@@ -59,6 +65,7 @@ def judged(
     params: JudgeParams | OmniJudgeParams,
     *,
     workers: int,
+    give_up_after: int | None = None,
     ray: RayParams | None = None,
 ) -> pl.DataFrame:
     """The verdicts of a judge on normalised clips; checks already in the ledger are not repeated.
@@ -67,6 +74,7 @@ def judged(
         clips: Good rows of NORMALISED.
         params: Which judge.
         workers: Processes for a judge that does not set its own number.
+        give_up_after: See `mma_bench.executor.run`.
         ray: How to reach Ray; None: worker processes on this machine.
     """
     # Before the workers start, so that missing weights stop the stage at once, with one message.
@@ -79,6 +87,7 @@ def judged(
         layout.ledger("judge"),
         workers=workers if isinstance(params, JudgeParams) else params.processes,
         title="judge",
+        give_up_after=give_up_after,
         ray=ray,
         stateful=True,
     )

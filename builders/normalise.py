@@ -24,6 +24,9 @@ Reasons to refuse a clip, besides those in `mma_bench.media`:
 | `late_start` | picture and sound start more than 0.5 s apart |
 | `audio_too_short` | under 90 % of the picture has sound; the rest can be labelled neither as sound nor as silence |
 | `silent` | quieter than `min_rms_dbfs` |
+| `black_picture` | no pixel is brighter than `validate.max_black_luma` |
+| `still_picture` | the picture moves less than `validate.min_motion` |
+| `wrong_length` | longer than `clip_s`, or for train shorter, by more than `validate.duration_tolerance_s` |
 | `remux_differs` | the copied packets, read back, are not the source's |
 | `encode_timed_out` | FFmpeg used ten minutes of CPU time |
 """
@@ -40,11 +43,12 @@ from typing import Any
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.config import NormaliseParams, Params
+from mma_bench.config import NormaliseParams, Params, ValidateParams
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.executor import run
 from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
+from mma_bench.media.bounds import MIN_AUDIO_SHARE, check_bounds
 from mma_bench.media.encode import Shape, encode
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
@@ -54,9 +58,8 @@ from mma_bench.media.timeline import Timeline, timeline
 from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, Split
 from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
-VERSION = 1  # of this stage's rules and of mma_bench.media: raise it to make every clip again
+VERSION = 2  # of this stage's rules and of mma_bench.media: raise it to make every clip again
 MAX_FPS = 60  # more frames add bytes, not evidence
-MIN_AUDIO_SHARE = Fraction(9, 10)
 MAX_LATE_START_S = 0.5
 HEADER_TOLERANCE_S = 0.5  # the headers of cut files are off by a few frames
 _SAME_START_S = 0.1  # picture and sound that begin further apart are aligned by re-encoding
@@ -67,15 +70,16 @@ def main(params: Params) -> None:
     """Normalise every acquired clip."""
     acquired = read_table(layout.ACQUIRED, ACQUIRED).filter(pl.col("status") == "ok").sort("split", "clip_id")
     clips = acquired.rows(named=True)
-    settings = params.normalise
+    settings, bounds = params.normalise, params.validate_
     encoder = encoder_version()
-    tasks = [task_of(clip, settings, encoder) for clip in clips]
+    tasks = [task_of(clip, settings, bounds, encoder) for clip in clips]
     entries = run(
         tasks,
-        partial(normalise_clip, settings),
+        partial(normalise_and_check, settings, bounds),
         layout.ledger("normalise"),
         workers=params.workers,
         title="normalise",
+        give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
     table = outcome_table(acquired.select(list(IDENTITY)).rows(named=True), entries, NORMALISED)
@@ -97,14 +101,32 @@ def encoder_version() -> str:
     return answer.stdout.splitlines()[0]
 
 
-def task_of(clip: Mapping[str, Any], settings: NormaliseParams, encoder: str) -> Task:
+def task_of(clip: Mapping[str, Any], settings: NormaliseParams, bounds: ValidateParams, encoder: str) -> Task:
     """The clip's task, with a fingerprint of everything its result depends on."""
     payload = {name: clip[name] for name in ("clip_id", "split", "path")}
+    checked = bounds.model_dump(exclude={"near_duplicate_bits"})
     return Task(
         key=f"{clip['split']}/{clip['clip_id']}",
-        fingerprint=fingerprint(VERSION, encoder, settings.model_dump(), payload, clip["sha256"]),
+        fingerprint=fingerprint(VERSION, encoder, settings.model_dump(), checked, payload, clip["sha256"]),
         payload=payload,
     )
+
+
+def normalise_and_check(
+    settings: NormaliseParams, bounds: ValidateParams, payload: Mapping[str, Any]
+) -> dict[str, Any]:
+    """As `normalise_clip`, but a clip that the gate would not accept is refused, and its file removed.
+
+    Raises:
+        InvalidInput: See the table above.
+    """
+    result = normalise_clip(settings, payload)
+    try:
+        check_bounds(Path(result["path"]), Split(payload["split"]), result, settings, bounds)
+    except InvalidInput:
+        Path(result["path"]).unlink()
+        raise
+    return result
 
 
 def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +173,8 @@ def check_source(source: Path, times: Timeline, header: Probe, clip_s: float) ->
     late_s = float(max(times.video_start_s, times.audio_start_s))
     if late_s > MAX_LATE_START_S:
         raise InvalidInput("late_start", f"one stream begins {late_s:.2f} s after the other", subject=source)
-    sound_s, picture_s = times.audio_end_s - times.audio_start_s, min(times.video_end_s, Fraction(clip_s))
+    sound_s = times.audio_end_s - times.audio_start_s - times.audio_gaps_s
+    picture_s = min(times.video_end_s, Fraction(clip_s))
     if sound_s < MIN_AUDIO_SHARE * picture_s:
         raise InvalidInput(
             "audio_too_short",
@@ -171,6 +194,7 @@ def copyable(header: Probe, times: Timeline) -> bool:
         and not times.continues
         and times.hidden_frames == 0
         and times.hidden_audio_s <= _MAX_PRIMING_S
+        and times.audio_gaps_s == 0  # encoding fills them with silence
         and max(abs(times.start_s), times.video_start_s, times.audio_start_s) <= _SAME_START_S
     )
 

@@ -182,6 +182,7 @@ def main(params: Params) -> None:
     write_text(staged / CHECKSUMS, "".join(sums))
     for folder in {path.parent for path in files}:
         fsync(folder)
+    layout.DATASET_PAGE.unlink(missing_ok=True)  # if the build stops here, no page is of the dataset before
     swap_folder(staged, layout.PACKAGE)
     write_json(layout.metrics("package"), counted)
 

@@ -25,7 +25,7 @@ from mma_bench.page import render, svg
 from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, PAIRS, VARIANTS, VERDICTS, Split
 from mma_bench.tables import read_json, read_table
 
-PAGE: Final = layout.REPORTS / "dataset.html"
+PAGE: Final = layout.DATASET_PAGE
 _MAX_REJECTED: Final = 200  # rows of the table of rejected clips
 
 Counts = Mapping[str, Mapping[str, int]]  # subset or split → step → rows
@@ -197,7 +197,8 @@ def main(params: Params) -> None:
     try:
         paths = variants.filter(pl.col("status") == "ok")["path"].unique()
         bases = choose(variants, {path: Path(path).stat().st_size for path in paths})
-        gallery = [exhibits(variants, base, options[Split.TEST]) for base in bases]
+        shown = options.get(Split.TEST, options.get(Split.TRAIN, []))
+        gallery = [exhibits(variants, base, shown) for base in bases]
     except (ClipError, FileNotFoundError) as error:
         raise DataError(f"a clip of the gallery cannot be read: {error}", hint="run `dvc repro`") from None
     html = page(

@@ -7,9 +7,13 @@ pass it on all three. Without `verify.required` the judge alone decides, and eac
 - `app`: the reviews in the file `verify.reviews`.
 - `vggsounder`: the labels of VGGSounder (`labels/vggsounder.py`). On their own they decide, since each reflects several
   people; together with `app` they count as one more reviewer, who has no vote on most clips.
+
+Last, clips are dropped that cannot be in one dataset with the others; see `dataset/filters.py`.
 """
 
+import sys
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +21,14 @@ import polars as pl
 from pydantic import BeforeValidator
 
 from mma_bench import layout
+from mma_bench.builders.dataset.filters import leaks, without_donors
 from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
 from mma_bench.csv_rows import CsvRow, Filled, read_rows
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import write_json
 from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
-from mma_bench.tables import conform, read_table, write_table
+from mma_bench.tables import conform, drops_text, read_table, write_table
 
 CRITERIA = ("object_visible", "audio_pure", "action_dynamic")
 _VOTES = {"yes": True, "no": False}
@@ -141,27 +146,69 @@ def verify(
     return clips.select(list(ALIGNED)), counts
 
 
+def drop_unfit(
+    aligned: pl.DataFrame, counts: dict[str, dict[str, int]], params: Params
+) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
+    """The aligned set without the clips that `dataset/filters.py` drops, and the counts with its reasons.
+
+    Each dropped clip is named on standard error.
+    """
+    dropped = {
+        clip_id: (reason, f"like test clip {twin}")
+        for clip_id, (reason, twin) in leaks(aligned, params.validate_.near_duplicate_bits).items()
+    }
+    left = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
+    donors = {str(split): count for split, count in params.pair.donors.items()}
+    lonely = without_donors(left, donors, params.pair.slack_s)
+    dropped |= dict.fromkeys(lonely, ("no_donor", "fewer classes have a sound that is long enough than pair.donors"))
+    for clip_id, (reason, why) in dropped.items():
+        print(f"verify: {clip_id} is dropped, {reason}: {why}", file=sys.stderr)
+    kept = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
+    split_of = dict(aligned.select("clip_id", "split").iter_rows())
+    reasons = Counter((split_of[clip_id], reason) for clip_id, (reason, _) in dropped.items())
+    totals = {}
+    for split, counted in counts.items():
+        ok = counted["ok"] - sum(n for (where, _), n in reasons.items() if where == split)
+        more = {reason: n for (where, reason), n in sorted(reasons.items()) if where == split}
+        totals[split] = {**{key: n for key, n in counted.items() if key != "ok"}, **more, "ok": ok}
+    return kept, totals
+
+
 def main(params: Params) -> None:
     """Run the stage."""
     rule = params.verify
     by_app = "app" in rule.evidence
-    if rule.required and by_app and rule.reviews is None:
-        raise ConfigError(
-            "verify.required is true, but verify.reviews names no file",
-            hint="name the table that `mma-bench review export` wrote, or set verify.evidence to [vggsounder]",
-        )
     reviews = read_reviews(Path(rule.reviews)) if by_app and rule.reviews is not None else {}
     normalised = read_table(layout.NORMALISED, NORMALISED)
     if vggsounder.NAME in rule.evidence:
         reviews = with_votes(reviews, vggsounder.votes(normalised, vggsounder.read()))
+    verdicts = read_table(layout.VERDICTS, VERDICTS)
     aligned, counts = verify(
         normalised,
-        read_table(layout.VERDICTS, VERDICTS),
+        verdicts,
         reviews,
         required=rule.required,
         annotators=rule.annotators if by_app else 1,
     )
-    if aligned.is_empty():
-        raise DataError("no clip passed", hint="see metrics/judge.json and metrics/verify.json for the reasons")
-    write_table(aligned, layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
+    aligned, counts = drop_unfit(aligned, counts, params)
     write_json(layout.metrics("verify"), counts)
+    if aligned.is_empty():
+        raise DataError(
+            f"no clip passed: {_reasons(normalised, verdicts, counts)}",
+            hint=f"{layout.VERDICTS} has every score, {layout.NORMALISED} every detail; check the judge's thresholds "
+            "and reviews, or acquire other clips",
+        )
+    write_table(aligned, layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
+
+
+def _reasons(normalised: pl.DataFrame, verdicts: pl.DataFrame, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """How many clips each stage dropped, by reason."""
+    reviewed = Counter[str]()
+    for counted in counts.values():
+        reviewed.update({reason: n for reason, n in counted.items() if reason not in ("in", "ok")})
+    by_stage = {
+        "normalise": drops_text(normalised),
+        "judge": drops_text(verdicts),
+        "verify": ", ".join(f"{n:,} {reason}" for reason, n in reviewed.most_common()),
+    }
+    return "; ".join(f"{stage} dropped {said}" for stage, said in by_stage.items() if said) or "there was none"

@@ -14,7 +14,7 @@ from mma_bench.commands import ReportingGroup
 from mma_bench.evaluation.attention.cli import COMMANDS as ATTENTION
 from mma_bench.evaluation.cli import COMMANDS as EVALUATION
 from mma_bench.evaluation.judges.cli import COMMANDS as JUDGES
-from mma_bench.layout import STAGES, TABLES
+from mma_bench.layout import CLIP_STAGES, STAGES, TABLES, ledger
 from mma_bench.training.cli import COMMANDS as TRAINING
 from mma_bench.training.cli_sft import COMMANDS as SFT
 
@@ -40,28 +40,45 @@ def main(root: Path) -> None:
 @click.option(
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )
-def build(stage: str, params_path: Path) -> None:
+@click.option("--settle", is_flag=True, help="Give up the clips that this run does not settle, and end the stage.")
+@click.option("--retry", metavar="REASON", help="Try the clips again that ended with this reason.")
+def build(stage: str, params_path: Path, settle: bool, retry: str | None) -> None:
     """Run one stage of dvc.yaml in the current project.
 
     A clip-by-clip stage resumes after an interruption and repeats no finished clip.
     """
     from mma_bench.config import load_params
 
+    if (settle or retry is not None) and stage not in CLIP_STAGES:
+        raise click.UsageError(f"--settle and --retry are for the clip-by-clip stages: {', '.join(CLIP_STAGES)}")
     params = load_params(params_path)
+    if retry is not None:
+        from mma_bench.executor import reopen
+
+        click.echo(f"{stage}: {reopen(ledger(stage), retry)} clips are tried again", err=True)
+    if settle:
+        params = params.model_copy(update={"give_up_after": 0})
     importlib.import_module(f"mma_bench.builders.{stage}").main(params)
 
 
 @main.command()
-@click.argument("table", type=click.Choice(TABLES))
+@click.argument("table", type=click.Choice([*TABLES, "page"]))
 @click.option(
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )
 def validate(table: str, params_path: Path) -> None:
-    """Run the gate of one table; exits with 3 and a report if the table violates an invariant."""
+    """Run the gate of one table; exits with 3 and a report if the table violates an invariant.
+
+    `page` runs no gate: it writes reports/validation.html from the records of those that have run.
+    """
     from mma_bench.config import load_params
     from mma_bench.validation.gate import main as run_gate
+    from mma_bench.validation.gate import write_page
 
-    run_gate(table, load_params(params_path))
+    if table == "page":
+        write_page()
+    else:
+        run_gate(table, load_params(params_path))
 
 
 @main.command()

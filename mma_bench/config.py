@@ -137,6 +137,15 @@ class VerifyParams(Namespace):
     reviews: str | None  # for `app`: output of `mma-bench review export`, or a CSV with yes or no per criterion
     annotators: Count  # this many must agree
 
+    @model_validator(mode="after")
+    def _reviews_are_named(self) -> "VerifyParams":
+        if self.required and "app" in self.evidence and self.reviews is None:
+            raise ValueError(
+                "'required' is true, but 'reviews' names no file: name the one that `mma-bench review export` will "
+                "write, or set 'evidence' to [vggsounder]"
+            )
+        return self
+
 
 class PairParams(Namespace):
     """Section 3 and 5.1."""
@@ -221,6 +230,7 @@ class Params(Namespace):
 
     executor: Literal["local", "ray"]
     workers: Count  # concurrent clips, over all machines
+    give_up_after: Count | None  # runs in which a clip fails for a reason that may pass; null: try for ever
     ray: RayParams  # used if executor is ray
     metadata: MetadataParams
     ontology: OntologyParams
@@ -235,9 +245,36 @@ class Params(Namespace):
     package: PackageParams
     sft: SftParams
 
+    @model_validator(mode="after")
+    def _splits_are_described(self) -> "Params":
+        built = [split for split, subsets in self.acquire.splits.items() if subsets]
+        if not built:
+            raise ValueError("acquire.splits names no subset, so nothing would be built")
+        for split in built:
+            if split not in self.pair.donors:
+                raise ValueError(f"acquire.splits builds {split}, so pair.donors must have a number for {split}")
+            if not self.conflicts.conditions.get(split):
+                raise ValueError(f"acquire.splits builds {split}, so conflicts.conditions must list some for {split}")
+        if "train" in built:
+            missing = {"aligned", *self.sft.conditions} - set(map(str, self.conflicts.conditions["train"]))
+            if missing:
+                raise ValueError(
+                    f"sft uses {min(missing)} train clips: add {min(missing)} to conflicts.conditions.train, or change "
+                    "sft.conditions"
+                )
+        return self
+
     def on_ray(self) -> RayParams | None:
         """The executor's Ray parameters; None: worker processes on this machine."""
         return self.ray if self.executor == "ray" else None
+
+    def conditions(self) -> dict[str, list[Condition]]:
+        """Each split that is built, with its conditions; a split without subsets is not built."""
+        return {
+            str(split): list(wanted)
+            for split, wanted in self.conflicts.conditions.items()
+            if self.acquire.splits.get(split)
+        }
 
     def subsets(self) -> dict[str, Split]:
         """Subset of candidates.parquet → the split it feeds."""

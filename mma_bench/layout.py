@@ -5,6 +5,7 @@ from pathlib import Path
 # The stages that build the dataset, in the order of dvc.yaml; each is a module of mma_bench.builders with
 # `main(params)`.
 STAGES = (
+    "inputs",
     "metadata",
     "ontology",
     "candidates",
@@ -17,6 +18,7 @@ STAGES = (
     "package",
     "report",
 )
+CLIP_STAGES = ("acquire", "normalise", "judge", "conflicts")  # with a ledger
 # The gates; each is a suite of mma_bench.validation over the table of that name.
 TABLES = ("candidates", "normalised", "verdicts", "aligned", "pairs", "variants", "package", "sft")
 
@@ -46,6 +48,7 @@ PARTIAL_CLIPS = DATA / "partial"  # working state of downloads: a folder per cli
 LEDGERS = DATA / "ledgers"  # working state of the clip-by-clip stages; not an output of any stage
 VALIDATION = REPORTS / "validation"  # one JSON file per gate
 PACKAGE = Path("mma-bench")  # the Hugging Face dataset
+DATASET_PAGE = REPORTS / "dataset.html"
 
 SFT = DATA / "sft"  # the tuning examples; another folder with the same file names may be given
 SFT_EXAMPLES = "examples.parquet"
@@ -56,6 +59,11 @@ SFT_CLASSES = "classes.txt"
 def metrics(stage: str) -> Path:
     """The stage's counts by split and status or reason: a DVC metric."""
     return METRICS / f"{stage}.json"
+
+
+def inputs(stage: str) -> Path:
+    """The state of the files that params.yaml names and the stage reads."""
+    return DATA / "inputs" / f"{stage}.json"
 
 
 def ledger(stage: str) -> Path:

@@ -78,7 +78,7 @@ IDENTITY: Final[Schema] = {
 
 # The outcome of a clip in a clip-by-clip stage.
 OUTCOME: Final[Schema] = {
-    "status": _STR,  # ok, or the status of a ClipError: refused, unavailable, retry, blocked, failed
+    "status": _STR,  # ok, refused, unavailable, rejected (by the judge), given_up (after some runs)
     "reason": _STR,  # "" if ok, else a snake_case code
     "detail": _STR,  # "" if ok, else a sentence that names file and value
 }

@@ -92,6 +92,28 @@ def outcome_counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
     return counts
 
 
+def drops(table: pl.DataFrame) -> pl.DataFrame:
+    """One row per reason for which clips are not ok: `status`, `reason`, `clips`, and `first` and `detail` of one clip.
+
+    Reasons that a person can do something about come first (an empty file, a time-out), then those of clips that the
+    source does not have (`unavailable`); within each the most frequent.
+
+    Args:
+        table: Columns clip_id, and those of OUTCOME.
+    """
+    dropped = table.filter(pl.col("status") != "ok").sort("clip_id")
+    counted = dropped.group_by("status", "reason", maintain_order=True).agg(
+        clips=pl.len(), first=pl.first("clip_id"), detail=pl.first("detail")
+    )
+    order = [pl.col("status") == "unavailable", "clips", "reason"]
+    return counted.sort(order, descending=[False, True, False])
+
+
+def drops_text(table: pl.DataFrame) -> str:
+    """The reasons and their clips in the order of `drops`: `3 empty_file, 7,407 not_in_folder`."""
+    return ", ".join(f"{row['clips']:,} {row['reason'] or row['status']}" for row in drops(table).to_dicts())
+
+
 def counts_of_splits(table: pl.DataFrame) -> dict[str, dict[str, int]]:
     """As `outcome_counts`, without splits that have no rows in the table."""
     return {split: counts for split, counts in outcome_counts(table).items() if counts["in"]}

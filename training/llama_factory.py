@@ -194,6 +194,9 @@ def main(
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file", hint="give a folder")
     table = read_table(sft / layout.SFT_EXAMPLES, EXAMPLES)
+    if table.is_empty():
+        hint = "build a dataset with train clips (acquire.splits.train) first"
+        raise DataError(f"{sft / layout.SFT_EXAMPLES} has no examples", hint=hint)
     parts = {part: table.filter(pl.col("part") == part) for part in PARTS}
     parts = {part: rows for part, rows in parts.items() if rows.height}
     written = {part: entries(rows) for part, rows in parts.items()}

@@ -14,6 +14,8 @@ the sound of another: it belongs to a part if both of its clips do, and to none 
 that would leak from one part to the other (`hold_out`). If `sft.validation_questions` sets the size of the validation
 part instead of `sft.validation_share`, it has equally many clips of each condition, and the others are left out.
 
+A dataset without a train split gives no examples: the files are written, and empty.
+
 All choices are derived from hashes of the seed and an id, so that most of them survive when the dataset grows.
 """
 
@@ -38,6 +40,7 @@ from mma_bench.tables import from_rows, write_table
 from mma_bench.training.hold_out import SOUND, held_out, held_out_for
 
 PARTS: Final = ("train", "validation")
+_SHARES: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)  # of the validation part, tried for a hint
 
 _STR, _LABELS = pl.String(), pl.List(pl.String())
 
@@ -58,7 +61,7 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
     """
     aligned = clips.filter(pl.col("condition") == Condition.ALIGNED)
     known = pl.concat([aligned["visual_class"], aligned["audio_class"]])
-    classes = chosen_classes(known, params.classes, params.seed)
+    classes = chosen_classes(known, params.classes, params.seed) if aligned.height else []
     for column, role in ((pl.col("base_id"), "picture"), (SOUND, "sound")):
         lost = clips.filter(~column.is_in(aligned["base_id"].implode())).with_columns(missing=column)
         if lost.height:
@@ -135,7 +138,8 @@ def examples(clips: pl.DataFrame, params: SftParams) -> tuple[pl.DataFrame, dict
     """
     placed = parted(clips, params)
     used = placed.filter(pl.col("reason") == "")
-    _refuse_an_empty_part(placed, params)
+    if not clips.is_empty():
+        _refuse_an_empty_part(clips, placed, params)
     times = copies(used)
     rows = []
     for clip in used.iter_rows(named=True):
@@ -154,17 +158,32 @@ def examples(clips: pl.DataFrame, params: SftParams) -> tuple[pl.DataFrame, dict
     return from_rows(rows, EXAMPLES), _counts(placed, used, times, [str(name) for name in params.conditions])
 
 
-def _refuse_an_empty_part(placed: pl.DataFrame, params: SftParams) -> None:
+def _refuse_an_empty_part(clips: pl.DataFrame, placed: pl.DataFrame, params: SftParams) -> None:
+    empty = _empty_part(placed, params)
+    if empty is None:
+        return
+    part, condition = empty
+    rows = placed.filter((pl.col("part") == part) & (pl.col("condition") == condition))
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(Counter(rows["reason"]).items()))
+    hint = "use more clips or classes"
+    if params.validation_questions is not None:
+        hint = f"lower sft.validation_questions, or {hint}"
+    else:
+        others = [params.model_copy(update={"validation_share": share}) for share in (*_SHARES, 0.0)]
+        enough = [other.validation_share for other in others if _empty_part(parted(clips, other), other) is None]
+        if enough:
+            without = "" if enough[0] else ", that is, without a validation part"
+            hint = f"set sft.validation_share to {enough[0]:g}{without}, or {hint}"
+    raise DataError(f"the {part} part has no {condition} clip (left out: {reasons or 'none'})", hint=hint)
+
+
+def _empty_part(placed: pl.DataFrame, params: SftParams) -> tuple[str, str] | None:
+    """The first part and condition without a clip, if there is one."""
     for part in PARTS if params.has_validation else PARTS[:1]:
         for condition in params.conditions:
-            rows = placed.filter((pl.col("part") == part) & (pl.col("condition") == condition))
-            if (rows["reason"] != "").all():
-                reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(Counter(rows["reason"]).items()))
-                raise DataError(
-                    f"the {part} part has no {condition} clip (left out: {reasons or 'none'})",
-                    hint="use more clips or classes, or change sft.validation_share (0: no validation) or "
-                    "sft.validation_questions, or sft.seed",
-                )
+            if placed.filter(part=part, condition=condition, reason="").is_empty():
+                return part, condition
+    return None
 
 
 def _counts(
@@ -190,14 +209,21 @@ def _counts(
     return {"clips": clips, "examples": asked, "copies": repeated, "classes": classes}
 
 
-def read_clips(benchmark: Benchmark) -> pl.DataFrame:
-    """The aligned and misaligned rows of a split (schema SFT_CLIPS), without the media.
+def read_clips(benchmark: Benchmark, conditions: Sequence[str]) -> pl.DataFrame:
+    """The aligned and misaligned rows of a split (schema SFT_CLIPS), without the media; none if it has no rows at all.
 
     Raises:
-        ConfigError: The split lacks one of the conditions; names it.
+        ConfigError: The split has rows, but not the aligned ones, or lacks one of `conditions`; names it.
     """
-    wanted = chosen_conditions(benchmark, [str(Condition.ALIGNED), str(Condition.MISALIGNED)])
-    return from_rows([row for name in wanted for row in benchmark.rows(name, list(SFT_CLIPS))], SFT_CLIPS)
+    there = conditions_of(benchmark)
+    if there:
+        chosen_conditions(benchmark, [str(Condition.ALIGNED), *conditions])
+    return from_rows([row for name in there for row in benchmark.rows(name, list(SFT_CLIPS))], SFT_CLIPS)
+
+
+def conditions_of(benchmark: Benchmark) -> list[str]:
+    """Those of `aligned` and `misaligned` that the split has."""
+    return [name for name in benchmark.conditions() if name in (Condition.ALIGNED, Condition.MISALIGNED)]
 
 
 def main(
@@ -212,13 +238,16 @@ def main(
         out: The folder to write.
     """
     benchmark = Benchmark(dataset, revision=revision, split=Split.TRAIN)
-    table, counts = examples(read_clips(benchmark), params)
+    clips = read_clips(benchmark, params.conditions)
+    if clips.is_empty():
+        print(f"sft: {dataset} has no train split, so there are no tuning examples")
+    table, counts = examples(clips, params)
     facts = {
         "dataset": {
             "name": dataset,
             "revision": revision,
             "split": str(Split.TRAIN),
-            "sha256": {str(name): benchmark.fingerprint(name) for name in (Condition.ALIGNED, Condition.MISALIGNED)},
+            "sha256": {name: benchmark.fingerprint(name) for name in conditions_of(benchmark)},
         },
         "prompt_version": PROMPT_VERSION,
         "params": params.model_dump(mode="json", exclude_unset=True),

@@ -48,6 +48,8 @@ def read_sft(folder: Path, conditions: Iterable[str]) -> SftData:
         table = conform(pl.read_parquet(path), EXAMPLES, str(path))
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path} is not a readable Parquet file ({error})", hint="run `mma-bench sft` again") from None
+    if table.is_empty():
+        raise DataError(f"{path} has no examples", hint="build a dataset with train clips (acquire.splits.train) first")
     kept = table.filter(pl.col("condition").is_in(list(conditions))).sort("example_id")
     parts = {}
     for part in ("train", "validation"):

@@ -124,7 +124,8 @@ def funnel_facts(
 
 
 _rule = partial(Promise, hint="run `mma-bench build candidates` again, then `dvc repro`")
-_segment = partial(Promise, hint="correct the segment in the list or manifest that has it, then run `dvc repro`")
+# AudioSet's own lists are checked by hash, so what can be wrong is a manifest.
+_segment = partial(Promise, hint="correct the clip in its manifest (candidates.manifests), then run `dvc repro`")
 
 
 def promises(params: Params) -> list[Promise]:

@@ -32,9 +32,18 @@ def main(table: str, params: Params) -> None:
     frames = suite.frames(inputs, params)
     outcomes = evaluate(suite.promises(params), frames)
     write_json(path, record(table, about(suite), suite.TABLE, inputs.sha256, outcomes))
-    write_text(PAGE, page(read_records(layout.VALIDATION)))
+    write_page()
     refuse_broken(table, outcomes)
     print(f"gate {table}: all {len(outcomes)} promises hold ({PAGE})")
+
+
+def write_page() -> None:
+    """Write the page of all gates that have run.
+
+    Raises:
+        DataError: A record is not JSON.
+    """
+    write_text(PAGE, page(read_records(layout.VALIDATION)))
 
 
 def about(suite: Suite) -> str:

@@ -42,6 +42,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
         ),
         "acquired": acquired_facts(acquired, candidates, params),
         "due": clips_due(acquired, candidates, params),
+        "splits": class_counts(normalised, params),
         "ids": outer_join_ids(acquired.filter(pl.col("status") == "ok")["clip_id"], normalised["clip_id"]),
         "counts": pl.concat(
             count_rows(metrics[stage], table).with_columns(f"{stage}." + pl.col("count"))
@@ -75,9 +76,29 @@ def clips_due(acquired: pl.DataFrame, candidates: pl.DataFrame, params: Params) 
     return counts_beside(due, counted)
 
 
+def class_counts(normalised: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """One row per split that is built: the `classes` of its good clips, the `donors` that each clip needs, from as many
+    other classes, and whether there are `enough`.
+    """
+    good = normalised.filter(pl.col("status") == "ok")
+    splits = [split for split in params.pair.donors if params.acquire.splits.get(split)]
+    return pl.DataFrame(
+        [
+            (split, good.filter(pl.col("split") == split)["class_name"].n_unique(), params.pair.donors[split])
+            for split in splits
+        ],
+        schema={"split": pl.String(), "classes": pl.Int64(), "donors": pl.Int64()},
+        orient="row",
+    ).with_columns(enough=pl.col("classes") > pl.col("donors"))
+
+
 def promises(params: Params) -> list[Promise]:
     """All promises, in page order."""
-    return [*_of_the_collection(), *clip_promises(["ok", "refused"], _rule.keywords["hint"]), *_of_the_form(params)]
+    return [
+        *_of_the_collection(),
+        *clip_promises(["ok", "refused", "given_up"], _rule.keywords["hint"]),
+        *_of_the_form(params),
+    ]
 
 
 _rule = partial(Promise, hint="run `mma-bench build normalise` again, then `dvc repro`")
@@ -140,6 +161,16 @@ def _of_the_collection() -> list[Promise]:
             "Class, labels, split, source video, times, source and licence match the acquired clip.",
             "the build",
             absent("altered"),
+        ),
+        Promise(
+            "split_has_classes_for_its_donors",
+            "Each split that is built has good clips of more classes than pair.donors asks of its clips.",
+            "section 3, section 5.1",
+            holds("enough"),
+            "lower pair.donors below the number of classes, acquire more clips, or set acquire.splits.<split> to [] to "
+            "build without the split",
+            frame="splits",
+            show=("classes", "donors"),
         ),
     ]
 

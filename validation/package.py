@@ -28,7 +28,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     files = sorted(path for path in layout.PACKAGE.rglob("*") if path.is_file() and path != TABLE)
     found = {path.relative_to(layout.PACKAGE).as_posix(): inputs.sha256[inputs.note(path).as_posix()] for path in files}
     packaged = read_shards(layout.PACKAGE)
-    due = {str(split): [str(name) for name in names] for split, names in params.conflicts.conditions.items()}
+    due = {split: [str(name) for name in names] for split, names in params.conditions().items()}
     return {
         "rows": packaged_facts(packaged, variants, aligned),
         "ids": outer_join_ids(variants.filter(pl.col("status") == "ok")["id"], packaged["id"]),

@@ -8,7 +8,7 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.classes import chosen_classes
-from mma_bench.config import Params
+from mma_bench.config import Params, SftParams
 from mma_bench.prompts import forced_choice
 from mma_bench.schema import EXAMPLES, Modality, Schema, Split
 from mma_bench.validation.accounts import counts_beside, differs_in
@@ -35,13 +35,13 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     facts = inputs.json(layout.SFT / layout.SFT_FACTS)
     train, test = (packaged(inputs, split) for split in (Split.TRAIN, Split.TEST))
     aligned = train.filter(pl.col("condition") == "aligned")
-    classes = chosen_classes(aligned["visual_class"], params.sft.classes, params.sft.seed)
+    classes = chosen_classes(aligned["visual_class"], params.sft.classes, params.sft.seed) if aligned.height else []
     return {
         "rows": example_facts(examples, train, classes),
         "clips": clip_facts(examples),
         "media": medium_facts(examples, train, test),
         "balance": balance(examples, [str(name) for name in params.sft.conditions]),
-        "parts": part_facts(examples, params),
+        "parts": part_facts(examples, params.sft if aligned.height else None),
         "bases": base_facts(examples),
         "counts": example_counts(facts, examples),
     }
@@ -158,13 +158,20 @@ def balance(examples: pl.DataFrame, conditions: list[str]) -> pl.DataFrame:
     )
 
 
-def part_facts(examples: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """One row per part and condition that is expected or exists, with its number of examples."""
-    due = [
-        f"{part}, {condition}"
-        for part in (("train", "validation") if params.sft.has_validation else ("train",))
-        for condition in params.sft.conditions
-    ]
+def part_facts(examples: pl.DataFrame, rule: SftParams | None) -> pl.DataFrame:
+    """One row per part and condition that is expected or exists, with its number of examples.
+
+    None are expected of a dataset without a train split: its parameters are None.
+    """
+    due = (
+        [
+            f"{part}, {condition}"
+            for part in (("train", "validation") if rule.has_validation else ("train",))
+            for condition in rule.conditions
+        ]
+        if rule is not None
+        else []
+    )
     there = {f"{part}, {name}": rows for part, name, rows in examples.group_by("part", "condition").len().iter_rows()}
     keys = sorted({*due, *there})
     return pl.DataFrame(
@@ -324,7 +331,7 @@ def promises(params: Params) -> list[Promise]:
                     f"No {kind} of the test split is in the examples.",
                     "section 5.1",
                     one_of("in_test", [False], Column("kind") == kind),
-                    hint="remove the clip from one split (data/candidates.parquet names both), then `dvc repro`",
+                    hint="run `mma-bench build verify` again, which drops such clips, then `dvc repro`",
                     frame="media",
                 ),
             )

@@ -12,12 +12,13 @@ OF_BASE = ("split", "video_id", "start_s", "end_s", "label_ids")  # what a varia
 OF_BOTH = ("source", "licence", "judge")  # name both base and donor if they differ
 
 _MISALIGNED = str(Condition.MISALIGNED)
+_SOURCE_FAULTS = ("source_missing", "source_changed")
 
 
 def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Series:
     """The ids of all variants of the configured conditions: one per clip, for misaligned one per pair."""
     ids = []
-    for split, conditions in params.conflicts.conditions.items():
+    for split, conditions in params.conditions().items():
         clips = aligned.filter(pl.col("split") == split)["clip_id"].to_list()
         ids += [f"{clip}.{condition}" for condition in conditions if condition != _MISALIGNED for clip in clips]
         if _MISALIGNED in conditions:
@@ -27,13 +28,18 @@ def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Se
 
 
 def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """One row per aligned clip: its good misaligned variants, their distinct audio classes, and the expected number."""
+    """One row per aligned clip: its good misaligned variants, their distinct audio classes, and the expected number.
+
+    None are expected of a clip that was dropped from every condition.
+    """
     due = {
-        str(split): params.pair.donors[split] if _MISALIGNED in conditions else 0
-        for split, conditions in params.conflicts.conditions.items()
+        split: params.pair.donors["test" if split == "test" else "train"] if _MISALIGNED in conditions else 0
+        for split, conditions in params.conditions().items()
     }
+    good = variants.filter(pl.col("status") == "ok")
+    used = good["base_id"].unique().to_list()
     made = (
-        variants.filter((pl.col("condition") == _MISALIGNED) & (pl.col("status") == "ok"))
+        good.filter(pl.col("condition") == _MISALIGNED)
         .group_by("split", "base_id")
         .agg(pl.len().alias("misaligned"), pl.col("audio_class").n_unique().alias("sounds_like"))
     )
@@ -42,7 +48,10 @@ def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: P
         .join(made, left_on=["split", "clip_id"], right_on=["split", "base_id"], how="left")
         .with_columns(
             pl.col("misaligned", "sounds_like").fill_null(0),
-            pl.col("split").replace_strict(due, default=0, return_dtype=pl.Int64()).alias("due"),
+            pl.when(pl.col("clip_id").is_in(used))
+            .then(pl.col("split").replace_strict(due, default=0, return_dtype=pl.Int64()))
+            .otherwise(0)
+            .alias("due"),
         )
         .sort("clip_id")
     )
@@ -51,7 +60,8 @@ def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: P
 def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
     """The table without its labels, joined with `aligned` for base and donor; null where a clip is not aligned.
 
-    `altered`: the first column that differs from the base; `resized`: the same for geometry and number of frames.
+    `altered`: the first column that differs from the base; `resized`: the same for geometry and number of frames;
+    `made_or_dropped`: the variant is good, or none of its clip's is, for a reason that is the clip's.
     """
     clips = aligned.unique("clip_id", keep="first", maintain_order=True)
     base = clips.select(
@@ -75,12 +85,16 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
     by_base = clips.rename({"clip_id": "base_id"})
     classes = aligned.group_by("split").agg(pl.col("class_name").unique().alias("classes"))
     heard = pl.coalesce("donor_class", "base_class")
+    ok = pl.col("status") == "ok"
     return (
         clip_facts(variants, params.workers)
         .with_columns(
             differs_in(variants, by_base, "base_id", OF_BASE).alias("altered"),
             differs_in(variants, by_base, "base_id", ["width", "height", "frames"]).alias("resized"),
             _has_its_context(variants, params.conflicts.context_words),
+            (ok | (~ok.any().over("split", "base_id") & ~pl.col("reason").is_in(_SOURCE_FAULTS))).alias(
+                "made_or_dropped"
+            ),
         )
         .join(base, on="base_id", how="left", maintain_order="left")
         .join(donor, on="donor_id", how="left", maintain_order="left")

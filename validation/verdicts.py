@@ -111,9 +111,9 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suit
         ),
         _rule(
             "status_is_known",
-            "Each clip is passed, rejected by the judge, or refused because it could not be judged.",
+            "Each clip is passed, rejected by the judge, or refused or given up because it could not be judged.",
             "the build",
-            one_of("status", ["ok", "rejected", "refused"]),
+            one_of("status", ["ok", "rejected", "refused", "given_up"]),
             show=("reason", "detail"),
         ),
         _rule(

@@ -13,6 +13,7 @@ from mma_bench import layout
 from mma_bench.executor.ledger import Entry
 from mma_bench.files import write_json, write_text
 from mma_bench.frozen import subset_name
+from mma_bench.tables import drops, drops_text
 
 AVAILABILITY: Final = layout.DATA / "availability.csv"
 COLUMNS: Final = ("split", "clip_id", "video_id", "start_s", "source", "status", "reason", "checked")
@@ -64,5 +65,7 @@ def publish(acquired: pl.DataFrame, entries: Sequence[Entry], manifest: str | No
     missing = table.filter(pl.col("status") != "ok")
     if missing.is_empty():
         return f"all {table.height} clips are available"
-    named = ", ".join(missing["clip_id"].head(3)) + (", …" if missing.height > 3 else "")
-    return f"{missing.height} of {table.height} clips are missing ({named}), listed in {AVAILABILITY}"
+    first = drops(acquired).row(0, named=True)
+    example = f"{first['first']} is {first['reason']}: {first['detail']}"
+    counts = drops_text(acquired)
+    return f"{missing.height} of {table.height} clips are missing ({counts}), listed in {AVAILABILITY}; {example}"

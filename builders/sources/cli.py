@@ -54,10 +54,10 @@ def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
 @click.argument("reason")
 def retry(reason: str) -> None:
     """Make the next build retry the clips that ended with REASON, e.g. after setting cookies or changing the proxy."""
-    from mma_bench.builders.sources.status import reopen
+    from mma_bench.builders.sources import status
 
-    count = reopen(reason)
-    click.echo(f"{count} clips will be retried by `mma-bench build acquire`")
+    count = status.retry(reason)
+    click.echo(f"{count} clips will be retried by `dvc repro`, or `mma-bench build acquire`")
 
 
 @acquire.command()

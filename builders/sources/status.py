@@ -1,7 +1,7 @@
 """Status from the ledger of `acquire`, in less than a second for 200,000 rows and while the stage writes to it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -11,8 +11,8 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.config import Params
-from mma_bench.errors import ConfigError, DataError
-from mma_bench.executor.ledger import Ledger
+from mma_bench.errors import DataError
+from mma_bench.executor import reopen
 from mma_bench.executor.task import SETTLED
 from mma_bench.schema import CANDIDATES
 from mma_bench.tables import read_table
@@ -29,7 +29,8 @@ class Status:
         wanted: Clips.
         settled: Those that no later run retries.
         attempts: Ledger rows.
-        outcomes: status, reason, clips; most frequent first. Each clip counts by its last attempt.
+        outcomes: status, reason, clips; unavailable clips last, else most frequent first. Each clip counts by its last
+            attempt.
         per_hour: Clips settled per hour, over the last hour with attempts; None with fewer than two.
         last: The last attempt.
     """
@@ -85,7 +86,9 @@ def status_of(attempts: pl.DataFrame, wanted: pl.Series) -> Status:
         wanted=len(wanted),
         settled=latest.filter(settled).height,
         attempts=attempts.height,
-        outcomes=outcomes.sort(["clips", "status", "reason"], descending=[True, False, False]),
+        outcomes=outcomes.sort(
+            [pl.col("status") == "unavailable", "clips", "status", "reason"], descending=[False, True, False, False]
+        ),
         per_hour=per_hour,
         last=last,
     )
@@ -121,24 +124,13 @@ def main(params: Params) -> None:
     click.echo(format_status(status, pause))
 
 
-def reopen(reason: str) -> int:
-    """Mark the clips that ended with `reason` for retry; returns their number.
+def retry(reason: str) -> int:
+    """Make the next build retry the clips that ended with `reason`; returns their number.
 
     Raises:
         ConfigError: No clip ended with it.
         StageError: The stage is running.
     """
-    path = layout.ledger("acquire")
-    attempts = read_attempts(path)
-    latest = attempts.unique("key", keep="last", maintain_order=True)
-    keys = latest.filter((pl.col("reason") == reason) & (pl.col("status") != "ok"))["key"].to_list()
-    if not keys:
-        there = ", ".join(sorted(filter(None, set(latest["reason"].to_list())))) or "none"
-        raise ConfigError(f"no clip ended with {reason!r}", hint=f"name one of: {there}")
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    with Ledger(path) as ledger:
-        for key in keys:
-            entry = ledger.latest(key)
-            assert entry is not None
-            ledger.append(entry | {"status": "retry", "detail": f"reopened by hand; was {entry['status']}", "at": now})
-    return len(keys)
+    count = reopen(layout.ledger("acquire"), reason)
+    layout.ACQUIRED.unlink(missing_ok=True)  # otherwise `dvc repro` sees nothing to do
+    return count

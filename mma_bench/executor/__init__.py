@@ -2,18 +2,23 @@
 
 The function gets a task's payload and returns a dictionary (the clip's result) or raises a `ClipError`. The result is
 kept in the ledger; a later run with the same fingerprint, whose file still matches the ledger, does not call it again.
+
+A clip that fails for a reason that may pass (`retry`), or by a bug (`failed`), is tried again by the next run. Its
+ledger entry counts the `runs`; after `give_up_after` of them it is `given_up` with its last reason, so that no clip
+keeps a stage from ending. `reopen` makes a later run try such clips again.
 """
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mma_bench.config import RayParams
-from mma_bench.errors import Blocked, StageError
+from mma_bench.errors import Blocked, ConfigError, Retryable, StageError
 from mma_bench.executor import local
 from mma_bench.executor.ledger import Entry, Ledger
-from mma_bench.executor.task import SETTLED, Task, Work, file_stamp
+from mma_bench.executor.task import GIVEN_UP, SETTLED, Task, Work, entry_of, file_stamp
 from mma_bench.files import file_sha256
 from mma_bench.progress import Progress
 
@@ -25,6 +30,7 @@ def run(
     *,
     workers: int,
     title: str,
+    give_up_after: int | None = None,
     ray: RayParams | None = None,
     stateful: bool = False,
 ) -> list[Entry]:
@@ -39,6 +45,8 @@ def run(
         ledger_path: Relative to the project's folder, which is the current one.
         workers: Concurrent clips.
         title: For messages.
+        give_up_after: Runs after which a clip is given up; 0: give up every clip that this run does not settle, also
+            those that were blocked or not reached. None: never.
         ray: How to reach Ray; None: worker processes on this machine.
         stateful: On Ray, whether `work` caches something in its process for later clips.
 
@@ -60,12 +68,66 @@ def run(
             outcomes = on_ray.outcomes(waiting, work, workers, stop_file, ray, stateful=stateful)
         with Progress(title, len(due)) as progress:
             for entry in outcomes:
-                ledger.append(entry)
+                ledger.append(_counted(entry, ledger.latest(entry["key"]), give_up_after))
                 progress.advance()
                 if entry["status"] == Blocked.status:
                     waiting.clear()
+        if give_up_after == 0:
+            for task in due_tasks(ledger, tasks):
+                ledger.append(_given_up(task, ledger.latest(task.key)))
         entries = [ledger.latest(task.key) for task in tasks]
-    return _refuse_unsettled(entries, tasks, title)
+    _print_given_up(entries, title)
+    return _refuse_unsettled(entries, tasks, title, give_up_after)
+
+
+def reopen(ledger_path: Path, reason: str) -> int:
+    """Mark the clips that ended with `reason` for the next run to try again; returns their number.
+
+    Raises:
+        ConfigError: No clip ended with it.
+        StageError: The stage is running.
+    """
+    with Ledger(ledger_path) as ledger:
+        ended = [entry for entry in ledger.entries() if entry["status"] != "ok"]
+        found = [entry for entry in ended if entry["reason"] == reason]
+        if not found:
+            there = ", ".join(sorted({entry["reason"] for entry in ended})) or "none"
+            raise ConfigError(f"no clip ended with {reason!r}", hint=f"name one of: {there}")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        for entry in found:
+            detail = f"reopened by hand; was {entry['status']}"
+            ledger.append(entry | {"status": Retryable.status, "detail": detail, "runs": 0, "at": now})
+    return len(found)
+
+
+def _counted(entry: Entry, before: Entry | None, give_up_after: int | None) -> Entry:
+    """An unsettled entry with the number of runs in which the clip failed; given up if these are enough."""
+    if entry["status"] in SETTLED:
+        return entry
+    before_runs = 0
+    if before is not None and before["fingerprint"] == entry["fingerprint"] and before["status"] not in SETTLED:
+        before_runs = before.get("runs", 1)  # older ledgers have no count
+    if entry["status"] == Blocked.status:  # not the clip's fault
+        return entry | {"runs": before_runs}
+    runs = before_runs + 1
+    if give_up_after is None or runs < give_up_after:
+        return entry | {"runs": runs}
+    return entry | {"runs": runs, "status": GIVEN_UP, "detail": f"given up after {runs} runs; {entry['detail']}"}
+
+
+def _given_up(task: Task, before: Entry | None) -> Entry:
+    """The entry of a task that this run did not settle, with its last reason."""
+    if before is None or before["fingerprint"] != task.fingerprint:
+        return entry_of(task, GIVEN_UP, "not_tried", "given up before it was tried")
+    return entry_of(task, GIVEN_UP, before["reason"], f"given up by --settle; {before['detail']}")
+
+
+def _print_given_up(entries: Sequence[Entry | None], title: str) -> None:
+    reasons = Counter(entry["reason"] for entry in entries if entry is not None and entry["status"] == GIVEN_UP)
+    if reasons:
+        counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        print(f"{title}: {reasons.total()} of {len(entries)} clips are given up ({counts})", file=sys.stderr)
+        print(f"  to try them again: mma-bench build {title} --retry REASON", file=sys.stderr)
 
 
 def due_tasks(ledger: Ledger, tasks: Sequence[Task]) -> list[Task]:
@@ -84,7 +146,9 @@ def _is_done(entry: Entry | None, task: Task) -> bool:
     return stamp is not None and (stamp == entry.get("stamp") or file_sha256(Path(path)) == sha256)
 
 
-def _refuse_unsettled(entries: Sequence[Entry | None], tasks: Sequence[Task], title: str) -> list[Entry]:
+def _refuse_unsettled(
+    entries: Sequence[Entry | None], tasks: Sequence[Task], title: str, give_up_after: int | None
+) -> list[Entry]:
     """The entries, if every task has one that is settled.
 
     An entry with other inputs than the task's counts as missing: the run ended before the task was tried.
@@ -101,14 +165,17 @@ def _refuse_unsettled(entries: Sequence[Entry | None], tasks: Sequence[Task], ti
         raise StageError(
             f"{title}: stopped, {last['reason']}: {last['detail']}\n"
             f"  {len(tried) - len(open_entries)} of {len(tasks)} clips are settled, none of the others was given up",
-            hint="then run the same command again: finished clips are kept",
+            hint="then run the same command again: finished clips are kept; "
+            f"`mma-bench build {title} --settle` ends the stage without the others",
         )
     if open_entries:
         first = open_entries[0]
         raise StageError(
             f"{title}: {len(tasks) - len(tried) + len(open_entries)} of {len(tasks)} clips are not settled; "
             f"first {first['key']}: {first['reason']} ({first['detail']})",
-            hint="run the same command again: finished clips are kept, only these are retried",
+            hint="run the same command again: finished clips are kept, only these are retried"
+            + (f", and given up after {give_up_after} runs" if give_up_after else "")
+            + f"; `mma-bench build {title} --settle` ends the stage without them",
         )
     if len(tried) < len(tasks):
         raise StageError(

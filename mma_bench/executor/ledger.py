@@ -7,6 +7,7 @@ removed, and a file without its line is made again. A line truncated by a kill i
 import fcntl
 import json
 import os
+from collections.abc import Iterator
 from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +73,11 @@ class Ledger:
         """The last attempt at `key`, or None."""
         line = self._latest.get(key)
         return None if line is None else from_json(line)
+
+    def entries(self) -> Iterator[Entry]:
+        """The last attempt at each key."""
+        for line in self._latest.values():
+            yield from_json(line)
 
     def append(self, entry: Entry) -> None:
         """Add one attempt; on return it has reached the disk."""

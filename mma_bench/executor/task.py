@@ -13,7 +13,8 @@ from mma_bench.executor.ledger import Entry
 
 Payload: TypeAlias = Mapping[str, Any]
 Work: TypeAlias = Callable[[Payload], dict[str, Any]]
-SETTLED = frozenset({"ok", "rejected", "refused", "unavailable"})  # not retried by a later run
+GIVEN_UP = "given_up"
+SETTLED = frozenset({"ok", "rejected", "refused", "unavailable", GIVEN_UP})  # not retried by a later run
 
 
 @dataclass(frozen=True)

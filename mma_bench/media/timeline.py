@@ -12,6 +12,8 @@ from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
 
 Span: TypeAlias = tuple[Fraction, Fraction]  # begin and end in seconds
 
+_SHORTEST_GAP_S = Fraction(1, 20)  # containers round times, and a decoder conceals a lost packet or two
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -26,6 +28,7 @@ class Timeline:
         longest_frame_s: Longest time between two frames.
         audio_start_s: When the first sample sounds.
         audio_end_s: When the last sample ends.
+        audio_gaps_s: Time between them in which there are no samples, in gaps of over 0.05 s.
         continues: Whether further frames are shown after the limit.
         hidden_frames: Video packets that are decoded but not shown: a cut without re-encoding keeps the frames since
             the last key frame.
@@ -41,6 +44,7 @@ class Timeline:
     longest_frame_s: Fraction
     audio_start_s: Fraction
     audio_end_s: Fraction
+    audio_gaps_s: Fraction
     continues: bool
     hidden_frames: int
     hidden_audio_s: Fraction
@@ -76,6 +80,7 @@ def timeline(path: Path, seconds: float) -> Timeline:
         video, audio = video_stream(container, path), audio_stream(container, path)
         start = Fraction(container.start_time or 0, 1_000_000)
         unfinished = {video.index, audio.index}
+        frame_s = Fraction(audio.codec_context.frame_size or 0, audio.codec_context.sample_rate or 1)
         for packet in packets_of(container, path):
             if not packet.size or packet.pts is None or packet.stream.index not in (video.index, audio.index):
                 continue
@@ -114,7 +119,22 @@ def timeline(path: Path, seconds: float) -> Timeline:
         longest_frame_s=max(steps),
         audio_start_s=min(begin for begin, _ in heard),
         audio_end_s=max(end for _, end in heard),
+        audio_gaps_s=_gaps_s(heard, frame_s),
         continues=continues,
         hidden_frames=hidden_frames,
         hidden_audio_s=hidden_audio_s,
     )
+
+
+def _gaps_s(heard: list[Span], frame_s: Fraction) -> Fraction:
+    """Seconds of sound that are missing between packets.
+
+    Args:
+        heard: Begin and end of each packet; MP4 gives the packet before a gap an end at the next one's begin.
+        frame_s: How long the samples of a packet last; 0 for a codec that does not fix it.
+    """
+    pairs = list(pairwise(sorted(heard)))
+    usual_s = max(frame_s, median_high([after[0] - before[0] for before, after in pairs])) if pairs else frame_s
+    ends = [before[0] + usual_s if frame_s else before[1] for before, _ in pairs]
+    gaps = [after[0] - end for (before, after), end in zip(pairs, ends, strict=True) if end > before[0]]
+    return sum((gap for gap in gaps if gap > _SHORTEST_GAP_S), Fraction(0))

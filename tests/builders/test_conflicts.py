@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mma_bench import layout
 from mma_bench.builders import conflicts
 from mma_bench.builders.conflicts import context_seed, misleading_class, plan
+from mma_bench.builders.dataset.incomplete import without_incomplete
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256
@@ -337,13 +338,50 @@ def test_a_clip_that_breaks_is_refused_and_the_others_go_on(project: Path, param
     write_table(aligned, layout.ALIGNED, ALIGNED, ["split", "clip_id"])
     conflicts.main(params)
     rows = table().filter(pl.col("status") == "refused").rows(named=True)
-    assert sorted(row["id"] for row in rows) == [
+    own = [row for row in rows if row["reason"] != "incomplete"]
+    assert sorted(row["id"] for row in own) == [
         "Dog1_30000.misaligned.Train2_30000",
         "Train2_30000.audio_removed",
         "Train2_30000.frames_zeroed",
         "Train2_30000.misaligned.Cat3_30000",
     ]
-    assert all(path.as_posix() in row["detail"] for row in rows)
+    assert all(path.as_posix() in row["detail"] for row in own)
+    # Conditions are compared clip by clip: the two clips are in none.
+    assert sorted(row["base_id"] for row in rows) == ["Dog1_30000"] * 6 + ["Train2_30000"] * 6
+    assert {row["detail"] for row in rows if row["base_id"] == "Dog1_30000" and row not in own} == {
+        f"Dog1_30000.misaligned.Train2_30000: {own[0]['reason']}"
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "variant", "facts"),
+    [
+        ("silent", "misaligned", {"rms_dbfs": -70.0}),
+        ("silent", "frames_zeroed", {"rms_dbfs": -70.0}),
+        ("uncovered", "misaligned", {"audio_duration_s": 0.7}),
+        ("", "audio_removed", {"rms_dbfs": -120.0}),
+        ("", "misaligned", {"audio_duration_s": 0.8}),
+    ],
+)
+def test_a_variant_that_cannot_be_used_takes_its_clip_along(
+    params: Params, reason: str, variant: str, facts: dict[str, float]
+) -> None:
+    good = {"status": "ok", "reason": "", "detail": "", "rms_dbfs": -20.0, "path": "x.mp4"}
+    good |= {"video_duration_s": 1.0, "audio_duration_s": 1.0}
+    conditions = ("aligned", "misaligned", "audio_removed", "frames_zeroed")
+    rows = [
+        {**good, "id": f"{base}.{name}", "condition": name, "split": "test", "base_id": base}
+        for base in ("a", "b")
+        for name in conditions
+    ]
+    next(row for row in rows if row["id"] == f"a.{variant}").update(facts)
+    found = without_incomplete(from_rows(rows, VARIANTS), params)
+    of_a, of_b = (found.filter(pl.col("base_id") == base) for base in ("a", "b"))
+    assert set(of_b["status"]) == {"ok"}
+    due = {name: (reason if name == variant else "incomplete") if reason else "" for name in conditions}
+    assert dict(of_a.select("condition", "reason").iter_rows()) == due
+    assert of_a["path"].is_null().all() == bool(reason)
+    assert found.schema == VARIANTS
 
 
 @pytest.mark.slow

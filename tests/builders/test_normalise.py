@@ -17,12 +17,13 @@ from mma_bench.builders.normalise import frames_within, main, normalise_clip, ta
 from mma_bench.config import NormaliseParams, Params, load_params
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.files import file_sha256
+from mma_bench.media.bounds import check_bounds
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
 from mma_bench.media.probe import probe
-from mma_bench.schema import ACQUIRED, FACTS, NORMALISED
+from mma_bench.schema import ACQUIRED, FACTS, NORMALISED, Split
 from mma_bench.tables import from_rows, read_table, write_table
-from tests.clips import AAC, H264, SILENCE, clip, cut_off, damaged, giant, make, picture, tone
+from tests.clips import AAC, H264, SILENCE, clip, cut_off, damaged, giant, make, picture, plain, tone
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 # Two seconds and small pictures in place of ten and 504 pixels: the same rules, quicker.
@@ -303,6 +304,55 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: Path) -> Para
     return PARAMS.model_copy(update={"normalise": SHORT, "workers": 1})
 
 
+def test_black_and_still_clips_are_dropped_before_the_judge(project: Params) -> None:
+    """Each by its own reason, and counted; the gate finds nothing left to refuse."""
+    codecs = (*H264, *AAC)
+    clips = {
+        "black": make(Path("black.mp4"), *plain("black"), *tone(), *codecs),
+        "moving": clip(Path("moving.mp4")),
+        "still": make(Path("still.mp4"), *plain("gray"), *tone(), *codecs),
+    }
+    write_table(acquired(clips), layout.ACQUIRED, ACQUIRED, ["split", "clip_id"])
+    main(project)
+
+    table = read_table(layout.NORMALISED, NORMALISED)
+    assert dict(table.select("clip_id", "reason").iter_rows()) == {
+        "black": "black_picture",
+        "moving": "",
+        "still": "still_picture",
+    }
+    assert "data/normalised/test/black.mp4: its brightest pixel is 0.0 of 255" in table["detail"][0]
+    assert [path.name for path in layout.NORMALISED_CLIPS.rglob("*.mp4")] == ["moving.mp4"]
+    metrics = json.loads(layout.metrics("normalise").read_text())
+    assert metrics["test"] == {"in": 3, "black_picture": 1, "still_picture": 1, "ok": 1}
+
+    ledger = layout.ledger("normalise").read_bytes()
+    main(project)
+    assert layout.ledger("normalise").read_bytes() == ledger, "a dropped clip is not made again"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_hole_in_the_sound_is_refused_or_filled_with_silence(run: Run, tmp_path: Path, suffix: str) -> None:
+    def holed(seconds: float) -> Path:
+        keep = f"aselect='not(between(t,0.8,{0.8 + seconds}))'"
+        return make(tmp_path / f"{seconds}.{suffix}", *picture(), *tone(), "-af", keep, *H264, *AAC)
+
+    for split in ("test", "train"):
+        assert refusal(run, holed(0.5), split) == "audio_too_short"
+    result = run(holed(0.15))
+    assert result["audio_duration_s"] == pytest.approx(2, abs=0.03), "encoded, so that both streams last as long"
+
+
+def test_a_picture_rate_that_fits_no_length_is_refused(run: Run, tmp_path: Path) -> None:
+    """At 0.6 frames/s, the frames that begin within 2 s last 3.3 s."""
+    slow = make(tmp_path / "slow.mp4", *picture(4, rate="0.6"), *tone(4), *H264, *AAC)
+    result = run(slow)
+    with pytest.raises(InvalidInput) as caught:
+        check_bounds(Path(result["path"]), Split.TEST, {**result, "audio_duration_s": 3.3}, SHORT, PARAMS.validate_)
+    assert caught.value.reason == "wrong_length"
+
+
 @pytest.mark.slow
 def test_one_bad_clip_stops_no_other(project: Params) -> None:
     stray = layout.NORMALISED_CLIPS / "test" / "of_earlier_parameters.mp4"
@@ -343,15 +393,19 @@ def test_no_ffmpeg_stops_before_any_work(project: Params, monkeypatch: pytest.Mo
 def test_fingerprint_depends_on_all_that_the_result_depends_on() -> None:
     base = {"clip_id": "a", "split": "test", "path": "a.mp4", "sha256": "0" * 64}
     prints = [
-        task_of(base, SHORT, "ffmpeg 5").fingerprint,
-        task_of({**base, "sha256": "1" * 64}, SHORT, "ffmpeg 5").fingerprint,
-        task_of({**base, "split": "train"}, SHORT, "ffmpeg 5").fingerprint,
-        task_of(base, SHORT.model_copy(update={"min_rms_dbfs": -50.0}), "ffmpeg 5").fingerprint,
-        task_of(base, SHORT, "ffmpeg 6").fingerprint,
+        task_of(base, SHORT, PARAMS.validate_, "ffmpeg 5").fingerprint,
+        task_of({**base, "sha256": "1" * 64}, SHORT, PARAMS.validate_, "ffmpeg 5").fingerprint,
+        task_of({**base, "split": "train"}, SHORT, PARAMS.validate_, "ffmpeg 5").fingerprint,
+        task_of(base, SHORT.model_copy(update={"min_rms_dbfs": -50.0}), PARAMS.validate_, "ffmpeg 5").fingerprint,
+        task_of(base, SHORT, PARAMS.validate_.model_copy(update={"min_motion": 0.4}), "ffmpeg 5").fingerprint,
+        task_of(base, SHORT, PARAMS.validate_, "ffmpeg 6").fingerprint,
     ]
     assert len(set(prints)) == len(prints)
-    assert task_of(base, SHORT, "ffmpeg 5").fingerprint == prints[0]
-    assert task_of(base, SHORT, "").key != task_of({**base, "split": "train"}, SHORT, "").key
+    assert task_of(base, SHORT, PARAMS.validate_, "ffmpeg 5").fingerprint == prints[0]
+    assert (
+        task_of(base, SHORT, PARAMS.validate_, "").key
+        != task_of({**base, "split": "train"}, SHORT, PARAMS.validate_, "").key
+    )
 
 
 @given(st.integers(1, 120_000), st.integers(1, 20_000))

@@ -15,7 +15,7 @@ from mma_bench.builders.verify import consensus, read_reviews, verify, with_vote
 from mma_bench.config import Params, load_params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
-from mma_bench.tables import from_rows, read_table, write_table
+from mma_bench.tables import from_rows, read_json, read_table, write_table
 
 HEADER = "clip_id,annotator,object_visible,audio_pure,action_dynamic\n"
 
@@ -178,7 +178,55 @@ def test_each_kind_of_evidence_is_taken_and_recorded(
     assert (aligned.height, set(aligned.filter(~pl.col("human_verified"))["evidence"])) == (4, {""})
 
 
-def test_reviews_that_are_required_and_not_named_stop_the_stage(project: Params) -> None:
-    rule = project.verify.model_copy(update={"required": True, "reviews": None})
-    with pytest.raises(ConfigError, match=r"verify\.reviews names no file"):
+def test_if_no_clip_passes_the_reasons_of_all_stages_are_counted(project: Params) -> None:
+    lost = {"status": "refused", "split": "test", "reason": "silent"}
+    clips = read_table(layout.NORMALISED, NORMALISED)
+    more = from_rows([lost | {"clip_id": name} for name in ("mute-1", "mute-2")], NORMALISED)
+    write_table(pl.concat([clips, more]), layout.NORMALISED, NORMALISED, ["clip_id"])
+    verdicts = read_table(layout.VERDICTS, VERDICTS).with_columns(
+        reason=pl.when(pl.col("status") == "rejected").then(pl.lit("audio_unimodal")).otherwise(pl.lit(""))
+    )
+    write_table(verdicts, layout.VERDICTS, VERDICTS, ["clip_id"])
+    rule = project.verify.model_copy(update={"required": True, "evidence": ["app"], "reviews": "reviews.csv"})
+    Path("reviews.csv").write_text(HEADER + "both,p1,yes,yes,no\nboth,p2,no,no,no\n")
+    with pytest.raises(DataError) as raised:
         stage.main(project.model_copy(update={"verify": rule}))
+    assert raised.value.message == (
+        "no clip passed: normalise dropped 2 silent; judge dropped 1 audio_unimodal; "
+        "verify dropped 3 too_few_reviews, 1 failed_review"
+    )
+    assert read_json(layout.metrics("verify"))["test"]["ok"] == 0, "the counts are there to be read"
+
+
+def test_a_near_duplicate_in_train_and_a_clip_without_donors_are_dropped_by_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One clip of the train split looks like a test clip, one test clip is longer than every other sound."""
+    monkeypatch.chdir(tmp_path)
+    clips = [
+        {
+            **{"clip_id": f"{name}-{split}", "split": split, "status": "ok", "class_name": name.title()},
+            **{"video_id": f"{name}-{split}", "video_duration_s": 5.0, "audio_duration_s": 5.0},
+            **{"video_sha256": f"{name}-{split}", "audio_sha256": f"sound of {name}-{split}"},
+            "phash": f"{0xFF << 8 * (number + 4 * (split == 'train')):016x}",
+        }
+        for split in ("test", "train")
+        for number, name in enumerate(("cat", "cow", "dog", "owl"))
+    ]
+    clips[0] |= {"video_duration_s": 9.0, "audio_duration_s": 9.0}
+    clips[5]["phash"] = clips[2]["phash"]
+    verdicts = [{**{key: clip[key] for key in ("clip_id", "split")}, "status": "ok", "judge": "s"} for clip in clips]
+    write_table(from_rows(clips, NORMALISED), layout.NORMALISED, NORMALISED, ["clip_id"])
+    write_table(from_rows(verdicts, VERDICTS), layout.VERDICTS, VERDICTS, ["clip_id"])
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
+    stage.main(params.model_copy(update={"pair": params.pair.model_copy(update={"donors": {"test": 1, "train": 1}})}))
+
+    left = read_table(layout.ALIGNED, ALIGNED)["clip_id"].to_list()
+    assert left == ["cow-test", "dog-test", "owl-test", "cat-train", "dog-train", "owl-train"]
+    assert read_json(layout.metrics("verify")) == {
+        "test": {"in": 4, "no_donor": 1, "ok": 3},
+        "train": {"in": 4, "near_duplicate": 1, "ok": 3},
+    }
+    said = capsys.readouterr().err
+    assert "cow-train is dropped, near_duplicate: like test clip dog-test" in said
+    assert "cat-test is dropped, no_donor" in said

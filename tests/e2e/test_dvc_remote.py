@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 
-# The shape of dvc.yaml: a folder of clips that persists, a table, a metric kept in git, and a gate's record.
+# The shape of dvc.yaml: a folder of clips that persists, a table and a gate's record, and a metric kept in git.
 STAGES = {
     "stages": {
         "acquire": {
@@ -27,7 +27,7 @@ STAGES = {
         "validate": {
             "cmd": "wc -c < data/table > reports/validate.json && echo ran >> ../ran",
             "deps": ["data/table", "data/clips", "metrics/acquire.json"],
-            "outs": [{"reports/validate.json": {"cache": False}}],
+            "outs": ["reports/validate.json"],
         },
     }
 }
@@ -57,7 +57,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (project / f"sample/{number}.mp4").write_bytes(bytes([number]) * 1000)
     (project / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
     shutil.copytree(ROOT / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
-    (project / ".gitignore").write_text("/data/\n.dvc/config.local\n")
+    (project / ".gitignore").write_text("/data/\n/reports/\n.dvc/config.local\n")
     sh("git init -q && dvc remote add --local --default store ../store && dvc repro -q && dvc push -q", project)
     sh("git add . && git commit -qm 'Version 1.0.0' && git tag 1.0.0", project)
     return project

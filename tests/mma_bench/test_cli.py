@@ -59,7 +59,14 @@ def test_a_path_that_cannot_be_written_is_named_without_a_traceback(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "arguments", [["build", "nothing"], ["validate", "nothing"], ["--root", "/no/such/folder", "doctor"]]
+    "arguments",
+    [
+        ["build", "nothing"],
+        ["build", "pair", "--settle"],
+        ["build", "pair", "--retry", "timeout"],
+        ["validate", "nothing"],
+        ["--root", "/no/such/folder", "doctor"],
+    ],
 )
 def test_unknown_words_are_usage_errors(arguments: list[str]) -> None:
     result = CliRunner().invoke(main, arguments)
@@ -69,7 +76,7 @@ def test_unknown_words_are_usage_errors(arguments: list[str]) -> None:
 
 def test_dvc_runs_every_stage_and_every_gate_and_gates_stop_the_build() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    assert {name for name in stages if not name.startswith("validate_")} == {*STAGES, "sft"}
+    assert {name for name in stages if not name.startswith("validate_")} == {*STAGES, "sft", "validation"}
     assert {name.removeprefix("validate_") for name in stages if name.startswith("validate_")} == set(TABLES)
     for table in set(TABLES) - {"package", "sft"}:  # the report reads the first; training waits for the second
         report = f"reports/validation/{table}.json"
@@ -81,4 +88,15 @@ def test_every_stage_depends_on_its_own_code_and_its_own_params() -> None:
         if name.startswith("validate_"):
             assert "validation" in stage["deps"]
         else:
-            assert {"sft": "training/sft.py"}.get(name, f"builders/{name}.py") in stage["deps"]
+            assert {"sft": "training/sft.py", "validation": "validation/report.py"}.get(
+                name, f"builders/{name}.py"
+            ) in stage["deps"]
+
+
+def test_no_output_of_a_gate_is_committed_so_that_every_clone_checks_its_own_build() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    outs = [out for name, stage in stages.items() if name.startswith("valid") for out in stage["outs"]]
+    assert outs == [*(f"reports/validation/{table}.json" for table in TABLES), "reports/validation.html"]
+    assert set(outs[:-1]) <= set(stages["validation"]["deps"]), "the page shows every gate"
+    tracked = subprocess.run(["git", "ls-files", "reports"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert tracked.stdout == ""

@@ -66,6 +66,30 @@ def test_a_folder_source_needs_a_folder(tmp_path: Path) -> None:
         load_params(edited(tmp_path, "acquire.source", "folder"))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("acquire.splits", {"test": [], "train": []}, "acquire.splits names no subset"),
+        ("pair.donors", {"test": 1}, "acquire.splits builds train, so pair.donors must have a number for train"),
+        ("conflicts.conditions", {"train": ["aligned", "misaligned"]}, "conflicts.conditions must list some for test"),
+        ("conflicts.conditions.train", ["aligned"], "sft uses misaligned train clips"),
+        ("verify.required", True, "'reviews' names no file"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_found_before_anything_runs(
+    tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_params(edited(tmp_path, key, value))
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("splits", [{"test": ["sample_eval"]}, {"test": ["sample_eval"], "train": []}])
+def test_a_split_that_is_not_built_asks_for_nothing(tmp_path: Path, splits: dict[str, list[str]]) -> None:
+    params = load_params(edited(tmp_path, "acquire.splits", splits))
+    assert list(params.conditions()) == ["test"]
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [", "\t"])
 def test_what_is_no_params_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"

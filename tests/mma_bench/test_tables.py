@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256
 from mma_bench.schema import OUTCOME, Schema, Split
-from mma_bench.tables import from_rows, outcome_counts, outcome_table, read_json, read_table, write_table
+from mma_bench.tables import (
+    drops,
+    drops_text,
+    from_rows,
+    outcome_counts,
+    outcome_table,
+    read_json,
+    read_table,
+    write_table,
+)
 
 SCHEMA: Schema = {"id": pl.String(), "n": pl.Int64()}
 GOOD = pl.DataFrame({"id": ["b", "a"], "n": [2, 1]}, schema=SCHEMA)
@@ -73,6 +82,18 @@ def test_a_stages_table_joins_clips_and_how_they_ended() -> None:
     ]
     with pytest.raises(ValueError, match="shorter"):
         outcome_table(clips, entries[:1], STAGE)
+
+
+def test_reasons_that_a_person_can_do_something_about_come_before_many_that_nobody_can() -> None:
+    fates = [("unavailable", "not_in_folder")] * 5 + [("refused", "empty_file")] * 2 + [("given_up", "timeout")] * 3
+    rows = [
+        {"clip_id": f"{number:02}", "status": status, "reason": reason, "detail": f"why {number:02}"}
+        for number, (status, reason) in enumerate([("ok", ""), *fates])
+    ]
+    table = from_rows(rows, STAGE)
+    assert drops_text(table) == "3 timeout, 2 empty_file, 5 not_in_folder"
+    assert drops(table).row(0) == ("given_up", "timeout", 3, "08", "why 08")
+    assert drops_text(table.head(1)) == ""
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(Split)), st.sampled_from(["", "silent", "too_short"])), max_size=12))

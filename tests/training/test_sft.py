@@ -1,6 +1,7 @@
 """The examples to tune on: shares, parts, prompts, and what is left out and why."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -293,8 +294,25 @@ def test_an_unknown_class_is_named(rows: list[dict[str, Any]]) -> None:
 
 
 def test_a_part_without_a_condition_is_refused_with_the_reasons() -> None:
-    with pytest.raises(DataError, match=r"validation part has no misaligned clip \(left out: 7 crosses_parts\)"):
+    with pytest.raises(
+        DataError, match=r"validation part has no misaligned clip \(left out: 7 crosses_parts\)"
+    ) as told:
         made(rows_of(PER_CLASS, donors=1), validation_share=0.2)
+    hinted = re.search(r"set sft.validation_share to ([0-9.]+)", str(told.value))
+    assert hinted is not None
+    made(rows_of(PER_CLASS, donors=1), validation_share=float(hinted[1]))
+
+
+def test_a_train_split_too_small_to_hold_any_out_says_so() -> None:
+    with pytest.raises(DataError, match=r"set sft\.validation_share to 0, that is, without a validation part"):
+        made(rows_of({"Cat": 1, "Dog": 1}, donors=1), validation_share=0.1)
+
+
+def test_no_train_split_gives_no_examples_whatever_is_asked_for() -> None:
+    table, facts = made([], classes=["Cat"])
+    assert table.schema == EXAMPLES
+    assert table.is_empty()
+    assert facts["classes"] == []
 
 
 @pytest.mark.parametrize(("column", "role"), [("base_id", "picture"), ("donor_id", "sound")])

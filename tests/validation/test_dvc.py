@@ -68,6 +68,7 @@ def test_the_parameters_of_a_gate_are_dependencies(table: str) -> None:
     for path in modules_used(table):
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
-                read.add("acquire" if node.attr == "subsets" else node.attr.rstrip("_"))
+                methods = {"subsets": {"acquire"}, "conditions": {"acquire", "conflicts"}}
+                read |= methods.get(node.attr, {node.attr.rstrip("_")})
     given = {name.partition(".")[0] for name in stage(table).get("params", [])}
     assert read - {"workers"} <= given

@@ -148,6 +148,15 @@ def test_the_page_says_which_gates_speak_of_older_files(world: World) -> None:
     assert "out of date" not in page[page.index('id="pairs"') :]
 
 
+def test_the_page_can_be_written_again_from_the_records(world: World) -> None:
+    world.write()
+    run("pairs")
+    before = PAGE.read_bytes()
+    PAGE.unlink()
+    assert run("page").exit_code == 0
+    assert PAGE.read_bytes() == before
+
+
 def test_a_record_of_another_version_counts_as_not_run(world: World) -> None:
     world.write()
     layout.VALIDATION.mkdir(parents=True)

@@ -21,6 +21,7 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "counts_add_up": lambda world: world.metrics["normalise"]["test"].update(ok=7),
     "clip_is_unique": lambda world: world.double("normalised", "cat-1"),
     "clip_is_what_was_acquired": lambda world: world.edit("normalised", "cat-1", label_ids=["/m/dog"]),
+    "split_has_classes_for_its_donors": lambda world: world.raw["pair"]["donors"].update(train=4),
     "status_is_known": lambda world: world.edit("normalised", "dog-9", status="retry"),
     "refusal_has_a_reason": lambda world: world.edit("normalised", "dog-9", reason=""),
     "good_clip_has_no_reason": lambda world: world.edit("normalised", "cat-1", reason="silent"),

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 
-from tests.validation.world import World
+from mma_bench.schema import FACTS, FILE
+from tests.validation.world import World, counts
 
 ALIGNED, SILENT, BLACK = "cat-1.aligned", "cat-1.audio_removed", "cat-1.frames_zeroed"
 SWAPPED = "cat-1.misaligned.dog-1"
@@ -109,6 +111,29 @@ def test_every_promise_has_its_fault(world: World) -> None:
 def test_a_sound_table_passes(world: World) -> None:
     world.write()
     world.check("variants")
+
+
+FACTLESS = dict.fromkeys((*FILE, *FACTS, "base_video_sha256", "source_audio_sha256"))
+
+
+def _dropped(world: World, reason: str) -> None:
+    """cat-1 is refused under every condition."""
+    keys = world.tables["variants"].filter(pl.col("base_id") == "cat-1")["id"].to_list()
+    for key in keys:
+        world.edit("variants", key, status="refused", reason=reason, detail="why", **FACTLESS)
+    world.metrics["conflicts"] = counts(world.tables["variants"])
+
+
+@pytest.mark.slow
+def test_a_clip_may_be_dropped_from_every_condition(world: World) -> None:
+    _dropped(world, "incomplete")
+    world.write()
+    world.check("variants")
+
+
+@pytest.mark.parametrize("reason", ["source_missing", "source_changed"])
+def test_a_clip_whose_file_is_not_the_aligned_one_is_not_dropped(world: World, reason: str) -> None:
+    world.assert_refused("variants", "every_variant_was_made", lambda world: _dropped(world, reason))
 
 
 @pytest.mark.parametrize("key", [ALIGNED, SWAPPED, SILENT, CAPTION, CONTEXT])

@@ -15,7 +15,7 @@ from mma_bench.builders.sources import availability, tombstones
 from mma_bench.builders.sources.cli import acquire
 from mma_bench.builders.sources.contracts import Refusal
 from mma_bench.builders.sources.folder import FolderSource
-from mma_bench.builders.sources.status import read_attempts, reopen, status_of
+from mma_bench.builders.sources.status import read_attempts, retry, status_of
 from mma_bench.config import load_params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.schema import ACQUIRED, CANDIDATES
@@ -186,9 +186,10 @@ def test_status_and_retry_as_commands(project: Path) -> None:
     told = CliRunner().invoke(acquire, ["status"])
     assert "4 of 4 clips are settled after 4 attempts" in told.output
     assert "unavailable  not_in_folder" in told.output
-    assert reopen("not_in_folder") == 1
+    assert retry("not_in_folder") == 1
+    assert not layout.ACQUIRED.exists(), "so that DVC runs the stage"
     assert "3 of 4 clips are settled" in CliRunner().invoke(acquire, ["status"]).output
     build()
     assert read_attempts(layout.ledger("acquire")).height == 6
     with pytest.raises(ConfigError, match="name one of: not_in_folder"):
-        reopen("bored")
+        retry("bored")

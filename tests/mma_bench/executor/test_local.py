@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mma_bench.errors import Blocked, InvalidInput, Retryable, StageError
-from mma_bench.executor import run
+from mma_bench.errors import Blocked, ConfigError, InvalidInput, Retryable, StageError
+from mma_bench.executor import reopen, run
 from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path, file_sha256
 
@@ -54,8 +54,8 @@ def calls(tmp_path: Path) -> list[str]:
     return sorted(log.read_text().split()) if log.exists() else []
 
 
-def start(tmp_path: Path, fates: list[str], version: int = 1) -> list[dict[str, Any]]:
-    return run(tasks_for(tmp_path, fates, version), work, tmp_path / "ledger.jsonl", workers=2, title="test")
+def start(tmp_path: Path, fates: list[str], version: int = 1, **options: Any) -> list[dict[str, Any]]:
+    return run(tasks_for(tmp_path, fates, version), work, tmp_path / "ledger.jsonl", workers=2, title="test", **options)
 
 
 @pytest.mark.slow
@@ -134,6 +134,47 @@ def test_an_unsettled_clip_fails_the_stage_by_name_but_keeps_the_rest(tmp_path: 
     assert [entry["status"] for entry in start(tmp_path, ["ok", "ok", "ok"])] == ["ok"] * 3
     assert calls(tmp_path).count("clip1") == 2
     assert calls(tmp_path).count("clip0") == 1
+
+
+def unsettled(tmp_path: Path, fate: str, **options: Any) -> str:
+    """The message of a run of one clip that does not settle."""
+    with pytest.raises(StageError) as raised:
+        start(tmp_path, [fate], **options)
+    return str(raised.value)
+
+
+@pytest.mark.slow
+def test_a_clip_is_given_up_after_some_runs_and_can_be_reopened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limit = {"give_up_after": 3}
+    assert "given up after 3 runs" in unsettled(tmp_path, "retry", **limit)
+    unsettled(tmp_path, "blocked", **limit)  # the source's fault: does not count
+    unsettled(tmp_path, "bug", **limit)
+    (entry,) = start(tmp_path, ["retry"], **limit)
+    assert (entry["status"], entry["reason"]) == ("given_up", "timeout")
+    assert entry["detail"] == "given up after 3 runs; no answer"
+    said = capsys.readouterr().err
+    assert "test: 1 of 1 clips are given up (1 timeout)" in said
+    assert "mma-bench build test --retry REASON" in said
+
+    assert start(tmp_path, ["retry"], **limit) == [entry]
+    assert len(calls(tmp_path)) == 4, "it is settled"
+    assert reopen(tmp_path / "ledger.jsonl", "timeout") == 1
+    unsettled(tmp_path, "retry", **limit)
+    assert [entry["status"] for entry in start(tmp_path, ["ok"], **limit)] == ["ok"]
+    unsettled(tmp_path, "retry", version=2, **limit)  # other inputs count from the start
+
+
+@pytest.mark.slow
+def test_settling_gives_up_what_is_open_and_what_was_not_reached(tmp_path: Path) -> None:
+    entries = start(tmp_path, ["ok", "retry", "blocked", *["ok"] * 20], give_up_after=0)
+    assert {entry["status"] for entry in entries} == {"ok", "given_up"}
+    reasons = [entry["reason"] for entry in entries]
+    assert reasons[:3] == ["", "timeout", "bot_check"]
+    assert reasons[-1] == "not_tried"
+    with pytest.raises(ConfigError, match="name one of: bot_check, not_tried, timeout"):
+        reopen(tmp_path / "ledger.jsonl", "bored")
 
 
 def test_no_tasks_is_no_work(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""Drops aligned clips that cannot be in the dataset together with the others, each with its reason.
+
+What a clip is on its own was checked by `normalise` and the judge. The rules here are about clips beside each other:
+
+| reason | meaning |
+|---|---|
+| `same_video`, `same_picture`, `same_sound` | a train clip shares its source video or a stream with a test clip |
+| `near_duplicate` | the perceptual hash of a train clip differs from a test clip's in few bits |
+| `no_donor` | too few classes have a sound that is long enough for the clip's misaligned variants |
+
+Of a test and a train clip that share something, the train clip is dropped: models are compared on the test split.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from mma_bench.schema import Split
+
+_SHARED: Final = {"same_video": "video_id", "same_picture": "video_sha256", "same_sound": "audio_sha256"}
+_BLOCK: Final = 1 << 22  # pairs of hashes compared at once: 32 MB
+
+
+def leaks(clips: pl.DataFrame, bits: int) -> dict[str, tuple[str, str]]:
+    """Train clip → the reason to drop it and the test clip that it resembles.
+
+    Args:
+        clips: Columns clip_id, split, video_id, video_sha256, audio_sha256, phash (16 hex digits).
+        bits: Perceptual hashes that differ in at most this many bits, 0 to 64, count as one picture.
+    """
+    test, train = (clips.filter(pl.col("split") == split).sort("clip_id") for split in (Split.TEST, Split.TRAIN))
+    found: dict[str, tuple[str, str]] = {}
+    for reason, column in _SHARED.items():
+        first = test.unique(column, keep="first", maintain_order=True).select(column, twin="clip_id")
+        for clip_id, twin in train.join(first, on=column, how="inner").select("clip_id", "twin").iter_rows():
+            found.setdefault(clip_id, (reason, twin))
+    for clip_id, twin in _near(test, train, bits):
+        found.setdefault(clip_id, ("near_duplicate", twin))
+    return found
+
+
+def _near(test: pl.DataFrame, train: pl.DataFrame, bits: int) -> Iterator[tuple[str, str]]:
+    """(train clip, nearest test clip) where the perceptual hashes are at most `bits` apart."""
+    if test.is_empty() or train.is_empty():
+        return
+    hashes, others = _hashes(test), _hashes(train)
+    names = test["clip_id"].to_list()
+    step = max(1, _BLOCK // len(hashes))
+    for start in range(0, len(others), step):
+        differing = np.bitwise_count(others[start : start + step, None] ^ hashes)
+        nearest = differing.argmin(axis=1)
+        close = np.flatnonzero(differing[np.arange(len(nearest)), nearest] <= bits)
+        for row in close:
+            yield train["clip_id"][int(start + row)], names[int(nearest[row])]
+
+
+def _hashes(clips: pl.DataFrame) -> npt.NDArray[np.uint64]:
+    return np.array([int(text, 16) for text in clips["phash"]], dtype=np.uint64)
+
+
+def without_donors(clips: pl.DataFrame, donors: Mapping[str, int], slack_s: float) -> list[str]:
+    """The clips that have fewer than `donors[split]` classes with a usable donor; see the stage `pair`.
+
+    A dropped clip is no donor either, so the rule is applied until it drops nothing. A split that has too few classes
+    for any clip is left as it is: what is wrong there is the number, and `pair` says so.
+
+    Args:
+        clips: Columns clip_id, split, video_id, class_name, video_duration_s, audio_duration_s (seconds).
+        donors: Split → donors per clip.
+        slack_s: A donor's sound may end this much before the base's picture.
+    """
+    dropped: list[str] = []
+    for (split,), rows in clips.group_by("split"):
+        needed, left = donors.get(str(split), 0), rows
+        while left["class_name"].n_unique() > needed:
+            enough = _classes_with_a_donor(left, slack_s) >= needed
+            if enough.all():
+                break
+            dropped += left.filter(~enough)["clip_id"].to_list()
+            left = left.filter(enough)
+    return sorted(dropped)
+
+
+def _classes_with_a_donor(clips: pl.DataFrame, slack_s: float) -> pl.Series:
+    """For each clip, the number of other classes with a long enough sound that is not from the clip's own video."""
+    # The longest sound of a class serves every clip but those of its own video; these need that of another video.
+    longest = (
+        clips.group_by("class_name", "video_id")
+        .agg(pl.col("audio_duration_s").max())
+        .sort("audio_duration_s", descending=True)
+        .group_by("class_name")
+        .agg(
+            first_s=pl.first("audio_duration_s"),
+            video=pl.first("video_id"),
+            second_s=pl.col("audio_duration_s").get(1, null_on_oob=True),
+        )
+        .sort("class_name")
+    )
+    needed_s = clips["video_duration_s"].to_numpy()[:, None] - slack_s
+    own_class = clips["class_name"].to_numpy()[:, None] == longest["class_name"].to_numpy()
+    own_video = clips["video_id"].to_numpy()[:, None] == longest["video"].to_numpy()
+    sound_s = np.where(own_video, longest["second_s"].fill_null(-1.0).to_numpy(), longest["first_s"].to_numpy())
+    return pl.Series("classes", ((sound_s >= needed_s) & ~own_class).sum(axis=1), dtype=pl.Int64())
