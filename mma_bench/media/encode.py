@@ -16,7 +16,7 @@ from typing import Any
 import ffmpeg
 
 from mma_bench.errors import InvalidInput, Retryable
-from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS
+from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS, audio_stream, opened, video_stream
 
 CPU_LIMIT_S = 600  # a 10 s clip takes 1 to 20 s
 _WALL_LIMIT_S = 6 * CPU_LIMIT_S
@@ -60,10 +60,12 @@ def encode(source: Path, target: Path, shape: Shape) -> None:
         InvalidInput: `corrupt_stream` if FFmpeg finds damage, `encode_timed_out` after 600 s of CPU time.
         Retryable: `encoder_stopped` if FFmpeg was killed from outside or did not end within an hour.
     """
+    with opened(source) as container:
+        streams = video_stream(container, source).index, audio_stream(container, source).index
     spent_before = _children_cpu_s()
     try:
         run = subprocess.run(
-            command(source, target, shape),
+            command(source, target, shape, streams),
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_WALL_LIMIT_S,
@@ -86,8 +88,8 @@ def _children_cpu_s() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
-def command(source: Path, target: Path, shape: Shape) -> list[str]:
-    """FFmpeg's argument list."""
+def command(source: Path, target: Path, shape: Shape, streams: tuple[int, int] = (0, 1)) -> list[str]:
+    """FFmpeg's argument list; `streams` are the indices of picture and sound in the source."""
     # With more than one decoding thread, -xerror misses most damage inside frames.
     given = ffmpeg.input(
         f"file:{source}",
@@ -96,7 +98,7 @@ def command(source: Path, target: Path, shape: Shape) -> list[str]:
         max_pixels=MAX_PIXELS,
         threads=1,
     )
-    picture = given["V:0"].filter("fps", fps=str(shape.fps), start_time=0)
+    picture = given[str(streams[0])].filter("fps", fps=str(shape.fps), start_time=0)
     if shape.square is not None:
         # Crop first, then scale: the same picture as scaling first, whatever the source's shape, but a source of 8×4096
         # pixels does not grow to 2 million rows. `sar` is the sample aspect ratio.
@@ -104,7 +106,7 @@ def command(source: Path, target: Path, shape: Shape) -> list[str]:
         picture = _scaled(picture, w=shape.square, h=shape.square).filter("setsar", 1)
     else:
         picture = _scaled(picture.filter("crop", w="trunc(iw/2)*2", h="trunc(ih/2)*2"))
-    sound = given["a:0"].filter("aresample", **{"async": 1, "first_pts": 0})  # gaps become silence
+    sound = given[str(streams[1])].filter("aresample", **{"async": 1, "first_pts": 0})  # gaps become silence
     if shape.fill:
         picture = picture.filter("tpad", stop=1, stop_mode="clone")
         sound = sound.filter("apad")

@@ -7,6 +7,9 @@ from pathlib import Path
 from statistics import median_high
 from typing import TypeAlias
 
+from av.container import InputContainer
+from av.stream import Stream
+
 from mma_bench.errors import InvalidInput
 from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
 
@@ -61,6 +64,41 @@ class Timeline:
         return self.longest_frame_s * self.fps <= Fraction(3, 2)
 
 
+def playing_time_s(path: Path) -> float:
+    """Seconds from the first picture or sound to the end of the last, by all packets of both streams.
+
+    What an edit list hides does not count, nor do subtitles and data.
+
+    Raises:
+        InvalidInput: `truncated`, `no_frames`, `no_audio_samples`; others: see the table in `mma_bench.media`.
+    """
+    with opened(path) as container:
+        spans: dict[int, list[Span]] = {
+            video_stream(container, path).index: [],
+            audio_stream(container, path).index: [],
+        }
+        for packet in packets_of(container, path):
+            time = packet.pts if packet.pts is not None else packet.dts
+            if packet.size and time is not None and not packet.is_discard and packet.stream.index in spans:
+                begin = time * packet.time_base
+                spans[packet.stream.index].append((begin, begin + (packet.duration or 0) * packet.time_base))
+    for found, reason, what in zip(
+        spans.values(), ("no_frames", "no_audio_samples"), ("frame is shown", "sound"), strict=True
+    ):
+        if not found:
+            raise InvalidInput(reason, f"no {what}", subject=path)
+    both = [span for found in spans.values() for span in found]
+    return float(max(end for _, end in both) - min(begin for begin, _ in both))
+
+
+def _start(container: InputContainer, *streams: Stream) -> Fraction:
+    """When the earliest of `streams` begins; the container's own start may be that of its subtitles or data."""
+    starts = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
+    if len(starts) < len(streams) or len(container.streams) == len(streams):
+        return Fraction(container.start_time or 0, 1_000_000)
+    return min(starts)
+
+
 def timeline(path: Path, seconds: float) -> Timeline:
     """Read the packets' times of the first `seconds` of `path`.
 
@@ -74,7 +112,7 @@ def timeline(path: Path, seconds: float) -> Timeline:
     limit = Fraction(seconds)
     with opened(path) as container:
         video, audio = video_stream(container, path), audio_stream(container, path)
-        start = Fraction(container.start_time or 0, 1_000_000)
+        start = _start(container, video, audio)
         unfinished = {video.index, audio.index}
         for packet in packets_of(container, path):
             if not packet.size or packet.pts is None or packet.stream.index not in (video.index, audio.index):
