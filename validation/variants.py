@@ -284,9 +284,9 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         Promise(
             "sound_is_audible",
-            f"Under every other condition the sound is at least as loud as {params.normalise.min_rms_dbfs:g} dBFS.",
+            f"Under every other condition the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
             "section 3",
-            at_least("rms_dbfs", params.normalise.min_rms_dbfs, _except(Condition.AUDIO_REMOVED)),
+            at_least("audio_peak", params.normalise.min_peak, _except(Condition.AUDIO_REMOVED)),
             "the part of the sound that is used is too quiet: remove the clip (the donor, if there is one) from its "
             "segment list or manifest, then run `dvc repro`",
             show=("donor_id",),

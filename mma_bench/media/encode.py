@@ -38,8 +38,10 @@ class Shape:
         frames: At most this many.
         seconds: End of the sound.
         square: Side of a square picture (cover-scale and centre crop), in pixels; None keeps the picture as it is,
-            except an odd last row or column, which yuv420p does not allow.
-        fill: Whether a missing last frame is repeated and missing sound is padded with silence.
+            except an odd last row or column, which yuv420p does not allow, and pixels that are not square.
+        fill: At most this many missing frames at the end are copies of the last one, and missing sound is padded with
+            silence; 0 fills neither.
+        stretch: Whether the source's pixels are not square, so that a picture that keeps its shape is scaled.
         sample_rate: Of the source, in Hz.
         channels: Of the source.
     """
@@ -48,9 +50,10 @@ class Shape:
     frames: int
     seconds: float
     square: int | None
-    fill: bool
+    fill: int
     sample_rate: int
     channels: int
+    stretch: bool = False
 
 
 def encode(source: Path, target: Path, shape: Shape) -> None:
@@ -104,11 +107,14 @@ def command(source: Path, target: Path, shape: Shape, streams: tuple[int, int] =
         # pixels does not grow to 2 million rows. `sar` is the sample aspect ratio.
         picture = picture.filter("crop", w="min(iw,ih/sar)", h="min(ih,iw*sar)")
         picture = _scaled(picture, w=shape.square, h=shape.square).filter("setsar", 1)
+    elif shape.stretch:
+        wide, high = "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2"  # enlarges one side, so nothing is lost
+        picture = _scaled(picture, w=wide, h=high).filter("setsar", 1)
     else:
         picture = _scaled(picture.filter("crop", w="trunc(iw/2)*2", h="trunc(ih/2)*2"))
     sound = given[str(streams[1])].filter("aresample", **{"async": 1, "first_pts": 0})  # gaps become silence
     if shape.fill:
-        picture = picture.filter("tpad", stop=1, stop_mode="clone")
+        picture = picture.filter("tpad", stop=shape.fill, stop_mode="clone")
         sound = sound.filter("apad")
     # Cut by filters: the option -frames:v would also drop the last packet of the sound.
     output = ffmpeg.output(
@@ -138,7 +144,7 @@ def command(source: Path, target: Path, shape: Shape, streams: tuple[int, int] =
     return arguments
 
 
-def _scaled(picture: Any, **size: int) -> Any:
+def _scaled(picture: Any, **size: int | str) -> Any:
     return picture.filter("scale", flags=_SCALER, out_range="tv", **size)
 
 

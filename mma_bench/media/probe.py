@@ -3,6 +3,7 @@
 import re
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
@@ -34,6 +35,7 @@ class Probe:
         audio_codec: FFmpeg's name, e.g. `aac`.
         sample_rate: In Hz.
         channels: Audio channels.
+        pixel_aspect: Width of a pixel over its height; 1 if the file does not say.
         rotated: Whether a player has to turn or mirror the picture, as its first frame says.
     """
 
@@ -47,6 +49,7 @@ class Probe:
     audio_codec: str
     sample_rate: int
     channels: int
+    pixel_aspect: Fraction
     rotated: bool
 
 
@@ -94,6 +97,7 @@ def probe(
             audio_codec=audio.codec_context.name,
             sample_rate=audio.codec_context.sample_rate,
             channels=audio.codec_context.channels,
+            pixel_aspect=Fraction(video.sample_aspect_ratio or 1),
             rotated=_is_rotated(container, video),
         )
 

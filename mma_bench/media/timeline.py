@@ -5,13 +5,15 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from statistics import median_high
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from av.container import InputContainer
 from av.stream import Stream
 
 from mma_bench.errors import InvalidInput
 from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
+
+_HELD_S: Final = Fraction(1, 5)
 
 Span: TypeAlias = tuple[Fraction, Fraction]  # begin and end in seconds
 
@@ -25,6 +27,7 @@ class Timeline:
         frames: Video packets that are shown.
         video_start_s: When the first frame is shown.
         video_end_s: When the last frame ends.
+        last_frame_s: How long the last frame is shown, by its packet or by the mean.
         usual_frame_s: Median time between two frames.
         longest_frame_s: Longest time between two frames.
         audio_start_s: When the first sample sounds.
@@ -40,6 +43,7 @@ class Timeline:
     frames: int
     video_start_s: Fraction
     video_end_s: Fraction
+    last_frame_s: Fraction
     usual_frame_s: Fraction
     longest_frame_s: Fraction
     audio_start_s: Fraction
@@ -62,6 +66,13 @@ class Timeline:
     def constant_rate(self) -> bool:
         """Whether no frame lasts half a frame longer than the mean (containers round times to 1 ms)."""
         return self.longest_frame_s * self.fps <= Fraction(3, 2)
+
+    @property
+    def last_may_stand_s(self) -> Fraction:
+        """How long the last frame may be held: as long as it is shown, or, at a variable rate, as long as any other is,
+        up to 0.2 s. Containers often do not say how long a last frame is shown.
+        """
+        return self.last_frame_s if self.constant_rate else max(self.last_frame_s, min(self.longest_frame_s, _HELD_S))
 
 
 def playing_time_s(path: Path) -> float:
@@ -143,11 +154,13 @@ def timeline(path: Path, seconds: float) -> Timeline:
     mean_s = (begins[-1] - begins[0]) / len(steps)
     if mean_s == 0:
         raise InvalidInput("corrupt_stream", f"its {len(shown)} frames are all shown at the same time", subject=path)
+    video_end_s = max(begins[-1] + mean_s, max(end for _, end in shown))
     return Timeline(
         start_s=start,
         frames=len(shown),
         video_start_s=begins[0],
-        video_end_s=max(begins[-1] + mean_s, max(end for _, end in shown)),
+        video_end_s=video_end_s,
+        last_frame_s=video_end_s - begins[-1],
         usual_frame_s=median_high(steps) or mean_s,
         longest_frame_s=max(steps),
         audio_start_s=min(begin for begin, _ in heard),
