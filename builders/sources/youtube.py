@@ -20,7 +20,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
 
 from mma_bench import layout
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
@@ -29,7 +29,7 @@ from mma_bench.builders.sources.pacing import Pacer, RateLimits
 from mma_bench.builders.sources.ranged import Limits, RangedFile
 from mma_bench.builders.sources.section import cut
 from mma_bench.builders.sources.youtube_access import Access, access
-from mma_bench.builders.sources.youtube_errors import by_page, chain, classify, retry_after_s
+from mma_bench.builders.sources.youtube_errors import LATER, by_page, chain, classify, retry_after_s
 from mma_bench.builders.sources.youtube_info import Format, Video, read_video
 from mma_bench.config import YouTubeParams
 from mma_bench.errors import ClipError, InvalidInput, Retryable
@@ -145,7 +145,7 @@ class YouTubeSection:
             for cause in chain(error):
                 if isinstance(cause, HTTPError):
                     cause.close()
-            raise pace.failed(meaning, asked_s) from error
+            raise pace.failed(meaning, self.segment.video_id, asked_s) from error
         pace.succeeded()
 
     def _cut(self, video: Video, folder: Path, credentials: Access, pace: Pacer) -> None:
@@ -173,14 +173,16 @@ class YouTubeSection:
 
 
 def retrying(settings: YouTubeParams, *, sleep: Callable[[float], None] = time.sleep) -> Retrying:
-    """Retries on `Retryable`, with backoff and jitter, within the run's limits of attempts and time."""
+    """Retries on `Retryable` that a moment may cure (see `youtube_errors.LATER`), with backoff and jitter, within the
+    run's limits of attempts and time.
+    """
     wait = wait_at_least(retry_after_s, backoff(settings.backoff_s, _LONGEST_WAIT_S))
 
     def within_budget(state: RetryCallState) -> float:
         return min(wait(state), settings.retry_budget_s)
 
     return Retrying(
-        retry=retry_if_exception_type(Retryable),
+        retry=retry_if_exception(lambda error: isinstance(error, Retryable) and error.reason not in LATER),
         stop=stop_after_attempt(settings.attempts) | stop_after_delay(settings.retry_budget_s),
         wait=within_budget,
         sleep=sleep,
