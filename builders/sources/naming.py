@@ -22,6 +22,7 @@ from typing import Final, Protocol, TypeVar
 
 from mma_bench.builders.sources.contracts import Segment
 from mma_bench.errors import InvalidInput
+from mma_bench.media.probe import probe
 from mma_bench.media.timeline import playing_time_s
 
 VERSION: Final = 2  # raise it when the names or the bounds of lengths change
@@ -105,8 +106,7 @@ def check_length(clip: Path, cut: Cut, segment: Segment, shown: str) -> str:
 
     Args:
         clip: The file.
-        cut: Its name, parsed. One that gives no end, or an end after the segment's, must not be longer than the
-            segment, or than what it names.
+        cut: Its name, parsed. Without an end, the file should last as long as the segment, or 10 s.
         segment: The segment that it is to be.
         shown: The file's name in messages.
 
@@ -118,27 +118,28 @@ def check_length(clip: Path, cut: Cut, segment: Segment, shown: str) -> str:
             or why it cannot be read.
     """
     try:
+        probe(clip)
         seconds = playing_time_s(clip)
     except InvalidInput as error:
         error.subject = shown
         raise
     wanted_s = segment.end_s - segment.start_s
-    named_s = (cut.end_ms - cut.start_ms) / 1000 if cut.start_ms is not None and cut.end_ms is not None else wanted_s
-    extra_s = seconds - named_s
-    if extra_s > NOTED_S and cut.start_ms is None:
+    due_s = max(wanted_s, SEGMENT_S)
+    if cut.start_ms is not None and cut.end_ms is not None:
+        due_s = (cut.end_ms - cut.start_ms) / 1000
+    if seconds > due_s + NOTED_S and cut.start_ms is None:
         raise InvalidInput(
             "not_a_cut",
-            f"{shown} lasts {seconds:.1f} s, the segment {wanted_s:g} s, and its name has no start, so where to cut is "
-            "not known",
+            f"{shown} lasts {seconds:.1f} s instead of {due_s:g} s and its name has no start, so where to cut is not "
+            "known",
         )
-    if extra_s > NOTED_S:
+    if seconds > due_s + NOTED_S:
         raise InvalidInput(
             "longer_than_named",
-            f"{shown} lasts {seconds:.1f} s, its name says {named_s:g} s, so which part of the video it begins with is "
-            "not known",
+            f"{shown} lasts {seconds:.1f} s instead of {due_s:g} s, so where in the video it begins is not known",
         )
-    if extra_s > EXACT_S:
-        return f"{shown} lasts {extra_s:.1f} s longer than its name says and may begin that much early"
+    if seconds > due_s + EXACT_S:
+        return f"{shown} lasts {seconds - due_s:.1f} s longer than {due_s:g} s and may begin that much early"
     if seconds < wanted_s - EXACT_S:
         return f"{shown} lasts {seconds:.1f} s of {wanted_s:g} s"
     if seconds > wanted_s + EXACT_S:
