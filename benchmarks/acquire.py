@@ -35,7 +35,14 @@ ROUNDS, ROWS = 3, 200_000
 TARGET, START_UP_S, STATUS_S, MEMORY_MB = 0.9, 2.0, 1.0, 300
 START_S, END_S = 31.5, 41.5
 SETTINGS = NormaliseParams(
-    clip_s=10.0, min_test_s=1.0, train_size=504, min_rms_dbfs=-60.0, max_pixels=33_177_600, max_source_s=3600.0
+    clip_s=10.0,
+    min_test_s=1.0,
+    train_size=504,
+    min_rms_dbfs=-60.0,
+    max_gap_s=1.0,
+    max_frozen_s=5.0,
+    max_pixels=33_177_600,
+    max_source_s=3600.0,
 )
 
 

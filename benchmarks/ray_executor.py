@@ -22,7 +22,14 @@ from mma_bench.executor.task import Task
 
 CLIPS, SECONDS, ROUNDS, TARGET = 20, 4.0, 2, 1.6
 SETTINGS = NormaliseParams(
-    clip_s=SECONDS, min_test_s=1.0, train_size=504, min_rms_dbfs=-60.0, max_pixels=33_177_600, max_source_s=3600.0
+    clip_s=SECONDS,
+    min_test_s=1.0,
+    train_size=504,
+    min_rms_dbfs=-60.0,
+    max_gap_s=1.0,
+    max_frozen_s=5.0,
+    max_pixels=33_177_600,
+    max_source_s=3600.0,
 )
 HERE = RayParams(address=None, judge_cpus=1.0, judge_gpus=0.0)
 

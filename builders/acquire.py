@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.sources import open_source
+from mma_bench.builders.sources import leftovers, open_source
 from mma_bench.builders.sources.availability import publish
 from mma_bench.builders.sources.contracts import ClipSource, Refusal, Request, Segment
 from mma_bench.builders.sources.selection import chosen
@@ -109,8 +109,11 @@ def main(params: Params) -> None:
     tombstones = read_tombstones(Path(rule.tombstones))
     selected = chosen(params, read_table(layout.CANDIDATES, CANDIDATES))
     source = open_source(rule)
+    requested = tasks(selected, source, rule.max_bytes, tombstones)
+    for text in leftovers(source):
+        print(f"acquire: {text}", file=sys.stderr)
     entries = run(
-        tasks(selected, source, rule.max_bytes, tombstones),
+        requested,
         partial(acquire_clip, max_bytes=rule.max_bytes),
         layout.ledger("acquire"),
         workers=params.workers,

@@ -3,15 +3,15 @@
 Every clip that leaves is MP4 with H.264 (yuv420p, upright, constant frame rate) and AAC, so that the audio packets of
 any clip can be combined with the video packets of any other. Sample rate and channels stay those of the source.
 
-- **test**: native geometry, at most `clip_s` long. A clip that already meets all this is copied packet by packet (see
-  `copyable`), any other is re-encoded.
+- **test**: native geometry with square pixels, at most `clip_s` long. A clip that already meets all this is copied
+  packet by packet (see `copyable`), any other is re-encoded.
 - **train** (appendix C): exactly `clip_s` long, a square of `train_size` pixels by cover-scaling and centre crop,
   always re-encoded; shorter clips are refused.
 
 A clip of `clip_s` holds the frames and the AAC packets that begin before `clip_s`: at 29.97 frames/s, 10 s are 300
-frames (10.01 s), and sound lasts up to one packet longer. A train clip that lacks one frame of this counts as complete:
-its last frame is repeated. Sound that continues after the picture is cut; missing sound at the end of a train clip is
-padded with silence.
+frames (10.01 s), and sound lasts up to one packet longer. A train clip that lacks one frame of this counts as complete,
+and so does one whose last frame is shown until then: its last frame is repeated. Sound that continues after the picture
+is cut; missing sound at the end of a train clip is padded with silence.
 
 Reasons to refuse a clip, besides those in `mma_bench.media`:
 
@@ -21,9 +21,11 @@ Reasons to refuse a clip, besides those in `mma_bench.media`:
 | `no_frames`, `no_audio_samples` | the file is well formed, but has no frames or samples within `clip_s` |
 | `single_frame` | a still picture |
 | `too_short` | test: under `min_test_s`; train: under `clip_s` |
-| `late_start` | picture and sound start more than 0.5 s apart |
+| `late_start` | picture (as decoded) and sound start more than 0.5 s apart, e.g. in a cut that begins off a key frame |
+| `picture_gap` | no new picture is decoded for longer than `max_gap_s` |
+| `frozen` | the decoded picture stands still for longer than `max_frozen_s` and moves at other times |
 | `audio_too_short` | under 90 % of the picture has sound; the rest can be labelled neither as sound nor as silence |
-| `silent` | quieter than `min_rms_dbfs` |
+| `silent` | the loudest 0.1 s are quieter than `min_rms_dbfs` |
 | `black_picture` | no pixel is brighter than `validate.max_black_luma` |
 | `still_picture` | the picture moves less than `validate.min_motion` |
 | `wrong_length` | longer than `clip_s`, or for train shorter, by more than `validate.duration_tolerance_s` |
@@ -51,7 +53,9 @@ from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, re
 from mma_bench.media.bounds import MIN_AUDIO_SHARE, check_bounds
 from mma_bench.media.encode import Shape, encode
 from mma_bench.media.facts import media_facts
+from mma_bench.media.loudness import WINDOW_S, loudest_dbfs
 from mma_bench.media.packets import packet_sha256
+from mma_bench.media.pictures import Pictures, pictures
 from mma_bench.media.probe import Probe, probe
 from mma_bench.media.remux import remux
 from mma_bench.media.timeline import Timeline, timeline
@@ -61,6 +65,8 @@ from mma_bench.tables import outcome_counts, outcome_table, read_table, write_ta
 VERSION = 2  # of this stage's rules and of mma_bench.media: raise it to make every clip again
 MAX_FPS = 60  # more frames add bytes, not evidence
 MAX_LATE_START_S = 0.5
+# Cameras and encoders round their rate: 30.001 frames/s is 30. Usual rates differ by 0.1 % or more.
+_RATE_TOLERANCE = Fraction(2, 10_000)
 HEADER_TOLERANCE_S = 0.5  # the headers of cut files are off by a few frames
 _SAME_START_S = 0.1  # picture and sound that begin further apart are aligned by re-encoding
 _MAX_PRIMING_S = 0.2  # sound hidden before the start: two packets of AAC at 11,025 Hz
@@ -143,8 +149,11 @@ def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dic
     header = probe(source, max_pixels=settings.max_pixels, max_seconds=settings.max_source_s)
     times = timeline(source, settings.clip_s)
     check_source(source, times, header, settings.clip_s)
+    check_size(source, header, settings.max_pixels)
+    seen = pictures(source, times.start_s, min(times.video_end_s, Fraction(settings.clip_s)))
+    check_pictures(source, seen, times, settings)
     with atomic_path(target) as staged:
-        if split is Split.TEST and copyable(header, times):
+        if split is Split.TEST and copyable(header, times, seen):
             packets = remux(source, staged, min(settings.clip_s, float(times.video_end_s)))
             facts = facts_of(staged, target)
             check_copied(source, facts, packets)
@@ -154,7 +163,7 @@ def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dic
             facts = facts_of(staged, target)
             if split is Split.TRAIN and facts["frames"] < shape.frames:
                 raise InvalidInput("too_short", f"{facts['frames']} frames, {shape.frames} are needed", subject=source)
-        check_written(source, split, facts, times, settings)
+        check_written(source, staged, split, facts, times, settings)
         sha256 = file_sha256(staged)
     return {"path": target.as_posix(), "sha256": sha256, **facts}
 
@@ -183,19 +192,66 @@ def check_source(source: Path, times: Timeline, header: Probe, clip_s: float) ->
         )
 
 
-def copyable(header: Probe, times: Timeline) -> bool:
+def check_size(source: Path, header: Probe, max_pixels: int) -> None:
+    """Refuse a picture that pixels of another shape make too large.
+
+    Raises:
+        InvalidInput: `too_many_pixels`.
+    """
+    aspect = max(header.pixel_aspect, 1 / header.pixel_aspect)
+    if header.width * header.height * aspect > max_pixels:
+        raise InvalidInput(
+            "too_many_pixels",
+            f"{header.width}×{header.height} pixels of shape {header.pixel_aspect}, at most {max_pixels} are allowed",
+            subject=source,
+        )
+
+
+def check_pictures(source: Path, seen: Pictures, times: Timeline, settings: NormaliseParams) -> None:
+    """Refuse a clip whose decoded picture is not there all the time.
+
+    A clip that stands still throughout is left to the gate on motion.
+
+    Raises:
+        InvalidInput: `late_start`, `picture_gap`, `frozen`.
+    """
+    if max(seen.start_s, times.audio_start_s) > MAX_LATE_START_S:
+        raise InvalidInput(
+            "late_start",
+            f"its first picture decodes {float(seen.start_s):.2f} s after its start",
+            subject=source,
+        )
+    if seen.longest_gap_s > settings.max_gap_s:
+        raise InvalidInput(
+            "picture_gap",
+            f"no new picture for {float(seen.longest_gap_s):.2f} s from {float(seen.gap_at_s):.2f} s on, at most "
+            f"{settings.max_gap_s:g} s are allowed",
+            subject=source,
+        )
+    if seen.longest_still_s > settings.max_frozen_s and not seen.still_throughout:
+        raise InvalidInput(
+            "frozen",
+            f"the picture stands still for {float(seen.longest_still_s):.2f} s from {float(seen.still_at_s):.2f} s on, "
+            f"at most {settings.max_frozen_s:g} s are allowed",
+            subject=source,
+        )
+
+
+def copyable(header: Probe, times: Timeline, seen: Pictures) -> bool:
     """Whether a test clip already meets the requirements, so that its packets can stay untouched."""
     return (
         "mp4" in header.container.split(",")
         and (header.video_codec, header.pixel_format, header.audio_codec) == ("h264", "yuv420p", "aac")
         and not header.rotated
+        and header.pixel_aspect == 1
         and header.channels <= 2
         and times.constant_rate
+        and times.fps <= MAX_FPS * (1 + _RATE_TOLERANCE)
         and not times.continues
         and times.hidden_frames == 0
         and times.hidden_audio_s <= _MAX_PRIMING_S
         and times.audio_gaps_s == 0  # encoding fills them with silence
-        and max(abs(times.start_s), times.video_start_s, times.audio_start_s) <= _SAME_START_S
+        and max(abs(times.start_s), seen.start_s, times.audio_start_s) <= _SAME_START_S
     )
 
 
@@ -204,7 +260,7 @@ def shape_of(split: Split, header: Probe, times: Timeline, settings: NormalisePa
     fps = (times.fps if times.constant_rate else times.usual_fps).limit_denominator(1001)
     if header.fps is not None and abs(header.fps / fps - 1) < 0.02:
         fps = Fraction(header.fps).limit_denominator(1001)  # 30000/1001 even if the container rounds times
-    fps = min(fps, Fraction(MAX_FPS))
+    fps = min(usual_rate(fps), Fraction(MAX_FPS))
     is_train = split is Split.TRAIN
     seconds = settings.clip_s if is_train else min(settings.clip_s, float(times.video_end_s))
     return Shape(
@@ -212,10 +268,18 @@ def shape_of(split: Split, header: Probe, times: Timeline, settings: NormalisePa
         frames=frames_within(seconds, fps),
         seconds=seconds,
         square=settings.train_size if is_train else None,
-        fill=is_train,
+        fill=max(1, round(times.last_may_stand_s * fps)) if is_train else 0,
+        stretch=header.pixel_aspect != 1,
         sample_rate=header.sample_rate,
         channels=header.channels,
     )
+
+
+def usual_rate(fps: Fraction) -> Fraction:
+    """The whole rate, or the NTSC one (whole × 1000/1001), within 0.02 % of `fps`; else `fps`."""
+    whole = Fraction(round(fps))
+    near = [rate for rate in (whole, whole * 1000 / 1001) if abs(fps - rate) <= rate * _RATE_TOLERANCE]
+    return near[0] if near else fps
 
 
 def frames_within(seconds: float, fps: Fraction) -> int:
@@ -252,7 +316,7 @@ def check_copied(source: Path, facts: Mapping[str, Any], audio_packets: int) -> 
 
 
 def check_written(
-    source: Path, split: Split, facts: Mapping[str, Any], times: Timeline, settings: NormaliseParams
+    source: Path, written: Path, split: Split, facts: Mapping[str, Any], times: Timeline, settings: NormaliseParams
 ) -> None:
     """Refuse a clip that decoding shows to be unfit.
 
@@ -268,7 +332,10 @@ def check_written(
         raise InvalidInput(
             "too_short", f"decodes to {seen_s:.3f} s, test clips need {settings.min_test_s:g} s", subject=source
         )
-    if facts["rms_dbfs"] < settings.min_rms_dbfs:
+    # The loudest part is at least as loud as the whole, so most clips need no second decoding.
+    if facts["rms_dbfs"] < settings.min_rms_dbfs and (loudest := loudest_dbfs(written)) < settings.min_rms_dbfs:
         raise InvalidInput(
-            "silent", f"{facts['rms_dbfs']:.1f} dBFS, at least {settings.min_rms_dbfs:g} are needed", subject=source
+            "silent",
+            f"its loudest {WINDOW_S:g} s have {loudest:.1f} dBFS, at least {settings.min_rms_dbfs:g} are needed",
+            subject=source,
         )

@@ -102,9 +102,16 @@ class NormaliseParams(Namespace):
     clip_s: Positive  # test clips are cut to at most this; train clips have exactly this length
     min_test_s: Positive  # shorter test clips are refused
     train_size: Count  # train clips are square, with sides of this many pixels
-    min_rms_dbfs: Annotated[float, Field(ge=-120, le=0)]  # quieter clips are refused as silent
+    min_rms_dbfs: Annotated[float, Field(ge=-120, le=0)]  # a clip is silent if its loudest 0.1 s are quieter
+    max_gap_s: Positive  # one decoded picture may be held for this long
+    max_frozen_s: Positive  # a clip that moves at other times may stand still for this long
     max_pixels: Count  # width × height of one frame
     max_source_s: Positive  # longer files are refused without decoding
+
+    @property
+    def min_peak(self) -> float:
+        """The least peak, 0 to 1, of a clip that is not silent: no part of a clip is louder than its peak."""
+        return float(10 ** (self.min_rms_dbfs / 20))
 
 
 class JudgeParams(Namespace):

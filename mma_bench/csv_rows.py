@@ -1,13 +1,20 @@
-"""Hand-written CSV files as validated rows: one reader, with errors that say what is wrong and where."""
+"""Hand-written CSV files as validated rows: one reader, with errors that say what is wrong and where.
+
+Files saved by a spreadsheet are read as well: with a byte order mark, semicolons or tabs between cells, empty rows and
+columns at the end, and texts that a leading `'` or a formula `="…"` keeps from being computed, as ids that begin with
+`-` need. A cell that the spreadsheet has computed to an error, e.g. `#NAME?`, is refused: its text is lost.
+"""
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.files import clip_path
@@ -43,6 +50,10 @@ def _clip_id(text: str) -> str:
     return text
 
 
+_DELIMITERS = ",;\t"
+_PROTECTED = re.compile(r"""="(.*)"|'([-=+@].*)""", re.DOTALL)
+_LOST = frozenset({"#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#N/A", "#NULL!"})
+
 Filled = Annotated[str, AfterValidator(_filled)]
 ClipId = Annotated[str, AfterValidator(_clip_id)]  # safe as a path component
 
@@ -50,7 +61,7 @@ ClipId = Annotated[str, AfterValidator(_clip_id)]  # safe as a path component
 def read_rows(
     file: Traversable, model: type[Row], *, unique: Sequence[str] = (), hint: str = "correct the path"
 ) -> list[Row]:
-    """The rows of a CSV file with a header, in UTF-8 with or without a byte order mark. Blank lines are skipped.
+    """The rows of a CSV file with a header, in UTF-8 with or without a byte order mark. Empty rows are skipped.
 
     Args:
         file: The file to read.
@@ -60,7 +71,8 @@ def read_rows(
 
     Raises:
         DataError: No such file, not UTF-8, not CSV, a missing column, a row with another number of cells than the
-            header, a wrong value, or two rows with the same `unique` fields; names the file, and the line and column.
+            header, a wrong or lost value, or two rows with the same `unique` fields; names the file, and the line and
+            column.
     """
     rows: list[Row] = []
     seen: dict[tuple[object, ...], int] = {}
@@ -81,20 +93,45 @@ def read_rows(
 
 def _cells(file: Traversable, model: type[CsvRow], hint: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and column → text of each row."""
-    reader = csv.reader(io.StringIO(_text(file, hint), newline=""), strict=True)
+    text = _text(file, hint)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text, _fields(model)))
     try:
         header = next(reader, [])
+        while header and not header[-1].strip():  # a spreadsheet's empty columns
+            header.pop()
         _check_header(header, model, f"{file}, line {max(reader.line_num, 1)}")
         for cells in reader:
-            if cells and len(cells) != len(header):
+            if not any(cells):
+                continue
+            while len(cells) > len(header) and not cells[-1]:
+                cells.pop()
+            where = f"{file}, line {reader.line_num}"
+            if len(cells) != len(header):
                 raise DataError(
-                    f"{file}, line {reader.line_num}: {len(cells)} columns, the header has {len(header)}",
+                    f"{where}: {len(cells)} columns, the header has {len(header)}",
                     hint="correct the row; put a text that contains a comma in quotes",
                 )
-            if cells:
-                yield reader.line_num, dict(zip(header, cells, strict=True))
+            for column, cell in zip(header, cells, strict=True):
+                if cell in _LOST:
+                    raise DataError(
+                        f"{where}, column {column!r}: a spreadsheet has replaced the text by {cell}",
+                        hint="restore the text; in a spreadsheet, format the column as text before pasting",
+                    )
+            yield reader.line_num, dict(zip(header, map(_unprotected, cells), strict=True))
     except csv.Error as error:
         raise DataError(f"{file}, line {reader.line_num}: {error}", hint="save the table as CSV") from None
+
+
+def _delimiter(text: str, fields: Iterable[str]) -> str:
+    """The delimiter under which the header has the most known columns; a comma unless another one has more."""
+    header = text.partition("\n")[0].rstrip("\r")
+    known = set(fields)
+    return max(_DELIMITERS, key=lambda each: len(known & {name.strip('"') for name in header.split(each)}))
+
+
+def _unprotected(cell: str) -> str:
+    protected = _PROTECTED.fullmatch(cell)
+    return cell if protected is None else protected[1] or protected[2] or ""
 
 
 def _text(file: Traversable, hint: str) -> str:
@@ -109,9 +146,15 @@ def _text(file: Traversable, hint: str) -> str:
         raise DataError(f"{file}, line {line}: not UTF-8", hint="save the table as CSV in UTF-8") from None
 
 
-def _check_header(header: Sequence[str], model: type[CsvRow], where: str) -> None:
+def _fields(model: type[CsvRow]) -> dict[str, FieldInfo]:
+    """Column → field."""
     fields = {str(field.validation_alias or name): field for name, field in model.model_fields.items()}
     del fields["where"]
+    return fields
+
+
+def _check_header(header: Sequence[str], model: type[CsvRow], where: str) -> None:
+    fields = _fields(model)
     for column, field in fields.items():
         if field.is_required() and column not in header:
             raise DataError(f"{where}: column {column!r} is missing", hint="restore the table's header")

@@ -98,6 +98,8 @@ def parted(clips: pl.DataFrame, params: SftParams) -> pl.DataFrame:
 
 def _held_out(clips: pl.DataFrame, params: SftParams) -> frozenset[str]:
     aligned = clips.filter(pl.col("condition") == Condition.ALIGNED)
+    if aligned.is_empty():
+        return frozenset()
     if params.validation_share is not None:
         return held_out(aligned, params.validation_share, params.seed)
     chosen = clips.filter(pl.col("condition").is_in([str(name) for name in params.conditions]))

@@ -216,9 +216,9 @@ def _of_the_form(params: Params) -> list[Promise]:
         ),
         _rule(
             "sound_is_audible",
-            f"A good clip is at least as loud as {params.normalise.min_rms_dbfs:g} dBFS (root mean square).",
+            f"The peak of a good clip is at least {params.normalise.min_rms_dbfs:g} dBFS: it is not silent.",
             "section 3, appendix B.2",
-            at_least("rms_dbfs", params.normalise.min_rms_dbfs, OK),
+            at_least("audio_peak", params.normalise.min_peak, OK),
         ),
         _rule(
             "picture_is_not_black",

@@ -49,3 +49,14 @@ def _open(name: "SourceName", acquire: "AcquireParams") -> ClipSource:
 
         return YouTubeSource(acquire.youtube, max_bytes=acquire.max_bytes)
     raise ConfigError(f"acquire.source names {name!r}, which is not described", hint="correct params.yaml")
+
+
+def leftovers(source: ClipSource) -> list[str]:
+    """For each folder or set of shards, the video files that no request so far matches; see `naming.Leftovers`."""
+    from mma_bench.builders.sources.composed import ComposedSource
+    from mma_bench.builders.sources.folder import FolderSource
+    from mma_bench.builders.sources.tar import TarSource
+
+    sources = source.sources if isinstance(source, ComposedSource) else [source]
+    texts = [each.leftovers() for each in sources if isinstance(each, FolderSource | TarSource)]
+    return [text for text in texts if text]

@@ -65,12 +65,12 @@ class ComposedSource:
     """
 
     def __init__(self, sources: Sequence[ClipSource]) -> None:
-        self._sources = sources
+        self.sources = sources
         self.name = ", then ".join(source.name for source in sources)
 
     def request(self, segment: Segment) -> Request:
         """The requests of all sources that may have the clip; if none has it, the refusal of the last."""
-        answers = [source.request(segment) for source in self._sources]
+        answers = [source.request(segment) for source in self.sources]
         asked = tuple(answer for answer in answers if not isinstance(answer, Refusal))
         if asked:
             return FirstThatHas(asked)

@@ -11,14 +11,22 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from mma_bench.errors import Blocked, ClipError, DataError, InvalidInput, Permanent, Retryable
+from mma_bench.errors import Blocked, ClipError, DataError, InvalidInput, Permanent
 
 _LONGEST_PAUSE_S: Final = 86_400.0
+# Reasons that may be about the video or about us; see `youtube_errors` and `ranged`.
+DOUBTFUL: Final = frozenset(
+    {
+        *("http_403", "unexpected_page", "login_demanded", "network_restricted", "player_refused"),
+        *("try_again_later", "unavailable", "no_format", "unclassified"),
+    }
+)
+_NO_ANSWER: Final = frozenset({"timeout", "connection_lost", "too_slow", "short_answer", "changed_file"})
 
 
 @dataclass(frozen=True)
@@ -29,8 +37,8 @@ class RateLimits:
         interval_s: Mean time between the starts of two clips, over all workers; 0 does not wait.
         jitter: The interval varies uniformly by this fraction, 0 to 1.
         bytes_per_s: Over all workers; None does not limit.
-        block_after: This many refusals in a row (403, an unexpected page), or failures to reach the site, without a
-            success in between, are a block.
+        block_after: The same doubtful answer to this many videos in a row (see `DOUBTFUL`), or this many failures to
+            reach the site, without a success in between, are a block.
         pause_s: How long no requests are made after a block, doubled at every further one; the site's Retry-After is
             used if it is longer. At most a day.
     """
@@ -46,7 +54,8 @@ class RateLimits:
 class _State:
     next_clip_at: float = 0.0  # seconds since the epoch
     next_byte_at: float = 0.0
-    refusals: int = 0
+    doubtful: str = ""  # the reason that the last videos had in common
+    videos: list[str] = field(default_factory=list)  # those videos
     unreachable: int = 0
     blocks: int = 0
     paused_until: float = 0.0
@@ -86,7 +95,7 @@ class Pacer:
     def begin_run(self) -> None:
         """Reset the counts of failures and refusals of earlier runs; a pause is kept."""
         with self._state() as state:
-            state.refusals = state.unreachable = 0
+            state.doubtful, state.videos, state.unreachable = "", [], 0
             if state.reason == "unreachable":
                 state.paused_until, state.reason, state.detail = 0.0, "", ""
 
@@ -121,26 +130,32 @@ class Pacer:
     def succeeded(self) -> None:
         """Reset the breaker: a clip arrived, or the site reported it as unavailable."""
         with self._state() as state:
-            state.refusals = state.unreachable = state.blocks = 0
+            state.doubtful, state.videos, state.unreachable, state.blocks = "", [], 0, 0
 
-    def failed(self, error: ClipError, retry_after_s: float | None = None) -> ClipError:
-        """Count a failure; returns it, or a `Blocked` if it opened the breaker."""
+    def failed(self, error: ClipError, video: str, retry_after_s: float | None = None) -> ClipError:
+        """Count a failure of `video`; returns it, or a `Blocked` if it opened the breaker."""
         if isinstance(error, Blocked):
             return self._open(error, retry_after_s)
         if isinstance(error, Permanent | InvalidInput):
             self.succeeded()
-        elif isinstance(error, Retryable):
-            with self._state() as state:
-                if error.reason == "unreachable":
-                    state.unreachable += 1
-                elif error.reason in ("http_403", "unexpected_page"):
-                    state.refusals += 1
-                many = max(state.unreachable, state.refusals) >= self._limits.block_after
-                counted = max(state.unreachable, state.refusals)
-            if many and error.reason in ("unreachable", "http_403", "unexpected_page"):
-                reason = "unreachable" if error.reason == "unreachable" else "refusals"
-                detail = f"{counted} attempts in a row failed, the last with {error.reason}: {error.detail}"
-                return self._open(Blocked(reason, detail), retry_after_s)
+            return error
+        with self._state() as state:
+            if error.reason == "unreachable":
+                state.unreachable += 1
+            elif error.reason in DOUBTFUL:
+                if error.reason != state.doubtful:
+                    state.doubtful, state.videos = error.reason, []
+                if video not in state.videos:
+                    state.videos.append(video)
+            elif error.reason not in _NO_ANSWER and not error.reason.startswith("http_5"):
+                state.doubtful, state.videos = "", []  # an answer about this video, so the site answers us
+            unreachable, alike = state.unreachable, len(state.videos)
+        if error.reason == "unreachable" and unreachable >= self._limits.block_after:
+            detail = f"{unreachable} attempts in a row failed, the last with {error.reason}: {error.detail}"
+            return self._open(Blocked("unreachable", detail), retry_after_s)
+        if error.reason in DOUBTFUL and alike >= self._limits.block_after:
+            detail = f"{alike} videos in a row failed with {error.reason}: {error.detail}"
+            return self._open(Blocked("refusals", detail), retry_after_s)
         return error
 
     def pause(self) -> Pause | None:
@@ -160,7 +175,7 @@ class Pacer:
                 state.blocks += 1
             state.paused_until = self._clock() + min(wait, _LONGEST_PAUSE_S)
             state.reason, state.detail = error.reason, error.detail
-            state.refusals = 0
+            state.doubtful, state.videos = "", []
             return self._blocked(state)
 
     def _refuse_if_open(self, state: _State) -> None:
@@ -193,8 +208,9 @@ class Pacer:
     def _read(self) -> _State:
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            return _State(**{item.name: found[item.name] for item in fields(_State)})
+            known = {item.name for item in fields(_State)}
+            return _State(**{name: value for name, value in found.items() if name in known})
         except FileNotFoundError:
             return _State()
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, AttributeError):
             raise DataError(f"{self.path} is damaged", hint="remove it; a pause that it holds is lost") from None

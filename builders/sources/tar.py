@@ -14,7 +14,17 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, cast
 
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
-from mma_bench.builders.sources.folder import LICENCE, Cut, best_first, parse_name, refuse_whole_video
+from mma_bench.builders.sources.folder import LICENCE
+from mma_bench.builders.sources.naming import (
+    VERSION,
+    Cut,
+    Leftovers,
+    best_first,
+    check_length,
+    first_usable,
+    is_video_name,
+    parse_name,
+)
 from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
 from mma_bench.files import fingerprint
 from mma_bench.progress import Progress
@@ -37,27 +47,31 @@ class Member:
 
 @dataclass(frozen=True)
 class TarRead:
-    """The request for a copy of a member."""
+    """The request for a copy of the first of some members that can be used."""
 
-    member: Member
+    members: tuple[Member, ...]  # best first, at least one
+    segment: Segment
     max_bytes: int
-    note: str
     revision: str
     remote = False
 
     @property
     def suffix(self) -> str:
-        """The member's own, in lower case."""
-        return PurePosixPath(self.member.path).suffix.lower()
+        """That of the first member, in lower case; another one may be in another container."""
+        return PurePosixPath(self.members[0].path).suffix.lower()
 
     def fetch(self, into: Path) -> Fetched:
         """Copy the member.
 
         Raises:
             Retryable: `not_copied`.
-            InvalidInput: `too_many_bytes`; `not_a_cut` as with `folder`.
+            InvalidInput: `too_many_bytes`, those of `naming.check_length` and `mma_bench.media`.
         """
-        member, shown = self.member, _shown(self.member)
+        best, note = first_usable(self.members, lambda member: self._take(member, into), into)
+        return Fetched(source=TarSource.name, licence=LICENCE, origin=_shown(best), note=note)
+
+    def _take(self, member: Member, into: Path) -> str:
+        shown = _shown(member)
         if member.size > self.max_bytes:
             raise InvalidInput("too_many_bytes", f"{shown} has {member.size} bytes, allowed are {self.max_bytes}")
         try:
@@ -72,9 +86,7 @@ class TarRead:
                     left -= len(piece)
         except OSError as error:
             raise Retryable("not_copied", f"{shown} cannot be copied ({error.strerror})") from None
-        if member.cut.start_ms is None:
-            refuse_whole_video(into, shown)
-        return Fetched(source=TarSource.name, licence=LICENCE, origin=shown, note=self.note)
+        return check_length(into, member.cut, self.segment, shown)
 
 
 class TarSource:
@@ -95,6 +107,7 @@ class TarSource:
             raise ConfigError(f"{str(folder)!r} is not a directory", hint="correct acquire.shards in params.yaml")
         self._folder, self._max_bytes = folder, max_bytes
         self._by_video: dict[str, list[Member]] = {}
+        self._leftovers = Leftovers()
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         packed = [path for path in files if path.name.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"))]
         if packed:
@@ -106,7 +119,7 @@ class TarSource:
         shards = [path for path in files if path.suffix == ".tar"]
         with Progress("acquire: reading shards", len(shards), unit="shard") as progress:
             for shard in shards:
-                for member in members(shard):
+                for member in members(shard, self._leftovers):
                     self._by_video.setdefault(member.cut.video_id, []).append(member)
                 progress.advance()
         if not self._by_video:
@@ -116,19 +129,29 @@ class TarSource:
             )
 
     def request(self, segment: Segment) -> Request:
-        """The member that matches best, by the rules of `folder`."""
+        """A copy of the best member that can be used, by the rules of `naming`."""
         found = best_first(self._by_video.get(segment.video_id, []), segment)
         if not found:
             where = f"{segment.video_id[:80]!r} from {segment.start_s:g} s to {segment.end_s:g} s"
             return Refusal(Permanent("not_in_shards", f"{str(self._folder)!r} has no member for {where}"))
-        best, *rest = found
-        note = f"took {_shown(best)}, not {', '.join(map(_shown, rest))}" if rest else ""
-        stat = best.shard.stat()
-        revision = fingerprint(_shown(best), best.offset, best.size, stat.st_size, stat.st_mtime_ns, note)
-        return TarRead(best, self._max_bytes, note, revision)
+        self._leftovers.claim([f"{member.shard}/{member.path}" for member in found])
+        stats = [(member.shard.stat(), member) for member in found]
+        revision = fingerprint(
+            VERSION, segment.end_s, [(_shown(m), m.offset, m.size, s.st_size, s.st_mtime_ns) for s, m in stats]
+        )
+        return TarRead(tuple(found), segment, self._max_bytes, revision)
+
+    def leftovers(self) -> str:
+        """The video members that no request so far matches, or "": how many, and examples."""
+        return self._leftovers.describe(repr(str(self._folder)))
 
 
-def members(shard: Path) -> Iterator[Member]:
+def _version(member: Member) -> tuple[str, int, int, int, int]:
+    stat = member.shard.stat()
+    return _shown(member), member.offset, member.size, stat.st_size, stat.st_mtime_ns
+
+
+def members(shard: Path, leftovers: Leftovers) -> Iterator[Member]:
     """The clips of a shard.
 
     Raises:
@@ -144,6 +167,10 @@ def members(shard: Path) -> Iterator[Member]:
                     if why:
                         raise _refused(shard, member.name, why)
                     cut = parse_name(PurePosixPath(member.name).name) if member.isreg() else None
+                    if cut is not None:
+                        leftovers.add_known(f"{shard}/{member.name}")
+                    elif member.isreg() and is_video_name(member.name):
+                        leftovers.add_strange(f"{shard}/{member.name}")
                     if cut is not None:
                         yield Member(shard, member.name, cut, member.offset_data, member.size)
                     archive.members.clear()  # type: ignore[attr-defined]  # otherwise a million headers stay in memory

@@ -20,7 +20,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
 
 from mma_bench import layout
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
@@ -29,7 +29,7 @@ from mma_bench.builders.sources.pacing import Pacer, RateLimits
 from mma_bench.builders.sources.ranged import Limits, RangedFile
 from mma_bench.builders.sources.section import cut
 from mma_bench.builders.sources.youtube_access import Access, access
-from mma_bench.builders.sources.youtube_errors import by_page, chain, classify, retry_after_s
+from mma_bench.builders.sources.youtube_errors import LATER, by_page, chain, classify, retry_after_s
 from mma_bench.builders.sources.youtube_info import Format, Video, read_video
 from mma_bench.config import YouTubeParams
 from mma_bench.errors import ClipError, InvalidInput, Retryable
@@ -39,11 +39,15 @@ from mma_bench.retry import backoff, wait_at_least
 NAME: Final = "YouTube"
 PACE: Final = layout.LEDGERS / "acquire.pace.json"
 
-_VERSION: Final = 1  # raise it when the choice of rendition or the cut changes
+_VERSION: Final = 2  # raise it when the choice of rendition or the cut changes
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
 # Only codecs that fit into MP4 without re-encoding. `?` accepts formats without a stated codec.
 _FILE: Final = "[protocol~='^https?$'][vcodec~=?'^(none|avc|h264|hev|hvc|vp0?9|av01)']"
+# yt-dlp's marks: of a format that lasts less than half as long as the video, of the original language and the default.
+_UNDAMAGED: Final = "[format_note!*=?DAMAGED]"
+_LANGUAGES: Final = ("[language_preference>=10]", "[language_preference>=5]", "")
 _LONGEST_WAIT_S: Final = 60.0
+_DURATION_TOLERANCE_S: Final = 2.0  # the site rounds durations, and picture and sound may end apart
 
 
 class YouTubeSource:
@@ -145,7 +149,7 @@ class YouTubeSection:
             for cause in chain(error):
                 if isinstance(cause, HTTPError):
                     cause.close()
-            raise pace.failed(meaning, asked_s) from error
+            raise pace.failed(meaning, self.segment.video_id, asked_s) from error
         pace.succeeded()
 
     def _cut(self, video: Video, folder: Path, credentials: Access, pace: Pacer) -> None:
@@ -169,18 +173,36 @@ class YouTubeSection:
         ]
         target = folder / "cut.mp4"
         target.unlink(missing_ok=True)
-        cut(sources, target, self.segment.start_s, self.segment.end_s, self._page())
+        segment = self.segment
+        due_s = 0.0 if video.duration is None else min(video.duration, segment.end_s) - segment.start_s
+        try:
+            expected = cut(sources, target, segment.start_s, segment.end_s, self._page())
+            found_s = float(max(expected.video_end_s, expected.audio_end_s))
+        except InvalidInput as error:
+            if error.reason != "section_past_end":
+                raise
+            found_s = 0.0
+            if due_s <= _DURATION_TOLERANCE_S:
+                raise
+        if found_s < due_s - _DURATION_TOLERANCE_S:
+            raise Retryable(
+                "short_rendition",
+                f"{self._page()} lasts {video.duration:g} s, but its rendition has {found_s:.1f} s of the section's "
+                f"{due_s:.1f} s",
+            )
 
 
 def retrying(settings: YouTubeParams, *, sleep: Callable[[float], None] = time.sleep) -> Retrying:
-    """Retries on `Retryable`, with backoff and jitter, within the run's limits of attempts and time."""
+    """Retries on `Retryable` that a moment may cure (see `youtube_errors.LATER`), with backoff and jitter, within the
+    run's limits of attempts and time.
+    """
     wait = wait_at_least(retry_after_s, backoff(settings.backoff_s, _LONGEST_WAIT_S))
 
     def within_budget(state: RetryCallState) -> float:
         return min(wait(state), settings.retry_budget_s)
 
     return Retrying(
-        retry=retry_if_exception_type(Retryable),
+        retry=retry_if_exception(lambda error: isinstance(error, Retryable) and error.reason not in LATER),
         stop=stop_after_attempt(settings.attempts) | stop_after_delay(settings.retry_budget_s),
         wait=within_budget,
         sleep=sleep,
@@ -192,18 +214,29 @@ def _downloader(settings: YouTubeParams, credentials: Access) -> Any:
     return _opened(tuple(settings.extractors), settings.min_height, settings.timeout_s, credentials)
 
 
+def format_selector(min_height: int) -> str:
+    """Which rendition to take, in yt-dlp's language: one in the original language before a dubbed one, whatever its
+    codec, then undamaged before damaged, then with at least `min_height` rows of pixels; one file before two.
+    """
+    choices = []
+    for language in _LANGUAGES:
+        for undamaged in (_UNDAMAGED, ""):
+            for large in (f"[height>=?{min_height}]", ""):
+                choices += [f"b{language}{undamaged}{large}{_FILE}"]
+                choices += [f"bv{undamaged}{large}{_FILE}+ba{language}{undamaged}{_FILE}"]
+    return "/".join([*choices, f"bv{_FILE}"])
+
+
 @cache
 def _opened(extractors: tuple[str, ...], min_height: int, timeout_s: float, credentials: Access) -> Any:
     """A yt-dlp instance that writes no files, reads no configuration and prints nothing."""
     from yt_dlp import YoutubeDL
     from yt_dlp.globals import supported_js_runtimes
 
-    large = f"[height>=?{min_height}]"
-    wanted = f"b{large}{_FILE}/bv{large}{_FILE}+ba{_FILE}/b{_FILE}/bv{_FILE}+ba{_FILE}/bv{_FILE}"
     return YoutubeDL(
         {
-            "format": wanted,
-            "format_sort": [f"res~{min_height}", "vcodec:h264", "acodec:aac"],
+            "format": format_selector(min_height),
+            "format_sort": ["lang", f"res~{min_height}", "vcodec:h264", "acodec:aac"],
             "allowed_extractors": list(extractors),
             "js_runtimes": {name: {} for name in supported_js_runtimes.value},
             "noplaylist": True,

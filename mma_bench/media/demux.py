@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import av
 from av.audio.stream import AudioStream
@@ -23,6 +23,8 @@ DEMUXERS = "mov,matroska,avi"
 PROTOCOLS = "file"
 # No decoder allocates a larger picture, whatever a header says, even in the middle of a stream. 8K is half of it.
 MAX_PIXELS = 67_108_864
+_COVER = Disposition.attached_pic | Disposition.timed_thumbnails
+_IMAGE_CODECS = frozenset({"bmp", "gif", "mjpeg", "png", "tiff", "webp"})  # mjpeg is also used for moving pictures
 
 
 @contextmanager
@@ -52,12 +54,47 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
         # The prefix keeps a name such as "concat:a|b" or "http:" from being read as a protocol.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except FFmpegError as error:
-        raise InvalidInput("unreadable", f"not a readable media file ({error.strerror})", subject=path) from None
+        what = _contents(path) or f"({error.strerror})"
+        raise InvalidInput("unreadable", f"not a readable media file {what}", subject=path) from None
     with container:
         try:
             yield container
         except FFmpegError as error:
             raise InvalidInput("corrupt_stream", f"{error.strerror}", subject=path) from None
+
+
+# What is often named .mp4 and is not: the first bytes, where they stand, what it is, and whether FFmpeg can repack it.
+_SIGNATURES: Final = (
+    (b"ftyp", 4, "an MP4 file whose index is missing or damaged, as after an interrupted download", False),
+    (b"\x1a\x45\xdf\xa3", 0, "a Matroska file whose header is damaged, as after an interrupted download", False),
+    (b"FLV", 0, "a Flash video", True),
+    (b"\x00\x00\x01\xba", 0, "an MPEG program stream", True),
+    (b"\x30\x26\xb2\x75", 0, "a Windows Media file", True),
+    (b"OggS", 0, "an Ogg file", True),
+    (b"ID3", 0, "an MP3 file", False),
+    (b"#EXTM3U", 0, "a playlist", False),
+    (b"<", 0, "a page of HTML or XML, as a server sends in place of a video", False),
+    (b"{", 0, "JSON, as a server sends in place of a video", False),
+)
+_TS_PACKET: Final = 188  # bytes, each beginning with 0x47
+
+
+def _contents(path: Path) -> str:
+    """What the file is by its first bytes, and what to do; "" if unknown."""
+    with path.open("rb") as stream:
+        head = stream.read(3 * _TS_PACKET)
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    known = [
+        (what, repack)
+        for signature, place, what, repack in _SIGNATURES
+        if (head if place else text).startswith(signature, place)
+    ]
+    if head[::_TS_PACKET] == b"GGG":
+        known = [("an MPEG transport stream", True)]
+    return "".join(
+        f"(it is {what}" + ("; repack it: ffmpeg -i FILE -c copy NEW.mkv)" if repack else ")")
+        for what, repack in known[:1]
+    )
 
 
 def packets_of(container: InputContainer, path: Path) -> Iterator[MediaPacket]:
@@ -75,29 +112,43 @@ def packets_of(container: InputContainer, path: Path) -> Iterator[MediaPacket]:
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first video stream that is not a cover picture, set to decode on one thread.
+    """The stream with the moving picture, set to decode on one thread.
+
+    Cover pictures are left out. Of several, one in a codec of moving pictures comes before one of single images (a
+    cover without its flag), then one that is flagged as default, then the first.
 
     Raises:
         InvalidInput: `no_video_stream`, `unknown_codec`.
     """
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            _decode_on_one_thread(stream, path)
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            return stream
-    raise InvalidInput("no_video_stream", "no video stream", subject=path)
+    pictures = [stream for stream in container.streams.video if not stream.disposition & _COVER]
+    if not pictures:
+        raise InvalidInput("no_video_stream", "no video stream", subject=path)
+    chosen = min(pictures, key=lambda stream: (_codec(stream) in _IMAGE_CODECS, not _is_default(stream), stream.index))
+    _decode_on_one_thread(chosen, path)
+    chosen.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return chosen
 
 
 def audio_stream(container: InputContainer, path: Path) -> AudioStream:
-    """The first audio stream, set to decode on one thread.
+    """The first audio stream that is flagged as default, or else the first, set to decode on one thread: what a player
+    plays.
 
     Raises:
         InvalidInput: `no_audio_stream`, `unknown_codec`.
     """
-    for stream in container.streams.audio:
-        _decode_on_one_thread(stream, path)
-        return stream
-    raise InvalidInput("no_audio_stream", "no audio stream", subject=path)
+    if not container.streams.audio:
+        raise InvalidInput("no_audio_stream", "no audio stream", subject=path)
+    chosen = min(container.streams.audio, key=lambda stream: (not _is_default(stream), stream.index))
+    _decode_on_one_thread(chosen, path)
+    return chosen
+
+
+def _codec(stream: VideoStream) -> str:
+    return stream.codec_context.name if stream.codec_context is not None else ""
+
+
+def _is_default(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.default)
 
 
 def _decode_on_one_thread(stream: VideoStream | AudioStream, path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import ffmpeg
 
 from mma_bench.errors import InvalidInput, Retryable
-from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS
+from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS, audio_stream, opened, video_stream
 
 CPU_LIMIT_S = 600  # a 10 s clip takes 1 to 20 s
 _WALL_LIMIT_S = 6 * CPU_LIMIT_S
@@ -38,8 +38,10 @@ class Shape:
         frames: At most this many.
         seconds: End of the sound.
         square: Side of a square picture (cover-scale and centre crop), in pixels; None keeps the picture as it is,
-            except an odd last row or column, which yuv420p does not allow.
-        fill: Whether a missing last frame is repeated and missing sound is padded with silence.
+            except an odd last row or column, which yuv420p does not allow, and pixels that are not square.
+        fill: At most this many missing frames at the end are copies of the last one, and missing sound is padded with
+            silence; 0 fills neither.
+        stretch: Whether the source's pixels are not square, so that a picture that keeps its shape is scaled.
         sample_rate: Of the source, in Hz.
         channels: Of the source.
     """
@@ -48,9 +50,10 @@ class Shape:
     frames: int
     seconds: float
     square: int | None
-    fill: bool
+    fill: int
     sample_rate: int
     channels: int
+    stretch: bool = False
 
 
 def encode(source: Path, target: Path, shape: Shape) -> None:
@@ -60,10 +63,12 @@ def encode(source: Path, target: Path, shape: Shape) -> None:
         InvalidInput: `corrupt_stream` if FFmpeg finds damage, `encode_timed_out` after 600 s of CPU time.
         Retryable: `encoder_stopped` if FFmpeg was killed from outside or did not end within an hour.
     """
+    with opened(source) as container:
+        streams = video_stream(container, source).index, audio_stream(container, source).index
     spent_before = _children_cpu_s()
     try:
         run = subprocess.run(
-            command(source, target, shape),
+            command(source, target, shape, streams),
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_WALL_LIMIT_S,
@@ -86,8 +91,8 @@ def _children_cpu_s() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
-def command(source: Path, target: Path, shape: Shape) -> list[str]:
-    """FFmpeg's argument list."""
+def command(source: Path, target: Path, shape: Shape, streams: tuple[int, int] = (0, 1)) -> list[str]:
+    """FFmpeg's argument list; `streams` are the indices of picture and sound in the source."""
     # With more than one decoding thread, -xerror misses most damage inside frames.
     given = ffmpeg.input(
         f"file:{source}",
@@ -96,17 +101,20 @@ def command(source: Path, target: Path, shape: Shape) -> list[str]:
         max_pixels=MAX_PIXELS,
         threads=1,
     )
-    picture = given["V:0"].filter("fps", fps=str(shape.fps), start_time=0)
+    picture = given[str(streams[0])].filter("fps", fps=str(shape.fps), start_time=0)
     if shape.square is not None:
         # Crop first, then scale: the same picture as scaling first, whatever the source's shape, but a source of 8×4096
         # pixels does not grow to 2 million rows. `sar` is the sample aspect ratio.
         picture = picture.filter("crop", w="min(iw,ih/sar)", h="min(ih,iw*sar)")
         picture = _scaled(picture, w=shape.square, h=shape.square).filter("setsar", 1)
+    elif shape.stretch:
+        wide, high = "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2"  # enlarges one side, so nothing is lost
+        picture = _scaled(picture, w=wide, h=high).filter("setsar", 1)
     else:
         picture = _scaled(picture.filter("crop", w="trunc(iw/2)*2", h="trunc(ih/2)*2"))
-    sound = given["a:0"].filter("aresample", **{"async": 1, "first_pts": 0})  # gaps become silence
+    sound = given[str(streams[1])].filter("aresample", **{"async": 1, "first_pts": 0})  # gaps become silence
     if shape.fill:
-        picture = picture.filter("tpad", stop=1, stop_mode="clone")
+        picture = picture.filter("tpad", stop=shape.fill, stop_mode="clone")
         sound = sound.filter("apad")
     # Cut by filters: the option -frames:v would also drop the last packet of the sound.
     output = ffmpeg.output(
@@ -136,7 +144,7 @@ def command(source: Path, target: Path, shape: Shape) -> list[str]:
     return arguments
 
 
-def _scaled(picture: Any, **size: int) -> Any:
+def _scaled(picture: Any, **size: int | str) -> Any:
     return picture.filter("scale", flags=_SCALER, out_range="tv", **size)
 
 

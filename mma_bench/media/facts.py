@@ -18,7 +18,7 @@ from mma_bench.schema import FACTS
 
 MOTION_STEP_S = Fraction(1, 5)
 _THUMBNAIL = 64  # pixels per side
-_FLOOR_DBFS = -120.0
+FLOOR_DBFS = -120.0
 _DCT = _THUMBNAIL // 2
 # Rows 0 to 7 of the discrete cosine transform of 32 values.
 _COSINES = np.cos(np.pi / _DCT * np.outer(np.arange(8), np.arange(_DCT) + 0.5))
@@ -83,7 +83,7 @@ class _Sight:
         self._end = max(self._end, time + frame.duration * frame.time_base)
         self._luma_max = max(self._luma_max, self._brightest(frame))
         if time - self._begin >= len(self._thumbnails) * MOTION_STEP_S:
-            self._thumbnails.append(_thumbnail(frame))
+            self._thumbnails.append(thumbnail(frame))
 
     def _brightest(self, frame: VideoFrame) -> int:
         if frame.format.name not in _LUMA_PLANE_FORMATS:
@@ -153,12 +153,13 @@ class _Sound:
             "sample_rate": self._sample_rate,
             "channels": self._channels,
             "audio_peak": min(self._peak, 1.0),
-            "rms_dbfs": max(10 * math.log10(power), _FLOOR_DBFS) if power else _FLOOR_DBFS,
+            "rms_dbfs": max(10 * math.log10(power), FLOOR_DBFS) if power else FLOOR_DBFS,
             "audio_sha256": self.hash.hexdigest(),
         }
 
 
-def _thumbnail(frame: VideoFrame) -> npt.NDArray[np.int16]:
+def thumbnail(frame: VideoFrame) -> npt.NDArray[np.int16]:
+    """int16 [64, 64]: luma, 0 (black) to 255, averaged over areas."""
     small = frame.reformat(_THUMBNAIL, _THUMBNAIL, "gray", interpolation="AREA")  # gray is full range: 0 is black
     return small.to_ndarray().astype(np.int16)
 

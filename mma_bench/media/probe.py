@@ -1,13 +1,16 @@
 """Header facts of a media file, checked against limits before anything is decoded."""
 
+import re
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
@@ -21,7 +24,8 @@ class Probe:
     """The header's claims; only decoding shows whether they are true (`mma_bench.media.facts`).
 
     Attributes:
-        duration_s: Length of the longest stream in seconds; None if the header does not say.
+        duration_s: Length of the longer of picture and sound in seconds, whatever subtitles and data last; None if the
+            header does not say.
         container: FFmpeg's names of the container, e.g. `mov,mp4,m4a,3gp,3g2,mj2`.
         width: Coded width in pixels.
         height: Coded height in pixels.
@@ -31,6 +35,7 @@ class Probe:
         audio_codec: FFmpeg's name, e.g. `aac`.
         sample_rate: In Hz.
         channels: Audio channels.
+        pixel_aspect: Width of a pixel over its height; 1 if the file does not say.
         rotated: Whether a player has to turn or mirror the picture, as its first frame says.
     """
 
@@ -44,6 +49,7 @@ class Probe:
     audio_codec: str
     sample_rate: int
     channels: int
+    pixel_aspect: Fraction
     rotated: bool
 
 
@@ -75,7 +81,7 @@ def probe(
             raise InvalidInput(
                 "too_many_pixels", f"{width}×{height} pixels, at most {max_pixels} are allowed", subject=path
             )
-        duration_s = container.duration / 1_000_000 if container.duration is not None else None
+        duration_s = _duration_s(container, video, audio)
         if max_seconds is not None and duration_s is not None and duration_s > max_seconds:
             raise InvalidInput(
                 "too_long", f"{duration_s:.1f} s long, at most {max_seconds:g} s are allowed", subject=path
@@ -91,8 +97,23 @@ def probe(
             audio_codec=audio.codec_context.name,
             sample_rate=audio.codec_context.sample_rate,
             channels=audio.codec_context.channels,
+            pixel_aspect=Fraction(video.sample_aspect_ratio or 1),
             rotated=_is_rotated(container, video),
         )
+
+
+def _duration_s(container: InputContainer, *streams: Stream) -> float | None:
+    if len(container.streams) == len(streams):  # no other stream is part of the container's own duration
+        return container.duration / 1_000_000 if container.duration is not None else None
+    known = [seconds for stream in streams if (seconds := _stream_s(stream)) is not None]
+    return max(known) if len(known) == len(streams) else None
+
+
+def _stream_s(stream: Stream) -> float | None:
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska's
+    return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) if tag else None
 
 
 def _is_rotated(container: InputContainer, video: VideoStream) -> bool:

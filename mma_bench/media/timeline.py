@@ -5,10 +5,15 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from statistics import median_high
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+from av.container import InputContainer
+from av.stream import Stream
 
 from mma_bench.errors import InvalidInput
 from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
+
+_HELD_S: Final = Fraction(1, 5)
 
 Span: TypeAlias = tuple[Fraction, Fraction]  # begin and end in seconds
 
@@ -24,6 +29,7 @@ class Timeline:
         frames: Video packets that are shown.
         video_start_s: When the first frame is shown.
         video_end_s: When the last frame ends.
+        last_frame_s: How long the last frame is shown, by its packet or by the mean.
         usual_frame_s: Median time between two frames.
         longest_frame_s: Longest time between two frames.
         audio_start_s: When the first sample sounds.
@@ -40,6 +46,7 @@ class Timeline:
     frames: int
     video_start_s: Fraction
     video_end_s: Fraction
+    last_frame_s: Fraction
     usual_frame_s: Fraction
     longest_frame_s: Fraction
     audio_start_s: Fraction
@@ -64,6 +71,48 @@ class Timeline:
         """Whether no frame lasts half a frame longer than the mean (containers round times to 1 ms)."""
         return self.longest_frame_s * self.fps <= Fraction(3, 2)
 
+    @property
+    def last_may_stand_s(self) -> Fraction:
+        """How long the last frame may be held: as long as it is shown, or, at a variable rate, as long as any other is,
+        up to 0.2 s. Containers often do not say how long a last frame is shown.
+        """
+        return self.last_frame_s if self.constant_rate else max(self.last_frame_s, min(self.longest_frame_s, _HELD_S))
+
+
+def playing_time_s(path: Path) -> float:
+    """Seconds from the first picture or sound to the end of the last, by all packets of both streams.
+
+    What an edit list hides does not count, nor do subtitles and data.
+
+    Raises:
+        InvalidInput: `truncated`, `no_frames`, `no_audio_samples`; others: see the table in `mma_bench.media`.
+    """
+    with opened(path) as container:
+        spans: dict[int, list[Span]] = {
+            video_stream(container, path).index: [],
+            audio_stream(container, path).index: [],
+        }
+        for packet in packets_of(container, path):
+            time = packet.pts if packet.pts is not None else packet.dts
+            if packet.size and time is not None and not packet.is_discard and packet.stream.index in spans:
+                begin = time * packet.time_base
+                spans[packet.stream.index].append((begin, begin + (packet.duration or 0) * packet.time_base))
+    for found, reason, what in zip(
+        spans.values(), ("no_frames", "no_audio_samples"), ("frame is shown", "sound"), strict=True
+    ):
+        if not found:
+            raise InvalidInput(reason, f"no {what}", subject=path)
+    both = [span for found in spans.values() for span in found]
+    return float(max(end for _, end in both) - min(begin for begin, _ in both))
+
+
+def _start(container: InputContainer, *streams: Stream) -> Fraction:
+    """When the earliest of `streams` begins; the container's own start may be that of its subtitles or data."""
+    starts = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
+    if len(starts) < len(streams) or len(container.streams) == len(streams):
+        return Fraction(container.start_time or 0, 1_000_000)
+    return min(starts)
+
 
 def timeline(path: Path, seconds: float) -> Timeline:
     """Read the packets' times of the first `seconds` of `path`.
@@ -78,7 +127,7 @@ def timeline(path: Path, seconds: float) -> Timeline:
     limit = Fraction(seconds)
     with opened(path) as container:
         video, audio = video_stream(container, path), audio_stream(container, path)
-        start = Fraction(container.start_time or 0, 1_000_000)
+        start = _start(container, video, audio)
         unfinished = {video.index, audio.index}
         frame_s = Fraction(audio.codec_context.frame_size or 0, audio.codec_context.sample_rate or 1)
         for packet in packets_of(container, path):
@@ -110,11 +159,13 @@ def timeline(path: Path, seconds: float) -> Timeline:
     mean_s = (begins[-1] - begins[0]) / len(steps)
     if mean_s == 0:
         raise InvalidInput("corrupt_stream", f"its {len(shown)} frames are all shown at the same time", subject=path)
+    video_end_s = max(begins[-1] + mean_s, max(end for _, end in shown))
     return Timeline(
         start_s=start,
         frames=len(shown),
         video_start_s=begins[0],
-        video_end_s=max(begins[-1] + mean_s, max(end for _, end in shown)),
+        video_end_s=video_end_s,
+        last_frame_s=video_end_s - begins[-1],
         usual_frame_s=median_high(steps) or mean_s,
         longest_frame_s=max(steps),
         audio_start_s=min(begin for begin, _ in heard),

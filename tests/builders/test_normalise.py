@@ -19,6 +19,7 @@ from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.files import file_sha256
 from mma_bench.media.bounds import check_bounds
 from mma_bench.media.facts import media_facts
+from mma_bench.media.loudness import loudest_dbfs
 from mma_bench.media.packets import packet_sha256
 from mma_bench.media.probe import probe
 from mma_bench.schema import ACQUIRED, FACTS, NORMALISED, Split
@@ -225,7 +226,7 @@ def test_refusals_of_contents(run: Run, tmp_path: Path) -> None:
 
 
 def test_limits_are_the_parameters(run: Run, good: Path) -> None:
-    level = media_facts(good)["rms_dbfs"]
+    level = loudest_dbfs(good)
     assert refusal(run, good, params=SHORT.model_copy(update={"min_rms_dbfs": level + 0.1})) == "silent"
     assert refusal(run, good, params=SHORT.model_copy(update={"max_pixels": 160 * 120 - 1})) == "too_many_pixels"
     assert refusal(run, good, params=SHORT.model_copy(update={"max_source_s": 1.9})) == "too_long"

@@ -53,11 +53,30 @@ def test_a_byte_order_mark_and_line_ends_do_not_matter(tmp_path: Path, start: by
     assert [row.sound for row in read_rows(path, Animal)] == ["mïaou"]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("start", ["\ufeff", ""])
+@pytest.mark.parametrize("written", ["-Xx_1", "'-Xx_1", '"=""-Xx_1"""', '="-Xx_1"', '"-Xx_1"'])
+def test_what_a_spreadsheet_saves(tmp_path: Path, delimiter: str, start: str, written: str) -> None:
+    rows = ["clip_id,sound,class,,", f"{written},it's,Cat,,", ",,,,"]
+    text = start + "\r\n".join(rows).replace(",", delimiter) + "\r\n"
+    (cat,) = read_rows(listed(tmp_path, text), Exact)
+    assert (cat.clip_id, cat.sound, cat.class_name) == ("-Xx_1", "it's", "Cat")
+
+
+def test_cells_may_hold_the_other_delimiters(tmp_path: Path) -> None:
+    (cat,) = read_rows(listed(tmp_path, 'clip_id,sound,class\ncat-1,"a;b,c;d",Cat\n'), Animal)
+    assert cat.sound == "a;b,c;d"
+    (cat,) = read_rows(listed(tmp_path, '"clip_id";"sound";"class"\ncat-1;a,b;Cat\n'), Animal)
+    assert cat.sound == "a,b"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "line 1: column 'clip_id' is missing"),
-        ("clip_id;sound;class\n", "line 1: column 'clip_id' is missing"),
+        ("clip_id|sound|class\n", "line 1: column 'clip_id' is missing"),
+        ("clip_id;sound;class\ncat-1;meow;Cow\n", "line 2, column 'class': input should be 'Cat' or 'Dog', not 'Cow'"),
+        (HEADER + "#NAME?,meow,Cat,4,\n", "line 2, column 'clip_id': a spreadsheet has replaced the text by #NAME?"),
         ("clip_id,sound,class,sound\n", "line 1: column 'sound' appears twice"),
         (HEADER + "cat-1,meow,Cat,4\n", "line 2: 4 columns, the header has 5"),
         (HEADER + "cat-1,meow,Cat,4,x,y\n", "line 2: 6 columns, the header has 5"),

@@ -83,7 +83,7 @@ FAULTS: dict[str, Callable[[World], None]] = {
     ),
     "text_conditions_show_the_aligned_clip": lambda world: world.edit("variants", CAPTION, **world.file("other.mp4")),
     "removed_sound_is_digital_silence": _edit(SILENT, audio_peak=1e-6),
-    "sound_is_audible": _edit(SWAPPED, rms_dbfs=-61.0),
+    "sound_is_audible": _edit(SWAPPED, audio_peak=0.0009),
     "zeroed_frames_are_black": _edit(BLACK, luma_max=2.5),
     "picture_is_not_black": _edit(SILENT, luma_max=0.0),
     "geometry_is_that_of_the_base": _edit(BLACK, height=502),

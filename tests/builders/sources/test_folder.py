@@ -2,24 +2,21 @@
 
 import json
 import os
-import re
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from mma_bench import layout
-from mma_bench.builders.sources import open_source
+from mma_bench.builders.sources import leftovers, open_source
+from mma_bench.builders.sources.composed import ComposedSource
 from mma_bench.builders.sources.contracts import Request, Segment
-from mma_bench.builders.sources.folder import SUFFIXES, Cut, FolderCopy, FolderSource, parse_name
+from mma_bench.builders.sources.folder import FolderSource
 from mma_bench.config import AcquireParams
 from mma_bench.errors import ClipError, ConfigError
 from tests.clips import AAC, H264, clip, make, picture, tone
 
 ID = "-abc_1Y34_Z"
 SEGMENT = Segment(f"{ID}_30000", ID, 30.0, 40.0)
-IDS = st.text("ABCXYZabcxyz0123456789_-", min_size=11, max_size=11)
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A clip's bytes; what is in a file decides how it is read, not how its name ends."""
+    """A clip's bytes, far too short; what is in a file decides how it is read, not how its name ends."""
     return clip(tmp_path_factory.mktemp("small") / "clip.mp4", seconds=0.2, size="32x32").read_bytes()
 
 
@@ -59,63 +56,12 @@ def reason(request: Request) -> str:
     return caught.value.reason
 
 
-@settings(deadline=None, max_examples=200)
-@given(
-    video_id=IDS,
-    prefix=st.sampled_from(["", "Y"]),
-    start_s=st.integers(0, 590),
-    length_s=st.integers(1, 10),
-    form=st.sampled_from(["s", "s.0", "s.000", "zeros", "ms"]),
-    parts=st.integers(0, 2),
-    join=st.sampled_from("_-"),
-    suffix=st.sampled_from([*SUFFIXES, ".MP4"]),
-)
-def test_every_usual_name_of_every_segment_is_read_back(
-    video_id: str, prefix: str, start_s: int, length_s: int, form: str, parts: int, join: str, suffix: str
-) -> None:
-    write = {"s": "{}", "s.0": "{:.1f}", "s.000": "{:.3f}", "zeros": "{:06d}", "ms": "{}"}[form].format
-    factor = 1000 if form == "ms" else 1
-    times = [start_s, start_s + length_s][:parts]
-    name = prefix + video_id + join.join(["", *(write(time * factor) for time in times)]).replace("-", "_", 1) + suffix
-    expected = [time * 1000 for time in times] + [None, None]
-    assert parse_name(name) == Cut(video_id, expected[0], expected[1])
-
-
-@settings(deadline=None, max_examples=300)
-@given(stem=st.text("Y_-.013a", min_size=10, max_size=24))
-@example("Yabcdefghij__30")
-@example("Yabcdefghij_30")
-@example("Y_________3_3")
-def test_no_name_has_two_readings(stem: str) -> None:
-    number = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
-    rest = rf"(?:_{number}(?:[_-]{number})?)?"
-    with_y = re.fullmatch(rf"Y([\w-]{{11}}){rest}", stem, re.ASCII)
-    without = re.fullmatch(rf"([\w-]{{11}}){rest}", stem, re.ASCII)
-    assert with_y is None or without is None
-    readings = [match[1] for match in (with_y, without) if match]
-    cut = parse_name(f"{stem}.mp4")
-    assert ([cut.video_id] if cut else []) == readings
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "abcdefghij.mp4", "Xabcdefghijk.mp4", "abcdefghijk.mp3", "abcdefghijk", "abcdefghijk_.mp4", ".mp4", "",
-        "abcdefghijk_30_40_50.mp4", "abcdefghijk_-30.mp4", "abcdefghijk_30_.mp4", "abcdefghijk_3e1.mp4",
-        "abcdefghijk_٣٠.mp4", "abcdefghijk_30.mp4\n", "abcdefghijk_30\n.mp4", "abcdefghijk_nan.mp4", "abcdefgh/jk.mp4",
-        "abcdefghi\0k.mp4", "\u202eabcdefghij.mp4", "abcdefghijk.mp4.part", ".tmp-abcdefghijk.mp4", "ábcdefghijk.mp4",
-        "abcdefghijk_" + "1" * 4096 + ".mp4",
-    ],
-)  # fmt: skip
-def test_other_names_are_not_ours(name: str) -> None:
-    assert parse_name(name) is None
-
-
 @pytest.mark.parametrize(
     "name",
     [
         f"Y{ID}.mp4", f"{ID}.webm", f"{ID}_30.mkv", f"{ID}_30000.m4v", f"{ID}_30_40.mp4", f"{ID}_30.000_40.000.mp4",
-        f"Y{ID}_000030.MP4", f"{ID}_30-40.mp4", f"deep/er/{ID}_30000_40000.mp4",
+        f"Y{ID}_000030.MP4", f"{ID}_30-40.mp4", f"deep/er/{ID}_30000_40000.mp4", f"[{ID}]-[30-40].mp4",
+        f"v{ID}_30_40_out.mkv", f"A title, with [brackets] [{ID}].webm", f"Title [{ID}]_30_40.mp4", f"{ID}_30.avi",
     ],
 )  # fmt: skip
 def test_a_clip_is_found_and_copied(mirror: Path, name: str, small: bytes) -> None:
@@ -126,7 +72,7 @@ def test_a_clip_is_found_and_copied(mirror: Path, name: str, small: bytes) -> No
     fetched = request.fetch(into)
     assert into.read_bytes() == small
     assert fetched.origin == repr(f"mirror/{name}")
-    assert fetched.note == ""
+    assert fetched.note == f"'mirror/{name}' lasts 0.2 s of 10 s"
     assert "uploader" in fetched.licence
     # The copy is a file of its own: what happens to it does not happen to the mirror.
     into.write_bytes(b"changed")
@@ -145,29 +91,130 @@ def test_another_cut_of_the_video_is_not_taken(mirror: Path, name: str) -> None:
         request.fetch(Path("into.mp4"))
 
 
-def test_of_several_files_the_best_named_then_the_first_is_taken_and_told(mirror: Path) -> None:
+def test_of_several_files_the_best_named_then_the_first_is_taken_and_told(mirror: Path, ten: bytes) -> None:
     names = [f"a/Y{ID}.mp4", f"b/{ID}_30.mp4", f"c/{ID}_30_40.webm", f"d/{ID}_30000_40000.mp4"]
-    fill(mirror, *names)
+    fill(mirror, *names, content=ten)
     notes = []
-    for name in [names[2], names[3], names[1]]:
-        request = ask(mirror)
-        assert isinstance(request, FolderCopy)
-        assert request.found.path == name
-        notes.append(request.note)
+    for name in [names[2], names[3], names[1], names[0]]:
+        fetched = ask(mirror).fetch(Path("into.mp4"))
+        assert fetched.origin == repr(f"mirror/{name}")
+        notes.append(fetched.note)
         (mirror / name).unlink()
+        Path("into.mp4").unlink()
+        fill(mirror, "zzzzzzzzzzz.mp4")  # never empty
     assert notes[0] == f"took '{names[2]}', not '{names[3]}', '{names[1]}', '{names[0]}'"
-    assert notes[2] == f"took '{names[1]}', not '{names[0]}'"
-    last = ask(mirror)
-    assert isinstance(last, FolderCopy)
-    assert (last.found.path, last.note) == (names[0], "")
+    assert notes[2:] == [f"took '{names[1]}', not '{names[0]}'", ""]
 
 
-def test_a_whole_video_is_not_taken_for_a_cut(mirror: Path) -> None:
-    make(mirror / f"Y{ID}.mp4", *picture(12.4, "32x32", "5"), *tone(12.4, rate=8000), *H264, *AAC)
-    assert reason(ask(mirror)) == "not_a_cut"
-    # With a start in its name, the same file is a cut that is merely long.
-    (mirror / f"Y{ID}.mp4").rename(mirror / f"{ID}_30.mp4")
-    ask(mirror).fetch(Path("into.mp4"))
+def test_a_bad_file_does_not_hide_a_good_one(mirror: Path, ten: bytes) -> None:
+    """By suffix, by folder, by another naming: every candidate is tried, and every refusal told."""
+    mute = make(Path("mute.mp4"), *picture(10, "32x32", "5"), *H264).read_bytes()
+    fill(mirror, f"a/{ID}_30_40.mp4", content=b"")
+    fill(mirror, f"b/{ID}_30_40.mp4", content=b"<html>404</html>")
+    fill(mirror, f"c/{ID}_30000.mp4", content=mute)
+    fill(mirror, f"{ID}_30.mp4", content=ten[: len(ten) // 2])
+    fill(mirror, f"Y{ID}.webm", content=ten)
+    fetched = ask(mirror).fetch(Path("into.mp4"))
+    assert Path("into.mp4").read_bytes() == ten
+    assert fetched.origin == repr(f"mirror/Y{ID}.webm")
+    for told in ("empty_file", "unreadable", "a page of HTML", "no_audio_stream", "interrupted download"):
+        assert told in fetched.note
+    (mirror / f"Y{ID}.webm").unlink()
+    Path("into.mp4").unlink()
+    assert reason(ask(mirror)) == "empty_file"
+    with pytest.raises(ClipError, match=r"a/.*b/.*not a readable media file.*no_audio_stream"):
+        ask(mirror).fetch(Path("into.mp4"))
+
+
+@pytest.fixture(scope="module")
+def ten(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """10 s."""
+    return lasting(tmp_path_factory.mktemp("ten") / "clip.mp4", 10).read_bytes()
+
+
+def lasting(path: Path, seconds: float) -> Path:
+    return make(path, *picture(seconds, "32x32", "5"), *tone(seconds, rate=8000), *H264, *AAC)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "outcome"),
+    [
+        (f"{ID}_30_40.mp4", 10, ""),
+        (f"{ID}_30_40.mp4", 10.4, ""),
+        (f"{ID}_30_40.mp4", 10.8, "lasts 0.8 s longer than 10 s and may begin that much early"),
+        (f"{ID}_30_40.mp4", 12, "longer_than_named"),
+        (f"{ID}_30_40.mp4", 60, "longer_than_named"),
+        (f"{ID}_30.mp4", 12, "longer_than_named"),
+        (f"[{ID}]-[30-40].mp4", 60, "longer_than_named"),
+        (f"Y{ID}.mp4", 10, ""),
+        (f"Y{ID}.mp4", 10.8, "lasts 0.8 s longer"),
+        (f"Y{ID}.mp4", 60, "not_a_cut"),
+        (f"{ID}_30_40.mp4", 4, "lasts 4.0 s of 10 s"),
+    ],
+)  # fmt: skip
+def test_length_against_name_decides(mirror: Path, name: str, seconds: float, outcome: str) -> None:
+    lasting(mirror / name, seconds)
+    request = ask(mirror)
+    if outcome in ("longer_than_named", "not_a_cut"):
+        assert reason(request) == outcome
+    else:
+        note = request.fetch(Path("into.mp4")).note
+        assert note == "" if outcome == "" else outcome in note
+
+
+@pytest.mark.parametrize("name", [f"{ID}_0_10.mp4", f"{ID}_0.mp4", f"Y{ID}.mp4"])
+@pytest.mark.parametrize(("seconds", "note"), [(7, ""), (10, "lasts 10.0 s, the segment 7 s")])
+def test_the_full_ten_seconds_of_a_shorter_segment(mirror: Path, name: str, seconds: float, note: str) -> None:
+    """At a video's end AudioSet's segments are shorter; downloaders ask for 10 s all the same."""
+    lasting(mirror / name, seconds)
+    told = ask(mirror, Segment(f"{ID}_0", ID, 0.0, 7.0)).fetch(Path("into.mp4")).note
+    assert note in told
+    assert bool(note) == bool(told)
+
+
+def test_an_end_that_is_neither_the_segments_nor_ten_seconds_on_is_another_cut(mirror: Path) -> None:
+    fill(mirror, f"{ID}_0_9.mp4")
+    assert reason(ask(mirror, Segment(f"{ID}_0", ID, 0.0, 7.0))) == "not_in_folder"
+
+
+def test_a_cut_that_another_tool_began_early_is_refused(mirror: Path) -> None:
+    """Copied packets begin at the key frame before: 30 to 42 under the name of 32 to 42."""
+    whole = make(Path("whole.mkv"), *picture(60, "32x32", "5"), *tone(60, rate=8000), *H264, "-g", "50", *AAC)
+    make(mirror / f"{ID}_32_42.mkv", "-ss", "32", "-i", str(whole), "-t", "10", "-c", "copy")
+    assert reason(ask(mirror, Segment(f"{ID}_32000", ID, 32.0, 42.0))) == "longer_than_named"
+    # An MP4 file hides what is before the start, and every reader honours that.
+    make(mirror / f"{ID}_32_42.mp4", "-ss", "32", "-i", str(whole), "-t", "10", "-c", "copy")
+    fetched = ask(mirror, Segment(f"{ID}_32000", ID, 32.0, 42.0)).fetch(Path("into.mp4"))
+    assert fetched.origin.endswith(".mp4'")
+
+
+def test_subtitles_do_not_make_a_file_longer(mirror: Path) -> None:
+    Path("long.srt").write_text("1\n00:00:01,000 --> 00:00:59,000\nhello\n")
+    arguments = ("-i", "long.srt", *picture(10, "32x32", "5"), *tone(10, rate=8000), *H264, *AAC, "-c:s", "srt")
+    make(mirror / f"{ID}_30_40.mkv", *arguments, "-map", "1", "-map", "2", "-map", "0")
+    assert ask(mirror).fetch(Path("into.mkv")).note == ""
+
+
+def test_files_that_no_clip_asked_for_are_told(mirror: Path, ten: bytes) -> None:
+    fill(
+        mirror,
+        f"Y{ID}.mp4",
+        "zzzzzzzzzzz.mp4",
+        "Title-zzzzzzzzzzz.f137.mp4",
+        "b/clip.FLV",
+        "x.wmv",
+        "y.ts",
+        "notes.txt",
+    )
+    source = FolderSource(mirror, max_bytes=1)
+    assert source.leftovers() == (
+        "of 6 video files in 'mirror', 4 have names of no known form, e.g. 'Title-zzzzzzzzzzz.f137.mp4', 'b/clip.FLV', "
+        f"'x.wmv' and 2 are of no segment that is wanted, e.g. 'Y{ID}.mp4', 'zzzzzzzzzzz.mp4'"
+    )
+    source.request(SEGMENT)
+    source.request(Segment("z", "zzzzzzzzzzz", 0.0, 10.0))
+    assert source.leftovers().endswith("'x.wmv'")
+    assert leftovers(source) == leftovers(ComposedSource([source])) == [source.leftovers()]
 
 
 def test_a_file_that_is_no_media_is_refused_under_its_own_name(mirror: Path) -> None:
@@ -181,12 +228,14 @@ def test_a_file_that_is_no_media_is_refused_under_its_own_name(mirror: Path) -> 
 def test_a_file_that_is_too_large_is_not_copied(mirror: Path) -> None:
     fill(mirror, f"{ID}_30.mp4", content=b"x" * 11)
     assert reason(FolderSource(mirror, max_bytes=10).request(SEGMENT)) == "too_many_bytes"
-    FolderSource(mirror, max_bytes=11).request(SEGMENT).fetch(Path("into.mp4"))
+    assert reason(FolderSource(mirror, max_bytes=11).request(SEGMENT)) == "unreadable"
 
 
-def test_links_that_leave_the_folder_are_refused(mirror: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fill(Path(), f"outside/{ID}_30.mp4")
-    fill(mirror, "hidden/clip.bin", "zzzzzzzzzzz.mp4")
+def test_links_that_leave_the_folder_are_refused(
+    mirror: Path, small: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(Path(), f"outside/{ID}_30.mp4", content=small)
+    fill(mirror, "hidden/clip.bin", "zzzzzzzzzzz.mp4", content=small)
     link = mirror / f"{ID}_30.mp4"
     (mirror / "linked-folder").symlink_to(Path("outside").absolute())
     assert reason(ask(mirror)) == "not_in_folder"
@@ -246,17 +295,17 @@ def test_hostile_ids_find_nothing_and_are_shown_harmlessly(mirror: Path, hostile
     assert len(caught.value.detail) < 300
 
 
-def test_hostile_folder_names_are_shown_harmlessly(mirror: Path) -> None:
+def test_hostile_folder_names_are_shown_harmlessly(mirror: Path, small: bytes) -> None:
     hostile = mirror / os.fsdecode(b"caf\xff\xe2\x80\xae\n")
     hostile.mkdir()
-    fill(hostile, f"{ID}_30.mp4")
+    fill(hostile, f"{ID}_30.mp4", content=small)
     fetched = ask(mirror).fetch(Path("into.mp4"))
     assert fetched.origin.isprintable()
     json.dumps(fetched.origin, ensure_ascii=False).encode()
     Path("into.mp4").unlink()
-    (hostile / f"{ID}_30.mp4").rename(hostile / f"Y{ID}.mp4")
+    (hostile / f"{ID}_30.mp4").write_bytes(b"no clip")
     assert reason(ask(mirror)) == "unreadable"
-    (hostile / f"Y{ID}.mp4").rename(hostile / f"{ID}_31.mp4")
+    (hostile / f"{ID}_30.mp4").rename(hostile / f"{ID}_31.mp4")
     assert reason(ask(mirror)) == "not_in_folder"
 
 

@@ -1,5 +1,6 @@
 """One pace and one breaker for all processes; a pause outlasts the run."""
 
+import json
 import multiprocessing
 from itertools import pairwise
 from pathlib import Path
@@ -79,24 +80,24 @@ def test_processes_share_the_pace(tmp_path: Path) -> None:
 def test_a_block_is_a_pause_for_all_and_doubles(tmp_path: Path) -> None:
     clock = Clock()
     one, other = pacer(tmp_path, clock), pacer(tmp_path, clock)
-    told = one.failed(Blocked("bot_check", "not a bot?"))
+    told = one.failed(Blocked("bot_check", "not a bot?"), "v")
     assert "come back after 1970-01-12 13:48:20 UTC; not a bot?" in told.detail
     with pytest.raises(Blocked, match="bot_check"):
         other.wait_for_turn()
-    other.failed(Blocked("bot_check", "the same block, seen by another worker"))
+    other.failed(Blocked("bot_check", "the same block, seen by another worker"), "v")
     found = other.pause()
     assert found is not None
     assert found.until.timestamp() == clock.now + 100
     clock.now += 101
     other.begin_run()
     other.wait_for_turn()
-    other.failed(Blocked("bot_check", "again"))
+    other.failed(Blocked("bot_check", "again"), "v")
     found = other.pause()
     assert found is not None
     assert found.until.timestamp() == pytest.approx(clock.now + 200)
     clock.now += 201
     one.succeeded()
-    one.failed(Blocked("bot_check", "much later"))
+    one.failed(Blocked("bot_check", "much later"), "v")
     found = one.pause()
     assert found is not None
     assert found.until.timestamp() == pytest.approx(clock.now + 100)
@@ -106,36 +107,62 @@ def test_a_block_is_a_pause_for_all_and_doubles(tmp_path: Path) -> None:
 def test_the_sites_own_wish_counts_if_it_is_longer(tmp_path: Path, asked: float, pause: float) -> None:
     clock = Clock()
     one = pacer(tmp_path, clock)
-    one.failed(Blocked("too_many_requests"), asked)
+    one.failed(Blocked("too_many_requests"), "v", asked)
     found = one.pause()
     assert found is not None
     assert found.until.timestamp() == clock.now + pause
 
 
-def test_refusals_in_a_row_are_a_block_and_one_success_forgives(tmp_path: Path) -> None:
-    clock = Clock()
-    one = pacer(tmp_path, clock)
+def test_the_same_answer_to_several_videos_is_a_block_and_one_success_forgives(tmp_path: Path) -> None:
+    one = pacer(tmp_path, Clock())
     refusal = Retryable("http_403", "no")
-    for forgiving in (one.succeeded, lambda: one.failed(Permanent("removed")), lambda: one.failed(InvalidInput("x"))):
-        assert one.failed(refusal) is refusal
-        assert one.failed(refusal) is refusal
+    for forgiving in (
+        one.succeeded,
+        lambda: one.failed(Permanent("removed"), "v"),
+        lambda: one.failed(InvalidInput("x"), "v"),
+        lambda: one.failed(Retryable("age_restricted"), "v"),
+    ):
+        assert one.failed(refusal, "a") is refusal
+        assert one.failed(refusal, "b") is refusal
         forgiving()
-    assert one.failed(refusal) is refusal
-    assert one.failed(Retryable("http_503")).status == "retry"
-    assert one.failed(refusal) is refusal
-    assert one.failed(refusal).status == "blocked"
+    assert one.failed(refusal, "a") is refusal
+    assert one.failed(Retryable("http_503"), "b").status == "retry"
+    assert one.failed(refusal, "c") is refusal
+    told = one.failed(refusal, "d")
+    assert (told.status, told.reason) == ("blocked", "refusals")
+    assert "3 videos in a row failed with http_403: no" in told.detail
+
+
+def test_one_video_and_different_answers_are_no_block(tmp_path: Path) -> None:
+    one = pacer(tmp_path, Clock())
+    for _ in range(5):
+        assert one.failed(Retryable("try_again_later"), "a").status == "retry"
+    for turn in range(6):
+        assert one.failed(Retryable(("login_demanded", "unavailable")[turn % 2]), f"v{turn}").status == "retry"
+    assert one.failed(Retryable("network_restricted"), "a").status == "retry"
+    assert one.failed(Retryable("timeout"), "b").status == "retry"
+    assert one.failed(Retryable("network_restricted"), "c").status == "retry"
+    assert one.failed(Retryable("network_restricted"), "d").status == "blocked"
 
 
 def test_no_way_to_the_site_ends_a_run_but_asks_for_no_pause(tmp_path: Path) -> None:
     clock = Clock()
     one = pacer(tmp_path, clock)
     lost = Retryable("unreachable", "Name or service not known")
-    assert [one.failed(lost).status for _ in range(3)] == ["retry", "retry", "blocked"]
+    assert [one.failed(lost, "v").status for _ in range(3)] == ["retry", "retry", "blocked"]
     with pytest.raises(Blocked, match="the site cannot be reached from here"):
         one.wait_for_turn()
     one.begin_run()
     one.wait_for_turn()
-    assert one.failed(lost) is lost
+    assert one.failed(lost, "v") is lost
+
+
+def test_the_state_of_an_older_version_keeps_its_pause(tmp_path: Path) -> None:
+    clock = Clock()
+    old = {"refusals": 2, "paused_until": clock.now + 50, "reason": "bot_check", "detail": "not a bot?"}
+    (tmp_path / "pace.json").write_text(json.dumps(old))
+    with pytest.raises(Blocked, match="bot_check"):
+        pacer(tmp_path, clock).wait_for_turn()
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mma_bench.builders.sources.contracts import Refusal, Segment
 from mma_bench.builders.sources.tar import TarRead, TarSource
 from mma_bench.errors import ConfigError, InvalidInput
+from tests.clips import AAC, H264, make, picture, tone
 
 A = "a" * 11
 
@@ -30,21 +31,32 @@ def shard(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w") 
     return path
 
 
-def test_members_are_found_by_name_and_read_in_place(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Five clips of 10 s, each with other bytes."""
+    folder = tmp_path_factory.mktemp("clips")
+    return [
+        make(folder / f"{n}.mp4", *picture(10, "32x32", "5"), *tone(10, 300 + n, 8000), *H264, *AAC).read_bytes()
+        for n in range(5)
+    ]
+
+
+def test_members_are_found_by_name_and_read_in_place(tmp_path: Path, clips: list[bytes]) -> None:
+    thirty, five, long_name, forty, again = clips
     shard(
         tmp_path / "shards/0/00000.tar",
-        member(f"{A}_30000.mp4", b"thirty"),
+        member(f"{A}_30000.mp4", thirty),
         member(f"{A}_30000.json", b"{}"),
-        member(f"deep/Y{'b' * 11}_5.mkv", b"five"),
-        member("x" * 150 + "/" + "c" * 11 + "_1.webm", b"long name"),
+        member(f"deep/Y{'b' * 11}_5.mkv", five),
+        member("x" * 150 + "/" + "c" * 11 + "_1.webm", long_name),
     )
-    shard(tmp_path / "shards/1.tar", member(f"{A}_40000.mp4", b"forty"), member(f"{A}_30000.mp4", b"again"))
-    source = TarSource(tmp_path / "shards", max_bytes=100)
+    shard(tmp_path / "shards/1.tar", member(f"{A}_40000.mp4", forty), member(f"{A}_30000.mp4", again))
+    source = TarSource(tmp_path / "shards", max_bytes=1_000_000)
     for video, start, data, suffix in (
-        (A, 30.0, b"thirty", ".mp4"),
-        (A, 40.0, b"forty", ".mp4"),
-        ("b" * 11, 5.0, b"five", ".mkv"),
-        ("c" * 11, 1.0, b"long name", ".webm"),
+        (A, 30.0, thirty, ".mp4"),
+        (A, 40.0, forty, ".mp4"),
+        ("b" * 11, 5.0, five, ".mkv"),
+        ("c" * 11, 1.0, long_name, ".webm"),
     ):
         request = source.request(Segment("id", video, start, start + 10))
         assert request.suffix == suffix
@@ -52,10 +64,28 @@ def test_members_are_found_by_name_and_read_in_place(tmp_path: Path) -> None:
         fetched = request.fetch(into)
         assert into.read_bytes() == data
         assert fetched.source == "WebDataset shards of AudioSet clips"
-        assert ("took" in fetched.note) == (data == b"thirty")
+        assert ("took" in fetched.note) == (data == thirty)
     missing = source.request(Segment("id", A, 50.0, 60.0))
     assert isinstance(missing, Refusal)
     assert missing.error.reason == "not_in_shards"
+    assert source.leftovers() == ""
+
+
+def test_a_bad_member_does_not_hide_a_good_one(tmp_path: Path, clips: list[bytes]) -> None:
+    bad, good = member(f"{A}_30_40.mp4", b"<html>"), member(f"Y{A}.mp4", clips[0])
+    shard(tmp_path / "s/0.tar", bad, good, member("other.mp4"))
+    source = TarSource(tmp_path / "s", max_bytes=1_000_000)
+    fetched = source.request(Segment("id", A, 30.0, 40.0)).fetch(tmp_path / "x.mp4")
+    assert (tmp_path / "x.mp4").read_bytes() == clips[0]
+    assert "a page of HTML" in fetched.note
+    assert "1 have names of no known form" in source.leftovers()
+
+
+def test_a_member_that_is_longer_than_its_name_is_refused(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole.mp4", *picture(60, "32x32", "1"), *tone(60, 300, 8000), *H264, *AAC).read_bytes()
+    shard(tmp_path / "s/0.tar", member(f"{A}_30_40.mp4", whole))
+    with pytest.raises(InvalidInput, match="longer_than_named"):
+        TarSource(tmp_path / "s", max_bytes=1_000_000).request(Segment("id", A, 30.0, 40.0)).fetch(tmp_path / "x.mp4")
 
 
 def test_a_changed_shard_is_another_revision(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mma_bench.builders.sources import youtube
 from mma_bench.builders.sources.contracts import Refusal, Segment
 from mma_bench.builders.sources.youtube import YouTubeSource, retrying
 from mma_bench.builders.sources.youtube_access import Access, access
-from mma_bench.builders.sources.youtube_info import read_video
+from mma_bench.builders.sources.youtube_info import Video, read_video
 from mma_bench.config import YouTubeParams
 from mma_bench.errors import Blocked, ConfigError, Permanent, Retryable
 from mma_bench.media.facts import media_facts
@@ -142,3 +143,60 @@ def test_sight_and_sound_come_as_one_file_or_two() -> None:
     assert [item.url for item in read_video(whole, "p").formats] == ["http://a"]
     parts = {"requested_formats": [{"url": "http://v"}, {"url": "http://s"}]}
     assert [item.url for item in read_video(parts, "p").formats] == ["http://v", "http://s"]
+
+
+def rendition(number: str, **facts: object) -> dict[str, object]:
+    """A format as yt-dlp's YouTube extractor describes one: 360p, picture and sound, unless told otherwise."""
+    usual = {"url": f"http://site/{number}", "format_id": number, "protocol": "https", "ext": "mp4", "height": 360}
+    codecs = {"width": 640, "vcodec": "avc1.42001E", "acodec": "mp4a.40.2", "language_preference": -1}
+    return {**usual, **codecs, **facts}
+
+
+PICTURE = {"acodec": "none"}
+SOUND = {"vcodec": "none", "height": None, "width": None}
+OPUS = {**SOUND, "acodec": "opus", "ext": "webm"}
+ORIGINAL, DEFAULT = {"language_preference": 10, "language": "es"}, {"language_preference": 5, "language": "en"}
+DAMAGED = {"format_note": "360p, DAMAGED", "preference": -10}
+WHOLE = rendition("18")
+PARTS = [rendition("134", **PICTURE), rendition("140", **SOUND)]
+
+
+@pytest.mark.parametrize(
+    ("formats", "taken"),
+    [
+        ([WHOLE, *PARTS], ["18"]),
+        ([rendition("18", **DAMAGED), *PARTS], ["134", "140"]),
+        ([rendition("18", **DAMAGED)], ["18"]),
+        ([rendition("18", height=240), *PARTS], ["134", "140"]),
+        ([rendition("18", height=240), rendition("160", height=144, **PICTURE), rendition("140", **SOUND)], ["18"]),
+        ([*PARTS, rendition("136", height=720, **PICTURE)], ["134", "140"]),
+        # dubbed in AAC, original in Opus
+        ([PARTS[0], rendition("140-0", **SOUND), rendition("251-1", **OPUS | ORIGINAL)], ["134", "251-1"]),
+        ([PARTS[0], rendition("140-0", **SOUND | DEFAULT), rendition("251-1", **OPUS | ORIGINAL)], ["134", "251-1"]),
+        ([PARTS[0], rendition("140-0", **SOUND), rendition("251-1", **OPUS | DEFAULT)], ["134", "251-1"]),
+        # one file does not say its language, while the sounds do
+        ([WHOLE, PARTS[0], rendition("140-0", **SOUND), rendition("140-1", **SOUND | ORIGINAL)], ["134", "140-1"]),
+        ([PARTS[0], rendition("140", **SOUND | DAMAGED), rendition("251", **OPUS)], ["134", "251"]),
+        # the original only with a smaller picture would still be the original
+        ([rendition("18", **ORIGINAL | {"height": 240}), *PARTS], ["18"]),
+    ],
+)  # fmt: skip
+def test_original_language_then_undamaged_then_size(formats: list[dict[str, object]], taken: list[str]) -> None:
+    ydl = youtube._downloader(retry_settings(min_height=360), Access("", ""))
+    facts = {"id": "aaaaaaaaaaa", "title": "t", "extractor": "youtube", "extractor_key": "Youtube"}
+    given = [dict(item) for item in formats]
+    info = ydl.process_video_result({**facts, "webpage_url": "http://site", "formats": given}, download=False)
+    assert [item.format_id for item in read_video(info, "http://site").formats] == taken
+
+
+def test_a_rendition_that_is_shorter_than_the_video_is_not_the_last_word(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told_longer(info: object, page: str) -> Video:
+        return read_video(info, page).model_copy(update={"duration": 60.0})
+
+    monkeypatch.setattr(youtube, "read_video", told_longer)
+    for start_s in (50.0, 2.0):  # past the end of the file; a section that ends early
+        request = source(site).request(Segment(f"goo_{start_s}", "gooaaaaaaaa", start_s, start_s + 10))
+        with pytest.raises(Retryable, match="short_rendition"):
+            request.fetch(tmp_path / "clip.mp4")

@@ -1,12 +1,14 @@
 """What a failure means: real exceptions of yt-dlp, with the words that the site uses."""
 
+from pathlib import Path
+
 import pytest
 from yt_dlp.networking.exceptions import IncompleteRead, ProxyError, TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError
 
-from mma_bench.builders.sources.youtube_errors import by_page, classify, retry_after_s
-
-YOUTUBE = "Use --cookies-from-browser or --cookies for the authentication. See the FAQ for how to"
+from mma_bench.builders.sources import youtube_errors
+from mma_bench.builders.sources.youtube_errors import LATER, by_page, classify, retry_after_s
+from mma_bench.csv_rows import CsvRow, read_rows
 
 
 def failed(error: Exception) -> DownloadError:
@@ -14,42 +16,37 @@ def failed(error: Exception) -> DownloadError:
     return DownloadError(f"ERROR: [youtube] aaaaaaaaaaa: {error}", (type(error), error, None))
 
 
-@pytest.mark.parametrize(
-    ("words", "status", "reason"),
-    [
-        (f"Sign in to confirm you’re not a bot. {YOUTUBE}", "blocked", "bot_check"),
-        (f"Sign in to confirm you're not a bot. {YOUTUBE}", "blocked", "bot_check"),
-        ("Video unavailable. This content isn't available, try again later. The current session has been rate-limited "
-         "by YouTube for up to an hour.", "blocked", "rate_limited"),
-        (f"Please sign in. {YOUTUBE}", "blocked", "login_demanded"),
-        ("The following content is not available on this app. YouTube is requiring a captcha challenge before playback",
-         "blocked", "bot_check"),
-        (f"Private video. Sign in if you've been granted access to this video. {YOUTUBE}", "unavailable", "private"),
-        ("Video unavailable. This video is private", "unavailable", "private"),
-        ("Video unavailable. This video is no longer available due to a copyright claim by Someone", "unavailable",
-         "copyright"),
-        ("Video unavailable. This video contains content from SME, who has blocked it on copyright grounds",
-         "unavailable", "copyright"),
-        ("Video unavailable. This video is no longer available because the YouTube account associated with this video "
-         "has been terminated.", "unavailable", "account_closed"),
-        ("This video is no longer available because the uploader has closed their YouTube account.", "unavailable",
-         "account_closed"),
-        ("This video has been removed by the uploader", "unavailable", "removed"),
-        ("This video has been removed for violating YouTube's policy on hate speech.", "unavailable",
-         "removed_by_site"),
-        (f"Sign in to confirm your age. This video may be inappropriate for some users. {YOUTUBE}", "unavailable",
-         "age_restricted"),
-        ("Join this channel to get access to members-only content like this video", "unavailable", "members_only"),
-        ("The uploader has not made this video available in your country", "unavailable", "region_blocked"),
-        ("Video unavailable", "unavailable", "unavailable"),
-        ("Premieres in 3 hours", "retry", "not_yet_there"),
-        ("Requested format is not available. Use --list-formats for a list of available formats", "retry", "no_format"),
-        ("Unable to extract yt initial data", "retry", "unclassified"),
-    ],
-)  # fmt: skip
-def test_the_sites_words(words: str, status: str, reason: str) -> None:
-    meaning = classify(failed(ExtractorError(words, expected=True)), page=True)
-    assert (meaning.status, meaning.reason) == (status, reason)
+class Message(CsvRow):
+    """What the site or yt-dlp says, and what it means for the clip."""
+
+    status: str
+    reason: str
+    source: str
+    message: str
+
+
+MESSAGES = read_rows(Path(__file__).with_name("youtube_messages.csv"), Message, unique=["message"])
+
+
+@pytest.mark.parametrize("row", MESSAGES, ids=lambda row: f"{row.reason}: {row.message[:60]}")
+def test_the_sites_words(row: Message) -> None:
+    for error in (ExtractorError(row.message, expected=True), ExtractorError(row.message, video_id="aaaaaaaaaaa")):
+        meaning = classify(failed(error), page=True)
+        assert (meaning.status, meaning.reason) == (row.status, row.reason)
+
+
+def test_the_table_is_about_every_meaning() -> None:
+    assert len(MESSAGES) >= 60
+    assert {row.reason for row in MESSAGES} == {reason for _, _, reason in youtube_errors.MESSAGES} | {"unclassified"}
+    assert {reason for _, _, reason in youtube_errors.MESSAGES} >= LATER
+
+
+@pytest.mark.parametrize("row", [row for row in MESSAGES if row.status == "unavailable"], ids=lambda row: row.message)
+def test_nothing_is_final_that_depends_on_network_account_or_day(row: Message) -> None:
+    """The same words with a country, a network or an account in them are not about the video."""
+    for condition in ("It is not available in your country", "Please check the network administrator restrictions."):
+        error = ExtractorError(f"{condition} {row.message}", expected=True)
+        assert classify(failed(error), page=True).status == "retry"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +59,7 @@ def test_the_sites_words(words: str, status: str, reason: str) -> None:
         (TransportError(cause="The read operation timed out"), "retry", "timeout"),
         (IncompleteRead(10, 90), "retry", "connection_lost"),
         (ConnectionResetError(104, "Connection reset by peer"), "retry", "connection_lost"),
-        (GeoRestrictedError("only somewhere", countries=["NO"]), "unavailable", "region_blocked"),
+        (GeoRestrictedError("only somewhere", countries=["NO"]), "retry", "region_blocked"),
         (UnsupportedError("http://host/page"), "retry", "unexpected_page"),
         (UnsupportedError("https://www.google.com/sorry/index"), "blocked", "bot_check"),
     ],
@@ -85,6 +82,7 @@ def test_nothing_secret_and_nothing_unprintable_is_told() -> None:
 
 def test_a_page_instead_of_a_video() -> None:
     assert by_page("<p>Our systems have detected unusual traffic", "it").status == "blocked"
+    assert by_page("<p>An error occurred. Please try again later", "it").status == "retry"
     assert by_page("<p>Video unavailable", "it").status == "retry", (
         "a page at a file's address says nothing of the clip"
     )

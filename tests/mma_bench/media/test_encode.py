@@ -20,9 +20,9 @@ from mma_bench.media.probe import probe
 from tests.clips import AAC, H264, damaged, giant, make, picture, plain, tone
 
 NATIVE = Shape(
-    fps=Fraction(25), frames=50, seconds=2.0, square=None, fill=False, sample_rate=44_100, channels=1
+    fps=Fraction(25), frames=50, seconds=2.0, square=None, fill=0, sample_rate=44_100, channels=1
 )  # fmt: skip
-SQUARE = replace(NATIVE, square=96, fill=True)
+SQUARE = replace(NATIVE, square=96, fill=1)
 
 
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_a_giant_picture_is_not_allocated(good: Path, tmp_path: Path) -> None:
     script = (
         "import resource, sys\nfrom fractions import Fraction\nfrom pathlib import Path\n"
         "from mma_bench.media.encode import Shape, encode\n"
-        "try:\n    encode(Path(sys.argv[1]), Path(sys.argv[2]), Shape(Fraction(25), 50, 2.0, None, False, 44100, 1))\n"
+        "try:\n    encode(Path(sys.argv[1]), Path(sys.argv[2]), Shape(Fraction(25), 50, 2.0, None, 0, 44100, 1))\n"
         "except Exception as error:\n    print(error.reason)\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
