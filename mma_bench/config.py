@@ -129,6 +129,28 @@ class OmniJudgeParams(Namespace):
     processes: Count  # each holds the model, or has one request to the server in flight
 
 
+class CheckpointParams(Namespace):
+    """A checkpoint of transformers."""
+
+    checkpoint: str  # a Hub ID or a folder
+    revision: str | None  # branch, tag or commit on the Hub; null: the default branch
+
+
+class EncoderJudgeParams(Namespace):
+    """Appendix B.1, by two zero-shot encoders: pictures with SigLIP 2 or CLIP, sound with CLAP."""
+
+    name: Literal["encoders"]
+    picture: CheckpointParams
+    sound: CheckpointParams
+    prompts: str | None  # a CSV with class, modality and prompt; null: those that come with the package
+    thresholds: str | None  # a CSV that `mma-bench judge calibrate` writes
+    frames: Count  # how many frames are embedded, evenly spread
+    processes: Count  # each loads both encoders
+
+
+JudgeSection: TypeAlias = JudgeParams | OmniJudgeParams | EncoderJudgeParams  # of params.yaml
+
+
 class VerifyParams(Namespace):
     """Appendix B.2."""
 
@@ -205,7 +227,7 @@ class Params(Namespace):
     candidates: CandidatesParams
     acquire: AcquireParams
     normalise: NormaliseParams
-    judge: Annotated[JudgeParams | OmniJudgeParams, Field(discriminator="name")]
+    judge: Annotated[JudgeSection, Field(discriminator="name")]
     verify: VerifyParams
     pair: PairParams
     conflicts: ConflictsParams

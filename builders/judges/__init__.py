@@ -1,14 +1,15 @@
 """Judges: who answers the yes/no checks of appendix B.1, "Is the cat clearly visible / audible in this video?".
 
 `specialist` are two small networks, `omni` is the paper's judge through transformers, `omni_server` the same behind an
-OpenAI-compatible server.
+OpenAI-compatible server, `encoders` are two zero-shot encoders with thresholds of their own for every class.
 """
 
 from mma_bench.builders.judges.contracts import Judge
-from mma_bench.config import JudgeParams, OmniJudgeParams
+from mma_bench.config import EncoderJudgeParams, JudgeParams, JudgeSection
+from mma_bench.media import SAMPLE_RATE
 
 
-def open_judge(params: JudgeParams | OmniJudgeParams) -> Judge:
+def open_judge(params: JudgeSection) -> Judge:
     """The judge configured in params.yaml, its weights checked or fetched; networks load on first use.
 
     Raises:
@@ -20,6 +21,10 @@ def open_judge(params: JudgeParams | OmniJudgeParams) -> Judge:
         from mma_bench.models.specialist.specialist import Specialist
 
         return SpecialistJudge(params, Specialist.fetched())
+    if isinstance(params, EncoderJudgeParams):
+        from mma_bench.builders.judges.encoders import EncoderJudge
+
+        return EncoderJudge.calibrated(params)
     if params.name == "omni":
         from mma_bench.builders.judges.omni import OmniJudge
 
@@ -27,3 +32,24 @@ def open_judge(params: JudgeParams | OmniJudgeParams) -> Judge:
     from mma_bench.builders.judges.omni_server import OmniServerJudge
 
     return OmniServerJudge.configured(params)
+
+
+def open_for_calibration(params: JudgeSection) -> Judge:
+    """The same judge for choosing thresholds: its scores and its revision do not depend on any."""
+    if isinstance(params, JudgeParams):
+        return open_judge(params.model_copy(update={"visual_threshold": 0.0, "audio_threshold": 0.0}))
+    if isinstance(params, EncoderJudgeParams):
+        from mma_bench.builders.judges.encoders import EncoderJudge
+        from mma_bench.models.encoders.encoders import Encoders
+
+        return EncoderJudge(Encoders.located(params), None)
+    return open_judge(params)
+
+
+def sample_rate(params: JudgeSection) -> int:
+    """Of the sound that the judge is given, in Hz."""
+    if isinstance(params, EncoderJudgeParams):
+        from mma_bench.models.encoders import encoders
+
+        return encoders.SAMPLE_RATE
+    return SAMPLE_RATE

@@ -62,7 +62,7 @@ def test_unimodal_checks_lack_the_other_modality_and_crossmodal_checks_have_both
     assert hearing_view.audio is whole.audio
     assert all(view is whole for _, view in cross)
     # No attribute leads back to the file, in which the other modality lies.
-    assert set(vars(sight_view)) == {"duration_s", "frames", "audio"}
+    assert set(vars(sight_view)) == {"duration_s", "frames", "audio", "sample_rate"}
 
 
 @examples(max_examples=60, deadline=None)
