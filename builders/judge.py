@@ -28,9 +28,9 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from mma_bench import layout
-from mma_bench.builders.judges import open_judge, sample_rate
+from mma_bench.builders.judges import open_judge, sample_rate, worker_count
 from mma_bench.builders.judges.contracts import Judge, View
-from mma_bench.config import JudgeParams, JudgeSection, Params, RayParams
+from mma_bench.config import JudgeSection, Params, RayParams
 from mma_bench.errors import ClipError, InvalidInput
 from mma_bench.executor import run
 from mma_bench.executor.ledger import Entry
@@ -78,7 +78,7 @@ def judged(
         tasks,
         partial(_judge_in_worker, params.model_dump_json()),
         layout.ledger("judge"),
-        workers=workers if isinstance(params, JudgeParams) else params.processes,
+        workers=worker_count(params, workers, "judge", ray),
         title="judge",
         ray=ray,
         stateful=True,

@@ -4,9 +4,15 @@
 OpenAI-compatible server, `encoders` are two zero-shot encoders with thresholds of their own for every class.
 """
 
+from typing import Final
+
 from mma_bench.builders.judges.contracts import Judge
-from mma_bench.config import EncoderJudgeParams, JudgeParams, JudgeSection
+from mma_bench.config import EncoderJudgeParams, JudgeParams, JudgeSection, RayParams
+from mma_bench.executor.memory import workers_that_fit
 from mma_bench.media import SAMPLE_RATE
+
+# Measured: 0.75 GB on clips of 1920×1080, 1.03 GB on clips of 3840×2160.
+SPECIALIST_BYTES: Final = 1_000_000_000
 
 
 def open_judge(params: JudgeSection) -> Judge:
@@ -53,3 +59,13 @@ def sample_rate(params: JudgeSection) -> int:
 
         return encoders.SAMPLE_RATE
     return SAMPLE_RATE
+
+
+def worker_count(params: JudgeSection, workers: int, title: str, ray: RayParams | None = None) -> int:
+    """Processes for a judge: its own number, or of the specialist as many of `workers` as fit into memory.
+
+    On Ray, which knows the memory of its machines, it is all of `workers`.
+    """
+    if not isinstance(params, JudgeParams):
+        return params.processes
+    return workers if ray is not None else workers_that_fit(workers, SPECIALIST_BYTES, title)

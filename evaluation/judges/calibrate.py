@@ -25,12 +25,12 @@ from typing import Any, Final, Literal
 
 from mma_bench import layout
 from mma_bench.builders.judge import JUDGE
-from mma_bench.builders.judges import open_judge, sample_rate
+from mma_bench.builders.judges import open_judge, sample_rate, worker_count
 from mma_bench.builders.judges.contracts import Judge, View
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
 from mma_bench.builders.sources.sample import SAMPLE
-from mma_bench.config import JudgeParams, JudgeSection, Params, load_params
+from mma_bench.config import JudgeSection, Params, load_params
 from mma_bench.csv_rows import CsvRow, read_rows
 from mma_bench.evaluation.judges.operating_point import Pair, operating_point
 from mma_bench.executor import run
@@ -130,7 +130,7 @@ def sample_pairs(clips: Sequence[Mapping[str, Any]], params: JudgeSection, *, wo
         tasks,
         partial(score_file, params.model_dump_json(), tuple(classes)),
         layout.ledger("judge_calibration"),
-        workers=workers if isinstance(params, JudgeParams) else params.processes,
+        workers=worker_count(params, workers, "calibration"),
         title="calibration",
     )
     scores = dict(zip(there, (entry["result"] for entry in entries), strict=True))

@@ -21,11 +21,11 @@ from pydantic import Field
 
 from mma_bench import layout
 from mma_bench.builders.judge import JUDGE
-from mma_bench.builders.judges import open_for_calibration, sample_rate
+from mma_bench.builders.judges import open_for_calibration, sample_rate, worker_count
 from mma_bench.builders.judges.contracts import Judge, View
 from mma_bench.builders.judges.encoders import EncoderJudge
 from mma_bench.builders.labels import vggsounder
-from mma_bench.config import JudgeParams, JudgeSection, load_params
+from mma_bench.config import JudgeSection, load_params
 from mma_bench.csv_rows import CsvRow, read_rows
 from mma_bench.errors import DataError
 from mma_bench.evaluation.judges.calibrate import score_view
@@ -193,7 +193,7 @@ def _scored(
         list({task.key: task for task in tasks.values()}.values()),
         partial(score_clip, params.model_dump_json()),
         layout.ledger("judge_calibration"),
-        workers=workers if isinstance(params, JudgeParams) else params.processes,
+        workers=worker_count(params, workers, "calibrate"),
         title="calibrate",
     )
     scores = {entry["key"]: entry["result"] for entry in entries}
