@@ -38,7 +38,7 @@ class OntologyParams(Namespace):
 class CandidatesParams(Namespace):
     """Appendix A.2."""
 
-    manifests: dict[str, str]  # further segments to filter by the same rules: name → CSV with clip_id, split, label_ids
+    manifests: dict[str, str]  # further segments to filter by the same rules: name → CSV, see docs/build.md
 
 
 class YouTubeParams(Namespace):
@@ -59,14 +59,14 @@ class YouTubeParams(Namespace):
     min_bytes_per_s: Annotated[float, Field(ge=0)]  # slower responses are aborted
 
 
-SourceName: TypeAlias = Literal["sample", "folder", "tar", "youtube"]
+SourceName: TypeAlias = Literal["sample", "folder", "clips", "tar", "youtube"]
 
 
 class AcquireParams(Namespace):
     """Which candidates to fetch, and from where."""
 
     source: SourceName | Annotated[list[SourceName], Field(min_length=1)]  # a list: tried in order
-    folder: str | None  # for `folder`: where the clips are
+    folder: str | None  # for `folder` and `clips`: where the clips are
     shards: str | None  # for `tar`: where the WebDataset shards are
     youtube: YouTubeParams | None  # for `youtube`
     manifest: str | None  # the frozen manifest of a released version: only its clips are fetched
@@ -84,6 +84,7 @@ class AcquireParams(Namespace):
     def _sources_are_described(self) -> "AcquireParams":
         for source, key, value, wanted in (
             ("folder", "folder", self.folder, "name one"),
+            ("clips", "folder", self.folder, "name one"),
             ("tar", "shards", self.shards, "name a folder"),
             ("youtube", "youtube", self.youtube, "say how it is asked"),
         ):

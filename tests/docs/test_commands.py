@@ -67,6 +67,7 @@ ELSEWHERE: Final = {
     "mma-bench attend": "tests/evaluation/attention/test_cli.py",
     "mma-bench avhbench": "tests/evaluation/avhbench/test_avhbench.py",
     "mma-bench judge compare": "tests/evaluation/judges/test_compare.py",
+    "mma-bench candidates check": "tests/builders/manifests/test_check.py",
     "mma-bench judge calibrate": "tests/evaluation/judges/test_calibrate_build.py",
     "mma-bench review serve": "tests/builders/review/conftest.py",
     "mma-bench review": "tests/builders/review/test_export.py",
