@@ -28,14 +28,15 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from mma_bench import layout
-from mma_bench.builders.judges import open_judge
+from mma_bench.builders.judges import open_judge, sample_rate, worker_count
 from mma_bench.builders.judges.contracts import Judge, View
-from mma_bench.config import JudgeParams, OmniJudgeParams, Params, RayParams
+from mma_bench.config import JudgeSection, Params, RayParams
 from mma_bench.errors import ClipError, InvalidInput
 from mma_bench.executor import run
 from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task
 from mma_bench.files import fingerprint, write_json
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.decode import audio, frames
 from mma_bench.prompts import judge_question
 from mma_bench.schema import CHECKS, MODALITIES, NORMALISED, VERDICTS, Modality
@@ -43,7 +44,7 @@ from mma_bench.tables import outcome_counts, outcome_table, read_table, write_ta
 
 VERSION: Final = 2  # of this stage's rules: raise it to judge every clip again
 
-JUDGE: Final[TypeAdapter[JudgeParams | OmniJudgeParams]] = TypeAdapter(JudgeParams | OmniJudgeParams)
+JUDGE: Final[TypeAdapter[JudgeSection]] = TypeAdapter(JudgeSection)
 
 
 def main(params: Params) -> None:
@@ -62,7 +63,7 @@ def main(params: Params) -> None:
 
 def judged(
     clips: Sequence[Mapping[str, Any]],
-    params: JudgeParams | OmniJudgeParams,
+    params: JudgeSection,
     *,
     workers: int,
     give_up_after: int | None = None,
@@ -85,7 +86,7 @@ def judged(
         tasks,
         partial(_judge_in_worker, params.model_dump_json()),
         layout.ledger("judge"),
-        workers=workers if isinstance(params, JudgeParams) else params.processes,
+        workers=worker_count(params, workers, "judge", ray),
         title="judge",
         give_up_after=give_up_after,
         ray=ray,
@@ -107,18 +108,18 @@ def task_of(clip: Mapping[str, Any], judge: Judge) -> Task:
 
 
 @cache
-def _worker_judge(params: str) -> tuple[Judge, int]:
-    """One judge per worker process, so that its networks load once, and the number of frames it is given."""
+def _worker_judge(params: str) -> tuple[Judge, int, int]:
+    """One judge per worker process, so that its networks load once; the frames and the sample rate it is given."""
     chosen = JUDGE.validate_json(params)
-    return open_judge(chosen), chosen.frames
+    return open_judge(chosen), chosen.frames, sample_rate(chosen)
 
 
 def _judge_in_worker(params: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    judge, frame_count = _worker_judge(params)
-    return judge_clip(judge, frame_count, payload)
+    judge, frame_count, rate = _worker_judge(params)
+    return judge_clip(judge, frame_count, payload, rate)
 
 
-def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> dict[str, Any]:
+def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any], rate: int = SAMPLE_RATE) -> dict[str, Any]:
     """Decode one clip and run the four checks.
 
     Returns:
@@ -135,7 +136,7 @@ def judge_clip(judge: Judge, frame_count: int, payload: Mapping[str, Any]) -> di
             raise InvalidInput(
                 "class_unknown_to_judge", f"{judge.name} has no {question} counterpart of {class_name}", subject=path
             )
-    whole = View(payload["duration_s"], frames(path, frame_count), audio(path))
+    whole = View(payload["duration_s"], frames(path, frame_count), audio(path, rate), rate)
     try:
         return four_checks(judge, whole, class_name)
     except ClipError as error:

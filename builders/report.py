@@ -18,7 +18,7 @@ from mma_bench.builders.package import class_lists
 from mma_bench.builders.pages import charts
 from mma_bench.builders.pages.gallery import Exhibit, choose, exhibits
 from mma_bench.classes import ClassTable, load_classes
-from mma_bench.config import Params
+from mma_bench.config import EncoderJudgeParams, Params
 from mma_bench.errors import ClipError, DataError
 from mma_bench.files import write_text
 from mma_bench.page import render, svg
@@ -129,7 +129,12 @@ def page(
     splits = [str(split) for split in Split if (aligned["split"] == split).any()]
     packaged = variants.filter(pl.col("status") == "ok")
     counted = class_counts(candidates, aligned)
-    thresholds = {"visual": params.judge.visual_threshold, "audio": params.judge.audio_threshold}
+    judge = params.judge
+    thresholds = (
+        {}  # one for each class, too many lines for a chart
+        if isinstance(judge, EncoderJudgeParams)
+        else {"visual": judge.visual_threshold, "audio": judge.audio_threshold}
+    )
     rejected = verdicts.filter(pl.col("status") != "ok").sort("split", "class_name", "clip_id")
     return render(
         "dataset.html",
@@ -163,7 +168,7 @@ def page(
         steps=dict(sorted(_steps(classes).items())),
         clip_facts=_clip_facts(aligned, params, splits),
         checks={
-            check: svg(charts.scores(verdicts, check, thresholds[check.split("_")[0]]), f"Scores of {check}")
+            check: svg(charts.scores(verdicts, check, thresholds.get(check.split("_")[0])), f"Scores of {check}")
             for check in CHECKS
         },
         judged=verdicts.height,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mma_bench import __version__
+from mma_bench.builders.manifests.cli import COMMANDS as MANIFESTS
 from mma_bench.builders.publish.cli import COMMANDS as PUBLISHING
 from mma_bench.builders.review.cli import COMMANDS as REVIEWING
 from mma_bench.builders.sources.cli import COMMANDS as ACQUISITION
@@ -89,7 +90,7 @@ def doctor() -> None:
     check()
 
 
-for command in (*ACQUISITION, *JUDGES, *REVIEWING, *EVALUATION, *ATTENTION, *SFT, *TRAINING, *PUBLISHING):
+for command in (*MANIFESTS, *ACQUISITION, *JUDGES, *REVIEWING, *EVALUATION, *ATTENTION, *SFT, *TRAINING, *PUBLISHING):
     main.add_command(command)
 
 

@@ -38,7 +38,7 @@ class OntologyParams(Namespace):
 class CandidatesParams(Namespace):
     """Appendix A.2."""
 
-    manifests: dict[str, str]  # further segments to filter by the same rules: name → CSV with clip_id, split, label_ids
+    manifests: dict[str, str]  # further segments to filter by the same rules: name → CSV, see docs/build.md
 
 
 class YouTubeParams(Namespace):
@@ -59,14 +59,14 @@ class YouTubeParams(Namespace):
     min_bytes_per_s: Annotated[float, Field(ge=0)]  # slower responses are aborted
 
 
-SourceName: TypeAlias = Literal["sample", "folder", "tar", "youtube"]
+SourceName: TypeAlias = Literal["sample", "folder", "clips", "tar", "youtube"]
 
 
 class AcquireParams(Namespace):
     """Which candidates to fetch, and from where."""
 
     source: SourceName | Annotated[list[SourceName], Field(min_length=1)]  # a list: tried in order
-    folder: str | None  # for `folder`: where the clips are
+    folder: str | None  # for `folder` and `clips`: where the clips are
     shards: str | None  # for `tar`: where the WebDataset shards are
     youtube: YouTubeParams | None  # for `youtube`
     manifest: str | None  # the frozen manifest of a released version: only its clips are fetched
@@ -84,6 +84,7 @@ class AcquireParams(Namespace):
     def _sources_are_described(self) -> "AcquireParams":
         for source, key, value, wanted in (
             ("folder", "folder", self.folder, "name one"),
+            ("clips", "folder", self.folder, "name one"),
             ("tar", "shards", self.shards, "name a folder"),
             ("youtube", "youtube", self.youtube, "say how it is asked"),
         ):
@@ -134,6 +135,28 @@ class OmniJudgeParams(Namespace):
     visual_threshold: Fraction  # of that probability
     audio_threshold: Fraction
     processes: Count  # each holds the model, or has one request to the server in flight
+
+
+class CheckpointParams(Namespace):
+    """A checkpoint of transformers."""
+
+    checkpoint: str  # a Hub ID or a folder
+    revision: str | None  # branch, tag or commit on the Hub; null: the default branch
+
+
+class EncoderJudgeParams(Namespace):
+    """Appendix B.1, by two zero-shot encoders: pictures with SigLIP 2 or CLIP, sound with CLAP."""
+
+    name: Literal["encoders"]
+    picture: CheckpointParams
+    sound: CheckpointParams
+    prompts: str | None  # a CSV with class, modality and prompt; null: those that come with the package
+    thresholds: str | None  # a CSV that `mma-bench judge calibrate` writes
+    frames: Count  # how many frames are embedded, evenly spread
+    processes: Count  # each loads both encoders
+
+
+JudgeSection: TypeAlias = JudgeParams | OmniJudgeParams | EncoderJudgeParams  # of params.yaml
 
 
 class VerifyParams(Namespace):
@@ -244,7 +267,7 @@ class Params(Namespace):
     candidates: CandidatesParams
     acquire: AcquireParams
     normalise: NormaliseParams
-    judge: Annotated[JudgeParams | OmniJudgeParams, Field(discriminator="name")]
+    judge: Annotated[JudgeSection, Field(discriminator="name")]
     verify: VerifyParams
     pair: PairParams
     conflicts: ConflictsParams

@@ -5,7 +5,8 @@ from functools import partial
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.config import JudgeParams, OmniJudgeParams, Params
+from mma_bench.config import EncoderJudgeParams, JudgeSection, OmniJudgeParams, Params
+from mma_bench.models.encoders.thresholds import read_thresholds
 from mma_bench.prompts import SAYS_YES
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
 from mma_bench.validation.accounts import count_rows, differs_in, first_null, outer_join_ids
@@ -34,9 +35,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     }
 
 
-def verdict_facts(
-    verdicts: pl.DataFrame, normalised: pl.DataFrame, judge: JudgeParams | OmniJudgeParams
-) -> pl.DataFrame:
+def verdict_facts(verdicts: pl.DataFrame, normalised: pl.DataFrame, judge: JudgeSection) -> pl.DataFrame:
     """The table with `failed_check`, the first check in the paper's order that failed, null if none did.
 
     `unanswered`: the first check without a score or an answer; `misjudged`: the first check whose decision does not
@@ -60,10 +59,16 @@ def verdict_facts(
     )
 
 
-def decision(check: str, judge: JudgeParams | OmniJudgeParams) -> pl.Expr:
+def decision(check: str, judge: JudgeSection) -> pl.Expr:
     """Whether a check passes, by the rule in params.yaml: the judge's answer, or its score and the threshold."""
     if isinstance(judge, OmniJudgeParams) and judge.decide_by == "answer":
         return pl.col(f"{check}_answer").str.contains(SAYS_YES)
+    if isinstance(judge, EncoderJudgeParams):
+        thresholds, _ = read_thresholds(judge)
+        of_class = thresholds["visual" if check.startswith("visual") else "audio"]
+        return pl.col(f"{check}_score") >= pl.col("class_name").replace_strict(
+            of_class, default=None, return_dtype=pl.Float64
+        )
     threshold = judge.visual_threshold if check.startswith("visual") else judge.audio_threshold
     return pl.col(f"{check}_score") >= threshold
 

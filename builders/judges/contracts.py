@@ -4,12 +4,13 @@ The stage decodes a clip once and hands a judge a `View` of it. A view carries a
 modality cannot be reached in any way: that is what makes the unimodal checks unimodal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mma_bench.media import SAMPLE_RATE
 from mma_bench.schema import Modality
 
 
@@ -20,18 +21,20 @@ class View:
     Attributes:
         duration_s: Of the clip, in seconds.
         frames: uint8 [T, height, width, 3] RGB, evenly spread over the clip, in native geometry; None: withheld.
-        audio: float32 [samples] mono, -1 to 1, at `mma_bench.media.SAMPLE_RATE`; None: withheld.
+        audio: float32 [samples] mono, -1 to 1; None: withheld.
+        sample_rate: Of the audio, in Hz.
     """
 
     duration_s: float
     frames: NDArray[np.uint8] | None
     audio: NDArray[np.float32] | None
+    sample_rate: int = SAMPLE_RATE
 
     def only(self, modality: Modality) -> "View":
         """The same clip with the other modality withheld."""
         if modality == "visual":
-            return View(self.duration_s, self.frames, None)
-        return View(self.duration_s, None, self.audio)
+            return replace(self, audio=None)
+        return replace(self, frames=None)
 
 
 @dataclass(frozen=True)

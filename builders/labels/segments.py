@@ -8,15 +8,14 @@ pass over the lines find what and where.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import polars as pl
-from pydantic import field_validator
 
-from mma_bench.csv_rows import ClipId, CsvRow, read_rows
+from mma_bench.builders.labels.manifests import ManifestClip, read_manifest
 from mma_bench.errors import DataError
 
 MANIFEST_CLIP_S: Final = 10.0  # clips of a manifest are composed to AudioSet's length
@@ -169,39 +168,17 @@ def _check_lines(path: Path, known: Collection[str]) -> None:
                 )
 
 
-def _check_labels(labels: list[str], known: Collection[str], where: str) -> None:
+def _check_labels(labels: list[str], known: Collection[str], where: str, hint: str = _LABEL_HINT) -> None:
     unknown = [label for label in labels if label not in known]
     if unknown:
-        raise DataError(f"{where}: unknown label {unknown[0]!r}", hint=_LABEL_HINT)
-
-
-class _Clip(CsvRow):
-    clip_id: ClipId
-    split: str
-    label_ids: str
-    photo: str = ""
-
-    @field_validator("split")
-    @classmethod
-    def _names_a_split(cls, split: str) -> str:
-        if not re.fullmatch(r"[a-z0-9_]+", split):
-            raise ValueError(f"{split!r} is not the name of a split; use lower-case letters, e.g. eval")
-        return split
-
-    @field_validator("label_ids")
-    @classmethod
-    def _lists_labels(cls, label_ids: str) -> str:
-        if not re.fullmatch(r'[^",; ]+(;[^",; ]+)*', label_ids):
-            raise ValueError(f"{label_ids!r} is not a list of label ids; separate label ids by ';'")
-        return label_ids
+        raise DataError(f"{where}: unknown label {unknown[0]!r}", hint=hint)
 
 
 def read_clip_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, SegmentList]:
     """Read a manifest of clips from elsewhere, such as the bundled sample; each clip is 10 s long.
 
     Args:
-        path: A CSV with a header; its columns clip_id, split and label_ids (separated by `;`) are used, and `photo`
-            if there is one: clips with the same photo are of one source video.
+        path: See `mma_bench.builders.labels.manifests`.
         name: The subsets are called `<name>_<split>`.
         known: The ontology's label ids.
 
@@ -209,13 +186,17 @@ def read_clip_manifest(path: Path, name: str, known: Collection[str]) -> dict[st
         A list for each subset.
 
     Raises:
-        DataError: See `read_rows`; an unsafe or repeated id, no split or label, or an unknown label; names file and
-            line.
+        DataError: As `read_manifest`; or an unknown label; names file and line.
     """
-    clips = read_rows(path, _Clip, unique=["clip_id"], hint="correct candidates.manifests in params.yaml")
+    clips = read_manifest(path)
     for clip in clips:
-        _check_labels(clip.label_ids.split(";"), known, clip.where)
-    rows = [(clip.split, clip.clip_id, Path(clip.photo or clip.clip_id).stem, clip.label_ids) for clip in clips]
+        _check_labels(list(clip.label_ids), known, clip.where, f"see `mma-bench candidates check {path}`")
+    return clip_lists(clips, name)
+
+
+def clip_lists(clips: Sequence[ManifestClip], name: str) -> dict[str, SegmentList]:
+    """The clips of a manifest as a list for each split, called `<name>_<split>`."""
+    rows = [(clip.split, clip.clip_id, clip.video_id, ";".join(clip.label_ids)) for clip in clips]
     columns = dict.fromkeys(("split", "clip_id", "video_id", "labels"), pl.String())
     table = pl.DataFrame(rows, schema=columns, orient="row")
     return {

@@ -83,13 +83,13 @@ def histogram(values: Mapping[str, Iterable[float]], label: str, unit: str, *, b
 
 
 @chart_style()
-def scores(verdicts: pl.DataFrame, check: str, threshold: float) -> "Figure":
+def scores(verdicts: pl.DataFrame, check: str, threshold: float | None) -> "Figure":
     """The scores of one check of appendix B.1, by whether it passed, with the threshold.
 
     Args:
         verdicts: Schema VERDICTS; rows without a score are left out.
         check: One of CHECKS.
-        threshold: 0 to 1.
+        threshold: 0 to 1; None: a threshold for each class, which is not drawn.
     """
     from matplotlib.figure import Figure
 
@@ -105,7 +105,8 @@ def scores(verdicts: pl.DataFrame, check: str, threshold: float) -> "Figure":
         color=[LIGHT["good"], LIGHT["bad"]],
         label=[f"pass ({passed.len():,})", f"fail ({failed.len():,})"],
     )
-    axes.axvline(threshold, color=LIGHT["ink"], linestyle="--", linewidth=1.2, label=f"threshold {threshold:g}")
+    if threshold is not None:
+        axes.axvline(threshold, color=LIGHT["ink"], linestyle="--", linewidth=1.2, label=f"threshold {threshold:g}")
     axes.set_xlim(0, 1)
     axes.set_xlabel("score")
     _count_axis(axes, "y", "clips")

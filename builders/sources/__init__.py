@@ -1,6 +1,7 @@
 """Where clips come from: selects the `ClipSource` configured in params.yaml.
 
-`sample` composes the bundled photographs and sounds; `folder` copies from a folder of clips with known names; `tar`
+`sample` composes the bundled photographs and sounds; `folder` copies from a folder of AudioSet clips with known names;
+`clips` copies clips that are not AudioSet's, by a manifest; `tar`
 reads members of WebDataset shards; `youtube` downloads one section of a video; `composed` is a chain of sources, which
 tries the next source if the answer is a `Refusal` or a fetch shows that the clip is unavailable there: a mirror first,
 YouTube for the rest.
@@ -40,6 +41,10 @@ def _open(name: "SourceName", acquire: "AcquireParams") -> ClipSource:
         from mma_bench.builders.sources.folder import FolderSource
 
         return FolderSource(Path(acquire.folder), max_bytes=acquire.max_bytes)
+    if name == "clips" and acquire.folder is not None:
+        from mma_bench.builders.sources.clips import ClipsSource
+
+        return ClipsSource(Path(acquire.folder), max_bytes=acquire.max_bytes)
     if name == "tar" and acquire.shards is not None:
         from mma_bench.builders.sources.tar import TarSource
 

@@ -25,12 +25,12 @@ from typing import Any, Final, Literal
 
 from mma_bench import layout
 from mma_bench.builders.judge import JUDGE
-from mma_bench.builders.judges import open_judge
+from mma_bench.builders.judges import open_judge, sample_rate, worker_count
 from mma_bench.builders.judges.contracts import Judge, View
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composition import compose
 from mma_bench.builders.sources.sample import SAMPLE
-from mma_bench.config import JudgeParams, OmniJudgeParams, Params, load_params
+from mma_bench.config import JudgeSection, Params, load_params
 from mma_bench.csv_rows import CsvRow, read_rows
 from mma_bench.evaluation.judges.operating_point import Pair, operating_point
 from mma_bench.executor import run
@@ -102,9 +102,7 @@ def read_sample_media(sample: Path) -> list[dict[str, str]]:
     ]
 
 
-def sample_pairs(
-    clips: Sequence[Mapping[str, Any]], params: JudgeParams | OmniJudgeParams, *, workers: int
-) -> list[Pair]:
+def sample_pairs(clips: Sequence[Mapping[str, Any]], params: JudgeSection, *, workers: int) -> list[Pair]:
     """The pairs of the sample's normalised clips and every class of the sample.
 
     Answers are cached in a separate ledger.
@@ -132,7 +130,7 @@ def sample_pairs(
         tasks,
         partial(score_file, params.model_dump_json(), tuple(classes)),
         layout.ledger("judge_calibration"),
-        workers=workers if isinstance(params, JudgeParams) else params.processes,
+        workers=worker_count(params, workers, "calibration"),
         title="calibration",
     )
     scores = dict(zip(there, (entry["result"] for entry in entries), strict=True))
@@ -156,9 +154,9 @@ def score_file(params: str, classes: Sequence[str], clip: Mapping[str, Any]) -> 
         classes: The classes to score.
         clip: `path` and `duration_s`.
     """
-    judge, frame_count = _worker_judge(params)
+    judge, frame_count, rate = _worker_judge(params)
     path = Path(clip["path"])
-    return score_view(judge, View(clip["duration_s"], frames(path, frame_count), audio(path)), classes)
+    return score_view(judge, View(clip["duration_s"], frames(path, frame_count), audio(path, rate), rate), classes)
 
 
 def score_view(judge: Judge, whole: View, classes: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -172,9 +170,9 @@ def score_view(judge: Judge, whole: View, classes: Sequence[str]) -> dict[str, d
 
 
 @cache
-def _worker_judge(params: str) -> tuple[Judge, int]:
+def _worker_judge(params: str) -> tuple[Judge, int, int]:
     chosen = JUDGE.validate_json(params)
-    return open_judge(chosen), chosen.frames
+    return open_judge(chosen), chosen.frames, sample_rate(chosen)
 
 
 def main() -> None:

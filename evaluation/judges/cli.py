@@ -5,15 +5,19 @@ from pathlib import Path
 import click
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group()
 def judge() -> None:
-    """Compare judges with each other and with human labels; `mma-bench build judge` runs the one in params.yaml."""
+    """Compare judges, with each other and with human labels, and choose thresholds.
+
+    `mma-bench build judge` runs the one in params.yaml.
+    """
 
 
 @judge.command()
-@click.argument("judges", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("judges", nargs=-1, required=True, type=_FILE)
 @click.option("--out", type=_FOLDER, default=Path("reports/judges"), show_default=True)
 @click.option(
     "--results", type=_FOLDER, default=Path("results"), show_default=True, help="Runs to rescore on each judge's clips."
@@ -34,6 +38,34 @@ def compare(judges: tuple[Path, ...], out: Path, results: Path, precision: float
 
     main(judges, out, results, precision)
     click.echo(f"{out / 'compare.html'}")
+
+
+@judge.command()
+@click.argument("params", type=_FILE, default=Path("params.yaml"))
+@click.option(
+    "--labels",
+    default="vggsounder",
+    show_default=True,
+    help="vggsounder, or a CSV with clip_id, visible and audible (yes, no, or empty if unclear).",
+)
+@click.option("--precision", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True)
+@click.option(
+    "--positives",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="A class with at least this many positive labels gets a threshold of its own.",
+)
+@click.option("--out", type=_FILE, default=Path("thresholds/encoders.csv"), show_default=True)
+@click.option("--page", type=_FILE, default=Path("reports/judges/calibrate.html"), show_default=True)
+def calibrate(params: Path, labels: str, precision: float, positives: int, out: Path, page: Path) -> None:
+    """Choose the thresholds of the judge in PARAMS from human labels on this build's normalised clips.
+
+    Writes the thresholds by class for the judge `encoders`, and for any judge a page with precision and recall.
+    """
+    from mma_bench.evaluation.judges.calibrate_build import Options, main
+
+    main(params, Options(labels, precision, positives, out, page))
 
 
 COMMANDS = (judge,)

@@ -20,7 +20,7 @@ from mma_bench.builders.judge import judged
 from mma_bench.builders.labels import vggsounder
 from mma_bench.builders.labels.segments import read_audioset
 from mma_bench.classes import load_classes
-from mma_bench.config import JudgeParams, OmniJudgeParams, load_params
+from mma_bench.config import EncoderJudgeParams, JudgeSection, load_params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation.judges.agreement import (
     agreements,
@@ -36,8 +36,9 @@ from mma_bench.evaluation.judges.yardstick import FilterAudit, audit_filter, aud
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.score import accuracy
 from mma_bench.files import write_json, write_text
+from mma_bench.models.encoders.thresholds import read_thresholds
 from mma_bench.progress import Progress
-from mma_bench.schema import CANDIDATES, MODALITIES, NORMALISED, VERDICTS, Schema
+from mma_bench.schema import CANDIDATES, MODALITIES, NORMALISED, VERDICTS, Modality, Schema
 from mma_bench.tables import from_rows, read_table, write_table
 
 AGREEMENT: Final[Schema] = {
@@ -59,7 +60,7 @@ class Compared:
     """
 
     name: str
-    params: JudgeParams | OmniJudgeParams | None
+    params: JudgeSection | None
     verdicts: pl.DataFrame
     workers: int = 1
 
@@ -195,10 +196,15 @@ def thresholds(
                 continue
             stands = None
             if judge.params is not None:
-                at = judge.params.visual_threshold if modality == "visual" else judge.params.audio_threshold
-                stands = asdict(operating_point(pairs, modality, at))
+                stands = asdict(operating_point(pairs, modality, _threshold(judge.params, modality)))
             rows.append({"judge": judge.name, "labels": labels, **asdict(drawn), "stands": stands})
     return rows
+
+
+def _threshold(params: JudgeSection, modality: Modality) -> float | Mapping[str, float]:
+    if isinstance(params, EncoderJudgeParams):
+        return read_thresholds(params)[0][modality]
+    return params.visual_threshold if modality == "visual" else params.audio_threshold
 
 
 def _label_filter(people: pl.DataFrame) -> FilterAudit:

@@ -32,11 +32,12 @@ class OperatingPoint:
     """The effect of a threshold: a pair passes if its score is at least the threshold.
 
     Attributes:
+        threshold: None: a threshold for each class.
         precision: Over the pairs that pass.
         recall: Over the positive pairs.
     """
 
-    threshold: float
+    threshold: float | None
     precision: Estimate
     recall: Estimate
 
@@ -98,15 +99,19 @@ def curve(pairs: Sequence[Pair], modality: Modality, wanted_precision: float) ->
     return Curve(modality, len(asked), positives, average, *lines, chosen)
 
 
-def operating_point(pairs: Sequence[Pair], modality: Modality, threshold: float) -> OperatingPoint:
-    """Precision and recall at one threshold."""
+def operating_point(
+    pairs: Sequence[Pair], modality: Modality, threshold: float | Mapping[str, float]
+) -> OperatingPoint:
+    """Precision and recall at one threshold, or at those of the pairs' classes."""
+
+    def passes(pair: Pair) -> bool:
+        return pair.score >= (threshold[pair.class_name] if isinstance(threshold, Mapping) else threshold)
+
     asked = [pair for pair in pairs if pair.modality == modality]
-    passed = [pair for pair in asked if pair.score >= threshold]
-    there = [pair for pair in asked if pair.label]
     return OperatingPoint(
-        threshold,
-        _share(passed, lambda pair: pair.label),
-        _share(there, lambda pair: pair.score >= threshold),
+        None if isinstance(threshold, Mapping) else threshold,
+        _share([pair for pair in asked if passes(pair)], lambda pair: pair.label),
+        _share([pair for pair in asked if pair.label], passes),
     )
 
 

@@ -20,6 +20,7 @@ from mma_bench.builders.sources.composition import compose
 from mma_bench.config import load_params
 from mma_bench.errors import InvalidInput
 from mma_bench.evaluation.judges.calibrate import read_sample_media
+from mma_bench.executor import memory
 from mma_bench.files import file_sha256
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS, Modality
 from mma_bench.tables import from_rows, outcome_counts, read_table, write_table
@@ -62,7 +63,7 @@ def test_unimodal_checks_lack_the_other_modality_and_crossmodal_checks_have_both
     assert hearing_view.audio is whole.audio
     assert all(view is whole for _, view in cross)
     # No attribute leads back to the file, in which the other modality lies.
-    assert set(vars(sight_view)) == {"duration_s", "frames", "audio"}
+    assert set(vars(sight_view)) == {"duration_s", "frames", "audio", "sample_rate"}
 
 
 @examples(max_examples=60, deadline=None)
@@ -226,3 +227,22 @@ def test_planted_mismatches_fall_to_the_check_that_should_find_them(
     }
     two, _ = judged(planted, tmp_path / "two", 2, monkeypatch)
     assert one == two, "the same bytes whatever the number of workers"
+
+
+def test_a_specialist_starts_as_many_workers_as_fit_and_other_judges_their_own_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 2_500_000_000)
+    started: list[int] = []
+
+    def run(*_: Any, workers: int, **__: Any) -> list[Any]:
+        started.append(workers)
+        return []
+
+    monkeypatch.setattr(stage, "run", run)
+    monkeypatch.setattr(stage, "open_judge", lambda _: Spy())
+    folder, paper = (load_params(ROOT / "profiles" / f"{name}.yaml") for name in ("folder", "paper"))
+    for params, ray in ((folder, None), (folder, folder.ray), (paper, None)):
+        stage.judged([], params.judge, workers=params.workers, ray=ray)
+    assert started == [2, 8, 1], "Ray knows the memory of its machines"
+    assert capsys.readouterr().err.count("judge: 2 of 8 workers, since each takes about 1.0 GB") == 1

@@ -5,7 +5,7 @@ standalone thinkers and full published checkpoints can be loaded; only the think
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ _CLASSES: Final = {
     "qwen2_5_omni": ("Qwen2_5OmniThinkerForConditionalGeneration", "Qwen2_5OmniProcessor"),
     "qwen3_omni_moe": ("Qwen3OmniMoeThinkerForConditionalGeneration", "Qwen3OmniMoeProcessor"),
 }
-_FILES: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt")
+FILES: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 # The path of the text model's layers in a thinker of transformers 5, and the names adapters may use for it.
@@ -38,35 +38,36 @@ class Located:
     revision: str
 
 
-def locate(name: str, revision: str | None, must_have: str) -> Located:
+def locate(name: str, revision: str | None, must_have: str, patterns: Sequence[str] = FILES) -> Located:
     """Locate a folder, or download a Hub repository's weights and configs into the Hub cache.
 
     Args:
         name: A folder or a Hub ID.
         revision: Branch, tag or commit on the Hub; None uses the default branch.
         must_have: A required file, e.g. `config.json`.
+        patterns: The files that are downloaded, and that identify a folder.
 
     Raises:
         MmaBenchError: The folder or repository does not exist or is not accessible, or the file is missing.
     """
     folder = Path(name)
     if not folder.is_dir():
-        folder = _download(name, revision)
+        folder = _download(name, revision, patterns)
     if not (folder / must_have).is_file():
         raise MmaBenchError(f"{name} has no {must_have}", hint="pass the folder or Hub ID that contains it")
     # A snapshot folder in the Hub cache is named after its commit.
     if _COMMIT.fullmatch(folder.name) and folder.parent.name == "snapshots":
         return Located(folder, folder.name)
-    files = sorted({path for pattern in _FILES for path in folder.glob(pattern)})
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern)})
     return Located(folder, "sha256:" + fingerprint([[path.name, file_sha256(path)] for path in files]))
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except HFValidationError:
         raise MmaBenchError(f"{name!r} is neither a directory nor a Hub ID", hint="correct the name") from None
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:

@@ -109,6 +109,13 @@ def test_the_published_labels_give_the_known_figures() -> None:
     assert people().height == 12_014
     # Of the 656, those with a label that is the candidate's class.
     assert labelled["vote"].value_counts(sort=True).rows() == [(False, 752), (True, 605), (None, 144)]
+    own = pl.col("class_name")
+    voted = labelled.drop_nulls("vote").select(
+        "class_name", seen=pl.col("seen").list.contains(own), heard=pl.col("heard").list.contains(own)
+    )
+    assert (voted.height, voted["seen"].sum(), voted["heard"].sum()) == (1_357, 1_071, 1_341), "as docs/judges.md says"
+    by_class = voted.group_by("class_name").sum()
+    assert ((by_class["seen"] >= 20).sum(), (by_class["heard"] >= 20).sum()) == (17, 19), "as docs/judges.md says"
     audit = audit_filter(segments, kept, people())
     assert (audit.labelled, audit.clean) == (1_501, 656)
     assert audit.labelled + audit.dropped_labelled == 5_158

@@ -1,0 +1,1 @@
+"""Looking at manifests of clips before a build."""
