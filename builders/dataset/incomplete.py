@@ -2,7 +2,7 @@
 
 | reason | meaning |
 |---|---|
-| `silent` | the part of the sound that the variant uses is quieter than `normalise.min_rms_dbfs` |
+| `silent` | the peak of the sound that the variant uses is below `normalise.min_rms_dbfs` |
 | `uncovered` | misaligned: the donor's samples end, or have gaps, so that the picture has no sound for too long |
 | `incomplete` | another variant of the clip is refused; the detail names it |
 """
@@ -22,9 +22,13 @@ _MADE: Final = (*FILE, *FACTS, "base_video_sha256", "source_audio_sha256")
 
 def without_incomplete(variants: pl.DataFrame, params: Params) -> pl.DataFrame:
     """The table (schema VARIANTS) with every variant refused of a clip of which one is, for a reason of its own."""
-    least, slack_s = params.normalise.min_rms_dbfs, params.pair.slack_s + params.validate_.duration_tolerance_s
-    quiet = (pl.col("condition") != Condition.AUDIO_REMOVED) & (pl.col("rms_dbfs") < least)
-    level = pl.format("{} dBFS, at least {} are needed", pl.col("rms_dbfs").round(1), pl.lit(least))
+    least, slack_s = params.normalise.min_peak, params.pair.slack_s + params.validate_.duration_tolerance_s
+    quiet = (pl.col("condition") != Condition.AUDIO_REMOVED) & (pl.col("audio_peak") < least)
+    level = pl.format(
+        "its peak is {} dBFS, at least {} are needed",
+        (20 * pl.col("audio_peak").log10()).round(1),
+        pl.lit(params.normalise.min_rms_dbfs),
+    )
     checked = _refused(variants, quiet, "silent", level)
     without_sound_s = pl.col("video_duration_s") - pl.col("audio_duration_s")
     uncovered = (pl.col("condition") == Condition.MISALIGNED) & (without_sound_s > slack_s)
