@@ -94,11 +94,10 @@ def chains(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
         `stats.share` of the chains. `left` has the cue `class` and no modality.
     """
     table: list[dict[str, Any]] = []
-    for cell, asked in cells.items():
+    for cell, rows in cells.items():
         if cell[0] != Protocol.CHAIN_OF_THOUGHT:
             continue
-        read = {row.key: read_chain(row) for row in asked if row.status != "failed"}
-        rows = [row for row in asked if row.key in read]
+        read = {row.key: read_chain(row) for row in rows}
         for cue, position in ((cue, position) for cue in ("class", "word") for position in POSITIONS):
             told = {
                 row.key: modality_of(row, read[row.key], cue, position)
