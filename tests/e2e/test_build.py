@@ -99,6 +99,17 @@ def test_the_dataset_loads_under_every_condition(project: Path) -> None:
     assert {name: len(rows) for name, rows in ids.items()} == dict.fromkeys(CONDITIONS, 3)
 
 
+def test_every_gate_has_run_here_and_is_on_the_page(project: Path) -> None:
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    gates = [name.removeprefix("validate_") for name in stages if name.startswith("validate_")]
+    page = (project / "reports" / "validation.html").read_text()
+    for gate in gates:
+        assert json.loads((project / "reports" / "validation" / f"{gate}.json").read_text())["passed"]
+        assert f'id="{gate}"' in page
+    status = subprocess.run(["git", "status", "--short", "reports"], cwd=project, capture_output=True, text=True)
+    assert status.stdout == "", "git ignores them"
+
+
 def test_a_second_build_does_nothing(project: Path) -> None:
     lock = (project / "dvc.lock").read_text()
     again = dvc(project, "repro")
@@ -108,7 +119,7 @@ def test_a_second_build_does_nothing(project: Path) -> None:
 
 
 def test_a_broken_invariant_stops_the_build_and_is_named(project: Path) -> None:
-    """No picture moves that much: the gate before the judge fails, and nothing after it runs."""
+    """No picture moves that much: every clip is dropped, the gate before the judge fails, and nothing after it runs."""
     before = (project / "params.yaml").read_text()
     lock = (project / "dvc.lock").read_text()
     try:
@@ -116,9 +127,10 @@ def test_a_broken_invariant_stops_the_build_and_is_named(project: Path) -> None:
         stopped = dvc(project, "repro")
         assert stopped.returncode != 0
         output = stopped.stdout + stopped.stderr
-        assert "motion" in output
-        assert "validate_" in output
-        assert "Running stage 'package'" not in output
+        assert "split_has_classes_for_its_donors" in output
+        assert "validate_normalised" in output
+        assert "Running stage 'judge'" not in output
+        assert json.loads((project / "metrics" / "normalise.json").read_text())["test"]["still_picture"] > 0
     finally:
         (project / "params.yaml").write_text(before)
         (project / "dvc.lock").write_text(lock)
