@@ -55,7 +55,7 @@ from mma_bench.media.encode import Shape, encode
 from mma_bench.media.facts import media_facts
 from mma_bench.media.loudness import WINDOW_S, loudest_dbfs
 from mma_bench.media.packets import packet_sha256
-from mma_bench.media.pictures import Pictures, pictures
+from mma_bench.media.pictures import Pictures, check_pictures, pictures
 from mma_bench.media.probe import Probe, probe
 from mma_bench.media.remux import remux
 from mma_bench.media.timeline import Timeline, timeline
@@ -149,9 +149,10 @@ def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dic
     header = probe(source, max_pixels=settings.max_pixels, max_seconds=settings.max_source_s)
     times = timeline(source, settings.clip_s)
     check_source(source, times, header, settings.clip_s)
-    check_size(source, header, settings.max_pixels)
     seen = pictures(source, times.start_s, min(times.video_end_s, Fraction(settings.clip_s)))
-    check_pictures(source, seen, times, settings)
+    if (late_s := float(seen.start_s)) > MAX_LATE_START_S:
+        raise InvalidInput("late_start", f"its first picture decodes {late_s:.2f} s after its start", subject=source)
+    check_pictures(source, seen, settings)
     with atomic_path(target) as staged:
         if split is Split.TEST and copyable(header, times, seen):
             packets = remux(source, staged, min(settings.clip_s, float(times.video_end_s)))
@@ -188,51 +189,6 @@ def check_source(source: Path, times: Timeline, header: Probe, clip_s: float) ->
         raise InvalidInput(
             "audio_too_short",
             f"{float(sound_s):.2f} s of sound for {float(picture_s):.2f} s of picture",
-            subject=source,
-        )
-
-
-def check_size(source: Path, header: Probe, max_pixels: int) -> None:
-    """Refuse a picture that pixels of another shape make too large.
-
-    Raises:
-        InvalidInput: `too_many_pixels`.
-    """
-    aspect = max(header.pixel_aspect, 1 / header.pixel_aspect)
-    if header.width * header.height * aspect > max_pixels:
-        raise InvalidInput(
-            "too_many_pixels",
-            f"{header.width}×{header.height} pixels of shape {header.pixel_aspect}, at most {max_pixels} are allowed",
-            subject=source,
-        )
-
-
-def check_pictures(source: Path, seen: Pictures, times: Timeline, settings: NormaliseParams) -> None:
-    """Refuse a clip whose decoded picture is not there all the time.
-
-    A clip that stands still throughout is left to the gate on motion.
-
-    Raises:
-        InvalidInput: `late_start`, `picture_gap`, `frozen`.
-    """
-    if max(seen.start_s, times.audio_start_s) > MAX_LATE_START_S:
-        raise InvalidInput(
-            "late_start",
-            f"its first picture decodes {float(seen.start_s):.2f} s after its start",
-            subject=source,
-        )
-    if seen.longest_gap_s > settings.max_gap_s:
-        raise InvalidInput(
-            "picture_gap",
-            f"no new picture for {float(seen.longest_gap_s):.2f} s from {float(seen.gap_at_s):.2f} s on, at most "
-            f"{settings.max_gap_s:g} s are allowed",
-            subject=source,
-        )
-    if seen.longest_still_s > settings.max_frozen_s and not seen.still_throughout:
-        raise InvalidInput(
-            "frozen",
-            f"the picture stands still for {float(seen.longest_still_s):.2f} s from {float(seen.still_at_s):.2f} s on, "
-            f"at most {settings.max_frozen_s:g} s are allowed",
             subject=source,
         )
 

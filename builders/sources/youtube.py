@@ -30,7 +30,7 @@ from mma_bench.builders.sources.ranged import Limits, RangedFile
 from mma_bench.builders.sources.section import cut
 from mma_bench.builders.sources.youtube_access import Access, access
 from mma_bench.builders.sources.youtube_errors import LATER, by_page, chain, classify, retry_after_s
-from mma_bench.builders.sources.youtube_info import Format, Video, read_video
+from mma_bench.builders.sources.youtube_info import Format, Video, format_selector, read_video
 from mma_bench.config import YouTubeParams
 from mma_bench.errors import ClipError, InvalidInput, Retryable
 from mma_bench.files import clip_path, file_sha256, fingerprint, write_json
@@ -41,11 +41,6 @@ PACE: Final = layout.LEDGERS / "acquire.pace.json"
 
 _VERSION: Final = 2  # raise it when the choice of rendition or the cut changes
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
-# Only codecs that fit into MP4 without re-encoding. `?` accepts formats without a stated codec.
-_FILE: Final = "[protocol~='^https?$'][vcodec~=?'^(none|avc|h264|hev|hvc|vp0?9|av01)']"
-# yt-dlp's marks: of a format that lasts less than half as long as the video, of the original language and the default.
-_UNDAMAGED: Final = "[format_note!*=?DAMAGED]"
-_LANGUAGES: Final = ("[language_preference>=10]", "[language_preference>=5]", "")
 _LONGEST_WAIT_S: Final = 60.0
 _DURATION_TOLERANCE_S: Final = 2.0  # the site rounds durations, and picture and sound may end apart
 
@@ -212,19 +207,6 @@ def retrying(settings: YouTubeParams, *, sleep: Callable[[float], None] = time.s
 
 def _downloader(settings: YouTubeParams, credentials: Access) -> Any:
     return _opened(tuple(settings.extractors), settings.min_height, settings.timeout_s, credentials)
-
-
-def format_selector(min_height: int) -> str:
-    """Which rendition to take, in yt-dlp's language: one in the original language before a dubbed one, whatever its
-    codec, then undamaged before damaged, then with at least `min_height` rows of pixels; one file before two.
-    """
-    choices = []
-    for language in _LANGUAGES:
-        for undamaged in (_UNDAMAGED, ""):
-            for large in (f"[height>=?{min_height}]", ""):
-                choices += [f"b{language}{undamaged}{large}{_FILE}"]
-                choices += [f"bv{undamaged}{large}{_FILE}+ba{language}{undamaged}{_FILE}"]
-    return "/".join([*choices, f"bv{_FILE}"])
 
 
 @cache

@@ -1,11 +1,30 @@
-"""The used parts of yt-dlp's info dict, validated."""
+"""Which rendition yt-dlp is to choose, and the used parts of its info dict, validated."""
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from mma_bench.errors import Retryable
 from mma_bench.settings import problems
+
+# Only codecs that fit into MP4 without re-encoding. `?` accepts formats without a stated codec.
+_FILE: Final = "[protocol~='^https?$'][vcodec~=?'^(none|avc|h264|hev|hvc|vp0?9|av01)']"
+# yt-dlp's marks: of a format that lasts less than half as long as the video, of the original language and the default.
+_UNDAMAGED: Final = "[format_note!*=?DAMAGED]"
+_LANGUAGES: Final = ("[language_preference>=10]", "[language_preference>=5]", "")
+
+
+def format_selector(min_height: int) -> str:
+    """Which rendition to take, in yt-dlp's language: one in the original language before a dubbed one, whatever its
+    codec, then undamaged before damaged, then with at least `min_height` rows of pixels; one file before two.
+    """
+    choices = []
+    for language in _LANGUAGES:
+        for undamaged in (_UNDAMAGED, ""):
+            for large in (f"[height>=?{min_height}]", ""):
+                choices += [f"b{language}{undamaged}{large}{_FILE}"]
+                choices += [f"bv{undamaged}{large}{_FILE}+ba{language}{undamaged}{_FILE}"]
+    return "/".join([*choices, f"bv{_FILE}"])
 
 
 class Format(BaseModel):

@@ -6,16 +6,18 @@ a player, or an encoder to a constant rate, holds one picture over the time that
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from mma_bench.config import NormaliseParams
 from mma_bench.errors import InvalidInput
 from mma_bench.media.decode import decoded_frames
 from mma_bench.media.facts import MOTION_STEP_S, thumbnail
+from mma_bench.media.packets import packets
 
 # Levels of luma, of 255: an encoder alters a repeated picture by as much, and a moving second hand a pixel of the
 # thumbnail by more.
@@ -56,7 +58,8 @@ def pictures(path: Path, start_s: Fraction, end_s: Fraction) -> Pictures:
         InvalidInput: `no_frames`, `corrupt_stream`; others: see the table in `mma_bench.media`.
     """
     times: list[Fraction] = []
-    has_key_frame = False
+    # Hidden packets count: a cut that an edit list makes begins with the key frame before it.
+    decodable = any(packet.is_keyframe for packet in islice(packets(path, "video"), 1))
     samples: list[tuple[Fraction, npt.NDArray[np.int16]]] = []
     for frame in decoded_frames(path):
         if frame.pts is None or frame.time_base is None:
@@ -64,8 +67,8 @@ def pictures(path: Path, start_s: Fraction, end_s: Fraction) -> Pictures:
         time = frame.pts * frame.time_base - start_s
         if time >= end_s:
             break
-        if frame.key_frame and not has_key_frame:
-            has_key_frame = True
+        if frame.key_frame and not decodable:
+            decodable = True
             times.clear()  # some decoders make grey pictures out of differences to a key frame that they never had
             samples.clear()
         times.append(max(time, Fraction(0)))
@@ -84,6 +87,30 @@ def pictures(path: Path, start_s: Fraction, end_s: Fraction) -> Pictures:
         still_at_s=still_at_s,
         still_throughout=still_s == samples[-1][0] - samples[0][0],
     )
+
+
+def check_pictures(path: Path, seen: Pictures, settings: NormaliseParams) -> None:
+    """Refuse a clip whose picture is not there all the time.
+
+    One that stands still throughout is left to the gate on motion.
+
+    Raises:
+        InvalidInput: `picture_gap`, `frozen`.
+    """
+    if seen.longest_gap_s > settings.max_gap_s:
+        raise InvalidInput(
+            "picture_gap",
+            f"no new picture for {float(seen.longest_gap_s):.2f} s from {float(seen.gap_at_s):.2f} s on, at most "
+            f"{settings.max_gap_s:g} s are allowed",
+            subject=path,
+        )
+    if seen.longest_still_s > settings.max_frozen_s and not seen.still_throughout:
+        raise InvalidInput(
+            "frozen",
+            f"the picture stands still for {float(seen.longest_still_s):.2f} s from {float(seen.still_at_s):.2f} s on, "
+            f"at most {settings.max_frozen_s:g} s are allowed",
+            subject=path,
+        )
 
 
 def _longest_still(samples: list[tuple[Fraction, npt.NDArray[np.int16]]]) -> tuple[Fraction, Fraction]:

@@ -61,7 +61,7 @@ def probe(
     Args:
         path: A local file.
         max_bytes: Limit on the file size.
-        max_pixels: Limit on width × height.
+        max_pixels: Limit on width × height, after pixels that are not square are made so.
         max_seconds: Limit on the header's duration. A header without a duration passes.
 
     Raises:
@@ -77,9 +77,11 @@ def probe(
             raise InvalidInput(
                 "no_picture_size", "the header gives no picture size that a decoder accepts", subject=path
             )
-        if max_pixels is not None and width * height > max_pixels:
+        aspect = Fraction(video.sample_aspect_ratio or 1)
+        if max_pixels is not None and width * height * max(aspect, 1 / aspect) > max_pixels:
+            shape = "" if aspect == 1 else f", each {aspect} times as wide as high"
             raise InvalidInput(
-                "too_many_pixels", f"{width}×{height} pixels, at most {max_pixels} are allowed", subject=path
+                "too_many_pixels", f"{width}×{height} pixels{shape}, at most {max_pixels} are allowed", subject=path
             )
         duration_s = _duration_s(container, video, audio)
         if max_seconds is not None and duration_s is not None and duration_s > max_seconds:
@@ -97,7 +99,7 @@ def probe(
             audio_codec=audio.codec_context.name,
             sample_rate=audio.codec_context.sample_rate,
             channels=audio.codec_context.channels,
-            pixel_aspect=Fraction(video.sample_aspect_ratio or 1),
+            pixel_aspect=aspect,
             rotated=_is_rotated(container, video),
         )
 
@@ -110,7 +112,7 @@ def _duration_s(container: InputContainer, *streams: Stream) -> float | None:
 
 
 def _stream_s(stream: Stream) -> float | None:
-    if stream.duration is not None:
+    if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska's
     return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) if tag else None

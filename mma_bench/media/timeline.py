@@ -108,7 +108,11 @@ def playing_time_s(path: Path) -> float:
 
 def _start(container: InputContainer, *streams: Stream) -> Fraction:
     """When the earliest of `streams` begins; the container's own start may be that of its subtitles or data."""
-    starts = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
+    starts = [
+        stream.start_time * stream.time_base
+        for stream in streams
+        if stream.start_time is not None and stream.time_base is not None
+    ]
     if len(starts) < len(streams) or len(container.streams) == len(streams):
         return Fraction(container.start_time or 0, 1_000_000)
     return min(starts)

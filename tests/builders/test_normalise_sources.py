@@ -122,6 +122,14 @@ def test_a_cut_that_begins_off_a_key_frame(run: Run, suffix: str) -> None:
         assert refusal(run, cut, split) == "late_start"
 
 
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_a_cut_whose_key_frame_is_hidden_is_whole(run: Run, split: str) -> None:
+    """As `sources.section` writes them: decoding begins at a key frame before the start, which is not shown."""
+    whole = make(Path("whole.mp4"), *picture(8), *tone(8), *H264, "-g", "50", *AAC)
+    source = make(Path("cut.mp4"), "-ss", "1.0", "-i", str(whole), "-t", "4.2", "-c", "copy")
+    assert run(source, split)["frames"] == 100
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_hole_in_the_picture(run: Run, suffix: str) -> None:
     whole = make(Path(f"whole.{suffix}"), *picture(4), *tone(4), *H264, "-g", "10", *AAC)
