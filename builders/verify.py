@@ -15,7 +15,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import polars as pl
 from pydantic import BeforeValidator
@@ -26,10 +26,11 @@ from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
 from mma_bench.csv_rows import CsvRow, Filled, read_rows
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.files import write_json
+from mma_bench.files import write_json, write_text
 from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
 from mma_bench.tables import conform, drops_text, read_table, write_table
 
+DROPPED: Final = layout.DATA / "dropped.csv"
 CRITERIA = ("object_visible", "audio_pure", "action_dynamic")
 _VOTES = {"yes": True, "no": False}
 
@@ -151,7 +152,7 @@ def drop_unfit(
 ) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
     """The aligned set without the clips that `dataset/filters.py` drops, and the counts with its reasons.
 
-    Each dropped clip is named on standard error.
+    Each dropped clip is in `data/dropped.csv` with its reason; nothing in the build depends on that file.
     """
     dropped = {
         clip_id: (reason, f"like test clip {twin}")
@@ -161,10 +162,13 @@ def drop_unfit(
     donors = {str(split): count for split, count in params.pair.donors.items()}
     lonely = without_donors(left, donors, params.pair.slack_s)
     dropped |= dict.fromkeys(lonely, ("no_donor", "fewer classes have a sound that is long enough than pair.donors"))
-    for clip_id, (reason, why) in dropped.items():
-        print(f"verify: {clip_id} is dropped, {reason}: {why}", file=sys.stderr)
     kept = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
     split_of = dict(aligned.select("clip_id", "split").iter_rows())
+    rows = [(split_of[clip_id], clip_id, *fate) for clip_id, fate in dropped.items()]
+    names = dict.fromkeys(("split", "clip_id", "reason", "detail"), pl.String())
+    write_text(DROPPED, pl.DataFrame(rows, schema=names, orient="row").sort("split", "clip_id").write_csv())
+    if rows:
+        print(f"verify: {len(rows)} clips are dropped, listed in {DROPPED}", file=sys.stderr)
     reasons = Counter((split_of[clip_id], reason) for clip_id, (reason, _) in dropped.items())
     totals = {}
     for split, counted in counts.items():

@@ -57,6 +57,13 @@ def test_a_sound_table_passes(world: World) -> None:
     world.check("candidates")
 
 
+def test_a_manifest_may_have_a_subset_that_no_split_uses(world: World) -> None:
+    """A build of test clips alone leaves the manifest's train clips out."""
+    world.raw["acquire"]["splits"] = {"test": ["sample_eval"]}
+    world.write()
+    world.check("candidates", "subset_is_known", "source_video_is_on_one_side")
+
+
 @pytest.mark.parametrize(
     ("label_ids", "stray"),
     [
