@@ -50,7 +50,7 @@ class YouTubeParams(Namespace):
     interval_s: Annotated[float, Field(ge=0)]  # mean time between the starts of two clips, over all workers
     jitter: Fraction  # the interval varies by this fraction
     bytes_per_s: Count | None  # over all workers; null does not limit
-    block_after: Count  # refusals in a row, without a success, that count as a block
+    block_after: Count  # videos in a row that get the same doubtful answer; this many count as a block
     pause_s: Positive  # minimum duration of a block; doubled at every further one
     attempts: Count  # per clip and run
     backoff_s: Annotated[float, Field(ge=0)]  # before the second attempt; doubled before every further one, with jitter

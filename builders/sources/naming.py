@@ -204,11 +204,11 @@ class Leftovers:
 
     def describe(self, where: str) -> str:
         """One line, or "" if every file was claimed; paths are escaped."""
-        idle = [path for path, claimed in self._known.items() if not claimed]
+        idle = sorted(path for path, claimed in self._known.items() if not claimed)
         parts = []
         if self._strange:
-            parts.append(f"{self._strange} have names of no known form, e.g. {', '.join(map(repr, self._examples))}")
+            parts.append(f"{self._strange} with a name of no known form, e.g. {', '.join(map(repr, self._examples))}")
         if idle:
-            parts.append(f"{len(idle)} are of no segment that is wanted, e.g. {', '.join(map(repr, sorted(idle)[:3]))}")
-        total = self._strange + len(self._known)
-        return f"of {total} video files in {where}, {' and '.join(parts)}" if parts else ""
+            parts.append(f"{len(idle)} of segments that are not wanted, e.g. {', '.join(map(repr, idle[:3]))}")
+        unused, total = self._strange + len(idle), self._strange + len(self._known)
+        return f"{unused} of {total} video files in {where} are not used: {'; '.join(parts)}" if parts else ""

@@ -12,12 +12,14 @@ Everything here opens only local files and raises `InvalidInput` for a bad file:
 | `no_video_stream`, `no_audio_stream` | all | the file lacks the required stream |
 | `unknown_codec` | all | no decoder for the stream |
 | `too_many_bytes` | probe | the file is larger than the limit |
-| `too_many_pixels` | probe | width × height in the header is over the limit |
+| `too_many_pixels` | probe | width × height in the header, with square pixels, is over the limit |
 | `no_picture_size` | probe | the header gives no picture size, or one that no decoder supports (2^28 pixels) |
 | `too_long` | probe | the header's duration is over the limit |
-| `no_frames` | decode, facts, timeline | the video stream decodes to nothing |
-| `no_audio_samples` | decode, facts, timeline | the audio stream decodes to nothing |
+| `no_frames` | decode, facts, pictures, timeline | the video stream decodes to nothing |
+| `no_audio_samples` | decode, facts, loudness, timeline | the audio stream decodes to nothing |
 | `single_frame` | timeline | the video stream shows one frame |
+| `picture_gap` | pictures | no new picture is decoded for too long |
+| `frozen` | pictures | the picture stands still for too long |
 | `too_large_to_hold` | decode | the decoded array would exceed the memory limit |
 | `too_few_packets` | packets | the stream has fewer packets than requested |
 """

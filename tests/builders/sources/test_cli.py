@@ -71,6 +71,14 @@ def test_a_tombstone_removes_now_and_for_good(project: Path) -> None:
     assert "was already" in CliRunner().invoke(acquire, ["remove", IDS[0][:11], "--reason", "again"]).output
 
 
+def test_files_that_no_clip_took_are_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mirror/holiday.mp4").touch()
+    Path("mirror/zzzzzzzzzzz_30.mp4").touch()
+    build()
+    told = "acquire: 2 of 5 video files in 'mirror' are not used: 1 with a name of no known form, e.g. 'holiday.mp4'"
+    assert told in capsys.readouterr().err
+
+
 def test_a_tombstoned_clip_is_not_even_asked_for(project: Path) -> None:
     source = FolderSource(Path("mirror"), max_bytes=10**6)
     rows = read_table(layout.CANDIDATES, CANDIDATES).with_columns(split=pl.lit("test"))

@@ -208,8 +208,9 @@ def test_files_that_no_clip_asked_for_are_told(mirror: Path, ten: bytes) -> None
     )
     source = FolderSource(mirror, max_bytes=1)
     assert source.leftovers() == (
-        "of 6 video files in 'mirror', 4 have names of no known form, e.g. 'Title-zzzzzzzzzzz.f137.mp4', 'b/clip.FLV', "
-        f"'x.wmv' and 2 are of no segment that is wanted, e.g. 'Y{ID}.mp4', 'zzzzzzzzzzz.mp4'"
+        "6 of 6 video files in 'mirror' are not used: 4 with a name of no known form, e.g. "
+        "'Title-zzzzzzzzzzz.f137.mp4', 'b/clip.FLV', 'x.wmv'; "
+        f"2 of segments that are not wanted, e.g. 'Y{ID}.mp4', 'zzzzzzzzzzz.mp4'"
     )
     source.request(SEGMENT)
     source.request(Segment("z", "zzzzzzzzzzz", 0.0, 10.0))

@@ -78,7 +78,7 @@ def test_a_bad_member_does_not_hide_a_good_one(tmp_path: Path, clips: list[bytes
     fetched = source.request(Segment("id", A, 30.0, 40.0)).fetch(tmp_path / "x.mp4")
     assert (tmp_path / "x.mp4").read_bytes() == clips[0]
     assert "a page of HTML" in fetched.note
-    assert "1 have names of no known form" in source.leftovers()
+    assert "1 with a name of no known form" in source.leftovers()
 
 
 def test_a_member_that_is_longer_than_its_name_is_refused(tmp_path: Path) -> None:
