@@ -6,7 +6,6 @@ ontology, the clips' facts, the judge's scores, the pairs, and a gallery of play
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -16,7 +15,7 @@ from mma_bench import layout
 from mma_bench.builders.dataset.card import COUNTED_STAGES, PAPER_CANDIDATES, composed
 from mma_bench.builders.package import class_lists
 from mma_bench.builders.pages import charts
-from mma_bench.builders.pages.gallery import Exhibit, choose, exhibits
+from mma_bench.builders.pages.gallery import Exhibit, gallery
 from mma_bench.classes import ClassTable, load_classes
 from mma_bench.config import EncoderJudgeParams, Params
 from mma_bench.errors import ClipError, DataError
@@ -200,10 +199,7 @@ def main(params: Params) -> None:
     aligned = read_table(layout.ALIGNED, ALIGNED)
     options = class_lists(aligned)
     try:
-        paths = variants.filter(pl.col("status") == "ok")["path"].unique()
-        bases = choose(variants, {path: Path(path).stat().st_size for path in paths})
-        shown = options.get(Split.TEST, options.get(Split.TRAIN, []))
-        gallery = [exhibits(variants, base, shown) for base in bases]
+        shown = gallery(variants, options.get(Split.TEST, options.get(Split.TRAIN, [])))
     except (ClipError, FileNotFoundError) as error:
         raise DataError(f"a clip of the gallery cannot be read: {error}", hint="run `dvc repro`") from None
     html = page(
@@ -216,7 +212,7 @@ def main(params: Params) -> None:
         aligned=aligned,
         pairs=read_table(layout.PAIRS, PAIRS),
         variants=variants,
-        gallery=gallery,
+        gallery=shown,
     )
     write_text(PAGE, html)
 

@@ -115,11 +115,16 @@ def score(out: Path, seen_classes: Path | None) -> None:
 @click.argument("out", type=_FOLDER)
 @click.option("--dataset", type=_FOLDER, help="The dataset's folder, to show wrong answers with their clips.")
 @_PAPER_CLIPS
-def results(out: Path, dataset: Path | None, paper_clips: bool) -> None:
+@click.option(
+    "--all-mistakes", is_flag=True, help="Also write mistakes/*.html with all wrong answers; needs --dataset."
+)
+def results(out: Path, dataset: Path | None, paper_clips: bool, all_mistakes: bool) -> None:
     """Write report.md, report.json and report.html from a run's scores."""
     from mma_bench.evaluation import report as reporting
 
-    reporting.main(out, dataset, paper_clips=paper_clips)
+    if all_mistakes and dataset is None:
+        raise click.UsageError("--all-mistakes needs --dataset, which has the clips")
+    reporting.main(out, dataset, paper_clips=paper_clips, all_mistakes=all_mistakes)
 
 
 @click.command()

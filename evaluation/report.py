@@ -16,7 +16,7 @@ from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
 from mma_bench.evaluation.circular import circular, judges_of
 from mma_bench.evaluation.headline import MEASURES
-from mma_bench.evaluation.mistakes import Mistake, mistakes
+from mma_bench.evaluation.mistakes import FOLDER, Shown, mistakes, write_pages
 from mma_bench.evaluation.normalisation import NORMALISATIONS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.published import (
@@ -136,7 +136,7 @@ def _examples(predictions: Sequence[Prediction], status: str, text_of: Callable[
     return [{"text": text, "count": count} for text, count in common]
 
 
-def page(summary: Summary, shown: Sequence[Mistake]) -> str:
+def page(summary: Summary, shown: Shown) -> str:
     """The report as one HTML document."""
     return render(
         "report.html",
@@ -266,13 +266,14 @@ def _chart(draw: Callable[[Sequence[Row]], "Figure"], rows: Sequence[Row], label
     return svg(draw(rows), label) if any(row["mean"] is not None for row in rows) else None
 
 
-def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False) -> None:
+def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, all_mistakes: bool = False) -> None:
     """Write report.md, report.json and report.html into a run's folder.
 
     Args:
         out: Contains run.json, predictions.jsonl and scores.json.
         dataset: The dataset's folder; without it the page shows no clips.
         paper_clips: As in `summarise`.
+        all_mistakes: Also write pages with all wrong answers, as many as it takes.
 
     Raises:
         DataError: One of the three files is missing or broken.
@@ -283,8 +284,10 @@ def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False) -
     scores = read_json(out / "scores.json")
     if "headline" not in scores:
         raise DataError(f"{out}/scores.json was written by an older version", hint=f"run `mma-bench score {out}`")
-    shown = [] if dataset is None else mistakes(predictions, dataset, run["split"])
+    shown = Shown([], 0) if dataset is None else mistakes(predictions, dataset, run["split"])
     summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
     write_json(out / "report.json", summary)
     write_text(out / "report.md", markdown(summary))
     write_text(out / "report.html", page(summary, shown))
+    if all_mistakes and dataset is not None:
+        write_pages(predictions, dataset, run["split"], out / FOLDER)

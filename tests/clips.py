@@ -35,6 +35,13 @@ def clip(path: Path, seconds: float = 2, size: str = "160x120", rate: str = "25"
     return make(path, *picture(seconds, size, rate), *tone(seconds), *H264, *AAC)
 
 
+def noise(path: Path, seconds: float = 6, size: str = "320x180") -> Path:
+    """A heavy clip: noise that no encoder can make small, several MB."""
+    picture = f"nullsrc=size={size}:rate=25:duration={seconds},geq=random(1)*255:128:128"
+    inputs = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", f"anoisesrc=duration={seconds}:amplitude=0.3:seed=1")
+    return make(path, *inputs, "-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-pix_fmt", "yuv420p", *AAC)
+
+
 def cut_off(source: Path, target: Path, share: float) -> Path:
     """The first `share` of the bytes of `source`."""
     data = source.read_bytes()

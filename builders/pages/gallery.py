@@ -1,7 +1,9 @@
-"""The gallery of the dataset's page: a few clips under every condition, playable inline.
+"""The gallery of the dataset's page: a clip of every class, a few under every condition, playable inline.
 
-In: rows of `variants.parquet` with their files. Out: plain records for the template, media as `data:` URIs. A clip
-    shared by several conditions (the false caption and the long context do not change the media) is embedded once.
+In: rows of `variants.parquet` with their files. Out: plain records for the template, media as `data:` URIs. The page
+holds previews (480 px, 5 s), whose size follows from how many there are, so that all of them stay within MAX_BYTES
+whatever the clips weigh. A clip shared by several conditions (the false caption and the long context do not change the
+media) is embedded once.
 """
 
 import io
@@ -15,12 +17,13 @@ import numpy.typing as npt
 import polars as pl
 
 from mma_bench.builders.dataset.columns import packaged_row
-from mma_bench.page import data_uri, file_uri
+from mma_bench.page import data_uri
 from mma_bench.schema import TEXT_CONDITIONS, Condition, Split
 
-MAX_CLIPS: Final = 4
-MAX_BYTES: Final = 10_000_000  # of all media; as base64 a third more
-POSTER_WIDTH: Final = 480  # px
+COMPLETE_CLIPS: Final = 4  # shown under every condition; the others aligned and misaligned
+MAX_BYTES: Final = 12_000_000  # of all media; as base64 a third more
+MOST_BYTES: Final = 250_000  # of one preview with its poster
+POSTER_WIDTH: Final = 240  # px
 _BINS: Final = 120
 
 
@@ -30,7 +33,8 @@ class Exhibit:
 
     Attributes:
         row: As packaged (see COLUMNS), without the media's bytes.
-        video: The clip as a data URI; None if the condition uses the aligned clip's file.
+        video: A preview as a data URI; None if the condition uses the aligned clip's file, or not even the smallest
+            preview fits.
         poster: Its middle frame as a data URI; None likewise.
         peaks: Loudness over time, 0 to 1, for drawing; empty likewise.
     """
@@ -41,41 +45,67 @@ class Exhibit:
     peaks: tuple[float, ...]
 
 
-def choose(variants: pl.DataFrame, sizes: Mapping[str, int]) -> list[str]:
-    """Base ids to show: of the clips that exist under every condition, the smallest, each of a different class.
+def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
+    """Base id → the conditions to show it under: a clip of every class, by class.
 
-    These are test clips, or train clips if the build has no others.
+    These are test clips, or train clips if the build has no others. Of a class it is the clip with the most conditions,
+    then the first by id.
 
     Args:
         variants: Schema VARIANTS.
-        sizes: Path → bytes.
     """
     made = variants.filter(pl.col("status") == "ok")
     tested = made.filter(pl.col("split") == Split.TEST)
     good = made if tested.is_empty() else tested
-    complete = good["condition"].n_unique()
-    clips = []
+    best: dict[str, tuple[int, str]] = {}
     for (base,), rows in good.group_by("base_id"):
-        if rows["condition"].n_unique() == complete:
-            clips.append((sum(sizes[path] for path in rows["path"].unique()), base, rows["visual_class"][0]))
-    chosen: dict[str, str] = {}
-    total = 0
-    for size, base, name in sorted(clips):
-        if name not in chosen and len(chosen) < MAX_CLIPS and total + size <= MAX_BYTES:
-            chosen[name] = base
-            total += size
-    return list(chosen.values())
+        rank = (-rows["condition"].n_unique(), str(base))
+        name = rows["visual_class"][0]
+        best[name] = min(rank, best.get(name, rank))
+    shown: dict[str, tuple[Condition, ...]] = {}
+    for _, (conditions, base) in sorted(best.items()):
+        room = sum(len(shown_under) > 2 for shown_under in shown.values()) < COMPLETE_CLIPS
+        complete = room and -conditions == good["condition"].n_unique()
+        shown[base] = tuple(Condition) if complete else (Condition.ALIGNED, Condition.MISALIGNED)
+    return shown
 
 
-def exhibits(variants: pl.DataFrame, base_id: str, options: Sequence[str]) -> list[Exhibit]:
-    """One clip under each of its conditions, with the first donor's sound if there are several.
+def gallery(variants: pl.DataFrame, options: Sequence[str], max_bytes: int = MAX_BYTES) -> list[list[Exhibit]]:
+    """The chosen clips, whose media have at most `max_bytes` together.
+
+    Args:
+        variants: Schema VARIANTS.
+        options: The classes to choose among.
+        max_bytes: Of all previews and posters, before base64.
+
+    Raises:
+        InvalidInput: A file cannot be decoded; names it.
+    """
+    chosen = choose(variants)
+    media = sum(condition not in TEXT_CONDITIONS for conditions in chosen.values() for condition in conditions)
+    share = min(MOST_BYTES, max_bytes // max(1, media))
+    shown = [exhibits(variants, base, options, conditions, share) for base, conditions in chosen.items()]
+    return [of_clip for of_clip in shown if of_clip]
+
+
+def exhibits(
+    variants: pl.DataFrame, base_id: str, options: Sequence[str], conditions: Sequence[Condition], share: int
+) -> list[Exhibit]:
+    """One clip under each of the conditions that it has, with the first donor's sound if there are several.
+
+    Args:
+        variants: Schema VARIANTS.
+        base_id: The clip.
+        options: The classes to choose among.
+        conditions: Those to show.
+        share: Bytes of one preview with its poster.
 
     Raises:
         InvalidInput: A file cannot be decoded; names it.
     """
     shown = []
     rows = variants.filter((pl.col("base_id") == base_id) & (pl.col("status") == "ok")).sort("id")
-    for condition in Condition:
+    for condition in conditions:
         of_condition = rows.filter(pl.col("condition") == condition)
         if of_condition.is_empty():
             continue
@@ -84,9 +114,21 @@ def exhibits(variants: pl.DataFrame, base_id: str, options: Sequence[str]) -> li
         if condition in TEXT_CONDITIONS:
             shown.append(Exhibit(row, None, None, ()))
         else:
-            path = Path(variant["path"])
-            shown.append(Exhibit(row, file_uri(path, "video/mp4"), _poster(path), peaks(path)))
+            shown.append(_exhibit(row, Path(variant["path"]), share))
     return shown
+
+
+def _exhibit(row: Mapping[str, Any], path: Path, share: int) -> Exhibit:
+    from mma_bench.media.preview import preview
+
+    poster = _poster(path, share // 4)
+    video = preview(path, share - len(poster or b""))
+    return Exhibit(
+        row,
+        None if video is None else data_uri(video, "video/mp4"),
+        None if poster is None else data_uri(poster, "image/jpeg"),
+        peaks(path),
+    )
 
 
 def peaks(path: Path, bins: int = _BINS) -> tuple[float, ...]:
@@ -97,7 +139,8 @@ def peaks(path: Path, bins: int = _BINS) -> tuple[float, ...]:
     return tuple(min(1.0, float(part.max(initial=0.0))) for part in parts)
 
 
-def _poster(path: Path) -> str:
+def _poster(path: Path, max_bytes: int) -> bytes | None:
+    """The middle frame as JPEG; None if it does not fit."""
     from PIL import Image
 
     from mma_bench.media.decode import frames
@@ -105,6 +148,9 @@ def _poster(path: Path) -> str:
     frame: npt.NDArray[np.uint8] = frames(path, 1)[0]
     picture = Image.fromarray(frame)
     picture.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80)
-    return data_uri(stream.getvalue(), "image/jpeg")
+    for quality in (75, 40, 15):
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=quality)
+        if stream.tell() <= max_bytes:
+            return stream.getvalue()
+    return None

@@ -48,6 +48,9 @@ RUN: Final = {
     "mma-bench results DIR [--dataset mma-bench] [--paper-clips]": (
         "mma-bench results results/specialist --dataset mma-bench",
     ),
+    "mma-bench results DIR --dataset mma-bench --all-mistakes": (
+        "mma-bench results results/specialist --dataset mma-bench --all-mistakes",
+    ),
     "mma-bench leaderboard results": None,
     "mma-bench sft-export DIR": None,
     "mma-bench publish diff mma-bench-1.1.0 mma-bench": ("mma-bench publish diff mma-bench mma-bench",),

@@ -15,8 +15,10 @@ from mma_bench.evaluation import circular, mistakes, report, score
 from mma_bench.evaluation.normalisation import NORMALISATIONS
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
+from mma_bench.media.preview import preview as real_preview
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
+from tests.clips import noise
 from tests.evaluation.pages import CHROMIUM, Page, look, screenshot
 from tests.evaluation.runs import SETTINGS, answers, prediction, write_run
 from tests.evaluation.test_normalisation import prefers_short_names
@@ -28,7 +30,7 @@ class Shelf:
     """Stands for the dataset: rows of the misaligned condition with small media."""
 
     fingerprint_now = "f" * 64
-    sizes: dict[str, int] = {}  # noqa: RUF012  (set by tests)
+    content: bytes | None = None  # set by tests; None: the clip's name
     judge = "omni (qwen2.5-omni-7b)"
 
     def __init__(self, name: str, *, split: str) -> None:
@@ -45,8 +47,13 @@ class Shelf:
             name = f"clip{number:02}.{condition}"
             yield {
                 "id": name,
-                "video": {"bytes": name.encode().ljust(self.sizes.get(name, 0), b"."), "path": None},
+                "video": {"bytes": self.content or name.encode(), "path": None},
             }
+
+
+@pytest.fixture(autouse=True)
+def _clips_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "preview", lambda path, _: path.read_bytes())
 
 
 @pytest.fixture
@@ -340,8 +347,8 @@ def test_wrong_answers_are_playable(out: Path, monkeypatch: pytest.MonkeyPatch) 
         for row in map(vars, answers())
         if row["condition"] == "misaligned" and row["status"] == "ok" and row["answer"] != row["expected"]
     }
-    assert len(shown) == mistakes.MAX_CLIPS
-    assert set(shown) <= wrong
+    assert set(shown) == wrong
+    assert len(shown) == len(wrong) < mistakes.PER_PAGE
 
 
 def test_clips_that_the_other_modality_captured_come_first() -> None:
@@ -358,18 +365,54 @@ def test_clips_that_the_other_modality_captured_come_first() -> None:
     assert [clip[0].base_id for clip in chosen] == ["b", "f", "c", "a"]
 
 
-def test_the_clips_stay_below_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_heavy_clips_stay_within_the_budget_and_every_class_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise, which no encoder can make small: each clip alone weighs more than the page may hold."""
+    heavy = noise(tmp_path / "heavy.mp4").read_bytes()
+    monkeypatch.setattr(mistakes, "preview", real_preview)
     monkeypatch.setattr(mistakes, "Benchmark", Shelf)
-    half = mistakes.MAX_BYTES // 2
-    names = [f"clip{i:02}" for i in range(5)]
-    monkeypatch.setattr(
-        Shelf,
-        "sizes",
-        {f"{name}.misaligned": size for name, size in zip(names, (half, 3 * half, half, 1, 0), strict=True)},
-    )
-    rows = [prediction(name, "misaligned", "audio", "Bird", heard="Cat") for name in names]
-    # Nothing is left after the first and the third.
-    assert [shown.id[:6] for shown in mistakes.mistakes(rows, Path(), "test")] == ["clip00", "clip02"]
+    monkeypatch.setattr(Shelf, "content", heavy)
+    monkeypatch.setattr(mistakes, "MAX_BYTES", 300_000)
+    rows = [
+        prediction(f"clip{number:02}", "misaligned", "audio", "Bird", heard="Cat", seen=f"Class_{number % 7}")
+        for number in range(10)
+    ]
+    assert len(heavy) > mistakes.MAX_BYTES
+    shown = mistakes.mistakes(rows, Path(), "test")
+    assert shown.total == len(shown.clips) == 10
+    assert len({clip.visual_class for clip in shown.clips[:7]}) == 7, "each class first"
+    held = [base64.b64decode(clip.uri.split(",")[1]) for clip in shown.clips if clip.uri]
+    assert len(held) == 10, "all can be watched"
+    assert sum(map(len, held)) <= mistakes.MAX_BYTES
+
+
+@pytest.mark.slow
+def test_all_wrong_answers_are_on_as_many_pages_as_it_takes(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    monkeypatch.setattr(circular, "Benchmark", Shelf)
+    monkeypatch.setattr(mistakes, "PER_PAGE", 4)
+    (out / "mistakes").mkdir()
+    (out / "mistakes" / "99.html").write_text("of an earlier run")
+    report.main(out, out, all_mistakes=True)
+    wrong = {rows[0].id for rows in mistakes.choose(answers(), "misaligned")}
+    pages = sorted((out / "mistakes").glob("*.html"), key=lambda path: int(path.stem))
+    assert [path.stem for path in pages] == [str(number) for number in range(1, -(-len(wrong) // 4) + 1)]
+    found = [id for path in pages for id in re.findall(r'aria-label="Clip ([^"]+)"', path.read_text())]
+    assert sorted(found) == sorted(wrong)
+    text = Page((out / "report.html").read_text()).text
+    assert f"4 of {len(wrong)}. mma-bench results --all-mistakes writes pages with all of them" in text
+    assert Page(pages[0].read_text()).unsafe == [f"<a href={path.name}>" for path in pages], "links between the pages"
+
+
+def test_a_clip_that_cannot_be_decoded_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "preview", real_preview)
+    monkeypatch.setattr(mistakes, "Benchmark", Shelf)
+    (clip,) = mistakes.mistakes(
+        [prediction("clip00", "misaligned", "audio", "Bird", heard="Cat")], Path(), "test"
+    ).clips
+    assert clip.uri is None
 
 
 def test_another_dataset_is_refused(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
