@@ -10,6 +10,7 @@ from http.client import HTTPException
 from typing import Final
 
 from mma_bench.errors import Blocked, ClipError, Permanent, Retryable
+from mma_bench.faults import machine_fault
 from mma_bench.retry import parse_retry_after
 
 # The site's messages, as yt-dlp passes them on; the first match is used, so the more specific come first.
@@ -58,6 +59,8 @@ def classify(error: BaseException, *, page: bool, secrets: tuple[str, ...] = ())
     from yt_dlp.networking.exceptions import HTTPError, ProxyError, TransportError
     from yt_dlp.utils import GeoRestrictedError, UnsupportedError
 
+    if (fault := machine_fault(error)) is not None:
+        return fault
     if isinstance(error, ClipError):
         return error
     causes = list(chain(error))

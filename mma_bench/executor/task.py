@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from mma_bench.errors import ClipError
 from mma_bench.executor.ledger import Entry
+from mma_bench.faults import machine_fault
 
 Payload: TypeAlias = Mapping[str, Any]
 Work: TypeAlias = Callable[[Payload], dict[str, Any]]
@@ -44,11 +45,12 @@ def attempt(work: Work, task: Task) -> Entry:
     """Runs in the worker."""
     try:
         result = work(task.payload)
-    except ClipError as error:
-        return entry_of(task, error.status, error.reason, error.detail)
     except Exception as error:  # noqa: BLE001 - a bug on one clip is recorded by name and fails the stage at its end
-        traceback.print_exc()
-        return entry_of(task, "failed", "internal_error", repr(error))
+        told = machine_fault(error) or error
+        if not isinstance(told, ClipError):
+            traceback.print_exc()
+            return entry_of(task, "failed", "internal_error", repr(error))
+        return entry_of(task, told.status, told.reason, told.detail)
     status, reason, detail = result.pop("status", "ok"), result.pop("reason", ""), result.pop("detail", "")
     return entry_of(task, status, reason, detail, result)
 

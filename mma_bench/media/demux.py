@@ -14,6 +14,8 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
+from mma_bench.faults import READABLE, quotes_system_error
+from mma_bench.files import file_sha256
 
 MediaPacket: TypeAlias = "Packet[Stream]"
 
@@ -52,12 +54,25 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
         # The prefix keeps a name such as "concat:a|b" or "http:" from being read as a protocol.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except FFmpegError as error:
-        raise InvalidInput("unreadable", f"not a readable media file ({error.strerror})", subject=path) from None
+        problem = f"not a readable media file ({described(error.strerror, path)})"
+        raise InvalidInput("unreadable", problem, subject=path) from None
     with container:
         try:
             yield container
         except FFmpegError as error:
-            raise InvalidInput("corrupt_stream", f"{error.strerror}", subject=path) from None
+            raise InvalidInput("corrupt_stream", described(error.strerror, path), subject=path) from None
+
+
+def described(problem: str, path: Path) -> str:
+    """FFmpeg's message about `path`; if damage or the disk may be the cause of it, the file is read to find out.
+
+    Raises:
+        OSError: The disk is the cause: the file cannot be read.
+    """
+    if not quotes_system_error(problem):
+        return problem
+    file_sha256(path)
+    return f"{problem}; {READABLE}"
 
 
 def packets_of(container: InputContainer, path: Path) -> Iterator[MediaPacket]:
