@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.faults import advice, machine_fault
 
 
 class ReportingGroup(click.Group):
@@ -20,11 +21,16 @@ class ReportingGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted; finished clips are kept, run the same command again to resume", err=True)
             sys.exit(130)
-        except OSError as error:
-            if error.filename is None:  # not about a user's file: a bug of ours, shown with its traceback
+        except Exception as error:
+            fault = machine_fault(error)  # also one that a library has wrapped in an error of its own
+            if fault is not None:
+                click.echo(f"error: {fault.problem}", err=True)
+                click.echo(f"  hint: {advice(fault.reason, 'run the same command again')}", err=True)
+            elif isinstance(error, OSError) and error.filename is not None:
+                click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+                click.echo("  hint: check that the path is right and writable", err=True)
+            else:  # not about a user's file: a bug of ours, shown with its traceback
                 raise
-            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
-            click.echo("  hint: check that the path is right and writable, and that the disk has free space", err=True)
             sys.exit(1)
 
 

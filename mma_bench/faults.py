@@ -52,7 +52,9 @@ CRASHES: Final = {
 }
 
 _NUMBER: Final = re.compile(r"(?:os error |\[errno )(\d+)", re.IGNORECASE)  # as Rust and Arrow write it
-_MALLOC: Final = re.compile(r"malloc of size \d+ failed|out of memory", re.IGNORECASE)
+_MALLOC: Final = re.compile(
+    r"malloc of size \d+ failed|out of memory|failed to map segment from shared object", re.IGNORECASE
+)
 _OLD_CRASH: Final = re.compile(r"the worker process died on ")  # written before the signal was recorded
 
 

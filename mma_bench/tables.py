@@ -76,10 +76,15 @@ def outcome_table(
         schema: Columns not in it are dropped.
     """
     rows = [
-        {**clip, **{name: entry[name] for name in OUTCOME}, **entry["result"]}
+        {**clip, **{name: escaped(entry[name]) for name in OUTCOME}, **entry["result"]}
         for clip, entry in zip(clips, entries, strict=True)
     ]
     return from_rows(rows, schema)
+
+
+def escaped(text: str) -> str:
+    """Lone surrogates, which Parquet cannot hold, as escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def outcome_counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:

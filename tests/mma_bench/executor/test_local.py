@@ -136,7 +136,7 @@ def test_a_worker_that_crashes_costs_only_its_clip(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("death", "how"), [("killed", "signal 9"), ("terminated", "signal 15"), ("exit", "status 0")])
 def test_a_worker_that_is_killed_is_no_verdict_on_its_clip(tmp_path: Path, death: str, how: str) -> None:
-    with pytest.raises(StageError, match=rf"1 of 3 clips are not settled; first clip1: worker_killed \(.*{how}") as error:
+    with pytest.raises(StageError, match=rf"1 of 3 .* first clip1: worker_killed \(.*{how}") as error:
         start(tmp_path, ["ok", death, "ok"])
     assert "lower `workers`" in str(error.value.hint)
     assert [entry["status"] for entry in start(tmp_path, ["ok"] * 3)] == ["ok"] * 3
