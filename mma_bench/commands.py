@@ -7,6 +7,7 @@ import click
 
 from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.faults import advice, machine_fault
+from mma_bench.redact import redacted
 
 
 class ReportingGroup(click.Group):
@@ -16,7 +17,7 @@ class ReportingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except MmaBenchError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(redacted(f"error: {error}"), err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted; finished clips are kept, run the same command again to resume", err=True)
@@ -24,10 +25,10 @@ class ReportingGroup(click.Group):
         except Exception as error:
             fault = machine_fault(error)  # also one that a library has wrapped in an error of its own
             if fault is not None:
-                click.echo(f"error: {fault.problem}", err=True)
+                click.echo(redacted(f"error: {fault.problem}"), err=True)
                 click.echo(f"  hint: {advice(fault.reason, 'run the same command again')}", err=True)
             elif isinstance(error, OSError) and error.filename is not None:
-                click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+                click.echo(redacted(f"error: {error.filename}: {error.strerror}"), err=True)
                 click.echo("  hint: check that the path is right and writable", err=True)
             else:  # not about a user's file: a bug of ours, shown with its traceback
                 raise

@@ -34,6 +34,7 @@ from mma_bench.builders.sources.youtube_info import Format, Video, read_video
 from mma_bench.config import YouTubeParams
 from mma_bench.errors import ClipError, InvalidInput, Retryable
 from mma_bench.files import clip_path, file_sha256, fingerprint, write_json
+from mma_bench.redact import redacted
 from mma_bench.retry import backoff, wait_at_least
 
 NAME: Final = "YouTube"
@@ -111,7 +112,7 @@ class YouTubeSection:
             os.link(done, into)
         except OSError:  # a file system without hard links
             shutil.copyfile(done, into)
-        return Fetched(source=NAME, licence=LICENCE, origin=self._page())
+        return Fetched(source=NAME, licence=LICENCE, origin=redacted(self._page()))
 
     def _is_finished(self, done: Path, receipt: Path) -> bool:
         try:

@@ -11,6 +11,7 @@ from typing import Final
 
 from mma_bench.errors import Blocked, ClipError, Permanent, Retryable
 from mma_bench.faults import machine_fault
+from mma_bench.redact import redacted
 from mma_bench.retry import parse_retry_after
 
 # The site's messages, as yt-dlp passes them on; the first match is used, so the more specific come first.
@@ -134,8 +135,7 @@ def _detail(error: BaseException, secrets: tuple[str, ...]) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     for secret in secrets:
         text = text.replace(secret, "***")
-    text = re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1", text)
-    text = re.sub(r"(\w+://)[^\s/@]+@", r"\1***@", text)
+    text = re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1", redacted(text))
     text = re.sub(r"\(caused by .*|; please report this issue .*", "", text, flags=re.DOTALL)
     text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text.removeprefix("ERROR: ")[:_LONGEST_DETAIL]

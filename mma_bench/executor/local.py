@@ -6,14 +6,19 @@ idle worker breaks the whole pool. Here a dead worker always breaks the pool, an
 one.
 """
 
+import multiprocessing
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
+from mma_bench.errors import StageError
 from mma_bench.executor.alone import SPAWN, alone, end_with_parent, interrupts_later
 from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task, Work, attempt
+from mma_bench.faults import advice
+
+_CHECK_EVERY_S = 5.0
 
 
 def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
@@ -27,7 +32,9 @@ def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
                         with interrupts_later():  # a submit may start a worker
                             in_flight[pool.submit(attempt, work, due[0])] = due[0]
                         due.popleft()  # only now: a broken pool refuses the task
-                    finished, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+                    finished, _ = wait(in_flight, timeout=_CHECK_EVERY_S, return_when=FIRST_COMPLETED)
+                    if not finished:
+                        _check(pool)
                     for future in finished:
                         entry = future.result()
                         del in_flight[future]
@@ -43,6 +50,19 @@ def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
                 ended = [future.result() for future in in_flight if future.done() and not future.cancelled()]
                 yield from (entry for entry in ended if entry["status"] == "ok")
                 raise
+
+
+def _check(pool: ProcessPoolExecutor) -> None:
+    """See that the pool still works: without memory for a thread of its own, it waits forever."""
+    manager = getattr(pool, "_executor_manager_thread", None)
+    if manager is None or manager.is_alive():
+        return
+    for process in multiprocessing.active_children():
+        process.kill()  # nothing else would end them
+    raise StageError(
+        "the pool of worker processes broke down; see the messages above",
+        hint=advice("out_of_memory", "run the same command again: finished clips are kept"),
+    )
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

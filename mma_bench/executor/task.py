@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from mma_bench.errors import ClipError
 from mma_bench.executor.ledger import Entry
 from mma_bench.faults import machine_fault
+from mma_bench.redact import redacted
 
 Payload: TypeAlias = Mapping[str, Any]
 Work: TypeAlias = Callable[[Payload], dict[str, Any]]
@@ -58,6 +59,10 @@ def attempt(work: Work, task: Task) -> Entry:
 def entry_of(task: Task, status: str, reason: str, detail: str, result: dict[str, Any] | None = None) -> Entry:
     """An attempt as recorded in the ledger."""
     entry: Entry = {"key": task.key, "fingerprint": task.fingerprint, "status": status, "reason": reason}
-    entry |= {"detail": detail, "result": result or {}, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    entry |= {
+        "detail": redacted(detail),
+        "result": result or {},
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
     path = entry["result"].get("path")
     return entry if path is None else entry | {"stamp": file_stamp(path)}

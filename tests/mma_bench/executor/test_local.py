@@ -193,6 +193,21 @@ def test_the_ledger_holds_one_line_per_attempt(tmp_path: Path) -> None:
     assert sorted(line["key"] for line in lines) == ["clip0", "clip1", "clip2"]
 
 
+@pytest.mark.slow
+def test_a_pool_that_broke_down_for_lack_of_memory_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("multiprocessing.queues.Queue._start_thread", no_thread)
+    monkeypatch.setattr("mma_bench.executor.local._CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    with pytest.raises(StageError, match="broke down") as error:
+        start(tmp_path, ["ok"] * 3)
+    assert "free memory" in str(error.value.hint)
+
+
 class Unimportable:
     """A function that no worker can receive."""
 
