@@ -19,6 +19,7 @@ from mma_bench.evaluation.mistakes import Mistake, mistakes
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.published import SOURCE, published_accuracy, published_name, published_rows, weights_of
 from mma_bench.files import write_json, write_text
+from mma_bench.folders import exclusive
 from mma_bench.page import render, svg
 from mma_bench.schema import Condition
 from mma_bench.stats import format_estimate
@@ -244,6 +245,7 @@ def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False) -
         raise DataError(f"{out}/scores.json was written by an older version", hint=f"run `mma-bench score {out}`")
     shown = [] if dataset is None else mistakes(predictions, dataset, run["split"])
     summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
-    write_json(out / "report.json", summary)
-    write_text(out / "report.md", markdown(summary))
-    write_text(out / "report.html", page(summary, shown))
+    with exclusive(out):  # so that the three are of one run
+        write_json(out / "report.json", summary)
+        write_text(out / "report.md", markdown(summary))
+        write_text(out / "report.html", page(summary, shown))

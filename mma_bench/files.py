@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: two spaces, keys in the order given, a newline at the end; NaN is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def set_aside(path: Path, what: str) -> None:
+    """Rename a damaged file, so that it neither stops this run nor is lost, and say so on stderr.
+
+    Args:
+        what: What follows from it.
+    """
+    kept = path.with_name(f"{path.name}.damaged")
+    path.replace(kept)
+    print(f"{path} is damaged and was renamed to {kept.name}: {what}", file=sys.stderr)
 
 
 def file_sha256(path: Path) -> str:
