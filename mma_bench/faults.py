@@ -42,6 +42,7 @@ HINTS: Final = {
     "too_many_processes": "raise the limit on processes (`ulimit -u`), or lower `workers` in params.yaml",
     _OUT_OF_MEMORY: "free memory or raise its limit, or lower `workers` in params.yaml",
     "worker_killed": "if the system ran out of memory (`dmesg`), lower `workers` in params.yaml",
+    "internal_error": "report this bug with the traceback above",
     "encoder_stopped": "if the system ran out of memory (`dmesg`), lower `workers` in params.yaml",
 }
 READABLE: Final = "the file itself can be read"  # in the detail of a refusal that quotes one of `_IF_OURS`
