@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mma_bench.commands import listed, read_overrides
+from mma_bench.commands import OutFolder, listed, read_overrides
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.avhbench.cli import avhbench
 from mma_bench.evaluation.tasks.cli import tasks_path
@@ -44,7 +44,9 @@ _ASKING = (
     click.option("--context-tokens", type=click.IntRange(min=1), default=10_000, show_default=True),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
-    click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed."),
+    click.option(
+        "--out", type=OutFolder(), required=True, help="The run's folder; an unfinished run there is resumed."
+    ),
 )
 
 

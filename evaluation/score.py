@@ -124,7 +124,11 @@ def read_seen_classes(path: Path | None) -> frozenset[str]:
         return frozenset()
     if not path.is_file():
         raise ConfigError(f"{path} does not exist", hint="pass a text file with one class per line")
-    return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text file in UTF-8", hint="save it as UTF-8, one class per line") from None
+    return frozenset(line.strip() for line in lines if line.strip())
 
 
 def main(out: Path, seen_classes: Path | None = None) -> Scores:

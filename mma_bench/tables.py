@@ -43,7 +43,7 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
         raise DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)")
     try:
         table = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(
             f"{path} is not a readable Parquet file ({error})", hint="delete it and run `dvc repro`"
         ) from None

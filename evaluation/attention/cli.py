@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mma_bench.commands import OutFolder
 from mma_bench.errors import ConfigError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -62,7 +63,7 @@ class _SeveralConditions(click.Command):
     show_default=True,
     help="Number of clips with a token-level heat map.",
 )
-@click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed.")
+@click.option("--out", type=OutFolder(), required=True, help="The run's folder; an unfinished run there is resumed.")
 def attend(
     model: str,
     adapter: str | None,
