@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mma_bench.commands import OutFolder, listed, read_overrides
+from mma_bench.commands import UNCHECKED, OutFolder, listed, read_overrides
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.avhbench.cli import avhbench
 from mma_bench.evaluation.tasks.cli import tasks_path
@@ -43,6 +43,7 @@ _ASKING = (
     ),
     click.option("--context-tokens", type=click.IntRange(min=1), default=10_000, show_default=True),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
+    UNCHECKED,
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
     click.option(
         "--out", type=OutFolder(), required=True, help="The run's folder; an unfinished run there is resumed."
@@ -138,6 +139,7 @@ def _infer(
     seeds: int,
     context_tokens: int,
     limit: int | None,
+    unchecked: bool,
     batch: int | None,
     out: Path,
 ) -> None:
@@ -155,7 +157,7 @@ def _infer(
         )
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
-    benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)
+    benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit, checked=not unchecked)
     chosen = chosen_conditions(benchmark, listed(conditions))
     left_out = [condition for condition in chosen if condition in config.without]
     if left_out:

@@ -11,6 +11,10 @@ from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.faults import advice, machine_fault
 from mma_bench.redact import redacted
 
+UNCHECKED = click.option(
+    "--unchecked", is_flag=True, help="Do not compare each clip with the hashes that the dataset declares."
+)
+
 
 class ReportingGroup(click.Group):
     """Prints a user error as one message without a traceback and exits with the error's exit code."""
