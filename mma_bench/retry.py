@@ -71,7 +71,7 @@ def call_in_time(call: Callable[[], Result], seconds: float) -> Result:
     try:
         succeeded, outcome = done.get(timeout=seconds)
     except Empty:
-        raise TimeoutError(f"took longer than {seconds:g} s") from None
+        raise TimeoutError(f"timed out: took longer than {seconds:g} s") from None
     if not succeeded:
         raise outcome
     return cast(Result, outcome)
