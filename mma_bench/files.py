@@ -45,9 +45,9 @@ def fsync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; lone surrogates, which a model's answer may hold, are written as their escapes."""
     with atomic_path(path) as staged:
-        staged.write_text(text, encoding="utf-8")
+        staged.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -75,7 +75,7 @@ def file_sha256(path: Path) -> str:
 def fingerprint(*parts: Any) -> str:
     """SHA-256 of the JSON form of `parts`: equal for equal inputs and parameters, in any process."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def clip_path(folder: Path, clip_id: str, suffix: str = ".mp4") -> Path:

@@ -29,7 +29,7 @@ def hashes(media: bytes) -> dict[str, str]:
 
 def media_of(base: str) -> bytes:
     """The clip of a base."""
-    return clip(BASES.index(base))
+    return clip(ord(base[0]))
 
 
 def packaged_row(base: str, condition: str) -> dict[str, Any]:

@@ -11,15 +11,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from mma_bench.builders.normalise import normalise_clip
 from mma_bench.builders.sources.composed import FirstThatHas
 from mma_bench.builders.sources.youtube_errors import classify
+from mma_bench.commands import ReportingGroup
 from mma_bench.config import load_params
 from mma_bench.errors import InvalidInput, MachineFault
 from mma_bench.executor.task import Task, attempt
 from mma_bench.faults import machine_fault
+from mma_bench.files import write_json
 from mma_bench.media import encode as module
 from mma_bench.media.edit import remove_audio, zero_frames
 from mma_bench.media.encode import Shape, encode
@@ -190,6 +197,36 @@ class Full:
 def test_a_full_disk_is_no_reason_to_ask_the_next_source(tmp_path: Path) -> None:
     with pytest.raises(MachineFault):
         FirstThatHas((Full(), Full())).fetch(tmp_path / "clip.mp4")
+
+
+def by_polars(path: Path) -> None:
+    pl.DataFrame({"a": [os.urandom(100_000) for _ in range(100)]}).write_parquet(path, compression="uncompressed")
+
+
+def by_pyarrow(path: Path) -> None:
+    pq.write_table(pa.table({"a": [os.urandom(100_000) for _ in range(100)]}), path)
+
+
+def by_python(path: Path) -> None:
+    write_json(path, ["x" * 1000] * 10_000)
+
+
+def by_copying(path: Path) -> None:
+    path.parent.joinpath("copy").write_bytes(bytes(10_000_000))
+
+
+@pytest.mark.parametrize("write", [by_polars, by_pyarrow, by_python, by_copying])
+def test_a_full_disk_ends_any_command_with_a_message(disk: Path, write: Any) -> None:
+    @click.group(cls=ReportingGroup)
+    def group() -> None:
+        pass
+
+    group.command("write")(lambda: write(disk / "out"))
+    result = CliRunner().invoke(group, ["write"])
+    assert result.exit_code == 1
+    assert "No space left on device" in result.output
+    assert "hint: free disk space" in result.output
+    assert isinstance(result.exception, SystemExit)
 
 
 @pytest.mark.slow
