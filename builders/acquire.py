@@ -22,7 +22,7 @@ from mma_bench.builders.sources import leftovers, open_source
 from mma_bench.builders.sources.availability import publish
 from mma_bench.builders.sources.contracts import ClipSource, Refusal, Request, Segment
 from mma_bench.builders.sources.selection import chosen
-from mma_bench.builders.sources.tombstones import Tombstone, read_tombstones
+from mma_bench.builders.sources.tombstones import Tombstone, read_tombstones, unknown_ids
 from mma_bench.config import Params
 from mma_bench.errors import DataError, InvalidInput, Permanent
 from mma_bench.executor import run
@@ -107,7 +107,10 @@ def main(params: Params) -> None:
     """Run the stage."""
     rule = params.acquire
     tombstones = read_tombstones(Path(rule.tombstones))
-    selected = chosen(params, read_table(layout.CANDIDATES, CANDIDATES))
+    candidates = read_table(layout.CANDIDATES, CANDIDATES)
+    if unknown := unknown_ids(tombstones, candidates["clip_id"], candidates["video_id"]):
+        print(f"acquire: {rule.tombstones}: no candidate has the id {', '.join(unknown[:5])}", file=sys.stderr)
+    selected = chosen(params, candidates)
     source = open_source(rule)
     requested = tasks(selected, source, rule.max_bytes, tombstones)
     for text in leftovers(source):

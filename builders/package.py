@@ -30,6 +30,7 @@ from mma_bench.classes import load_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256, fsync, write_json, write_text
+from mma_bench.folders import staged_folder
 from mma_bench.progress import Progress
 from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
 from mma_bench.tables import counts_of_splits, read_json, read_table
@@ -37,7 +38,6 @@ from mma_bench.tables import counts_of_splits, read_json, read_table
 ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
 LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be redistributed only with these
 CHECKSUMS: Final = "checksums.sha256"
-_STAGED: Final = ".tmp-mma-bench"
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,13 @@ def swap_folder(new: Path, old: Path) -> None:
     Where the system can exchange two folders in one call (Linux), a kill at any instant leaves either the old folder or
     the new one at `old`. Elsewhere there is a moment with neither, and a kill then requires running the stage again.
     """
+    old = old.resolve()  # a link stays a link
     if not old.exists():
         new.rename(old)
     elif _exchange(new, old):
         shutil.rmtree(new)
     else:
-        retired = old.with_name(f"{_STAGED}-old")
-        shutil.rmtree(retired, ignore_errors=True)
+        retired = new.with_name(f"{new.name}-old")
         old.rename(retired)
         new.rename(old)
         shutil.rmtree(retired)
@@ -153,37 +153,36 @@ def main(params: Params) -> None:
     counted = counts_of_splits(variants)
     stages = {stage: read_json(layout.metrics(stage)) for stage in COUNTED_STAGES} | {"package": counted}
     funnel, classes = read_json(layout.FUNNEL), load_classes(layout.CLASSES)
-    staged = layout.PACKAGE.with_name(_STAGED)
-    shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
-    sizes: dict[tuple[str, str], Size] = {}
-    with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
-        for shard in shards:
-            path = staged / shard.path
-            memory = write_shard(path, _rows(shard.rows, options[shard.split], progress))
-            so_far = sizes.get((shard.condition, shard.split), Size(0, 0, 0))
-            sizes[shard.condition, shard.split] = so_far + Size(shard.rows.height, memory, path.stat().st_size)
-    facts = CardFacts(
-        version=params.package.version,
-        variants=variants,
-        aligned=aligned,
-        options=options,
-        classes=len(classes.names),
-        funnel=funnel,
-        stages=stages,
-        sizes=sizes,
-    )
-    write_text(staged / "README.md", dataset_card(facts))
-    write_text(staged / "LICENSE.md", licence_notice(aligned))
-    if composed(aligned):
-        shutil.copytree(LICENCE_TEXTS, staged / LICENCE_TEXTS.name)
-    shutil.copyfile(layout.CLASSES, staged / "classes.json")
-    files = sorted(path for path in staged.rglob("*") if path.is_file())
-    sums = [f"{file_sha256(path)}  {path.relative_to(staged).as_posix()}\n" for path in files]
-    write_text(staged / CHECKSUMS, "".join(sums))
-    for folder in {path.parent for path in files}:
-        fsync(folder)
-    layout.DATASET_PAGE.unlink(missing_ok=True)  # if the build stops here, no page is of the dataset before
-    swap_folder(staged, layout.PACKAGE)
+    with staged_folder(layout.PACKAGE) as staged:
+        sizes: dict[tuple[str, str], Size] = {}
+        with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
+            for shard in shards:
+                path = staged / shard.path
+                memory = write_shard(path, _rows(shard.rows, options[shard.split], progress))
+                so_far = sizes.get((shard.condition, shard.split), Size(0, 0, 0))
+                sizes[shard.condition, shard.split] = so_far + Size(shard.rows.height, memory, path.stat().st_size)
+        facts = CardFacts(
+            version=params.package.version,
+            variants=variants,
+            aligned=aligned,
+            options=options,
+            classes=len(classes.names),
+            funnel=funnel,
+            stages=stages,
+            sizes=sizes,
+        )
+        write_text(staged / "README.md", dataset_card(facts))
+        write_text(staged / "LICENSE.md", licence_notice(aligned))
+        if composed(aligned):
+            shutil.copytree(LICENCE_TEXTS, staged / LICENCE_TEXTS.name)
+        shutil.copyfile(layout.CLASSES, staged / "classes.json")
+        files = sorted(path for path in staged.rglob("*") if path.is_file())
+        sums = [f"{file_sha256(path)}  {path.relative_to(staged).as_posix()}\n" for path in files]
+        write_text(staged / CHECKSUMS, "".join(sums))
+        for folder in {path.parent for path in files}:
+            fsync(folder)
+        layout.DATASET_PAGE.unlink(missing_ok=True)  # if the build stops here, no page is of the dataset before
+        swap_folder(staged, layout.PACKAGE)
     write_json(layout.metrics("package"), counted)
 
 

@@ -62,7 +62,7 @@ def _from_table(path: Path) -> Reviews:
     reviews: Reviews = defaultdict(dict)
     try:
         table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file ({error})", hint="export the reviews again") from None
     table = conform(table.select([column for column in table.columns if column in REVIEWS]), REVIEWS, str(path))
     for row in table.filter(~pl.col("is_control")).rows(named=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mma_bench.commands import listed, read_overrides
+from mma_bench.commands import UNCHECKED, OutFolder, listed, read_overrides
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.tasks.cli import tasks_path
@@ -64,8 +64,11 @@ _ASKING = (
         help="Order of the classes in the prompt; shuffled: one per base clip, the same for all models.",
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
+    UNCHECKED,
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
-    click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed."),
+    click.option(
+        "--out", type=OutFolder(), required=True, help="The run's folder; an unfinished run there is resumed."
+    ),
 )
 
 
@@ -180,6 +183,7 @@ def _infer(
     silence: "Silence",
     option_order: str,
     limit: int | None,
+    unchecked: bool,
     batch: int | None,
     out: Path,
 ) -> None:
@@ -198,7 +202,7 @@ def _infer(
         )
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
-    benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit)
+    benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit, checked=not unchecked)
     chosen = with_silence(chosen_conditions(benchmark, listed(conditions)), silence)
     left_out = [condition for condition in chosen if CONFIGS[condition] in config.without]
     if left_out:

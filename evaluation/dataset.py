@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mma_bench.errors import ConfigError, DataError
+from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.evaluation.conditions import CONFIGS, Variant, as_asked, question_of
+from mma_bench.media.packets import packet_sha256
 from mma_bench.schema import MODALITIES, Condition, Modality
 
 Row: TypeAlias = dict[str, Any]  # one row of the dataset; `video` is {"bytes": …, "path": …}
@@ -43,10 +46,17 @@ class Benchmark:
         revision: Tag or commit on the Hub; a directory has none.
         split: `test` or `train`.
         limit: At most this many base clips, the first by id, the same in every condition.
+        checked: Whether each clip that is read is compared with the hashes that its row declares.
     """
 
     def __init__(
-        self, name: str, *, revision: str | None = None, split: str = "test", limit: int | None = None
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        split: str = "test",
+        limit: int | None = None,
+        checked: bool = False,
     ) -> None:
         if revision is not None and Path(name).is_dir():
             raise ConfigError(f"{name} is a folder; --revision applies to datasets on the Hub", hint="drop --revision")
@@ -54,19 +64,21 @@ class Benchmark:
             raise ConfigError(
                 f"{name!r} is not a directory", hint="run `dvc repro` first, or pass a Hub dataset as ORG/NAME"
             )
-        self.name, self.revision, self.split, self.limit = name, revision, split, limit
+        self.name, self.revision, self.split, self.limit, self.checked = name, revision, split, limit, checked
 
     def conditions(self) -> list[str]:
         """The conditions in this split, in the paper's order, without variants."""
         import datasets
 
-        configs = datasets.get_dataset_config_names(self.name, revision=self.revision)
+        with _reading(self.name):
+            configs = datasets.get_dataset_config_names(self.name, revision=self.revision)
         return [str(condition) for condition in Condition if condition in configs and self._has_split(condition)]
 
     def _has_split(self, condition: str) -> bool:
         import datasets
 
-        return self.split in datasets.get_dataset_split_names(self.name, condition, revision=self.revision)
+        with _reading(self.name):
+            return self.split in datasets.get_dataset_split_names(self.name, condition, revision=self.revision)
 
     def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """Rows of one condition, ordered by id, with all or some columns; streamed in constant memory.
@@ -83,6 +95,8 @@ class Benchmark:
                 if len(kept) == self.limit:
                     continue
                 kept.add(row["base_id"])
+            if self.checked and "video" in row:
+                refuse_altered(row, f"{self.name}, {condition}")
             yield row
 
     def fingerprint(self, condition: str) -> str:
@@ -100,9 +114,8 @@ class Benchmark:
 
     def _there(self, condition: str, columns: Sequence[str]) -> list[str]:
         """Those of the columns that the dataset has."""
-        stream = self._stream(condition)
-        names = stream.features or next(iter(stream), {})  # without features in the card, the first row has them
-        return [column for column in columns if column in names]
+        first = next(self._stream(condition), {})
+        return [column for column in columns if column in first]
 
     def answers(self, condition: str) -> dict[Modality, dict[str, int]]:
         """How often each class is right, by queried modality; over the whole split, whatever the limit."""
@@ -121,13 +134,56 @@ class Benchmark:
             return []
         return sorted({row["judge"] for row in self._stream(condition, columns=["judge"]) if row["judge"]})
 
-    def _stream(self, condition: str, columns: list[str] | None = None) -> Any:
+    def _stream(self, condition: str, columns: list[str] | None = None) -> Iterator[Row]:
         import datasets
 
-        stream = datasets.load_dataset(
-            self.name, CONFIGS[condition], split=self.split, revision=self.revision, streaming=True, columns=columns
-        )
-        return stream if columns else stream.cast_column("video", datasets.Video(decode=False))
+        with _reading(self.name):
+            stream = datasets.load_dataset(
+                self.name, CONFIGS[condition], split=self.split, revision=self.revision, streaming=True, columns=columns
+            )
+            yield from stream if columns else stream.cast_column("video", datasets.Video(decode=False))
+
+
+def refuse_altered(row: Row, where: str) -> None:
+    """Compare the packets of a row's clip with the hashes that the row declares.
+
+    Args:
+        row: With `id`, `video`, `video_sha256` and `audio_sha256`.
+        where: The dataset and the condition, for messages.
+
+    Raises:
+        DataError: They differ, or the bytes are not a clip.
+    """
+    with tempfile.NamedTemporaryFile(prefix="mma-bench-", suffix=".mp4") as file:
+        file.write(row["video"]["bytes"])
+        file.flush()
+        for kind in ("video", "audio"):
+            try:
+                found = packet_sha256(Path(file.name), kind)
+            except InvalidInput as error:
+                found = error.reason
+            if found != row[f"{kind}_sha256"]:
+                raise DataError(
+                    f"{where}: {row['id']} is not the clip that its row describes: its {kind}_sha256 is {found}, "
+                    f"declared is {row[f'{kind}_sha256']}",
+                    hint="fetch or build the dataset again, or pass --unchecked to ask about the bytes as they are",
+                )
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Errors of `datasets` and of the network become one that names the dataset."""
+    from datasets.exceptions import DatasetsError
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (DatasetsError, ArrowException, OSError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:500] or type(error).__name__
+        raise DataError(
+            f"the dataset {name} cannot be read: {said}",
+            hint="check its name, the network and, if it is private, HF_TOKEN; `dvc repro` builds a local one",
+        ) from error
 
 
 def load_benchmark(

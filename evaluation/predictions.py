@@ -4,9 +4,13 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
 
 from mma_bench.errors import DataError
+from mma_bench.schema import Condition
+from mma_bench.settings import problems
 
 Status: TypeAlias = Literal["ok", "unparseable", "failed"]
 
@@ -69,6 +73,9 @@ def option_order(prediction: Prediction) -> str:
     return str(prediction.settings.get("option_order", "sorted"))
 
 
+_CHECKED: Final = TypeAdapter(Prediction)
+
+
 def to_entry(prediction: Prediction) -> dict[str, Any]:
     """The prediction as a ledger entry."""
     return asdict(prediction)
@@ -83,11 +90,15 @@ def read_predictions(path: Path) -> list[Prediction]:
     latest: dict[str, Prediction] = {}
     for number, entry in _entries(path):
         try:
-            prediction = Prediction(**entry)
-        except TypeError as error:
+            prediction = _CHECKED.validate_python(asdict(Prediction(**entry)))
+        except (TypeError, ValidationError) as error:
+            said = problems(error)[0] if isinstance(error, ValidationError) else error
+            raise DataError(f"{path}, line {number}: not a prediction ({said})", hint="run `mma-bench infer`") from None
+        if prediction.condition not in set(Condition):
             raise DataError(
-                f"{path}, line {number}: not a prediction ({error})", hint="run `mma-bench infer`"
-            ) from None
+                f"{path}, line {number}: unknown condition {prediction.condition!r}",
+                hint=f"the conditions are {', '.join(Condition)}",
+            )
         latest[prediction.key] = prediction
     if not latest:
         raise DataError(f"{path} contains no predictions", hint="run `mma-bench infer` first")

@@ -28,6 +28,7 @@ from mma_bench.evaluation.published import (
     weights_of,
 )
 from mma_bench.files import write_json, write_text
+from mma_bench.folders import exclusive
 from mma_bench.page import render, svg
 from mma_bench.schema import Condition
 from mma_bench.stats import format_estimate
@@ -286,8 +287,9 @@ def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, a
         raise DataError(f"{out}/scores.json was written by an older version", hint=f"run `mma-bench score {out}`")
     shown = Shown([], 0) if dataset is None else mistakes(predictions, dataset, run["split"])
     summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
-    write_json(out / "report.json", summary)
-    write_text(out / "report.md", markdown(summary))
-    write_text(out / "report.html", page(summary, shown))
-    if all_mistakes and dataset is not None:
-        write_pages(predictions, dataset, run["split"], out / FOLDER)
+    with exclusive(out):  # so that all are of one run
+        write_json(out / "report.json", summary)
+        write_text(out / "report.md", markdown(summary))
+        write_text(out / "report.html", page(summary, shown))
+        if all_mistakes and dataset is not None:
+            write_pages(predictions, dataset, run["split"], out / FOLDER)

@@ -1,11 +1,19 @@
 """Shared by the commands: printing user errors, and options with several values."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from mma_bench import layout
 from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.faults import advice, machine_fault
+from mma_bench.redact import redacted
+
+UNCHECKED = click.option(
+    "--unchecked", is_flag=True, help="Do not compare each clip with the hashes that the dataset declares."
+)
 
 
 class ReportingGroup(click.Group):
@@ -15,29 +23,53 @@ class ReportingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except MmaBenchError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(redacted(f"error: {error}"), err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted; finished clips are kept, run the same command again to resume", err=True)
             sys.exit(130)
-        except OSError as error:
-            if error.filename is None:  # not about a user's file: a bug of ours, shown with its traceback
-                raise
-            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
-            click.echo("  hint: check that the path is right and writable, and that the disk has free space", err=True)
+        except RecursionError:
+            click.echo("error: the input is nested too deeply: a folder, or a YAML or JSON file", err=True)
+            click.echo("  hint: name a folder or file with fewer levels", err=True)
             sys.exit(1)
+        except Exception as error:
+            fault = machine_fault(error)  # also one that a library has wrapped in an error of its own
+            if fault is not None:
+                click.echo(redacted(f"error: {fault.problem}"), err=True)
+                click.echo(f"  hint: {advice(fault.reason, 'run the same command again')}", err=True)
+            elif isinstance(error, OSError) and error.filename is not None:
+                click.echo(redacted(f"error: {error.filename}: {error.strerror}"), err=True)
+                click.echo("  hint: check that the path is right and writable", err=True)
+            else:  # not about a user's file: a bug of ours, shown with its traceback
+                raise
+            sys.exit(1)
+
+
+class OutFolder(click.Path):
+    """A folder for a command's own files; the dataset's folder is refused, which would no longer be what was built."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if Path(path).resolve() == layout.PACKAGE.resolve() or (Path(path) / "checksums.sha256").is_file():
+            self.fail(f"{path} is a dataset's folder; name another one", param, ctx)
+        return path
 
 
 def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
     """`KEY=VALUE` pairs; values are parsed as YAML, so that numbers are numbers."""
-    import yaml
+    from mma_bench.settings import parse_yaml
 
     pairs = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set {setting!r} is not KEY=VALUE", hint="write it as, e.g., --set fps=1.0")
-        pairs[key.strip()] = yaml.safe_load(value)
+        if key.strip() in pairs:
+            raise ConfigError(f"--set {key.strip()} is given twice", hint="give each key once")
+        pairs[key.strip()] = parse_yaml(value, f"--set {setting!r}")
     return pairs
 
 

@@ -8,6 +8,7 @@ columns at the end, and texts that a leading `'` or a formula `="…"` keeps fro
 import csv
 import io
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -61,7 +62,7 @@ ClipId = Annotated[str, AfterValidator(_clip_id)]  # safe as a path component
 def read_rows(
     file: Traversable, model: type[Row], *, unique: Sequence[str] = (), hint: str = "correct the path"
 ) -> list[Row]:
-    """The rows of a CSV file with a header, in UTF-8 with or without a byte order mark. Empty rows are skipped.
+    """The rows of a CSV file with a header, in UTF-8 or, with a byte order mark, UTF-16. Blank lines are skipped.
 
     Args:
         file: The file to read.
@@ -80,7 +81,8 @@ def read_rows(
     for line, cells in _cells(file, model, hint):
         where = f"{file}, line {line}"
         try:
-            row = model.model_validate({**cells, "where": where})
+            # Blanks around a value are invisible in an editor, and an id with one would match nothing.
+            row = model.model_validate({column: cell.strip() for column, cell in cells.items()} | {"where": where})
         except ValidationError as error:
             raise DataError(f"{where}{_problem(error)}", hint="correct the row") from None
         key = tuple(getattr(row, name) for name in unique)
@@ -136,7 +138,8 @@ def _unprotected(cell: str) -> str:
 
 def _text(file: Traversable, hint: str) -> str:
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        data = file.read_bytes()
+        return data.decode("utf-16" if data.startswith((BOM_UTF16_BE, BOM_UTF16_LE)) else "utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{file} does not exist", hint=hint) from None
     except OSError as error:

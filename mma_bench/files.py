@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -44,14 +45,25 @@ def fsync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; lone surrogates, which a model's answer may hold, are written as their escapes."""
     with atomic_path(path) as staged:
-        staged.write_text(text, encoding="utf-8")
+        staged.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: two spaces, keys in the order given, a newline at the end; NaN is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def set_aside(path: Path, what: str) -> None:
+    """Rename a damaged file, so that it neither stops this run nor is lost, and say so on stderr.
+
+    Args:
+        what: What follows from it.
+    """
+    kept = path.with_name(f"{path.name}.damaged")
+    path.replace(kept)
+    print(f"{path} is damaged and was renamed to {kept.name}: {what}", file=sys.stderr)
 
 
 def file_sha256(path: Path) -> str:
@@ -63,7 +75,7 @@ def file_sha256(path: Path) -> str:
 def fingerprint(*parts: Any) -> str:
     """SHA-256 of the JSON form of `parts`: equal for equal inputs and parameters, in any process."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def clip_path(folder: Path, clip_id: str, suffix: str = ".mp4") -> Path:

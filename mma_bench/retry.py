@@ -4,13 +4,17 @@ The loop itself is tenacity's. Clients with built-in retries, such as openai's, 
 """
 
 import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar, cast
 
 from tenacity import RetryCallState, wait_exponential, wait_random_exponential
 from tenacity.wait import WaitBaseT, wait_base
+
+Result = TypeVar("Result")
 
 TRANSIENT_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 _SECONDS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
@@ -47,6 +51,30 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
     # A date without a zone is in UTC, as HTTP dates are.
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
+
+
+def call_in_time(call: Callable[[], Result], seconds: float) -> Result:
+    """The call's result, in a thread that is left alone if it takes longer: a network library's timeout is per read.
+
+    Raises:
+        TimeoutError: It takes longer. Other errors are the call's.
+    """
+    done: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            done.put((True, call()))
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
+            done.put((False, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        succeeded, outcome = done.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError(f"timed out: took longer than {seconds:g} s") from None
+    if not succeeded:
+        raise outcome
+    return cast(Result, outcome)
 
 
 def wait_at_least(asked_s: Callable[[BaseException], float | None], otherwise: wait_base) -> WaitBaseT:

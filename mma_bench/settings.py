@@ -1,15 +1,16 @@
 """YAML files as validated models: finding, reading and reporting errors in one place."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from mma_bench.errors import ConfigError
+from mma_bench.redact import redacted
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -54,13 +55,52 @@ def read_yaml(file: Traversable, source: object, hint: str = "correct the path")
         ConfigError: No such file, or not YAML.
     """
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return parse_yaml(file.read_text(encoding="utf-8"), source)
     except FileNotFoundError:
         raise ConfigError(f"{source} does not exist", hint=hint) from None
     except IsADirectoryError:
         raise ConfigError(f"{source} is a directory", hint="name a file in it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source} is not YAML: {error}", hint="correct the line named") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source} is not YAML: {error}", hint="save it as UTF-8") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Values as in JSON: dates stay text. A repeated key is an error, not the last value."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is repeated", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str, source: object) -> Any:
+    """The value of a YAML text.
+
+    Args:
+        source: Its name in messages.
+
+    Raises:
+        ConfigError: Not YAML, a repeated key, a value that cannot be read as its tag says, or nested too deeply.
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except RecursionError:
+        raise ConfigError(f"{source} is nested too deeply", hint="write it with fewer levels") from None
+    # ValueError: e.g. `!!int x`, or a number with more digits than Python reads.
+    except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as error:
+        said = redacted(" ".join(str(error).split()))[:500]
+        raise ConfigError(f"{source} is not YAML: {said}", hint="correct the line named") from None
 
 
 def checked(kind: type[Model], values: Any, source: object, within: Iterable[str] = ()) -> Model:

@@ -43,7 +43,7 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
         raise DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)")
     try:
         table = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(
             f"{path} is not a readable Parquet file ({error})", hint="delete it and run `dvc repro`"
         ) from None
@@ -76,10 +76,15 @@ def outcome_table(
         schema: Columns not in it are dropped.
     """
     rows = [
-        {**clip, **{name: entry[name] for name in OUTCOME}, **entry["result"]}
+        {**clip, **{name: escaped(entry[name]) for name in OUTCOME}, **entry["result"]}
         for clip, entry in zip(clips, entries, strict=True)
     ]
     return from_rows(rows, schema)
+
+
+def escaped(text: str) -> str:
+    """Lone surrogates, which Parquet cannot hold, as escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def outcome_counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:

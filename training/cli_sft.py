@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mma_bench.commands import OutFolder
+
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _DATASET = click.option(
     "--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME."
@@ -14,7 +16,7 @@ _REVISION = click.option("--revision", help="Tag or commit of a dataset on the H
 @click.command()
 @_DATASET
 @_REVISION
-@click.option("--out", type=_FOLDER, default=Path("data/sft"), show_default=True, help="The folder to write.")
+@click.option("--out", type=OutFolder(), default=Path("data/sft"), show_default=True, help="The folder to write.")
 @click.option(
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )

@@ -14,8 +14,9 @@ from mma_bench.schema import FILE
 def outer_join_ids(expected: pl.Series, present: pl.Series) -> pl.DataFrame:
     """One row per id in either series: the id (named as in `expected`) and booleans `expected` and `present`."""
     name = expected.name
-    listed = pl.DataFrame({name: expected.unique(), "expected": True})
-    found = pl.DataFrame({name: present.unique(), "present": True})
+    # Not `pl.DataFrame({name: ids, "present": True})`, which loses the type of empty ids.
+    listed = expected.unique().to_frame(name).with_columns(expected=pl.lit(True))
+    found = present.unique().to_frame(name).with_columns(present=pl.lit(True))
     return (
         listed.join(found, on=name, how="full", coalesce=True)
         .with_columns(pl.col("expected", "present").fill_null(False))

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from markupsafe import Markup, escape
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mma_bench import layout
-from mma_bench.files import file_sha256
+from mma_bench.errors import DataError
+from mma_bench.files import file_sha256, set_aside
 from mma_bench.layout import TABLES
 from mma_bench.page import render
 from mma_bench.tables import read_json
@@ -21,6 +23,32 @@ FORMAT: Final = 1  # of a record; incremented when its keys change
 _HASH: Final = re.compile("[0-9a-f]{64}")
 
 Record: TypeAlias = dict[str, Any]
+_ANY: Final = TypeAdapter(Record)
+
+
+class _Expectation(BaseModel):
+    """What the page shows of a promise."""
+
+    name: str
+    says: str
+    paper: str
+    rule: str
+    passed: bool
+    rows: int | None
+    broken: int | None
+    examples: list[Any]
+    hint: str
+
+
+class _Record(BaseModel):
+    """What the page shows of a gate."""
+
+    table: str
+    about: str
+    passed: bool
+    inputs: dict[str, str]
+    expectations: list[_Expectation]
+
 
 # Arguments of an expectation that configure how it runs, not what it expects.
 _HOW: Final = ("row_condition", "condition_parser", "ignore_row_if", "meta", "mostly")
@@ -92,12 +120,24 @@ def example(row: Mapping[str, Any]) -> str:
 def read_records(folder: Path) -> list[Record]:
     """The records of all gates that have run, in build order, except those in an older format.
 
-    Raises:
-        DataError: A record is not JSON.
+    A damaged record is set aside.
     """
-    paths = [folder / f"{table}.json" for table in TABLES]
-    records: list[Record] = [read_json(path) for path in paths if path.is_file()]
+    records = [_read(folder / f"{table}.json") for table in TABLES]
     return [entry for entry in records if entry.get("format") == FORMAT]
+
+
+def _read(path: Path) -> Record:
+    """A record; empty if there is none, or a damaged one."""
+    if not path.is_file():
+        return {}
+    try:
+        entry: Record = _ANY.validate_python(read_json(path))
+        if entry.get("format") == FORMAT:
+            _Record.model_validate(entry)
+    except (DataError, ValidationError):
+        set_aside(path, f"run `mma-bench validate {path.stem}` again")
+        return {}
+    return entry
 
 
 def page(records: Sequence[Record]) -> str:

@@ -38,7 +38,9 @@ def refuse_unproven(folder: Path, sha256: Mapping[str, str]) -> None:
     _refuse_other_files(folder, sha256, records["package"]["inputs"])
 
 
-def _refuse_failed(gate: str, record: Mapping[str, Any]) -> None:
+def _refuse_failed(gate: str, record: Any) -> None:
+    if not (isinstance(record, dict) and isinstance(record.get("inputs"), dict)):
+        raise GateError(f"the record of gate {gate} in {layout.VALIDATION} is damaged", hint=_AGAIN)
     promises = record.get("expectations") or []
     broken = [promise["name"] for promise in promises if promise.get("passed") is not True]
     if record.get("passed") is not True or broken or not promises:

@@ -16,6 +16,7 @@ from mma_bench.builders.package import CHECKSUMS, swap_folder
 from mma_bench.builders.publish.manifest import CARD
 from mma_bench.errors import DataError
 from mma_bench.files import atomic_path, write_text
+from mma_bench.folders import staged_folder
 from mma_bench.hub.cards import card_head
 from mma_bench.hub.repository import Contents
 from mma_bench.progress import Progress
@@ -30,21 +31,19 @@ def write_index(dataset: Contents, folder: Path) -> None:
     Raises:
         DataError: A shard has no column `video`.
     """
-    staged = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(staged, ignore_errors=True)
-    sizes: dict[str, int] = {}
-    with Progress("publish: index", len(dataset.files), "file") as progress:
-        for name, path in dataset.files.items():
-            if name.endswith(".parquet"):
-                sizes[name] = _without_media(path, staged / name)
-            elif name in (CARD, CHECKSUMS):
-                _copy(path, staged / FULL / name)
-            else:
-                _copy(path, staged / name)
-            progress.advance()
-    write_text(staged / CARD, index_card(dataset.files[CARD].read_text("utf-8"), staged, sizes))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    swap_folder(staged, folder)
+    with staged_folder(folder) as staged:
+        sizes: dict[str, int] = {}
+        with Progress("publish: index", len(dataset.files), "file") as progress:
+            for name, path in dataset.files.items():
+                if name.endswith(".parquet"):
+                    sizes[name] = _without_media(path, staged / name)
+                elif name in (CARD, CHECKSUMS):
+                    _copy(path, staged / FULL / name)
+                else:
+                    _copy(path, staged / name)
+                progress.advance()
+        write_text(staged / CARD, index_card(dataset.files[CARD].read_text("utf-8"), staged, sizes))
+        swap_folder(staged, folder)
 
 
 def index_card(card: str, folder: Path, sizes: dict[str, int]) -> str:

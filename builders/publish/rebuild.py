@@ -23,6 +23,7 @@ from mma_bench.builders.publish.manifest import CARD, MANIFEST, SCHEMA
 from mma_bench.builders.publish.matching import Match, match
 from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.files import clip_path, write_json, write_text
+from mma_bench.folders import staged_folder
 from mma_bench.hub.cards import card_head
 from mma_bench.media import edit as variants
 from mma_bench.media.packets import Kind, packet_sha256
@@ -51,41 +52,44 @@ def rebuild(index: Path, clips: Path, out: Path, report: Path) -> None:
         DataError: `index` is not an edition without media, one of its files was changed, or one of its lists names a
             file outside; no row could be rebuilt.
     """
-    if out.exists():
-        raise ConfigError(f"{out} exists already", hint="name another folder with --out, or move it away")
+    _refuse_existing(out)
     if not clips.is_dir():
         raise ConfigError(f"{clips} is not a directory", hint="name the folder of the base clips with --clips")
     _refuse_changed(index)
     listed = read_checksums((index / FULL / CHECKSUMS).read_bytes(), index / FULL / CHECKSUMS)
     manifest = read_table(index / MANIFEST, SCHEMA)
     found = _match_clips(manifest, clips)
-    staged = out.with_name(f".tmp-{out.name}")
-    shutil.rmtree(staged, ignore_errors=True)
-    rows: dict[str, Match] = {}
-    sizes: dict[str, tuple[int, int]] = {}
-    with Progress("rebuild", manifest.height, "row") as progress:
-        for shard in sorted((index / "data").glob("*/*.parquet")):
-            name = shard.relative_to(index).as_posix()
-            made: list[str] = []
-            memory = write_shard(staged / name, _shard_rows(shard, found, rows, made, progress))
-            if made:
-                sizes[name] = (len(made), memory)
-            else:
-                (staged / name).unlink()
-    if not sizes:
-        shutil.rmtree(staged, ignore_errors=True)
-        write_json(report, _report(found, rows, None))
-        raise DataError(
-            f"none of the clips in {clips} matches the manifest ({report} says why)",
-            hint="name the folder that holds them with --clips",
-        )
-    identical = _finish(index, staged, sizes, listed, whole=all(_is_good(kind) for kind in rows.values()))
-    swap_folder(staged, out)
+    with staged_folder(out) as staged:
+        _refuse_existing(out)  # perhaps written meanwhile
+        rows: dict[str, Match] = {}
+        sizes: dict[str, tuple[int, int]] = {}
+        with Progress("rebuild", manifest.height, "row") as progress:
+            for shard in sorted((index / "data").glob("*/*.parquet")):
+                name = shard.relative_to(index).as_posix()
+                made: list[str] = []
+                memory = write_shard(staged / name, _shard_rows(shard, found, rows, made, progress))
+                if made:
+                    sizes[name] = (len(made), memory)
+                else:
+                    (staged / name).unlink()
+        if not sizes:
+            write_json(report, _report(found, rows, None))
+            raise DataError(
+                f"none of the clips in {clips} matches the manifest ({report} says why)",
+                hint="name the folder that holds them with --clips",
+            )
+        identical = _finish(index, staged, sizes, listed, whole=all(_is_good(kind) for kind in rows.values()))
+        swap_folder(staged, out)
     write_json(report, _report(found, rows, identical))
     kinds = Counter(kind.kind for kind in rows.values())
     print(f"{out}: {len(rows)} rows: " + ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())))
     same = sum(identical.values())
     print(f"{same} of {len(identical)} files are byte-identical to the edition with media; {report} lists all")
+
+
+def _refuse_existing(out: Path) -> None:
+    if out.exists():
+        raise ConfigError(f"{out} exists already", hint="name another folder with --out, or move it away")
 
 
 def _refuse_changed(index: Path) -> None:

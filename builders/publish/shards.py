@@ -6,6 +6,7 @@ In: the folder that `package` made. Out: the same files under the target. The li
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from mma_bench.builders.publish.contents import read_checksums
 from mma_bench.errors import ConfigError, DataError, StageError
 from mma_bench.files import file_sha256
 from mma_bench.progress import Progress
+from mma_bench.redact import redacted
 
 SENT: Final = ".sent.json"  # next to the files during a copy: path → SHA-256 of the files sent
 _HASHES: Final = TypeAdapter(dict[str, str])
@@ -102,6 +104,7 @@ def _present(system: Any, root: str) -> dict[str, str]:
         try:
             said = _HASHES.validate_json(system.cat_file(f"{root}/{SENT}"))
         except ValidationError:  # cut off by a kill
+            print(f"{redacted(root)}/{SENT} is damaged and is not used: all files are sent again", file=sys.stderr)
             return {}
     elif system.exists(f"{root}/{CHECKSUMS}"):
         said = read_checksums(system.cat_file(f"{root}/{CHECKSUMS}"), f"{root}/{CHECKSUMS}")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from mma_bench.builders.review import DEFAULT_URL
+from mma_bench.commands import OutFolder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -128,7 +129,7 @@ def status(database: str, params_path: Path) -> None:
 @review.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutFolder(),
     default=Path("reviews"),
     show_default=True,
     help="Where reviews.parquet and reviews.json are written.",

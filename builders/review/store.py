@@ -33,6 +33,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from mma_bench.builders.review import DEFAULT_URL
 from mma_bench.errors import ConfigError, DataError
+from mma_bench.redact import redacted
 
 _BUSY_S: Final = 30.0  # how long a writer waits for another
 
@@ -110,7 +111,7 @@ class Store:
                 "the database's URL cannot be read",  # and may hold a password, so it is not repeated
                 hint="write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
             ) from None
-        self.where = parsed.render_as_string(hide_password=True)
+        self.where = redacted(parsed.render_as_string(hide_password=True))
         sqlite = parsed.get_backend_name() == "sqlite"
         if sqlite and parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +130,8 @@ class Store:
         except SQLAlchemyError as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
             raise ConfigError(
-                f"{self.where} cannot be opened: {reason}", hint="see that the server runs and the file may be written"
+                f"{self.where} cannot be opened: {redacted(str(reason))}",
+                hint="see that the server runs and the file may be written",
             ) from None
         if wrong is not None:
             raise DataError(f"{self.where} is another database: {wrong}", hint="name another one with --database")

@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from PIL import Image, ImageOps
 
 from mma_bench.errors import InvalidInput
+from mma_bench.media.demux import described
 
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -54,7 +55,8 @@ def read_photo(path: Path) -> Image.Image:
             upright = ImageOps.exif_transpose(image)
             return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput("unreadable_photo", f"{path} is not a readable image ({error})") from None
+        problem = f"{path} is not a readable image ({described(str(error), path)})"
+        raise InvalidInput("unreadable_photo", problem) from None
 
 
 def scene(photo: Image.Image) -> Scene:

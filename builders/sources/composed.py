@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mma_bench.builders.sources.contracts import ClipSource, Fetched, Refusal, Request, Segment
 from mma_bench.errors import ClipError, InvalidInput, Permanent
+from mma_bench.faults import machine_fault
 from mma_bench.files import fingerprint
 from mma_bench.media.probe import probe
 
@@ -46,6 +47,8 @@ class FirstThatHas:
                 if request is not self.requests[-1]:
                     probe(into)
             except (Permanent, InvalidInput) as error:
+                if (fault := machine_fault(error)) is not None:
+                    raise fault from None
                 said.append(error)
             else:
                 return fetched

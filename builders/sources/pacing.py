@@ -8,17 +8,22 @@ import fcntl
 import json
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from mma_bench.errors import Blocked, ClipError, DataError, InvalidInput, Permanent
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from mma_bench.errors import Blocked, ClipError, InvalidInput, Permanent
+from mma_bench.files import set_aside
 
 _LONGEST_PAUSE_S: Final = 86_400.0
+_LONG_WAIT_S: Final = 60.0  # longer waits are reported
 # Reasons that may be about the video or about us; see `youtube_errors` and `ranged`.
 DOUBTFUL: Final = frozenset(
     {
@@ -52,7 +57,10 @@ class RateLimits:
 
 @dataclass
 class _State:
-    next_clip_at: float = 0.0  # seconds since the epoch
+    __pydantic_config__ = ConfigDict(strict=True, allow_inf_nan=False)
+
+    at: float = 0.0  # when it was written, in seconds since the epoch
+    next_clip_at: float = 0.0
     next_byte_at: float = 0.0
     doubtful: str = ""  # the reason that the last videos had in common
     videos: list[str] = field(default_factory=list)  # those videos
@@ -112,7 +120,7 @@ class Pacer:
             begin = max(now, state.next_clip_at)
             state.next_clip_at = begin + self._limits.interval_s * share
         if begin > now:
-            self._sleep(begin - now)
+            self._wait(begin - now, "the shared request rate")
             with self._state() as state:
                 self._refuse_if_open(state)
 
@@ -125,7 +133,12 @@ class Pacer:
             begin = max(now, state.next_byte_at)
             state.next_byte_at = begin + size / self._limits.bytes_per_s
         if begin > now:
-            self._sleep(begin - now)
+            self._wait(begin - now, "the shared bandwidth")
+
+    def _wait(self, seconds: float, reason: str) -> None:
+        if seconds > _LONG_WAIT_S:
+            print(f"acquire: waiting {seconds:.0f} s for {reason} ({self.path})", file=sys.stderr, flush=True)
+        self._sleep(seconds)
 
     def succeeded(self) -> None:
         """Reset the breaker: a clip arrived, or the site reported it as unavailable."""
@@ -199,18 +212,33 @@ class Pacer:
             fcntl.flock(lock, fcntl.LOCK_EX)
             state = self._read()
             before = asdict(state)
+            self._correct(state)
             yield state
             if asdict(state) != before:
+                state.at = self._clock()
                 staged = self.path.with_suffix(f".{os.getpid()}")
                 staged.write_text(json.dumps(asdict(state)), encoding="utf-8")
                 staged.replace(self.path)
 
+    def _correct(self, state: _State) -> None:
+        """Make the times of a state right that was written by a clock ahead of the present one."""
+        now = self._clock()
+        ahead = max(0.0, state.at - now)
+        for name in ("next_clip_at", "next_byte_at", "paused_until"):
+            # Whatever the file says, no wait is longer than the longest pause.
+            setattr(state, name, min(getattr(state, name) - ahead, now + _LONGEST_PAUSE_S))
+        if not state.at:  # of an earlier version, which did not say when it was written
+            state.next_clip_at = min(state.next_clip_at, now + self._limits.interval_s * (1 + self._limits.jitter))
+        state.at = min(state.at, now)
+
     def _read(self) -> _State:
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            known = {item.name for item in fields(_State)}
-            return _State(**{name: value for name, value in found.items() if name in known})
+            return _STATE.validate_json(self.path.read_bytes())
         except FileNotFoundError:
             return _State()
-        except (ValueError, TypeError, AttributeError):
-            raise DataError(f"{self.path} is damaged", hint="remove it; a pause that it holds is lost") from None
+        except ValidationError:
+            set_aside(self.path, "a pause that it held is lost")
+            return _State()
+
+
+_STATE: Final = TypeAdapter(_State)

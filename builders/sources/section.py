@@ -19,6 +19,7 @@ from av.error import FFmpegError
 from av.stream import Stream
 
 from mma_bench.errors import InvalidInput
+from mma_bench.faults import READABLE, quotes_system_error
 from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, MediaPacket, audio_stream, opened, packets_of, video_stream
 from mma_bench.media.remux import MP4_OPTIONS
 
@@ -75,7 +76,7 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
             packets = _section(inputs[0], video, start, end)
             sound = _section(inputs[-1], audio, start, end)
         except FFmpegError as error:
-            raise InvalidInput("corrupt_stream", f"{error.strerror}", subject=name) from None
+            raise InvalidInput("corrupt_stream", _received(error.strerror), subject=name) from None
         packets = packets[_last_key(packets, start) : _last_shown(packets, end) + 1]
         shown = sorted(begin for packet in packets if start <= (begin := _begin(packet)) < end)
         audible = [packet for packet in sound if start - _PRIMING_S <= _begin(packet)]
@@ -94,7 +95,8 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
         except FFmpegError as error:
             raise InvalidInput(
                 "unsupported_codec",
-                f"MP4 cannot carry {video.codec_context.name} and {audio.codec_context.name} ({error.strerror})",
+                f"MP4 cannot carry {video.codec_context.name} and {audio.codec_context.name} "
+                f"({_received(error.strerror)})",
                 subject=name,
             ) from None
     _end_edits(target, [expected.video_end_s, expected.audio_end_s])
@@ -107,7 +109,13 @@ def _open(source: Readable, name: str) -> InputContainer:
     try:
         return cast(InputContainer, av.open(source, options=options, metadata_errors="replace"))
     except FFmpegError as error:
-        raise InvalidInput("unreadable", f"not a readable media file ({error.strerror})", subject=name) from None
+        problem = f"not a readable media file ({_received(error.strerror)})"
+        raise InvalidInput("unreadable", problem, subject=name) from None
+
+
+def _received(problem: str) -> str:
+    """FFmpeg's message about bytes that were received, so that a message such as EIO's means the video."""
+    return f"{problem}; {READABLE}" if quotes_system_error(problem) else problem
 
 
 def _section(container: InputContainer, stream: Stream, start: Fraction, end: Fraction) -> list[MediaPacket]:

@@ -11,6 +11,7 @@ from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 
 from mma_bench.errors import InvalidInput
+from mma_bench.media.demux import described
 
 Wave: TypeAlias = npt.NDArray[np.float32]  # [samples], 1.0 is full scale
 
@@ -37,7 +38,8 @@ def read_sound(path: Path, rate: int) -> Wave:
             for frame in chain(container.decode(container.streams.audio[0]), [None]):
                 parts += [block.to_ndarray().mean(axis=0, dtype=np.float32) for block in resampler.resample(frame)]
     except (FFmpegError, IndexError) as error:
-        raise InvalidInput("unreadable_sound", f"{path} is not a readable sound ({error})") from None
+        problem = f"{path} is not a readable sound ({described(str(error), path)})"
+        raise InvalidInput("unreadable_sound", problem) from None
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 

@@ -13,9 +13,10 @@ from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.errors import DataError
 from mma_bench.executor import reopen
+from mma_bench.executor.ledger import parse_entry
 from mma_bench.executor.task import SETTLED
 from mma_bench.schema import CANDIDATES
-from mma_bench.tables import read_table
+from mma_bench.tables import escaped, read_table
 
 _RATE_OVER: Final = timedelta(hours=1)
 _COLUMNS: Final = {name: pl.String() for name in ("key", "status", "reason", "at")}
@@ -62,8 +63,14 @@ def read_attempts(path: Path) -> pl.DataFrame:
         return pl.DataFrame(schema=_COLUMNS)
     try:
         return pl.read_ndjson(BytesIO(whole), schema=_COLUMNS)
-    except pl.exceptions.PolarsError as error:
+    except pl.exceptions.PolarsError:
+        pass  # perhaps only because of a string that is not Unicode
+    try:
+        rows = [parse_entry(line) for line in whole.splitlines()]
+        columns = {name: [str(row.get(name, "")) for row in rows] for name in _COLUMNS}
+    except (ValueError, AttributeError) as error:
         raise DataError(f"{path} is not a ledger ({error})", hint="see `mma-bench build acquire`") from None
+    return pl.DataFrame({name: [escaped(text) for text in texts] for name, texts in columns.items()}, schema=_COLUMNS)
 
 
 def status_of(attempts: pl.DataFrame, wanted: pl.Series) -> Status:

@@ -78,7 +78,7 @@ class TarRead:
             with member.shard.open("rb") as reader, into.open("xb") as writer:
                 reader.seek(member.offset)
                 left = member.size
-                while left:
+                while left > 0:
                     piece = reader.read(min(_PIECE, left))
                     if not piece:
                         raise Retryable("not_copied", f"{shown}: the shard became shorter while it was read")
@@ -188,6 +188,8 @@ def _refusal(member: tarfile.TarInfo, size: int) -> str:
         return "a sparse member, which claims bytes that it does not have"
     if not (member.isreg() or member.isdir()):
         return "a link or a device"
+    if member.size < 0 or member.offset_data < 0:
+        return f"a member of {member.size} bytes"
     if member.offset_data + member.size > size:
         return f"a member of {member.size} bytes, more than the rest of the file"
     return ""

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from mma_bench import layout
-from mma_bench.csv_rows import CsvRow, Filled, read_rows
+from mma_bench.csv_rows import ClipId, CsvRow, read_rows
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.files import clip_path, write_text
 
@@ -34,7 +34,7 @@ class Tombstone(CsvRow):
 
     model_config = ConfigDict(extra="forbid")  # the file is rewritten, and another column would be lost
 
-    id: Filled
+    id: ClipId
     reason: str
     date: str
 
@@ -52,6 +52,11 @@ def read_tombstones(path: Path) -> dict[str, Tombstone]:
             hint="restore it from version control, or correct the key; a new list is one line: id,reason,date",
         )
     return {row.id: row for row in read_rows(path, Tombstone)}
+
+
+def unknown_ids(stones: Iterable[str], clip_ids: Iterable[str], video_ids: Iterable[str]) -> list[str]:
+    """The ids of tombstones that belong to no clip and no video, sorted: perhaps misspelt."""
+    return sorted(set(stones) - set(clip_ids) - set(video_ids))
 
 
 def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,8 @@ from mma_bench.builders.sources.youtube_info import Format, Video, format_select
 from mma_bench.config import YouTubeParams
 from mma_bench.errors import ClipError, InvalidInput, Retryable
 from mma_bench.files import clip_path, file_sha256, fingerprint, write_json
-from mma_bench.retry import backoff, wait_at_least
+from mma_bench.redact import redacted
+from mma_bench.retry import backoff, call_in_time, wait_at_least
 
 NAME: Final = "YouTube"
 PACE: Final = layout.LEDGERS / "acquire.pace.json"
@@ -110,7 +111,7 @@ class YouTubeSection:
             os.link(done, into)
         except OSError:  # a file system without hard links
             shutil.copyfile(done, into)
-        return Fetched(source=NAME, licence=LICENCE, origin=self._page())
+        return Fetched(source=NAME, licence=LICENCE, origin=redacted(self._page()))
 
     def _is_finished(self, done: Path, receipt: Path) -> bool:
         try:
@@ -136,7 +137,9 @@ class YouTubeSection:
         on_page = True
         pace.wait_for_turn()
         try:
-            found = _downloader(self.settings, credentials).extract_info(self._page(), download=False)
+            extract = partial(_downloader(self.settings, credentials).extract_info, self._page(), download=False)
+            # The socket's timeout is for each read: bytes that come one by one would never end.
+            found = call_in_time(extract, self.settings.retry_budget_s)
             on_page = False
             self._cut(read_video(found, self._page()), folder, credentials, pace)
         except (YoutubeDLError, OSError, HTTPException, Urllib3Error, ClipError) as error:
@@ -159,7 +162,7 @@ class YouTubeSection:
         ydl = _downloader(self.settings, credentials)
         sources = [
             RangedFile(
-                _range_reader(ydl, chosen),
+                _range_reader(ydl, chosen, self.settings.timeout_s),
                 folder / f"stream-{number}",
                 f"{self._page()} format {chosen.format_id}",
                 limits,
@@ -244,7 +247,7 @@ class _Silence:
     info = warning = error = debug
 
 
-def _range_reader(ydl: Any, chosen: Format) -> Callable[[int, int], "_Response"]:
+def _range_reader(ydl: Any, chosen: Format, timeout_s: float) -> Callable[[int, int], "_Response"]:
     """Requests ranges of one media file."""
     from yt_dlp.networking import Request as HttpRequest
 
@@ -253,7 +256,9 @@ def _range_reader(ydl: Any, chosen: Format) -> Callable[[int, int], "_Response"]
 
     def ask(first: int, last: int) -> _Response:
         headers = (chosen.http_headers or {}) | {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
-        return _Response(ydl.urlopen(HttpRequest(chosen.url, headers=headers)), chosen.url.partition("?")[0])
+        # Until the headers are there; `RangedFile` limits how slowly the body may come.
+        response = call_in_time(lambda: ydl.urlopen(HttpRequest(chosen.url, headers=headers)), timeout_s)
+        return _Response(response, chosen.url.partition("?")[0])
 
     return ask
 

@@ -16,6 +16,8 @@ from http.client import HTTPException
 from typing import Final
 
 from mma_bench.errors import Blocked, ClipError, Permanent, Retryable
+from mma_bench.faults import machine_fault
+from mma_bench.redact import redacted
 from mma_bench.retry import parse_retry_after
 
 # The site's messages, as yt-dlp passes them on, from the most special to the broadest: the first match is used. Most
@@ -126,6 +128,8 @@ def classify(error: BaseException, *, page: bool, secrets: tuple[str, ...] = ())
     from yt_dlp.networking.exceptions import HTTPError, ProxyError, TransportError
     from yt_dlp.utils import GeoRestrictedError, UnsupportedError
 
+    if (fault := machine_fault(error)) is not None:
+        return fault
     if isinstance(error, ClipError):
         return error
     causes = list(chain(error))
@@ -200,8 +204,7 @@ def _detail(error: BaseException, secrets: tuple[str, ...]) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     for secret in secrets:
         text = text.replace(secret, "***")
-    text = re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1", text)
-    text = re.sub(r"(\w+://)[^\s/@]+@", r"\1***@", text)
+    text = re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1", redacted(text))
     text = re.sub(r"\(caused by .*|; please report this issue .*", "", text, flags=re.DOTALL)
     text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text.removeprefix("ERROR: ")[:_LONGEST_DETAIL]

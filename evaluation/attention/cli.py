@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mma_bench.commands import UNCHECKED, OutFolder
 from mma_bench.errors import ConfigError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -62,7 +63,8 @@ class _SeveralConditions(click.Command):
     show_default=True,
     help="Number of clips with a token-level heat map.",
 )
-@click.option("--out", type=_FOLDER, required=True, help="The run's folder; an unfinished run there is resumed.")
+@UNCHECKED
+@click.option("--out", type=OutFolder(), required=True, help="The run's folder; an unfinished run there is resumed.")
 def attend(
     model: str,
     adapter: str | None,
@@ -75,6 +77,7 @@ def attend(
     seed: int,
     ranges: int,
     shown: int,
+    unchecked: bool,
     out: Path,
 ) -> None:
     """Analyse a model's attention while it answers, and the effect of knocking it out."""
@@ -90,7 +93,7 @@ def attend(
             f"{config.name} runs on the engine {config.engine}, which does not expose attention",
             hint="use a model with the transformers engine (see `mma-bench models`)",
         )
-    benchmark = Benchmark(dataset, revision=revision, split=split)
+    benchmark = Benchmark(dataset, revision=revision, split=split, checked=not unchecked)
     wanted = list(dict.fromkeys(listed(conditions)))
     if not wanted:
         raise ConfigError("--conditions names no condition", hint=f"choose among {', '.join(benchmark.conditions())}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from mma_bench.commands import OutFolder
 from mma_bench.errors import ConfigError
 
 # These answer from a clip's class, which AVHBench clips do not have.
@@ -31,7 +32,7 @@ _NEED_CLASSES = ("oracle", "specialist")
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number of videos, for a trial run.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutFolder(),
     required=True,
     help="The run's folder; an unfinished run there is resumed.",
 )

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mma_bench.config import RayParams
-from mma_bench.errors import Blocked, ConfigError, Retryable, StageError
+from mma_bench.errors import Blocked, ConfigError, InvalidInput, Retryable, StageError
 from mma_bench.executor import local
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.executor.task import GIVEN_UP, SETTLED, Task, Work, entry_of, file_stamp
+from mma_bench.faults import advice, shows_machine_fault
 from mma_bench.files import file_sha256
 from mma_bench.progress import Progress
 
@@ -138,6 +139,8 @@ def due_tasks(ledger: Ledger, tasks: Sequence[Task]) -> list[Task]:
 def _is_done(entry: Entry | None, task: Task) -> bool:
     if entry is None or entry["fingerprint"] != task.fingerprint or entry["status"] not in SETTLED:
         return False
+    if entry["status"] == InvalidInput.status and shows_machine_fault(entry["detail"]):
+        return False  # settled by an earlier version
     path, sha256 = entry["result"].get("path"), entry["result"].get("sha256")
     if path is None:
         return True
@@ -165,17 +168,23 @@ def _refuse_unsettled(
         raise StageError(
             f"{title}: stopped, {last['reason']}: {last['detail']}\n"
             f"  {len(tried) - len(open_entries)} of {len(tasks)} clips are settled, none of the others was given up",
-            hint="then run the same command again: finished clips are kept; "
-            f"`mma-bench build {title} --settle` ends the stage without the others",
+            hint=advice(
+                last["reason"],
+                "then run the same command again: finished clips are kept; "
+                f"`mma-bench build {title} --settle` ends the stage without the others",
+            ),
         )
     if open_entries:
         first = open_entries[0]
         raise StageError(
             f"{title}: {len(tasks) - len(tried) + len(open_entries)} of {len(tasks)} clips are not settled; "
             f"first {first['key']}: {first['reason']} ({first['detail']})",
-            hint="run the same command again: finished clips are kept, only these are retried"
-            + (f", and given up after {give_up_after} runs" if give_up_after else "")
-            + f"; `mma-bench build {title} --settle` ends the stage without them",
+            hint=advice(
+                first["reason"],
+                "run the same command again: finished clips are kept, only these are retried"
+                + (f", and given up after {give_up_after} runs" if give_up_after else "")
+                + f"; `mma-bench build {title} --settle` ends the stage without them",
+            ),
         )
     if len(tried) < len(tasks):
         raise StageError(

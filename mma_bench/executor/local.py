@@ -7,18 +7,18 @@ one.
 """
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for
 
 from mma_bench.errors import StageError
+from mma_bench.executor.alone import SPAWN, alone, end_with_parent, interrupts_later
 from mma_bench.executor.ledger import Entry
-from mma_bench.executor.task import Task, Work, attempt, entry_of
+from mma_bench.executor.task import Task, Work, attempt
+from mma_bench.faults import advice
+
+_CHECK_EVERY_S = 5.0
 
 
 def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
@@ -29,9 +29,12 @@ def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
             try:
                 while due or in_flight:
                     while due and len(in_flight) < 2 * workers:
-                        in_flight[pool.submit(attempt, work, due[0])] = due[0]
+                        with interrupts_later():  # a submit may start a worker
+                            in_flight[pool.submit(attempt, work, due[0])] = due[0]
                         due.popleft()  # only now: a broken pool refuses the task
-                    finished, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+                    finished, _ = wait(in_flight, timeout=_CHECK_EVERY_S, return_when=FIRST_COMPLETED)
+                    if not finished:
+                        _check(pool)
                     for future in finished:
                         entry = future.result()
                         del in_flight[future]
@@ -40,7 +43,7 @@ def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
                 pool.shutdown(wait=True, cancel_futures=True)
                 # A worker died and broke the pool: each clip in flight is retried, alone.
                 for task in in_flight.values():
-                    yield _alone(task, work)
+                    yield alone(work, task)
             except KeyboardInterrupt:
                 pool.shutdown(wait=True, cancel_futures=True)
                 # Successes meanwhile are kept; failures may have been caused by the same Ctrl-C.
@@ -49,40 +52,18 @@ def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
                 raise
 
 
-def _alone(task: Task, work: Work) -> Entry:
-    """Run one task in its own pool, so that a crash has one possible cause."""
-    with _pool(1) as pool:
-        try:
-            pool.submit(_is_callable, work).result()
-        except BrokenProcessPool:
-            raise StageError(
-                "worker processes die before they do any work", hint="run `mma-bench doctor`; see the messages above"
-            ) from None
-        try:
-            return pool.submit(attempt, work, task).result()
-        except BrokenProcessPool:
-            detail = f"the worker process died on {task.key} twice, the second time with no other clip running"
-            return entry_of(task, "refused", "decoder_crashed", detail)
-
-
-def _is_callable(work: Work) -> bool:
-    """Runs in the worker: verifies that it starts and can import the function."""
-    return callable(work)
+def _check(pool: ProcessPoolExecutor) -> None:
+    """See that the pool still works: without memory for a thread of its own, it waits forever."""
+    manager = getattr(pool, "_executor_manager_thread", None)
+    if manager is None or manager.is_alive():
+        return
+    for process in multiprocessing.active_children():
+        process.kill()  # nothing else would end them
+    raise StageError(
+        "the pool of worker processes broke down; see the messages above",
+        hint=advice("out_of_memory", "run the same command again: finished clips are kept"),
+    )
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: forking a process with threads (polars, torch) can hang.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_die_with_parent)
-
-
-def _die_with_parent() -> None:
-    """End this worker when the build is killed; it would otherwise wait for work forever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build handles Ctrl-C
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait_for([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    return ProcessPoolExecutor(workers, SPAWN, initializer=end_with_parent)

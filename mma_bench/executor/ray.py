@@ -2,7 +2,7 @@
 
 A run is a Ray Data pipeline with one clip per block, so that an entry reaches the driver, and its ledger, when its
 clip ends. Media run as tasks, a judge in a pool of actors, which load it once. Clips lost with a worker or a machine
-are rerun; a clip that kills its worker even when it runs alone is refused. Each stage is a separate pipeline over its
+are rerun, at last in a process of their own (`alone`). Each stage is a separate pipeline over its
 table, so no operators are fused across stages.
 
 All machines see the project's folder under one path. Next to the ledger is the run's stop file, which every worker
@@ -20,7 +20,7 @@ import threading
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -30,6 +30,7 @@ from typing import Any, Final
 
 from mma_bench.config import RayParams
 from mma_bench.errors import Blocked, ConfigError, Retryable, StageError
+from mma_bench.executor.alone import alone
 from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task, Work, attempt, entry_of
 
@@ -57,7 +58,7 @@ class WorkerContext:
     stop_file: Path
     run: str
 
-    def attempt(self, task: Task) -> Entry | None:
+    def attempt(self, task: Task, how: Callable[[Work, Task], Entry] = attempt) -> Entry | None:
         """Runs in the worker. None: the run is over, the clip was not started."""
         try:
             said = self.stop_file.read_text(encoding="utf-8")
@@ -73,7 +74,7 @@ class WorkerContext:
             )
             return entry_of(task, Blocked.status, "folder_not_shared", detail)
         os.chdir(self.root)
-        return attempt(self.work, task)
+        return how(self.work, task)
 
 
 class Pooled:
@@ -174,28 +175,25 @@ def _mapped(source: Any, context: WorkerContext, workers: int, *, stateful: bool
 
 
 def _again(lost: Sequence[Task], context: WorkerContext, workers: int, *, cpus: float, gpus: float) -> Iterator[Entry]:
-    """A last attempt at tasks that were lost: each in a new process, so that a crash has one possible cause."""
+    """A last attempt at tasks that were lost, each `alone`."""
     import ray
 
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(WorkerContext.attempt)
     for first in range(0, len(lost), workers):
         some = lost[first : first + workers]
-        for task, promise in [(task, remote.remote(context, task)) for task in some]:
-            entry = _kept(task, promise, context)
+        for task, promise in [(task, remote.remote(context, task, alone)) for task in some]:
+            entry = _received(task, promise, context)
             if entry is not None:
                 yield entry
 
 
-def _kept(task: Task, promise: Any, context: WorkerContext) -> Entry | None:
-    """The entry of a last attempt, even if its process died."""
+def _received(task: Task, promise: Any, context: WorkerContext) -> Entry | None:
+    """The entry of a last attempt, even if its worker was lost."""
     import ray
-    from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
+    from ray.exceptions import RayError, RayTaskError
 
     try:
         entry: Entry | None = ray.get(promise)
-    except WorkerCrashedError:
-        detail = f"the worker process died on {task.key} again and again, the last time as its first clip"
-        return entry_of(task, "refused", "decoder_crashed", detail)
     except RayTaskError as error:
         raise StageError(
             f"Ray's workers cannot run {context.work}: {error.cause!r}",

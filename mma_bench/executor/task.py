@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 from mma_bench.errors import ClipError
 from mma_bench.executor.ledger import Entry
+from mma_bench.faults import machine_fault
+from mma_bench.redact import redacted
 
 Payload: TypeAlias = Mapping[str, Any]
 Work: TypeAlias = Callable[[Payload], dict[str, Any]]
@@ -45,11 +47,12 @@ def attempt(work: Work, task: Task) -> Entry:
     """Runs in the worker."""
     try:
         result = work(task.payload)
-    except ClipError as error:
-        return entry_of(task, error.status, error.reason, error.detail)
     except Exception as error:  # noqa: BLE001 - a bug on one clip is recorded by name and fails the stage at its end
-        traceback.print_exc()
-        return entry_of(task, "failed", "internal_error", repr(error))
+        told = machine_fault(error) or error
+        if not isinstance(told, ClipError):
+            traceback.print_exc()
+            return entry_of(task, "failed", "internal_error", repr(error))
+        return entry_of(task, told.status, told.reason, told.detail)
     status, reason, detail = result.pop("status", "ok"), result.pop("reason", ""), result.pop("detail", "")
     return entry_of(task, status, reason, detail, result)
 
@@ -57,6 +60,10 @@ def attempt(work: Work, task: Task) -> Entry:
 def entry_of(task: Task, status: str, reason: str, detail: str, result: dict[str, Any] | None = None) -> Entry:
     """An attempt as recorded in the ledger."""
     entry: Entry = {"key": task.key, "fingerprint": task.fingerprint, "status": status, "reason": reason}
-    entry |= {"detail": detail, "result": result or {}, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    entry |= {
+        "detail": redacted(detail),
+        "result": result or {},
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
     path = entry["result"].get("path")
     return entry if path is None else entry | {"stamp": file_stamp(path)}

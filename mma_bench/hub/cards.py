@@ -31,6 +31,6 @@ def card_head(card: str) -> dict[str, Any]:
     parts = card.split("---\n", 2)
     try:
         head = yaml.safe_load(parts[1])
-    except (IndexError, yaml.YAMLError):
+    except (IndexError, yaml.YAMLError, ValueError, RecursionError):
         return {}
     return head if isinstance(head, dict) else {}

@@ -14,6 +14,8 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
+from mma_bench.faults import READABLE, quotes_system_error
+from mma_bench.files import file_sha256
 
 MediaPacket: TypeAlias = "Packet[Stream]"
 
@@ -54,13 +56,25 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
         # The prefix keeps a name such as "concat:a|b" or "http:" from being read as a protocol.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except FFmpegError as error:
-        what = _contents(path) or f"({error.strerror})"
-        raise InvalidInput("unreadable", f"not a readable media file {what}", subject=path) from None
+        problem = _contents(path) or f"({described(error.strerror, path)})"
+        raise InvalidInput("unreadable", f"not a readable media file {problem}", subject=path) from None
     with container:
         try:
             yield container
         except FFmpegError as error:
-            raise InvalidInput("corrupt_stream", f"{error.strerror}", subject=path) from None
+            raise InvalidInput("corrupt_stream", described(error.strerror, path), subject=path) from None
+
+
+def described(problem: str, path: Path) -> str:
+    """FFmpeg's message about `path`; if damage or the disk may be the cause of it, the file is read to find out.
+
+    Raises:
+        OSError: The disk is the cause: the file cannot be read.
+    """
+    if not quotes_system_error(problem):
+        return problem
+    file_sha256(path)
+    return f"{problem}; {READABLE}"
 
 
 # What is often named .mp4 and is not: the first bytes, where they stand, what it is, and whether FFmpeg can repack it.

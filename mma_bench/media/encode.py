@@ -4,23 +4,30 @@ One thread, bit-exact scaling and muxing, no metadata. FFmpeg stops at the first
 hiding it.
 """
 
+import ctypes
+import errno
+import os
 import re
 import resource
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ffmpeg
 
 from mma_bench.errors import InvalidInput, Retryable
-from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS, audio_stream, opened, video_stream
+from mma_bench.faults import CRASHES, fault_in_messages
+from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS, audio_stream, described, opened, video_stream
 
 CPU_LIMIT_S = 600  # a 10 s clip takes 1 to 20 s
 _WALL_LIMIT_S = 6 * CPU_LIMIT_S
-_STOPPED_FROM_OUTSIDE = frozenset({255, -signal.SIGKILL, -signal.SIGXCPU, -signal.SIGTERM, -signal.SIGINT})
+_STOPPED = 255  # FFmpeg's status after it has handled a signal
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SCALER = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 _CRF = 18  # visually lossless
 _AUDIO_BITS_PER_S = 128_000
@@ -60,8 +67,10 @@ def encode(source: Path, target: Path, shape: Shape) -> None:
     """Write `source` to `target` in the given shape.
 
     Raises:
-        InvalidInput: `corrupt_stream` if FFmpeg finds damage, `encode_timed_out` after 600 s of CPU time.
-        Retryable: `encoder_stopped` if FFmpeg was killed from outside or did not end within an hour.
+        InvalidInput: `corrupt_stream` if FFmpeg finds damage, `decoder_crashed` if it crashes, `encode_timed_out` after
+            600 s of CPU time.
+        Retryable: `encoder_stopped` if FFmpeg was killed from outside or did not end within an hour; `out_of_memory`.
+        MachineFault: See `mma_bench.faults`.
     """
     with opened(source) as container:
         streams = video_stream(container, source).index, audio_stream(container, source).index
@@ -73,16 +82,27 @@ def encode(source: Path, target: Path, shape: Shape) -> None:
             stdin=subprocess.DEVNULL,
             timeout=_WALL_LIMIT_S,
             check=False,
+            preexec_fn=_end_with_parent,
         )
     except subprocess.TimeoutExpired:
         raise Retryable("encoder_stopped", f"FFmpeg did not end within {_WALL_LIMIT_S} s", subject=source) from None
-    if run.returncode in _STOPPED_FROM_OUTSIDE:
+    if run.returncode in CRASHES:
+        raise InvalidInput("decoder_crashed", f"FFmpeg was ended by {CRASHES[run.returncode]}", subject=source)
+    if run.returncode == -signal.SIGXFSZ:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(target))
+    if run.returncode < 0 or run.returncode == _STOPPED:
         # FFmpeg's own limit ends it by a signal, as does anything else that stops it from outside.
         if _children_cpu_s() - spent_before >= CPU_LIMIT_S:
             raise InvalidInput("encode_timed_out", f"not encoded within {CPU_LIMIT_S} s of CPU time", subject=source)
         raise Retryable("encoder_stopped", f"FFmpeg was stopped by a signal (status {run.returncode})", subject=source)
     if run.returncode:
-        raise InvalidInput("corrupt_stream", _first_complaint(run.stderr), subject=source)
+        _raise_complaint(run.stderr.decode(errors="replace"), source)
+
+
+def _end_with_parent() -> None:
+    """Runs in the child: a worker killed by force leaves no FFmpeg that writes on. Linux only."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _children_cpu_s() -> float:
@@ -148,7 +168,14 @@ def _scaled(picture: Any, **size: int | str) -> Any:
     return picture.filter("scale", flags=_SCALER, out_range="tv", **size)
 
 
-def _first_complaint(stderr: bytes) -> str:
-    """FFmpeg's first line without the logging object's address, which differs between runs."""
-    lines = stderr.decode(errors="replace").strip().splitlines()
-    return re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else "FFmpeg failed without a message"
+def _raise_complaint(messages: str, source: Path) -> NoReturn:
+    """Raise what FFmpeg's messages mean."""
+    fault = fault_in_messages(messages)
+    if fault is not None:
+        fault.subject = source
+        raise fault
+    described(messages, source)  # raises if the source cannot be read
+    lines = messages.strip().splitlines()
+    # Without the logging object's address, which differs between runs.
+    first = re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else "FFmpeg failed without a message"
+    raise InvalidInput("corrupt_stream", described(first, source), subject=source)

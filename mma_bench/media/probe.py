@@ -14,6 +14,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
+from mma_bench.faults import machine_fault
 from mma_bench.media.demux import audio_stream, opened, video_stream
 
 _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the identity in a display matrix's fixed-point numbers
@@ -122,7 +123,9 @@ def _is_rotated(container: InputContainer, video: VideoStream) -> bool:
     # PyAV exposes the header's display matrix only on decoded frames.
     try:
         frame = next(container.decode(video), None)
-    except FFmpegError:
+    except FFmpegError as error:
+        if machine_fault(error) is not None:
+            raise
         return False  # the full decoding reports a damaged first frame
     for data in frame.side_data if frame is not None else ():
         if isinstance(data, SideData) and data.type is SideDataType.DISPLAYMATRIX:

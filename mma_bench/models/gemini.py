@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from mma_bench.config import Positive
+from mma_bench.models.bounded import bounded_client
 from mma_bench.models.clip_bytes import mp4_bytes
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.remote import (
@@ -88,7 +89,10 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
 
         super().__init__(settings, name)
         self._types, self._errors, self._transport_errors = types, errors, _transport_errors()
-        options = types.HttpOptions(base_url=settings.base_url, timeout=round(settings.timeout_s * 1000))
+        self._http = bounded_client(_client_class(), settings.timeout_s)
+        options = types.HttpOptions(
+            base_url=settings.base_url, timeout=round(settings.timeout_s * 1000), httpx_client=self._http
+        )
         self._client = genai.Client(api_key=self._key or "none", http_options=options)
         # The SDK's own retries ignore the delay requested by the server.
         self._retrying = Retrying(
@@ -103,6 +107,7 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
 
     def _close_client(self) -> None:
         self._client.close()
+        self._http.close()
 
     def _media(self, task: ClipTask) -> Any:
         return self._types.Part.from_bytes(data=mp4_bytes(task, with_sound=True), mime_type="video/mp4")
@@ -187,6 +192,15 @@ def _read(reply: Any, prompt: Prompt) -> Answer:
     if not texts or finish not in ("STOP", "MAX_TOKENS"):
         return Answer(prompt.key, error=f"the model gave no complete answer: finish_reason {finish}", usage=usage)
     return Answer(prompt.key, text="".join(texts), usage=usage)
+
+
+def _client_class() -> type[Any]:
+    """The client of httpx2, which the SDK prefers, or else of httpx."""
+    try:
+        client: type[Any] = importlib.import_module("httpx2").Client
+    except ModuleNotFoundError:
+        client = importlib.import_module("httpx").Client
+    return client
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError
 
+from mma_bench.models.bounded import bounded_client
 from mma_bench.models.clip_bytes import mp4_bytes, wav_bytes
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.remote import (
@@ -107,6 +108,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             base_url=settings.base_url,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
+            http_client=bounded_client(openai.DefaultHttpxClient, settings.timeout_s),
         )
 
     def _close_client(self) -> None:

@@ -26,6 +26,7 @@ validates the lines.
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -43,10 +44,14 @@ from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.models.clip_bytes import mp4_bytes
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
 from mma_bench.models.process_protocol import Hello, ProcessFault, read_answers, read_hello, request
+from mma_bench.redact import redacted
 
 RUNNERS: Final = Path(__file__).with_name("runners")
 _LAST_LINES: Final = 10
 _GRACE_S: Final = 5.0
+_LONGEST_LINE: Final = 16 << 20  # characters
+_VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
+_SHORTEST_SECRET: Final = 6  # a shorter value, such as 1, is part of many words
 
 
 class ProcessSettings(Namespace):
@@ -147,7 +152,8 @@ class ProcessEngine:
         try:
             self._program = _Program(self._command, self._folder)
         except OSError as error:
-            raise ProcessFault(f"{self._command[0]} cannot be started: {error.strerror}: {error.filename}") from None
+            named = self._without_secrets(f"{self._settings.command[0]} cannot be started: {error.strerror}")
+            raise ProcessFault(f"{named}: {self._without_secrets(str(error.filename))}") from None
         try:
             return read_hello(self._program.ask(None, self._settings.start_timeout_s))
         except ProcessFault as fault:
@@ -161,7 +167,16 @@ class ProcessEngine:
             lines = list(self._program.last_lines)
             self._program = None
         last = "; its last lines on stderr:\n  " + "\n  ".join(lines) if lines else "; it wrote nothing to stderr"
-        return ProcessFault(f"{' '.join(self._command)} {what}{last}")
+        return ProcessFault(self._without_secrets(f"{' '.join(self._settings.command)} {what}{last}"))
+
+    def _without_secrets(self, text: str) -> str:
+        """`text` without the values of environment variables in the command, which the program may have echoed."""
+        for written, expanded in zip(self._settings.command, self._command, strict=True):
+            for name in _VARIABLE.findall(written):
+                value = os.environ.get(name, "")
+                if len(value) >= _SHORTEST_SECRET or value == expanded:
+                    text = text.replace(value, f"${name}") if value else text
+        return redacted(text)
 
 
 class _Program:
@@ -206,13 +221,15 @@ class _Program:
             if request is not None:
                 self._process.stdin.write(json.dumps(request, ensure_ascii=False) + "\n")
                 self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            line = self._process.stdout.readline(_LONGEST_LINE)
         except BrokenPipeError:
             line = ""
         finally:
             timer.cancel()
         if timed_out.is_set():
             raise ProcessFault(f"was silent for {seconds:g} s")
+        if len(line) == _LONGEST_LINE:
+            raise ProcessFault(f"wrote a line of {_LONGEST_LINE} characters or more")
         if not line.endswith("\n"):
             self.end(1.0)
             after = f"after {line[:80]!r}" if line else "before it replied"

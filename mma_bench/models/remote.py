@@ -16,10 +16,15 @@ from pydantic import Field, field_validator
 from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
+from mma_bench.redact import redacted
 
 REFUSAL_HINTS: Final = {
     401: "set the environment variable that api_key_env names to a valid key",
     403: "use a key with access to this model",
+    **dict.fromkeys(
+        (301, 302, 303, 307, 308),
+        "set base_url to the server's own address: a redirect, which would get the key and clips, is not followed",
+    ),
 }
 
 
@@ -40,8 +45,8 @@ class RemoteSettings(Namespace):
     @field_validator("base_url")
     @classmethod
     def _holds_no_secret(cls, url: str | None) -> str | None:
-        if url is not None and "@" in url:
-            raise ValueError("a URL with a user or password would be written to every prediction; use api_key_env")
+        if url is not None and redacted(url) != url:
+            raise ValueError("a URL with a password or key would be written to every prediction; use api_key_env")
         return url
 
 
@@ -175,7 +180,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def _excerpt(self, text: object) -> str:
         """A server's message on one line of at most 500 characters, without the key, which some servers echo."""
-        line = " ".join(str(text).split())
+        line = redacted(" ".join(str(text).split()))
         return (line.replace(self._key, "***") if self._key else line)[:500]
 
     def _tried(self) -> str:

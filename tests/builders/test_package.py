@@ -21,9 +21,11 @@ from mma_bench import layout
 from mma_bench.builders import package
 from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.config import Params, load_params
-from mma_bench.errors import DataError
+from mma_bench.errors import DataError, StageError
+from mma_bench.folders import exclusive
 from mma_bench.schema import ALIGNED, VARIANTS, Condition
 from mma_bench.tables import from_rows, read_table, write_table
+from tests.faults.kill import snapshot
 
 CLASSES = ["Bird", "Cat", "Cattle", "Horse"]
 PLAIN = "Which class best describes the {} content of this video? Options: Bird, Cat, Cattle, Horse."
@@ -281,6 +283,26 @@ def test_a_kill_leaves_the_old_dataset_or_the_new_one(build: Path, params: Param
     package.main(params)
     assert checksums.read_bytes() != old
     assert not list(build.glob(".tmp-*"))
+
+
+def test_two_at_once_are_refused_and_the_first_is_not_touched(build: Path, params: Params) -> None:
+    package.main(params)
+    before = snapshot(build)
+    with exclusive(layout.PACKAGE), pytest.raises(StageError, match="mma-bench is being written by another process"):
+        package.main(params)
+    assert snapshot(build) == before
+    package.main(params)
+    assert snapshot(build) == before
+
+
+def test_a_link_to_the_dataset_stays_a_link(build: Path, params: Params, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere" / "data"
+    target.mkdir(parents=True)
+    layout.PACKAGE.symlink_to(target)
+    package.main(params)
+    assert layout.PACKAGE.is_symlink()
+    assert (target / "checksums.sha256").is_file()
+    assert [path.name for path in target.parent.iterdir()] == ["data"]
 
 
 def folders(root: Path) -> tuple[Path, Path]:

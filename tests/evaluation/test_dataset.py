@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation.dataset import Benchmark
-from tests.evaluation.packaged import BASES, packaged_row, write
+from tests.evaluation.packaged import BASES, media_of, packaged_row, write
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_conditions_come_in_the_papers_order(folder: Path) -> None:
 def test_rows_carry_the_clips_bytes_undecoded(folder: Path) -> None:
     rows = list(Benchmark(str(folder)).rows("aligned"))
     assert [row["id"] for row in rows] == ["a.aligned", "b.aligned", "c.aligned"]
-    assert rows[0]["video"]["bytes"] == b"clip a"
+    assert rows[0]["video"]["bytes"] == media_of("a")
 
 
 def test_a_limit_takes_the_same_clips_under_every_condition(folder: Path) -> None:
@@ -67,6 +67,28 @@ def test_a_dataset_without_the_judges_column_names_none(
     (file,) = other.rglob("*.parquet")
     pq.write_table(pq.read_table(file).drop_columns(["judge"]), file)
     assert Benchmark(str(other)).judges() == []
+
+
+@pytest.mark.parametrize("bytes_", [b"no clip", media_of("c")], ids=["no clip", "another clip"])
+def test_bytes_that_are_not_the_declared_ones_are_refused_unless_that_is_allowed(
+    folder: Path, tmp_path: Path, bytes_: bytes
+) -> None:
+    rows = [packaged_row(base, "aligned") for base in BASES]
+    rows[1]["video"]["bytes"] = bytes_
+    altered = str(write(tmp_path / "altered", aligned=rows))
+    with pytest.raises(DataError, match=r"altered, aligned: b\.aligned is not the clip that its row describes"):
+        list(Benchmark(altered, checked=True).rows("aligned"))
+    assert len(list(Benchmark(altered).rows("aligned"))) == 3
+    assert len(list(Benchmark(str(folder), checked=True).rows("aligned"))) == 3
+
+
+def test_a_dataset_out_of_reach_or_damaged_is_named(folder: Path) -> None:
+    with pytest.raises(DataError, match="the dataset org/no-such-bench cannot be read"):
+        Benchmark("org/no-such-bench").conditions()
+    (shard,) = folder.glob("data/aligned/*.parquet")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DataError, match="bench cannot be read"):
+        list(Benchmark(str(folder)).rows("aligned"))
 
 
 def test_a_missing_dataset_is_named() -> None:

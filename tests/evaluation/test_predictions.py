@@ -72,3 +72,12 @@ def test_no_predictions_are_an_error_that_names_the_mend(path: Path, content: by
 def test_two_runs_in_one_file_are_refused(path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="mixes 2 models"):
         read_predictions(write_predictions(path, [prediction("a"), replace(prediction("b"), **change)]))
+
+
+def test_an_unknown_condition_or_a_wrong_type_is_named_with_its_line(path: Path) -> None:
+    write_predictions(path, [prediction("a"), replace(prediction("b"), condition="upside_down")])
+    with pytest.raises(DataError, match=r"predictions\.jsonl, line 2: unknown condition 'upside_down'"):
+        read_predictions(path)
+    write_predictions(path, [prediction("a"), replace(prediction("b"), key=["b"])])  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"line 2: not a prediction \(key: "):
+        read_predictions(path)

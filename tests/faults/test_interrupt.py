@@ -60,3 +60,32 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     keys = [json.loads(line)["key"] for line in ledger.read_text().splitlines()]
     assert sorted(keys) == sorted(f"clip{i}" for i in range(40)), "each clip once"
+
+
+SLOW_START = """
+import os, sys, time
+from pathlib import Path
+if any("spawn_main" in part for part in sys.orig_argv):
+    folder = Path(os.environ["SLOW_START"])
+    (folder / f"starting-{os.getpid()}").touch()
+    while not (folder / "interrupted").exists():
+        time.sleep(0.01)
+"""
+
+
+def test_ctrl_c_while_a_worker_starts_prints_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START)
+    ledger = tmp_path / "ledger.jsonl"
+    command = [sys.executable, "-c", SCRIPT, "-", str(ledger), str(tmp_path)]
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "SLOW_START": str(tmp_path)}
+    build = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
+    wait_until(lambda: build.poll() is not None or list(tmp_path.glob("starting-*")) != [])
+    os.killpg(build.pid, signal.SIGINT)
+    (tmp_path / "go").touch()
+    (tmp_path / "interrupted").touch()
+    _, messages = build.communicate()
+    assert build.returncode == 130, messages
+    assert "Traceback" not in messages

@@ -19,8 +19,11 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "project")
+
+
+def make_project(root: Path) -> Path:
     """Seven test clips of 2 s: five to be re-encoded, one to be copied, one to be refused."""
-    root = tmp_path / "project"
     clips = root / layout.ACQUIRED_CLIPS
     clips.mkdir(parents=True)
     shutil.copy(PARAMS, root / "params.yaml")

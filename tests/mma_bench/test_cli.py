@@ -10,7 +10,8 @@ import yaml
 from click.testing import CliRunner
 
 from mma_bench.cli import main
-from mma_bench.commands import ReportingGroup
+from mma_bench.commands import ReportingGroup, read_overrides
+from mma_bench.errors import ConfigError
 from mma_bench.layout import STAGES, TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -100,3 +101,42 @@ def test_no_output_of_a_gate_is_committed_so_that_every_clone_checks_its_own_bui
     assert set(outs[:-1]) <= set(stages["validation"]["deps"]), "the page shows every gate"
     tracked = subprocess.run(["git", "ls-files", "reports"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert tracked.stdout == ""
+
+
+@pytest.mark.parametrize("setting", ["x=[", "x=!!int y", "x=" + "[" * 5000, "x=" + "9" * 5000])
+def test_odd_settings_end_without_a_traceback(setting: str) -> None:
+    with pytest.raises(ConfigError, match="--set 'x="):
+        read_overrides((setting,))
+
+
+def test_a_setting_given_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--set fps is given twice"):
+        read_overrides(("fps=1", "fps=2"))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "infer", "attend", "train"])
+def test_the_dataset_is_no_folder_to_write_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mma-bench").mkdir()
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "checksums.sha256").touch()
+    (tmp_path / "link").symlink_to("mma-bench")
+    for out in ("mma-bench", "copy", "link"):
+        result = CliRunner().invoke(main, [command, "--model", "random", "--out", out])
+        assert result.exit_code == 2
+        assert "is a dataset's folder" in result.output or "No such option '--model'" in result.output
+
+
+def test_a_nesting_too_deep_ends_without_a_traceback() -> None:
+    @click.group(cls=ReportingGroup)
+    def group() -> None:
+        pass
+
+    @group.command()
+    def walk() -> None:
+        walk.callback()
+
+    result = CliRunner().invoke(group, ["walk"])
+    assert result.exit_code == 1
+    assert "nested too deeply" in result.output
+    assert isinstance(result.exception, SystemExit)

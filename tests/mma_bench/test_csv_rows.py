@@ -154,3 +154,22 @@ def test_any_bytes_are_rows_or_an_error_with_file_and_line(
         message = f"{path}, line 1"
         assert len({row.clip_id for row in rows}) == len(rows)
     assert message.startswith(f"{path}, line ")
+
+
+def test_blanks_around_a_value_do_not_matter(tmp_path: Path) -> None:
+    (cat,) = read_rows(listed(tmp_path, "clip_id,sound,class\n cat-1 ,\tmeow, Cat\n"), Animal)
+    assert (cat.clip_id, cat.sound, cat.class_name) == ("cat-1", "meow", "Cat")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_read_if_it_says_so(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "animals.csv"
+    start = "" if encoding == "utf-16" else "\ufeff"
+    path.write_bytes((start + "clip_id,sound,class\ncat-1,mïaou,Cat\n").encode(encoding))
+    (cat,) = read_rows(path, Animal)
+    assert cat.sound == "mïaou"
+
+
+def test_a_cell_has_a_largest_size(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"animals\.csv, line 2: field larger"):
+        read_rows(listed(tmp_path, f"clip_id,sound,class\ncat-1,{'x' * 200_000},Cat\n"), Animal)

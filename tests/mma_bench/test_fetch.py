@@ -1,5 +1,6 @@
 """Files by content hash: right bytes or an error, whatever is killed, damaged or done twice at once."""
 
+import gzip
 import hashlib
 import http.server
 import signal
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -244,3 +246,56 @@ def test_the_cache_is_the_users_unless_another_is_named(monkeypatch: pytest.Monk
     assert cache_folder().is_relative_to(tmp_path)
     monkeypatch.setenv(fetch.CACHE_VARIABLE, "elsewhere")
     assert cache_folder() == Path.cwd() / "elsewhere"
+
+
+@contextmanager
+def answering(send: Callable[[http.server.BaseHTTPRequestHandler, threading.Event], None]) -> Iterator[str]:
+    """The address of a server that answers so."""
+    closing = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with suppress(ConnectionError):
+                send(self, closing)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/a"
+        closing.set()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_body_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trickle(handler: http.server.BaseHTTPRequestHandler, closing: threading.Event) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while not closing.wait(0.01):
+            handler.wfile.write(b" ")
+
+    monkeypatch.setattr("mma_bench.fetch._GRACE_S", 0.1)
+    with answering(trickle) as url, pytest.raises(FetchError, match="too slow"):
+        Url(url).fetch("a", "0" * 64)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_body_has_a_largest_size_counted_after_unpacking(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(1_000_000)
+
+    def send(handler: http.server.BaseHTTPRequestHandler, _: threading.Event) -> None:
+        handler.send_response(200)
+        if packed:
+            handler.send_header("Content-Encoding", "gzip")
+        handler.end_headers()
+        handler.wfile.write(gzip.compress(data) if packed else data)
+
+    with answering(send) as url:
+        assert Url(url).fetch("a", sha(data)).read_bytes() == data
+        monkeypatch.setattr("mma_bench.fetch.MAX_BYTES", 500_000)
+        with pytest.raises(FetchError, match="more than the 500000 bytes"):
+            Url(url).fetch("a", "0" * 64)

@@ -1,5 +1,6 @@
 """Atomic writes and safe names."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,9 @@ def test_strays_are_removed(tmp_path: Path) -> None:
 def test_a_fingerprint_depends_on_values_not_on_key_order() -> None:
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 1.5})
+
+
+def test_a_lone_surrogate_is_written_as_its_escape(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", ["\udc80", "é"])
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == ["\udc80", "é"]
+    assert len(fingerprint("\udc80")) == 64

@@ -56,3 +56,36 @@ def test_all_wrong_keys_are_named_with_where_they_stand() -> None:
 
 def test_right_values_are_the_model() -> None:
     assert checked(Run, {"steps": 2, "batch": 1}, "run.yaml") == Run(steps=2, batch=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps: !!int x", "is not YAML"),
+        ("steps: !!float [1]", "is not YAML"),
+        ("steps: !!timestamp x", "is not YAML"),
+        ("steps: 1\nsteps: 2", "the key 'steps' is repeated"),
+        ("a: {b: 1, b: 2}", "the key 'b' is repeated"),
+        ("[" * 5000, "nested too deeply"),
+        ("steps: " + "9" * 5000, "is not YAML"),
+        ("? [a]\n: 1", "is not YAML"),
+        ("steps: [", "is not YAML"),
+        ("steps: !!python/object:os.system x", "is not YAML"),
+    ],
+)
+def test_odd_yaml_is_an_error_of_its_file(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"run\.yaml") as error:
+        read_yaml(path, path)
+    assert said in str(error.value)
+
+
+def test_dates_stay_text_and_merged_keys_may_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("a: &a {x: 2024-02-30, y: 1}\nb: {<<: *a, y: 2}\nc: 2024-02-03 10:00:00")
+    assert read_yaml(path, path) == {
+        "a": {"x": "2024-02-30", "y": 1},
+        "b": {"x": "2024-02-30", "y": 2},
+        "c": "2024-02-03 10:00:00",
+    }

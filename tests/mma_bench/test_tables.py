@@ -107,3 +107,26 @@ def test_the_counts_of_a_stage_add_up(outcomes: list[tuple[Split, str]]) -> None
     for split, counts in outcome_counts(outcome_table(clips, entries, STAGE)).items():
         total = counts.pop("in")
         assert sum(counts.values()) == total == sum(1 for of, _ in outcomes if of == split)
+
+
+@pytest.mark.parametrize("at", [*range(-60, -8, 4)])
+def test_a_damaged_table_is_an_error_of_its_file(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "t.parquet"
+    write_table(GOOD, path, SCHEMA, sort_by=["id"])
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+    try:
+        read_table(path, SCHEMA)
+    except DataError as error:
+        assert str(path) in str(error)  # noqa: PT017 - other damage may go unnoticed
+
+
+def test_a_panic_of_the_reader_is_an_error_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(_: Path) -> None:
+        raise pl.exceptions.PanicException("index out of bounds")
+
+    (tmp_path / "t.parquet").touch()
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    with pytest.raises(DataError, match=r"t\.parquet is not a readable Parquet file \(index out of bounds\)"):
+        read_table(tmp_path / "t.parquet", SCHEMA)

@@ -221,3 +221,18 @@ def test_a_gate_sends_nothing_and_writes_nothing_of_great_expectations(world: Wo
         "reports/validation.html",
         "reports/validation/pairs.json",
     }
+
+
+@pytest.mark.parametrize("damage", ["{", "[1]", '{"format": 1}', '{"format": 1, "table": "pairs", "expectations": 3}'])
+def test_a_damaged_record_is_named_and_set_aside(world: World, damage: str) -> None:
+    world.write()
+    path = layout.VALIDATION / "aligned.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(damage)
+    result = run("pairs")
+    assert result.exit_code == 0, result.output
+    assert (
+        "aligned.json is damaged and was renamed to aligned.json.damaged: run `mma-bench validate aligned` again"
+        in (result.output)
+    )
+    assert path.with_name("aligned.json.damaged").read_text() == damage

@@ -1,6 +1,7 @@
 """Every promise about the packaged dataset, broken on purpose: real clips in real shards."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from mma_bench import layout
+from mma_bench.errors import DataError
 from mma_bench.media.packets import packet_sha256
 from mma_bench.prompts import forced_choice, misleading_caption
 from tests.clips import clip
@@ -255,3 +257,16 @@ def test_a_listed_file_that_is_gone_is_refused(dataset: Dataset) -> None:
 def test_a_card_without_metadata_is_refused(dataset: Dataset) -> None:
     dataset.later.append(lambda: (layout.PACKAGE / "README.md").write_text("# MMA-Bench\n"))
     dataset.assert_refused("package", "shard_is_in_the_card", lambda _: None)
+
+
+def test_a_folder_without_shards_is_refused_by_name(dataset: Dataset) -> None:
+    dataset.later.append(lambda: shutil.rmtree(layout.PACKAGE / "data"))
+    dataset.assert_refused("package", "file_is_as_listed", lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["checksums.sha256", "README.md"])
+def test_a_dataset_without_its_list_or_card_is_named(dataset: Dataset, name: str) -> None:
+    dataset.write()
+    (layout.PACKAGE / name).unlink()
+    with pytest.raises(DataError, match=f"mma-bench/{name} does not exist"):
+        dataset.check("package")

@@ -27,6 +27,7 @@ from mma_bench.errors import ConfigError, DataError
 from mma_bench.executor import run
 from mma_bench.executor.task import Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, write_text
+from mma_bench.folders import staged_folder
 from mma_bench.media.facts import media_facts
 from mma_bench.progress import Progress
 from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
@@ -41,7 +42,6 @@ JUDGE: Final = "none (known by construction)"
 SOURCE: Final = "miniature (rendered)"
 LICENCE: Final = "CC0-1.0"
 VERSION: Final = 1  # of rendering and encoding: incrementing it renders every clip again
-_BESIDE: Final = ".tmp-mma-bench"
 _PER_CLASS: Final = 10_000  # seeds reserved for each class, so that adding clips to one does not change another
 
 
@@ -196,21 +196,20 @@ def package(max_shard_mb: int) -> None:
         raise DataError(f"{first['id']} could not be made: {first['reason']} ({first['detail']})")
     options = class_lists(aligned)
     sizes = {path: Path(path).stat().st_size for path in variants["path"].unique()}
-    beside = layout.PACKAGE.with_name(_BESIDE)
-    shutil.rmtree(beside, ignore_errors=True)  # left by a killed run
-    sizes_of: dict[tuple[str, str], Size] = {}
-    with Progress("package", variants.height) as progress:
-        for shard in plan(variants, sizes, max_shard_mb * 1_000_000):
-            path, key = beside / shard.path, (shard.condition, shard.split)
-            memory = write_shard(path, _rows(shard.rows, options[shard.split], progress))
-            written = Size(shard.rows.height, memory, path.stat().st_size)
-            sizes_of[key] = sizes_of.get(key, Size(0, 0, 0)) + written
-    write_text(beside / "README.md", card(sizes_of))
-    shutil.copyfile(layout.CLASSES, beside / "classes.json")
-    files = sorted(path for path in beside.rglob("*") if path.is_file())
-    sums = [f"{file_sha256(path)}  {path.relative_to(beside).as_posix()}\n" for path in files]
-    write_text(beside / CHECKSUMS, "".join(sums))
-    swap_folder(beside, layout.PACKAGE)
+    with staged_folder(layout.PACKAGE) as beside:
+        sizes_of: dict[tuple[str, str], Size] = {}
+        with Progress("package", variants.height) as progress:
+            for shard in plan(variants, sizes, max_shard_mb * 1_000_000):
+                path, key = beside / shard.path, (shard.condition, shard.split)
+                memory = write_shard(path, _rows(shard.rows, options[shard.split], progress))
+                written = Size(shard.rows.height, memory, path.stat().st_size)
+                sizes_of[key] = sizes_of.get(key, Size(0, 0, 0)) + written
+        write_text(beside / "README.md", card(sizes_of))
+        shutil.copyfile(layout.CLASSES, beside / "classes.json")
+        files = sorted(path for path in beside.rglob("*") if path.is_file())
+        sums = [f"{file_sha256(path)}  {path.relative_to(beside).as_posix()}\n" for path in files]
+        write_text(beside / CHECKSUMS, "".join(sums))
+        swap_folder(beside, layout.PACKAGE)
 
 
 def _rows(variants: pl.DataFrame, options: Sequence[str], progress: Progress) -> Iterator[dict[str, Any]]:

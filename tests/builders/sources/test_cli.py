@@ -96,6 +96,16 @@ def test_a_hostile_id_is_no_tombstone(project: Path, bad: str) -> None:
     assert Path("tombstones.csv").read_text() == "id,reason,date\n"
 
 
+def test_a_blank_beside_an_id_does_not_bring_a_clip_back(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tombstones.csv").write_text(f"id,reason,date\n {IDS[1]} ,asked,2026-01-01\nmisspelt,asked,2026-01-01\n")
+    table = build()
+    assert table.filter(pl.col("clip_id") == IDS[1])["reason"].to_list() == ["tombstoned"]
+    assert "tombstones.csv: no candidate has the id misspelt" in capsys.readouterr().err
+    Path("tombstones.csv").write_text("id,reason,date\na b,asked,2026-01-01\n")
+    with pytest.raises(DataError, match=r"tombstones\.csv, line 2, column 'id'"):
+        build()
+
+
 def test_a_missing_or_broken_list_stops_everything(project: Path) -> None:
     Path("tombstones.csv").write_text("id,reason,date\nonly-an-id\n")
     with pytest.raises(DataError, match="line 2"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mma_bench.builders.sources.pacing import Pacer, RateLimits
-from mma_bench.errors import Blocked, DataError, InvalidInput, Permanent, Retryable
+from mma_bench.errors import Blocked, InvalidInput, Permanent, Retryable
 
 
 class Clock:
@@ -165,7 +165,43 @@ def test_the_state_of_an_older_version_keeps_its_pause(tmp_path: Path) -> None:
         pacer(tmp_path, clock).wait_for_turn()
 
 
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
-    (tmp_path / "pace.json").write_text("{")
-    with pytest.raises(DataError, match=r"pace\.json is damaged"):
-        pacer(tmp_path, Clock()).wait_for_turn()
+@pytest.mark.parametrize("damage", ["{", "[]", '{"next_clip_at": "soon"}', '{"next_clip_at": 1e999}', "\udcff"])
+def test_a_damaged_state_is_named_and_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    (tmp_path / "pace.json").write_bytes(damage.encode(errors="surrogateescape"))
+    pacer(tmp_path, Clock()).wait_for_turn()
+    assert "pace.json is damaged and was renamed to pace.json.damaged" in capsys.readouterr().err
+    assert (tmp_path / "pace.json.damaged").read_bytes() == damage.encode(errors="surrogateescape")
+    assert (tmp_path / "pace.json").is_file()
+
+
+def test_a_clock_that_was_ahead_makes_no_longer_waits(tmp_path: Path) -> None:
+    clock = Clock()
+    right = clock.now
+    clock.now += 3 * 86_400
+    pacer(tmp_path, clock, bytes_per_s=1000).count_bytes(500)
+    pacer(tmp_path, clock).wait_for_turn()
+    pacer(tmp_path, clock).failed(Blocked("bot_check"))
+    clock.now = right
+    one = pacer(tmp_path, clock, bytes_per_s=1000)
+    found = one.pause()
+    assert found is not None
+    assert found.until.timestamp() <= right + 100
+    clock.now = begin = right + 101
+    one.wait_for_turn()
+    one.count_bytes(500)
+    assert clock.now - begin <= 2 * 3 + 1
+
+
+def test_a_long_wait_is_bounded_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    begin = clock.now
+    (tmp_path / "pace.json").write_text(json.dumps({"next_clip_at": 1e12}))  # as an earlier version wrote it
+    pacer(tmp_path, clock).wait_for_turn()
+    assert clock.now - begin <= 3
+    begin = clock.now
+    (tmp_path / "pace.json").write_text(json.dumps({"at": 1.0, "next_clip_at": 1e12}))
+    pacer(tmp_path, clock).wait_for_turn()
+    assert clock.now - begin <= 86_400
+    assert "acquire: waiting 86400 s for the shared request rate" in capsys.readouterr().err

@@ -125,6 +125,13 @@ def _sparse(path: Path) -> None:
     path.write_bytes(info.tobuf(format=tarfile.GNU_FORMAT) + bytes(1024))
 
 
+def _negative(path: Path) -> None:
+    """An extended header with a size below zero, behind which the file goes on."""
+    info = tarfile.TarInfo(f"{A}_30.mp4")
+    info.pax_headers = {"size": "-5"}
+    path.write_bytes(info.tobuf(format=tarfile.PAX_FORMAT) + bytes(4096))
+
+
 HOSTILE: dict[str, Callable[[Path], object]] = {
     "an absolute name": lambda path: shard(path, member("/etc/passwd")),
     "a name that leaves the shard": lambda path: shard(path, member(f"x/../../{A}_30.mp4")),
@@ -134,6 +141,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "more than the rest of the file": _bomb,
     "a header of 1048576 bytes": _header_bomb,
     "a sparse member": _sparse,
+    "a member of -5 bytes": _negative,
     "it is not a complete tar file": lambda path: path.write_bytes(b"not a tar " * 200),
 }
 

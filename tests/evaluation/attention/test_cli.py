@@ -20,7 +20,7 @@ from mma_bench.evaluation.attention.cli import COMMANDS
 from mma_bench.evaluation.attention.run import Study, drawn
 from mma_bench.evaluation.attention.schema import ATTENTION
 from mma_bench.executor.ledger import Ledger
-from tests.evaluation.packaged import packaged_row, write
+from tests.evaluation.packaged import hashes, packaged_row, write
 from tests.mma_bench.models.omni.omni_plain import checkpoint, clip
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -44,7 +44,7 @@ def row(number: int, condition: str) -> dict[str, Any]:
     made = packaged_row(BASES[number], condition)
     if condition == "misaligned":
         made["donor_id"] = BASES[number - 1]
-    made["video"] = {"bytes": clip(number), "path": None}
+    made |= {"video": {"bytes": clip(number), "path": None}, **hashes(clip(number))}
     for question, name in classes.items():
         made[f"{question}_class"] = made[f"{question}_answer"] = name
     return made

@@ -1,13 +1,18 @@
 """What a kill can do to a ledger, and what it must survive."""
 
+import re
 from pathlib import Path
 
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from mma_bench.builders.sources.status import read_attempts
 from mma_bench.errors import DataError, StageError
 from mma_bench.executor.ledger import Ledger
+from mma_bench.tables import outcome_table
+from tests.faults.machine import small_disk
 
 ENTRIES = [{"key": f"clip{i}", "n": i, "text": "é×–"} for i in range(4)]
 
@@ -58,6 +63,34 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path.write_text("\n".join([lines[0], "{nonsense", *lines[2:]]) + "\n")
     with pytest.raises(DataError, match=r"ledger\.jsonl, line 2"), Ledger(path):
         pass
+
+
+@given(text=st.text(st.characters(exclude_categories=())))
+def test_any_string_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    assume(not re.search("[\ud800-\udbff][\udc00-\udfff]", text))  # two halves of a pair are the pair in JSON
+    path = tmp_path_factory.mktemp("ledger") / "ledger.jsonl"
+    entry = {"key": f"clip{text}", "status": "refused", "reason": "x", "detail": text, "result": {}}
+    with Ledger(path) as ledger:
+        ledger.append(entry)
+        assert ledger.latest(entry["key"]) == entry
+    with Ledger(path) as ledger:
+        assert ledger.latest(entry["key"]) == entry
+    outcome_table([{}], [entry], {"detail": pl.String()}).write_parquet(path.with_suffix(".parquet"))
+    assert read_attempts(path).height == 1
+
+
+def test_a_full_disk_is_told_and_leaves_the_whole_lines(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "64k"):
+        path = tmp_path / "ledger.jsonl"
+        write(path)
+        with pytest.raises(StageError, match="No space left on device") as error, Ledger(path) as ledger:
+            for number in range(1000):
+                ledger.append({"key": f"more{number}", "text": "x" * 999})
+        assert error.value.hint is not None
+        assert error.value.hint.startswith("free disk space")
+        with Ledger(path) as ledger:
+            assert ledger.latest("clip3") == ENTRIES[3]
+            assert ledger.latest("more9") is not None
 
 
 def test_two_builds_cannot_share_a_ledger(tmp_path: Path) -> None:

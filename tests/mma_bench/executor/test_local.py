@@ -1,5 +1,6 @@
 """One bad clip stops nothing, a crash costs one clip, and a finished clip is never repeated."""
 
+import errno
 import json
 import os
 import signal
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from mma_bench.errors import Blocked, ConfigError, InvalidInput, Retryable, StageError
-from mma_bench.executor import reopen, run
-from mma_bench.executor.task import Task
+from mma_bench.executor import due_tasks, reopen, run
+from mma_bench.executor.ledger import Ledger
+from mma_bench.executor.task import Task, entry_of
+from mma_bench.faults import READABLE
 from mma_bench.files import atomic_path, file_sha256
 
 
@@ -29,7 +32,11 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
         case "bug":
             raise ZeroDivisionError("not foreseen")
         case "crash":
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "killed" | "terminated" as how:
+            os.kill(os.getpid(), signal.SIGKILL if how == "killed" else signal.SIGTERM)
+        case "full disk":
+            raise InvalidInput("corrupt_stream", "not a clip") from OSError(errno.ENOSPC, "No space left on device")
         case "exit":
             os._exit(0)  # as a native library may: the status alone does not show that the clip was not finished
     path = Path(payload["out"])
@@ -119,11 +126,51 @@ def test_a_lost_or_changed_file_is_made_again(tmp_path: Path, harm: Any) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("death", ["crash", "exit"])
-def test_a_worker_that_dies_costs_only_its_clip(tmp_path: Path, death: str) -> None:
-    entries = start(tmp_path, ["ok", "ok", death, "ok", "ok", "ok", death, "ok"])
+def test_a_worker_that_crashes_costs_only_its_clip(tmp_path: Path) -> None:
+    entries = start(tmp_path, ["ok", "ok", "crash", "ok", "ok", "ok", "crash", "ok"])
     assert [entry["reason"] for entry in entries] == ["", "", "decoder_crashed", "", "", "", "decoder_crashed", ""]
-    assert "died on clip2 twice" in entries[2]["detail"]
+    assert "SIGSEGV ended the worker process on clip2, with no other clip" in entries[2]["detail"]
+    assert start(tmp_path, ["ok"] * 8) == entries, "settled"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("death", "how"), [("killed", "signal 9"), ("terminated", "signal 15"), ("exit", "status 0")])
+def test_a_worker_that_is_killed_is_no_verdict_on_its_clip(tmp_path: Path, death: str, how: str) -> None:
+    with pytest.raises(StageError, match=rf"1 of 3 .* first clip1: worker_killed \(.*{how}") as error:
+        start(tmp_path, ["ok", death, "ok"])
+    assert "lower `workers`" in str(error.value.hint)
+    assert [entry["status"] for entry in start(tmp_path, ["ok"] * 3)] == ["ok"] * 3
+    assert calls(tmp_path) == ["clip0", "clip1", "clip1", "clip1", "clip2"]
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_machine_stops_the_run_and_settles_nothing(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="stopped, disk_full: No space left on device") as error:
+        start(tmp_path, ["full disk", *["ok"] * 30])
+    assert error.value.hint is not None
+    assert error.value.hint.startswith("free disk space")
+    assert len(calls(tmp_path)) <= 7, "what is in flight is finished, nothing else is begun"
+    assert [entry["status"] for entry in start(tmp_path, ["ok"] * 31)] == ["ok"] * 31
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "asked"),
+    [
+        ("corrupt_stream", "clip0.mp4: No space left on device", True),
+        ("corrupt_stream", "clip0.mp4: Input/output error", True),
+        ("corrupt_stream", f"clip0.mp4: Input/output error; {READABLE}", False),
+        ("decoder_crashed", "the worker process died on clip0 twice, the second time with no other clip running", True),
+        ("decoder_crashed", "SIGSEGV ended the worker process on clip0, with no other clip in it", False),
+        ("silent", "the sound is -90 dBFS", False),
+    ],
+)
+def test_a_refusal_in_an_old_ledger_is_asked_again_if_the_machine_was_the_cause(
+    tmp_path: Path, reason: str, detail: str, asked: bool
+) -> None:
+    (task,) = tasks_for(tmp_path, ["ok"])
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        ledger.append(entry_of(task, "refused", reason, detail))
+        assert due_tasks(ledger, [task]) == ([task] if asked else [])
 
 
 @pytest.mark.slow
@@ -185,6 +232,21 @@ def test_the_ledger_holds_one_line_per_attempt(tmp_path: Path) -> None:
     start(tmp_path, ["ok", "refused", "ok"])
     lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
     assert sorted(line["key"] for line in lines) == ["clip0", "clip1", "clip2"]
+
+
+@pytest.mark.slow
+def test_a_pool_that_broke_down_for_lack_of_memory_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("multiprocessing.queues.Queue._start_thread", no_thread)
+    monkeypatch.setattr("mma_bench.executor.local._CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    with pytest.raises(StageError, match="broke down") as error:
+        start(tmp_path, ["ok"] * 3)
+    assert "free memory" in str(error.value.hint)
 
 
 class Unimportable:

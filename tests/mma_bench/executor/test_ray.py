@@ -75,7 +75,9 @@ def crash(payload: Mapping[str, Any]) -> dict[str, Any]:
     mark = Path(f"{payload['out']}.crashed")
     if payload["fate"] == "crash" or (payload["fate"] == "crash once" and not mark.exists()):
         mark.touch()
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if payload["fate"] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     return {"process": os.getpid(), "loads": count_loads()}
 
 
@@ -106,6 +108,14 @@ def test_a_worker_that_dies_costs_only_its_clip(cluster: Any, tmp_path: Path, st
     assert on_ray(tmp_path, tasks_for(tmp_path, fates), crash, stateful=stateful) == entries
     assert Counter(calls(tmp_path)) == begun, "the ledger had it all"
     assert not (tmp_path / "ledger.running").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_no_verdict_on_its_clip(cluster: Any, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="1 of 3 clips are not settled; first clip1: worker_killed"):
+        on_ray(tmp_path, tasks_for(tmp_path, ["ok", "killed", "ok"]), crash)
+    entries = on_ray(tmp_path, tasks_for(tmp_path, ["ok"] * 3), crash)
+    assert [entry["status"] for entry in entries] == ["ok"] * 3
 
 
 def held_but_three(payload: Mapping[str, Any]) -> dict[str, Any]:

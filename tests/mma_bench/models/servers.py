@@ -62,6 +62,7 @@ class Reply:
         headers: Further headers.
         silent: It never answers.
         cut: Announce more bytes than are sent, and hang up.
+        trickle: Send a byte now and then, for ever: "body" or "headers".
     """
 
     body: Any = ""
@@ -69,6 +70,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     silent: bool = False
     cut: bool = False
+    trickle: str = ""
 
 
 @dataclass
@@ -118,10 +120,14 @@ def serving(*replies: Any) -> Iterator[Server]:
             )
             if reply.silent:
                 server.closing.wait()
-            data = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
+            data = reply.body
+            if not isinstance(data, bytes):
+                data = (data if isinstance(data, str) else json.dumps(data)).encode()
             with server.lock:
                 server.at_once -= 1
             try:
+                if reply.trickle:
+                    self.trickle(reply.trickle)
                 self.send_response(reply.status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data) + (100 if reply.cut else 0)))
@@ -133,6 +139,12 @@ def serving(*replies: Any) -> Iterator[Server]:
                 return  # the client did not wait
             if reply.cut:
                 self.close_connection = True
+
+        def trickle(self, what: str) -> None:
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            self.wfile.write(head + (b"Content-Length: 1000000\r\n\r\n" if what == "body" else b"X: "))
+            while not server.closing.wait(0.02):
+                self.wfile.write(b" ")
 
         def log_message(self, *args: Any) -> None:
             return

@@ -1,6 +1,7 @@
 """The real client against a local server that also misbehaves."""
 
 import base64
+import gzip
 import io
 import json
 import logging
@@ -310,3 +311,35 @@ def test_a_missing_key_is_named_and_none_is_needed_for_a_server_of_ones_own(monk
 def test_a_url_with_a_password_is_refused() -> None:
     with pytest.raises(ValidationError, match="api_key_env"):
         OpenaiSettings(model="m", base_url="http://me:secret@host/v1")
+
+
+@pytest.mark.parametrize("what", ["body", "headers"])
+def test_a_reply_that_never_ends_is_given_up_in_time(what: str) -> None:
+    with serving(Reply(trickle=what)) as server:
+        answer = one(server, timeout_s=0.5, max_retries=0)
+    assert answer.error is not None
+    assert "no reply within 0.5 s" in answer.error
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_reply_has_a_largest_size_counted_after_unpacking(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mma_bench.models.bounded.MAX_REPLY_BYTES", 100_000)
+    body = json.dumps({**completion(), "more": "x" * 200_000}).encode()
+    reply_ = Reply(gzip.compress(body), headers={"Content-Encoding": "gzip"}) if packed else Reply(body)
+    with serving(reply_) as server:
+        answer = one(server, max_retries=0)
+    assert answer.error is not None
+    assert "a reply of more than 100000 bytes" in answer.error
+    small = gzip.compress(json.dumps(completion()).encode())
+    with serving(Reply(small, headers={"Content-Encoding": "gzip"})) as server:
+        assert one(server).text == "Bird"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_redirect_gets_the_key_or_the_clip(status: int) -> None:
+    with serving(OK) as other:
+        there = Reply("", status, {"Location": f"{other.url}/v1/chat/completions"})
+        with serving(there) as server, asked(server) as engine, pytest.raises(Stopped) as stopped:
+            engine.answer([task(SEE)])
+    assert not other.requests
+    assert "redirect" in str(stopped.value.hint)

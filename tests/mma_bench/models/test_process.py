@@ -311,3 +311,22 @@ def test_a_variable_of_the_environment_stands_for_its_value(monkeypatch: pytest.
     monkeypatch.delenv("TOY_PYTHON")
     with pytest.raises(ConfigError, match="TOY_PYTHON"):
         ProcessEngine(ProcessSettings(command=["$TOY_PYTHON", "toy.py"]))
+
+
+def test_a_key_in_the_command_is_not_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_KEY", "sk-0123456789")
+    code = "import sys; print('bad key', sys.argv[1], file=sys.stderr); sys.exit(1)"
+    with pytest.raises(MmaBenchError) as error:
+        ProcessEngine(ProcessSettings(command=[sys.executable, "-c", code, "--key=$TOY_KEY"]))
+    assert "sk-0123456789" not in str(error.value)
+    assert "bad key --key=$TOY_KEY" in str(error.value)
+    with pytest.raises(MmaBenchError) as error:
+        ProcessEngine(ProcessSettings(command=["$TOY_KEY/python"]))
+    assert "sk-0123456789" not in str(error.value)
+
+
+def test_an_endless_line_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mma_bench.models.process._LONGEST_LINE", 1000)
+    code = "import sys\nwhile True: sys.stdout.write('x' * 1000)"
+    with pytest.raises(MmaBenchError, match="a line of 1000 characters or more"):
+        ProcessEngine(ProcessSettings(command=[sys.executable, "-c", code]))

@@ -1,0 +1,19 @@
+"""Removes secrets from URLs wherever text is printed or stored: passwords, and parameters that hold keys."""
+
+import re
+from typing import Final
+
+_HIDDEN: Final = "***"
+_URL: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+# A password may hold a slash, against the rules.
+_USER: Final = re.compile(r"(?<=://)(?:[^/?#]*|[^/?#:]+:(?!\d+/)[^@]*)@")
+_PARAMETER: Final = re.compile(
+    r"(?<=[?&;#])([\w.~-]*(?:key|token|secret|passw|credential|signature)[\w.~-]*|sig|sas|pwd|auth|code)=[^&;#\s'\"<>)]*",
+    re.IGNORECASE,
+)
+
+
+def redacted(text: str) -> str:
+    """`text` with `***` for the user and password, and for the parameters that hold secrets, of the URLs in it."""
+    without_users = _URL.sub(lambda url: _USER.sub(f"{_HIDDEN}@", url[0]), text)
+    return _PARAMETER.sub(rf"\1={_HIDDEN}", without_users)  # libraries also print a URL without its host
