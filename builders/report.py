@@ -244,7 +244,8 @@ def _clip_facts(aligned: pl.DataFrame, params: Params, splits: Sequence[str]) ->
     for width, height, split, clips in aligned.group_by("width", "height", "split").len().sort(pl.all()).iter_rows():
         sizes.setdefault(f"{width} × {height}", {})[split] = clips
     duration = charts.histogram(by_split("duration_s"), "seconds", "clips")
-    loudness = charts.histogram(by_split("rms_dbfs"), "dBFS (RMS)", "clips", bound=params.normalise.min_rms_dbfs)
+    # A clip is silent by its loudest moment, so the bound is not one on the mean.
+    loudness = charts.histogram(by_split("rms_dbfs"), "dBFS (RMS)", "clips")
     motion = charts.histogram(by_split("motion"), "mean luma change", "clips", bound=params.validate_.min_motion)
     return [
         ("Duration", svg(duration, "Duration of the aligned clips")),

@@ -107,7 +107,7 @@ def chains(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
             of = [row for row in rows if row.key in told]
             for modality in MODALITIES if of else ():
                 values = _share(of, {key: named == modality for key, named in told.items()})
-                where = {"measure": "named", "cue": cue, "position": position, "modality": modality}
+                where: dict[str, Any] = {"measure": "named", "cue": cue, "position": position, "modality": modality}
                 table.append(labelled(cell, {**where, **values}))
         ended = [row for row in rows if row.answer is not None and read[row.key].classes]
         for position in POSITIONS:

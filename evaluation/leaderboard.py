@@ -261,7 +261,7 @@ def _side_by_side(
     ordered = sorted(rows, key=lambda row: place[row["run"]])
     found = []
     for figure in FIGURES:
-        charts = [
+        charts: list[tuple[str, Markup]] = [
             (question, svg(figures.conditions_by_run(own), f"{figure.heading}, {question} question, {protocol}"))
             for question in QUESTIONS
             if (own := [row for row in ordered if (row["figure"], row["question"]) == (figure.name, question)])

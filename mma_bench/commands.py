@@ -52,8 +52,8 @@ class OutFolder(click.Path):
         super().__init__(path_type=Path, file_okay=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
-        if Path(path).resolve() == layout.PACKAGE.resolve() or (Path(path) / "checksums.sha256").is_file():
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]  # path_type
+        if path.resolve() == layout.PACKAGE.resolve() or (path / "checksums.sha256").is_file():
             self.fail(f"{path} is a dataset's folder; name another one", param, ctx)
         return path
 

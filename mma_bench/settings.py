@@ -67,7 +67,7 @@ def read_yaml(file: Traversable, source: object, hint: str = "correct the path")
 class _Loader(yaml.SafeLoader):
     """Values as in JSON: dates stay text. A repeated key is an error, not the last value."""
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # a class variable in PyYAML too
         first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

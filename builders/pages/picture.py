@@ -186,7 +186,8 @@ def main(out: Path, base_id: str | None) -> None:
 def _chosen(variants: pl.DataFrame, base_id: str | None) -> list[dict[str, Any]]:
     good = variants.filter((pl.col("status") == "ok") & (pl.col("split") == Split.TEST))
     if base_id is None:
-        base_id = next(iter(choose(variants, {path: Path(path).stat().st_size for path in good["path"].unique()})), "")
+        shown = choose(variants)
+        base_id = max(shown, key=lambda base: len(shown[base]), default="")
     rows = rows_of(good, base_id)
     if not rows:
         raise DataError(f"no test clip {base_id!r} to show", hint="name a base_id of data/variants.parquet")

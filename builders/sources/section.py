@@ -113,8 +113,9 @@ def _open(source: Readable, name: str) -> InputContainer:
         raise InvalidInput("unreadable", problem, subject=name) from None
 
 
-def _received(problem: str) -> str:
+def _received(problem: str | None) -> str:
     """FFmpeg's message about bytes that were received, so that a message such as EIO's means the video."""
+    problem = problem or "without a message"
     return f"{problem}; {READABLE}" if quotes_system_error(problem) else problem
 
 

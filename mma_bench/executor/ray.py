@@ -178,7 +178,7 @@ def _again(lost: Sequence[Task], context: WorkerContext, workers: int, *, cpus: 
     """A last attempt at tasks that were lost, each `alone`."""
     import ray
 
-    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(WorkerContext.attempt)
+    remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(WorkerContext.attempt)
     for first in range(0, len(lost), workers):
         some = lost[first : first + workers]
         for task, promise in [(task, remote.remote(context, task, alone)) for task in some]:

@@ -65,12 +65,13 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
             raise InvalidInput("corrupt_stream", described(error.strerror, path), subject=path) from None
 
 
-def described(problem: str, path: Path) -> str:
+def described(problem: str | None, path: Path) -> str:
     """FFmpeg's message about `path`; if damage or the disk may be the cause of it, the file is read to find out.
 
     Raises:
         OSError: The disk is the cause: the file cannot be read.
     """
+    problem = problem or "without a message"
     if not quotes_system_error(problem):
         return problem
     file_sha256(path)

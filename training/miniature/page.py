@@ -45,7 +45,7 @@ MEANINGS: Final = {
     Variant.MISLEADING_CAPTION_SHORT_ANSWER: "The same, and the prompt asks for a single word or phrase.",
 }
 _SAME: Final = 0.0005
-_REASONS: Final = {
+_REASONS: Final[Mapping[str, str]] = {
     Condition.AUDIO_REMOVED: "The condition: earlier the model got no sound at all, as now under audio dropped.",
 }
 EXAMPLES: Final = 3  # conflicting clips shown

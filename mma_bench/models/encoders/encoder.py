@@ -74,7 +74,7 @@ class Encoder:
             modality,
             model.eval().to("cuda" if torch.cuda.is_available() else "cpu"),
             AutoTokenizer.from_pretrained(located.folder),
-            extractor.from_pretrained(located.folder),
+            extractor.from_pretrained(located.folder),  # type: ignore[no-untyped-call]
         )
 
     @cached_property

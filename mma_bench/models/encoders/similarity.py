@@ -37,7 +37,8 @@ class Head:
 def unit(vectors: FloatArray) -> FloatArray:
     """Vectors [..., d] scaled to length 1; a zero vector stays one."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    scaled: FloatArray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return scaled
 
 
 def pooled(parts: FloatArray) -> FloatArray:
