@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from mma_bench.errors import DataError
-from mma_bench.schema import Condition
+from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.settings import problems
 
 Status: TypeAlias = Literal["ok", "unparseable", "failed"]
@@ -90,14 +90,14 @@ def read_predictions(path: Path) -> list[Prediction]:
     latest: dict[str, Prediction] = {}
     for number, entry in _entries(path):
         try:
-            prediction = _CHECKED.validate_python(asdict(Prediction(**entry)))
+            prediction = _CHECKED.validate_python(vars(Prediction(**entry)))
         except (TypeError, ValidationError) as error:
             said = problems(error)[0] if isinstance(error, ValidationError) else error
             raise DataError(f"{path}, line {number}: not a prediction ({said})", hint="run `mma-bench infer`") from None
-        if prediction.condition not in set(Condition):
+        if prediction.condition not in CONFIGS:
             raise DataError(
                 f"{path}, line {number}: unknown condition {prediction.condition!r}",
-                hint=f"the conditions are {', '.join(Condition)}",
+                hint=f"the conditions are {', '.join(CONDITIONS)}",
             )
         latest[prediction.key] = prediction
     if not latest:

@@ -1,5 +1,6 @@
 """Shared by the commands: printing user errors, and options with several values."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class OutFolder(click.Path):
         super().__init__(path_type=Path, file_okay=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]  # path_type
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if path.resolve() == layout.PACKAGE.resolve() or (path / "checksums.sha256").is_file():
             self.fail(f"{path} is a dataset's folder; name another one", param, ctx)
         return path

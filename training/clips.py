@@ -69,6 +69,11 @@ def _load(benchmark: Benchmark, condition: str) -> tuple[Any, Facts]:
     """The rows of a condition from the cache, and the facts of each from the dataset itself."""
     import datasets
 
+    if condition not in benchmark.conditions():
+        raise DataError(
+            f"{benchmark.name} has no train split of {condition!r}",
+            hint="give the dataset that the SFT data were made from",
+        )
     try:
         facts = [_facts(row) for row in benchmark.rows(condition, _FACTS)]
         for mode in ("reuse_dataset_if_exists", "force_redownload"):

@@ -356,17 +356,17 @@ def test_a_clip_that_breaks_is_refused_and_the_others_go_on(project: Path, param
 @pytest.mark.parametrize(
     ("reason", "variant", "facts"),
     [
-        ("silent", "misaligned", {"rms_dbfs": -70.0}),
-        ("silent", "frames_zeroed", {"rms_dbfs": -70.0}),
+        ("silent", "misaligned", {"audio_peak": 0.0001}),
+        ("silent", "frames_zeroed", {"audio_peak": 0.0001}),
         ("uncovered", "misaligned", {"audio_duration_s": 0.7}),
-        ("", "audio_removed", {"rms_dbfs": -120.0}),
+        ("", "audio_removed", {"audio_peak": 0.0}),
         ("", "misaligned", {"audio_duration_s": 0.8}),
     ],
 )
 def test_a_variant_that_cannot_be_used_takes_its_clip_along(
     params: Params, reason: str, variant: str, facts: dict[str, float]
 ) -> None:
-    good = {"status": "ok", "reason": "", "detail": "", "rms_dbfs": -20.0, "path": "x.mp4"}
+    good = {"status": "ok", "reason": "", "detail": "", "audio_peak": 0.1, "path": "x.mp4"}
     good |= {"video_duration_s": 1.0, "audio_duration_s": 1.0}
     conditions = ("aligned", "misaligned", "audio_removed", "frames_zeroed")
     rows = [

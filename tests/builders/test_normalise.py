@@ -348,7 +348,7 @@ def test_a_hole_in_the_sound_is_refused_or_filled_with_silence(run: Run, tmp_pat
 def test_a_picture_rate_that_fits_no_length_is_refused(run: Run, tmp_path: Path) -> None:
     """At 0.6 frames/s, the frames that begin within 2 s last 3.3 s."""
     slow = make(tmp_path / "slow.mp4", *picture(4, rate="0.6"), *tone(4), *H264, *AAC)
-    result = run(slow)
+    result = run(slow, params=SHORT.model_copy(update={"max_gap_s": 2.0}))
     with pytest.raises(InvalidInput) as caught:
         check_bounds(Path(result["path"]), Split.TEST, {**result, "audio_duration_s": 3.3}, SHORT, PARAMS.validate_)
     assert caught.value.reason == "wrong_length"

@@ -121,14 +121,14 @@ def test_ffmpeg_with_little_memory_refuses_no_clip(
     assert (entry["status"], entry["reason"]) in {("retry", "out_of_memory"), ("ok", "")}, entry
 
 
-def test_ffmpeg_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+def test_ffmpeg_ends_with_a_worker_that_is_killed(sources: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "ffmpeg").write_text(
         f"#!/bin/sh\necho $$ > {tmp_path}/pid.tmp; mv {tmp_path}/pid.tmp {tmp_path}/pid\nexec sleep 3600\n"
     )
     (tmp_path / "ffmpeg").chmod(0o755)
     code = (
         "from pathlib import Path; from fractions import Fraction; from mma_bench.media.encode import Shape, encode\n"
-        "encode(Path('a.mp4'), Path('b.mp4'), Shape(Fraction(25), 50, 2.0, None, False, 44100, 1))"
+        f"encode(Path({str(sources['encoded'])!r}), Path('b.mp4'), Shape(Fraction(25), 50, 2.0, None, False, 44100, 1))"
     )
     worker = subprocess.Popen(
         [sys.executable, "-c", code], env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}

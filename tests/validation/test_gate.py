@@ -173,7 +173,7 @@ def test_the_page_asks_for_nothing_and_escapes_what_it_shows(world: World) -> No
     for table in ("aligned", "candidates"):
         run(table)
     page = PAGE.read_text(encoding="utf-8")
-    assert page.count("&lt;script") > 1
+    assert "&lt;script" in page
     assert "<script" not in page
     assert not re.search(r"""(?:src|href)\s*=\s*(?!["']?(?:#|data:))""", page)
     assert not re.search(r"url\((?!data:)|@import", page)

@@ -182,7 +182,7 @@ def test_a_clock_that_was_ahead_makes_no_longer_waits(tmp_path: Path) -> None:
     clock.now += 3 * 86_400
     pacer(tmp_path, clock, bytes_per_s=1000).count_bytes(500)
     pacer(tmp_path, clock).wait_for_turn()
-    pacer(tmp_path, clock).failed(Blocked("bot_check"))
+    pacer(tmp_path, clock).failed(Blocked("bot_check"), "a")
     clock.now = right
     one = pacer(tmp_path, clock, bytes_per_s=1000)
     found = one.pause()

@@ -216,7 +216,6 @@ MISTAKES = {
     "another engine": (["--model", "random"], 2, "does not expose attention"),
     "no such model": (["--model", "nobody"], 2, "there is no model"),
     "no such condition": (["--conditions", "aligned", "asleep"], 2, "no condition 'asleep'"),
-    "a prompt variant": (["--conditions", "long_context_before"], 2, "long_context_before cannot be measured here"),
     "no condition": (["--conditions", ","], 2, "names no condition"),
     "no such adapter": (["--adapter", "."], 1, "no adapter_config.json"),
     "no such dataset": (["--dataset", "nowhere"], 2, "'nowhere' is not a directory"),
