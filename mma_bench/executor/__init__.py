@@ -120,7 +120,7 @@ def _given_up(task: Task, before: Entry | None) -> Entry:
     """The entry of a task that this run did not settle, with its last reason."""
     if before is None or before["fingerprint"] != task.fingerprint:
         return entry_of(task, GIVEN_UP, "not_tried", "given up before it was tried")
-    return entry_of(task, GIVEN_UP, before["reason"], f"given up by --settle; {before['detail']}")
+    return entry_of(task, GIVEN_UP, before["reason"] or "not_tried", f"given up by --settle; {before['detail']}")
 
 
 def _print_given_up(entries: Sequence[Entry | None], title: str) -> None:
