@@ -86,7 +86,7 @@ def read_manifest(path: Path) -> list[ManifestClip]:
         DataError: See `read_rows`; an unsafe or repeated id, no split or label; names file and line.
     """
     table = path.parent / LABEL_MAP
-    own = {}
+    own: dict[str, str] = {}
     model: type[_Clip | _OwnLabels] = _Clip
     if table.is_file():
         own = {row.label: row.label_id for row in read_rows(table, _Mapped, unique=["label"])}

@@ -133,7 +133,7 @@ def windows(audio: FloatArray, size: int) -> list[FloatArray]:
     An end of less than 5 % of a window is left out.
     """
     count = max(1, math.ceil(len(audio) / size - _WINDOW_TOLERANCE))
-    starts = np.linspace(0, max(0, len(audio) - size), count).round().astype(int) if count > 1 else [0]
+    starts: list[int] = np.linspace(0, max(0, len(audio) - size), count).round().astype(int).tolist()
     return [audio[start : start + size] for start in starts]
 
 

@@ -134,6 +134,9 @@ def test_the_judge_the_reviews_and_the_donors_are_what_the_rows_say(facts: CardF
     assert "`Qwen2.5-Omni-7B`" in card
     assert "specialists" not in card
     assert "expert-generated" in card
+    encoders = facts.aligned.with_columns(judge=pl.lit("encoders (google/siglip2-base-patch16-224, laion/clap)"))
+    card = dataset_card(replace(facts, aligned=encoders))
+    assert "zero-shot encoders (google/siglip2-base-patch16-224, laion/clap), not" in card
 
 
 def test_small_numbers_are_not_to_be_compared(facts: CardFacts) -> None:
