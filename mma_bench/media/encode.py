@@ -169,5 +169,5 @@ def _raise_complaint(messages: str, source: Path) -> NoReturn:
     described(messages, source)  # raises if the source cannot be read
     lines = messages.strip().splitlines()
     # Without the logging object's address, which differs between runs.
-    first = re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else "FFmpeg failed without a message"
+    first = re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else "FFmpeg failed and gave no message"
     raise InvalidInput("corrupt_stream", described(first, source), subject=source)
