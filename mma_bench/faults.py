@@ -56,7 +56,8 @@ _NUMBER: Final = re.compile(r"(?:os error |\[errno )(\d+)", re.IGNORECASE)  # as
 _MALLOC: Final = re.compile(
     r"malloc of size \d+ failed|out of memory|failed to map segment from shared object", re.IGNORECASE
 )
-_OLD_CRASH: Final = re.compile(r"the worker process died on ")  # written before the signal was recorded
+# As written before the signal was recorded, which may have come from outside.
+_OLD_CRASH: Final = re.compile(r"the worker process died on |FFmpeg failed without a message")
 
 
 def machine_fault(error: BaseException) -> MachineFault | Retryable | None:

@@ -10,6 +10,8 @@ LEAST_S = 600  # a limit that is no judgement of a machine's speed
 # file: call → why a clock may be used there
 ALLOWED = {
     "builders/sources/bad_site.py: threading.Event().wait(0.05)": "how slowly a server trickles",
+    "mma_bench/models/servers.py: server.closing.wait(0.02)": "how slowly a server trickles",
+    "mma_bench/test_fetch.py: closing.wait(0.01)": "how slowly a server trickles",
     "waiting.py: time.sleep(0.005)": "between two looks at a condition; nothing depends on how long it takes",
 }
 

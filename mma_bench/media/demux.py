@@ -14,7 +14,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
-from mma_bench.faults import READABLE, quotes_system_error
+from mma_bench.faults import READABLE, fault_in_messages, quotes_system_error
 from mma_bench.files import file_sha256
 
 MediaPacket: TypeAlias = "Packet[Stream]"
@@ -69,9 +69,17 @@ def described(problem: str | None, path: Path) -> str:
     """FFmpeg's message about `path`; if damage or the disk may be the cause of it, the file is read to find out.
 
     Raises:
+        MachineFault: The message reports a fault of the machine.
+        Retryable: It reports a lack of memory.
         OSError: The disk is the cause: the file cannot be read.
     """
+<<<<<<< HEAD
     problem = problem or "without a message"
+=======
+    if (fault := fault_in_messages(problem)) is not None:
+        fault.subject = path
+        raise fault
+>>>>>>> faults
     if not quotes_system_error(problem):
         return problem
     file_sha256(path)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from mma_bench.retry import call_in_time
 
 MAX_REPLY_BYTES: Final = 16 << 20  # after unpacking
+_OPTIONS: Final = {"stream": True, "follow_redirects": False}
 
 
 def bounded_client(base: type[Any], timeout_s: float, **arguments: Any) -> Any:
@@ -39,9 +40,6 @@ def bounded_client(base: type[Any], timeout_s: float, **arguments: Any) -> Any:
                 raise httpx.ReadTimeout(f"no whole reply within {timeout_s:g} s", request=request) from None
 
     return BoundedClient(timeout=timeout_s, **arguments)
-
-
-_OPTIONS: Final = {"stream": True, "follow_redirects": False}
 
 
 def _whole(httpx: Any, reply: Any) -> Any:

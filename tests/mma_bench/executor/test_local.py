@@ -160,6 +160,7 @@ def test_a_fault_of_the_machine_stops_the_run_and_settles_nothing(tmp_path: Path
         ("corrupt_stream", "clip0.mp4: Input/output error", True),
         ("corrupt_stream", f"clip0.mp4: Input/output error; {READABLE}", False),
         ("decoder_crashed", "the worker process died on clip0 twice, the second time with no other clip running", True),
+        ("corrupt_stream", "clip0.mp4: FFmpeg failed without a message", True),
         ("decoder_crashed", "SIGSEGV ended the worker process on clip0, with no other clip in it", False),
         ("silent", "the sound is -90 dBFS", False),
     ],

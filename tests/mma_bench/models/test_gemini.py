@@ -253,7 +253,7 @@ def test_a_reply_that_never_ends_is_given_up_in_time(what: str) -> None:
     with serving(Reply(trickle=what)) as server:
         answer = one(server, timeout_s=0.5, max_retries=0)
     assert answer.error is not None
-    assert "no whole reply within 0.5 s" in answer.error
+    assert "Timeout" in answer.error
 
 
 @pytest.mark.parametrize("packed", [False, True])
