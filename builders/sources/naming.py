@@ -148,32 +148,44 @@ def check_length(clip: Path, cut: Cut, segment: Segment, shown: str) -> str:
 
 
 def first_usable(found: Sequence[Clip], copy: Callable[[Clip], str], into: Path) -> tuple[Clip, str]:
-    """Copy the first of the candidates that can be used.
+    """Copy the first of the candidates that can be used, preferably one without a note.
 
     Args:
         found: At least one, best first.
         copy: Copies a candidate to `into` and returns a note, or "".
-        into: Removed after a candidate that is refused.
+        into: Removed after a candidate that is not taken.
 
     Returns:
-        The copied candidate, and a note: which others were refused or not needed, and its own.
+        The copied candidate, and a note: its own, and which others were refused or not taken.
 
     Raises:
         InvalidInput: None can be used: the first one's reason, with the problems of all.
         ClipError: Others, of `copy`, at once.
     """
     refused: list[InvalidInput] = []
-    for place, clip in enumerate(found):
+    usable = list(found)
+    noted: Clip | None = None
+    for clip in found:
         try:
             note = copy(clip)
         except InvalidInput as error:
             into.unlink(missing_ok=True)
             refused.append(error)
+            usable.remove(clip)
             continue
-        rest = ", ".join(repr(other.path) for other in found[place + 1 :])
-        notes = [f"took {clip.path!r}, not {rest}" if rest else "", note, *(f"refused {error}" for error in refused)]
-        return clip, "; ".join(filter(None, notes))
-    raise InvalidInput(refused[0].reason, "; ".join([refused[0].detail, *(str(error) for error in refused[1:])]))
+        if not note or usable == [clip]:
+            return clip, _told(clip, note, usable, refused)
+        into.unlink()
+        noted = noted or clip
+    if noted is None:
+        raise InvalidInput(refused[0].reason, "; ".join([refused[0].detail, *(str(error) for error in refused[1:])]))
+    return noted, _told(noted, copy(noted), usable, refused)
+
+
+def _told(clip: Named, note: str, usable: Sequence[Named], refused: Sequence[InvalidInput]) -> str:
+    rest = ", ".join(repr(other.path) for other in usable if other is not clip)
+    taken = f"took {clip.path!r}, not {rest}" if rest else ""
+    return "; ".join(filter(None, [taken, note, *(f"refused {error}" for error in refused)]))
 
 
 class Leftovers:

@@ -126,6 +126,20 @@ def test_a_bad_file_does_not_hide_a_good_one(mirror: Path, ten: bytes) -> None:
         ask(mirror).fetch(Path("into.mp4"))
 
 
+def test_a_file_of_the_right_length_comes_before_one_with_a_note(mirror: Path, ten: bytes, small: bytes) -> None:
+    fill(mirror, f"{ID}_30_40.mp4", content=small)
+    fill(mirror, f"{ID}_30000_40000.mkv", content=b"")
+    fill(mirror, f"Y{ID}.mp4", content=ten)
+    fetched = ask(mirror).fetch(Path("into.mp4"))
+    assert Path("into.mp4").read_bytes() == ten
+    assert fetched.note.startswith(f"took 'Y{ID}.mp4', not '{ID}_30_40.mp4'; refused empty_file: ")
+    (mirror / f"Y{ID}.mp4").write_bytes(small)
+    Path("into.mp4").unlink()
+    fetched = ask(mirror).fetch(Path("into.mp4"))
+    assert fetched.origin == repr(f"mirror/{ID}_30_40.mp4"), "of two with a note, the better named"
+    assert "lasts 0.2 s of 10 s" in fetched.note
+
+
 @pytest.fixture(scope="module")
 def ten(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """10 s."""
