@@ -56,7 +56,8 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
         # The prefix keeps a name such as "concat:a|b" or "http:" from being read as a protocol.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except FFmpegError as error:
-        problem = _contents(path) or f"({described(error.strerror, path)})"
+        why = described(error.strerror, path)
+        problem = _contents(path) or f"({why})"
         raise InvalidInput("unreadable", f"not a readable media file {problem}", subject=path) from None
     with container:
         try:
@@ -73,13 +74,10 @@ def described(problem: str | None, path: Path) -> str:
         Retryable: It reports a lack of memory.
         OSError: The disk is the cause: the file cannot be read.
     """
-<<<<<<< HEAD
     problem = problem or "without a message"
-=======
     if (fault := fault_in_messages(problem)) is not None:
         fault.subject = path
         raise fault
->>>>>>> faults
     if not quotes_system_error(problem):
         return problem
     file_sha256(path)

@@ -20,13 +20,8 @@ from typing import Any, NoReturn
 import ffmpeg
 
 from mma_bench.errors import InvalidInput, Retryable
-<<<<<<< HEAD
-from mma_bench.faults import CRASHES, fault_in_messages
-from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS, audio_stream, described, opened, video_stream
-=======
 from mma_bench.faults import CRASHES
-from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS, described
->>>>>>> faults
+from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS, audio_stream, described, opened, video_stream
 
 CPU_LIMIT_S = 600  # a 10 s clip takes 1 to 20 s
 _WALL_LIMIT_S = 6 * CPU_LIMIT_S
