@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mma_bench.commands import UNCHECKED, OutFolder, listed, read_overrides
+from mma_bench.commands import UNCHECKED, listed, read_overrides, refuse_dataset
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.tasks.cli import tasks_path
@@ -67,7 +67,11 @@ _ASKING = (
     UNCHECKED,
     click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
     click.option(
-        "--out", type=OutFolder(), required=True, help="The run's folder; an unfinished run there is resumed."
+        "--out",
+        type=_FOLDER,
+        callback=refuse_dataset,
+        required=True,
+        help="The run's folder; an unfinished run there is resumed.",
     ),
 )
 

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.evaluation.conditions import CONFIGS, Variant, as_asked, question_of
-from mma_bench.media.packets import packet_sha256
+from mma_bench.media.packets import Kind, packet_sha256
 from mma_bench.schema import MODALITIES, Condition, Modality
 
 Row: TypeAlias = dict[str, Any]  # one row of the dataset; `video` is {"bytes": …, "path": …}
@@ -34,6 +34,7 @@ _PROMPT_COLUMNS = ("context", "visual_question_short_answer", "audio_question_sh
 # Conditions whose prompts are more than the columns above.
 _COMPOSED = (Condition.LONG_CONTEXT, *Variant)
 
+_KINDS: Final[tuple[Kind, ...]] = ("video", "audio")
 # Further columns that evaluation reads.
 _NEEDED = (*_FINGERPRINTED, "base_id", "donor_id", "visual_class", "audio_class", "caption", "options", "video")
 
@@ -157,7 +158,7 @@ def refuse_altered(row: Row, where: str) -> None:
     with tempfile.NamedTemporaryFile(prefix="mma-bench-", suffix=".mp4") as file:
         file.write(row["video"]["bytes"])
         file.flush()
-        for kind in ("video", "audio"):
+        for kind in _KINDS:
             try:
                 found = packet_sha256(Path(file.name), kind)
             except InvalidInput as error:

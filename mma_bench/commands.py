@@ -1,6 +1,5 @@
 """Shared by the commands: printing user errors, and options with several values."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,17 +45,11 @@ class ReportingGroup(click.Group):
             sys.exit(1)
 
 
-class OutFolder(click.Path):
-    """A folder for a command's own files; the dataset's folder is refused, which would no longer be what was built."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path, file_okay=False)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if path.resolve() == layout.PACKAGE.resolve() or (path / "checksums.sha256").is_file():
-            self.fail(f"{path} is a dataset's folder; name another one", param, ctx)
-        return path
+def refuse_dataset(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
+    """A callback for `--out`: the dataset's folder is refused, which would no longer be what was built."""
+    if path.resolve() == layout.PACKAGE.resolve() or (path / "checksums.sha256").is_file():
+        raise click.BadParameter(f"{path} is a dataset's folder; name another one", ctx, param)
+    return path
 
 
 def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:

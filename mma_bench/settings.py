@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
 
 from mma_bench.errors import ConfigError
 from mma_bench.redact import redacted
@@ -77,9 +78,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if (key.tag, key.value) in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} is repeated", key.start_mark
-                    )
+                    raise ConstructorError(None, None, f"the key {key.value!r} is repeated", key.start_mark)
                 seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
 

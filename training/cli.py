@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from mma_bench.builders.publish.cli import dry_run_option, open_hub, private_option, publish, repo_option
-from mma_bench.commands import OutFolder
+from mma_bench.commands import refuse_dataset
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -16,7 +16,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--data", type=_FOLDER, default=Path("data/sft"), show_default=True, help="Folder of the SFT data.")
 @click.option("--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME.")
 @click.option("--dataset-revision", help="Tag or commit of a dataset on the Hub.")
-@click.option("--out", type=OutFolder(), required=True, help="The run's folder; an unfinished run there is resumed.")
+@click.option(
+    "--out",
+    type=_FOLDER,
+    callback=refuse_dataset,
+    required=True,
+    help="The run's folder; an unfinished run there is resumed.",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the config.")
 def train(
     config: str, data: Path, dataset: str, dataset_revision: str | None, out: Path, settings: tuple[str, ...]

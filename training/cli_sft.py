@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mma_bench.commands import OutFolder
+from mma_bench.commands import refuse_dataset
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _DATASET = click.option(
@@ -16,7 +16,14 @@ _REVISION = click.option("--revision", help="Tag or commit of a dataset on the H
 @click.command()
 @_DATASET
 @_REVISION
-@click.option("--out", type=OutFolder(), default=Path("data/sft"), show_default=True, help="The folder to write.")
+@click.option(
+    "--out",
+    type=_FOLDER,
+    callback=refuse_dataset,
+    default=Path("data/sft"),
+    show_default=True,
+    help="The folder to write.",
+)
 @click.option(
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from mma_bench.builders.review import DEFAULT_URL
-from mma_bench.commands import OutFolder
+from mma_bench.commands import refuse_dataset
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -129,7 +129,8 @@ def status(database: str, params_path: Path) -> None:
 @review.command()
 @click.option(
     "--out",
-    type=OutFolder(),
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=refuse_dataset,
     default=Path("reviews"),
     show_default=True,
     help="Where reviews.parquet and reviews.json are written.",

@@ -76,7 +76,7 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
             packets = _section(inputs[0], video, start, end)
             sound = _section(inputs[-1], audio, start, end)
         except FFmpegError as error:
-            raise InvalidInput("corrupt_stream", _received(error.strerror), subject=name) from None
+            raise InvalidInput("corrupt_stream", _received(str(error.strerror)), subject=name) from None
         packets = packets[_last_key(packets, start) : _last_shown(packets, end) + 1]
         shown = sorted(begin for packet in packets if start <= (begin := _begin(packet)) < end)
         audible = [packet for packet in sound if start - _PRIMING_S <= _begin(packet)]
@@ -96,7 +96,7 @@ def cut(sources: Sequence[Readable], target: Path, start_s: float, end_s: float,
             raise InvalidInput(
                 "unsupported_codec",
                 f"MP4 cannot carry {video.codec_context.name} and {audio.codec_context.name} "
-                f"({_received(error.strerror)})",
+                f"({_received(str(error.strerror))})",
                 subject=name,
             ) from None
     _end_edits(target, [expected.video_end_s, expected.audio_end_s])
@@ -109,7 +109,7 @@ def _open(source: Readable, name: str) -> InputContainer:
     try:
         return cast(InputContainer, av.open(source, options=options, metadata_errors="replace"))
     except FFmpegError as error:
-        problem = f"not a readable media file ({_received(error.strerror)})"
+        problem = f"not a readable media file ({_received(str(error.strerror))})"
         raise InvalidInput("unreadable", problem, subject=name) from None
 
 

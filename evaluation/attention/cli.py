@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mma_bench.commands import UNCHECKED, OutFolder
+from mma_bench.commands import UNCHECKED, refuse_dataset
 from mma_bench.errors import ConfigError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -64,7 +64,13 @@ class _SeveralConditions(click.Command):
     help="Number of clips with a token-level heat map.",
 )
 @UNCHECKED
-@click.option("--out", type=OutFolder(), required=True, help="The run's folder; an unfinished run there is resumed.")
+@click.option(
+    "--out",
+    type=_FOLDER,
+    callback=refuse_dataset,
+    required=True,
+    help="The run's folder; an unfinished run there is resumed.",
+)
 def attend(
     model: str,
     adapter: str | None,

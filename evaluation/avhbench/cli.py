@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mma_bench.commands import OutFolder
+from mma_bench.commands import refuse_dataset
 from mma_bench.errors import ConfigError
 
 # These answer from a clip's class, which AVHBench clips do not have.
@@ -32,7 +32,8 @@ _NEED_CLASSES = ("oracle", "specialist")
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number of videos, for a trial run.")
 @click.option(
     "--out",
-    type=OutFolder(),
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=refuse_dataset,
     required=True,
     help="The run's folder; an unfinished run there is resumed.",
 )

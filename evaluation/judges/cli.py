@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mma_bench.commands import OutFolder
+from mma_bench.commands import refuse_dataset
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -20,7 +20,7 @@ def judge() -> None:
 
 @judge.command()
 @click.argument("judges", nargs=-1, required=True, type=_FILE)
-@click.option("--out", type=OutFolder(), default=Path("reports/judges"), show_default=True)
+@click.option("--out", type=_FOLDER, callback=refuse_dataset, default=Path("reports/judges"), show_default=True)
 @click.option(
     "--results", type=_FOLDER, default=Path("results"), show_default=True, help="Runs to rescore on each judge's clips."
 )

@@ -63,7 +63,7 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
         try:
             yield container
         except FFmpegError as error:
-            raise InvalidInput("corrupt_stream", described(error.strerror, path), subject=path) from None
+            raise InvalidInput("corrupt_stream", described(str(error.strerror), path), subject=path) from None
 
 
 def described(problem: str | None, path: Path) -> str:

@@ -24,22 +24,21 @@ def bounded_client(base: type[Any], timeout_s: float, **arguments: Any) -> Any:
     client = next(kind for kind in base.__mro__ if kind.__name__ == "Client")
     httpx = importlib.import_module(client.__module__.partition(".")[0])
 
-    class BoundedClient(base):  # type: ignore[misc]
-        def send(self, request: Any, **options: Any) -> Any:
-            replies: list[Any] = []
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        replies: list[Any] = []
 
-            def exchange() -> Any:
-                replies.append(super(BoundedClient, self).send(request, **(options | _OPTIONS)))
-                return _whole(httpx, replies[0])
+        def exchange() -> Any:
+            replies.append(base.send(self, request, **(options | _OPTIONS)))
+            return _whole(httpx, replies[0])
 
-            try:
-                return call_in_time(exchange, timeout_s)
-            except TimeoutError:
-                for reply in replies:
-                    reply.close()
-                raise httpx.ReadTimeout(f"no whole reply within {timeout_s:g} s", request=request) from None
+        try:
+            return call_in_time(exchange, timeout_s)
+        except TimeoutError:
+            for reply in replies:
+                reply.close()
+            raise httpx.ReadTimeout(f"no whole reply within {timeout_s:g} s", request=request) from None
 
-    return BoundedClient(timeout=timeout_s, **arguments)
+    return type("BoundedClient", (base,), {"send": send})(timeout=timeout_s, **arguments)
 
 
 def _whole(httpx: Any, reply: Any) -> Any:
