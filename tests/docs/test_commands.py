@@ -163,7 +163,7 @@ def parse(command: Command, words: list[str], root: Any = main) -> None:
 
 @pytest.fixture
 def _paths_need_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(click.Path, "convert", lambda _self, value, _param, _ctx: value)
+    monkeypatch.setattr(click.Path, "convert", lambda self, value, _param, _ctx: (self.type or str)(value))
 
 
 @pytest.mark.usefixtures("_paths_need_not_exist")

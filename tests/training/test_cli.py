@@ -31,7 +31,8 @@ def run(*arguments: object) -> Result:
 
 
 def arguments(small: Path, out: Path, *settings: str) -> list[object]:
-    given = [part for setting in (f"checkpoint={checkpoint()}", *settings) for part in ("--set", setting)]
+    own = [] if any(setting.startswith("checkpoint=") for setting in settings) else [f"checkpoint={checkpoint()}"]
+    given = [part for setting in (*own, *settings) for part in ("--set", setting)]
     return ["train", "--config", "tiny", "--data", small / "sft", "--dataset", small / "dataset", "--out", out, *given]
 
 

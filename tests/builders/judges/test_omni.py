@@ -62,7 +62,7 @@ def view() -> View:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("condition", "only"), [("aligned", None), ("audio_removed", "visual")])
+@pytest.mark.parametrize(("condition", "only"), [("aligned", None), ("audio_dropped", "visual")])
 def test_words_and_probability_equal_the_plain_way(condition: str, only: Any) -> None:
     asked = task(condition=condition)
     question = Prompt("check", judge_question("visual", "Bowed_string_instrument"), max_new_tokens=16)

@@ -200,7 +200,10 @@ def test_a_clip_that_cannot_be_read_is_counted_and_tried_again(project: Path) ->
     rows = {name: [row(number, name) for number in range(3)] for name in ("aligned", "misaligned")}
     rows["misaligned"][1]["video"]["bytes"] = b"no media"
     write(project / "mma-bench", **rows)
-    result = ask("run", clips=3)
+    refused = ask("refused", clips=3)
+    assert refused.exit_code == 1
+    assert "b.misaligned is not the clip that its row describes" in refused.output
+    result = ask("run", "--unchecked", clips=3)
     assert result.exit_code == 0, result.output
     answers = pl.read_parquet("run/answers.parquet")
     failed = answers.filter(status="failed")
@@ -208,7 +211,7 @@ def test_a_clip_that_cannot_be_read_is_counted_and_tried_again(project: Path) ->
     assert failed["clip"].to_list() == ["b.misaligned"] * 2
     assert all(failed["error"])
     assert "2 of 12 questions failed" in Path("run/attention.html").read_text()
-    assert ask("run", clips=3).exit_code == 0
+    assert ask("run", "--unchecked", clips=3).exit_code == 0
     assert Path("run/clips.jsonl").read_text().count('"failed"') == 2
 
 
