@@ -38,7 +38,7 @@ _SERVE = """
 import sys, uvicorn
 from mma_bench.builders.review.app import create_app
 from mma_bench.builders.review.review_set import active
-from mma_bench.builders.review.serve import listening_socket
+from mma_bench.listen import listening_socket
 from mma_bench.builders.review.store import Store
 store, listening = Store(sys.argv[1]), listening_socket("127.0.0.1", 0)
 listening.listen(128)

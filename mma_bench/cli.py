@@ -15,6 +15,7 @@ from mma_bench.commands import ReportingGroup
 from mma_bench.evaluation.attention.cli import COMMANDS as ATTENTION
 from mma_bench.evaluation.cli import COMMANDS as EVALUATION
 from mma_bench.evaluation.judges.cli import COMMANDS as JUDGES
+from mma_bench.evaluation.view.cli import COMMANDS as VIEWING
 from mma_bench.layout import CLIP_STAGES, STAGES, TABLES, ledger
 from mma_bench.training.cli import COMMANDS as TRAINING
 from mma_bench.training.cli_sft import COMMANDS as SFT
@@ -90,7 +91,18 @@ def doctor() -> None:
     check()
 
 
-for command in (*MANIFESTS, *ACQUISITION, *JUDGES, *REVIEWING, *EVALUATION, *ATTENTION, *SFT, *TRAINING, *PUBLISHING):
+for command in (
+    *MANIFESTS,
+    *ACQUISITION,
+    *JUDGES,
+    *REVIEWING,
+    *EVALUATION,
+    *ATTENTION,
+    *VIEWING,
+    *SFT,
+    *TRAINING,
+    *PUBLISHING,
+):
     main.add_command(command)
 
 

@@ -69,6 +69,7 @@ ELSEWHERE: Final = {
     "mma-bench acquire retry": "tests/builders/sources/test_cli.py",
     "mma-bench attend": "tests/evaluation/attention/test_cli.py",
     "mma-bench compare": "tests/evaluation/test_side_by_side.py",
+    "mma-bench view": "tests/evaluation/view/test_browser.py",
     "mma-bench avhbench": "tests/evaluation/avhbench/test_avhbench.py",
     "mma-bench avhbench-compare": "tests/evaluation/avhbench/test_compare.py",
     "mma-bench judge compare": "tests/evaluation/judges/test_compare.py",
