@@ -24,7 +24,11 @@ def details(row: Mapping[str, Any], runs: Sequence[Run]) -> Record:
         `answers`, one per run or None.
     """
     own = [{(each.protocol, each.question, each.seed): each for each in run.answers.get(row["id"], ())} for run in runs]
-    asked = sorted({key for answers in own for key in answers}, key=lambda key: (key[0], key[1] != "visual", key[2]))
+    order = list(map(str, Protocol))
+    asked = sorted(
+        {key for answers in own for key in answers},
+        key=lambda key: (order.index(key[0]), key[1] != "visual", key[2]),
+    )
     if not runs:
         asked = [(str(Protocol.FORCED_CHOICE), question, 0) for question in QUESTIONS]
     return {"id": row["id"], "prompts": [_prompt(row, key, [answers.get(key) for answers in own]) for key in asked]}
