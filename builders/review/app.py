@@ -1,28 +1,31 @@
 """The web app: pages, votes and clips, for annotators who are logged in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from mma_bench.builders.review import accounts
 from mma_bench.builders.review.accounts import Annotator, LoginRefusedError, TooManyAttemptsError
 from mma_bench.builders.review.gate import COOKIE, Gate
 from mma_bench.builders.review.guidelines import CRITERIA, VERDICT, VERSION
-from mma_bench.builders.review.queue import AHEAD, queue_for
+from mma_bench.builders.review.queue import AHEAD, Queues
 from mma_bench.builders.review.review_set import Item
-from mma_bench.builders.review.store import Store
+from mma_bench.builders.review.store import Store, StoreBusyError
 from mma_bench.builders.review.votes import MAX_NOTE, Vote, VoteRefusedError, own_votes, record
 from mma_bench.page import render
 
 _HERE: Final = Path(__file__).parent
 _PACKAGE: Final = "mma_bench.builders.review"
+_WRITERS: Final = 16  # threads
 MAX_BODY: Final = 64 * 1024  # bytes; the largest vote is far below
 
 
@@ -33,6 +36,7 @@ def create_app(
     *,
     adjudicate: bool = False,
     session_s: float = accounts.SESSION_S,
+    hosts: Collection[str] = (),
 ) -> FastAPI:
     """The application.
 
@@ -42,12 +46,22 @@ def create_app(
         annotators: How many people judge each clip.
         adjudicate: Whether split votes go to adjudicators.
         session_s: How long a login lasts, in seconds.
+        hosts: See `Gate`.
     """
     app = FastAPI(openapi_url=None, max_body_size=MAX_BODY)
-    files = {item.id: Path(item.path).resolve() for item in chosen}
+    root = Path.cwd()
+    files = {item.id: item.path for item in chosen}
     offered = frozenset(files)
+    queues = Queues(store, chosen, annotators, adjudicate=adjudicate)
+    # A writer may have to wait for another program; readers must not wait for the threads that writers hold.
+    writers = CapacityLimiter(_WRITERS)
     style = render("review.css", _PACKAGE, title="")
-    app.add_middleware(Gate, find_annotator=lambda token: accounts.find_annotator(store, token))
+    app.add_middleware(Gate, find_annotator=lambda token: accounts.find_annotator(store, token), hosts=hosts)
+
+    @app.exception_handler(StoreBusyError)
+    def _busy(_: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, 503, {"Retry-After": "5"})
+
     guidelines = {"criteria": CRITERIA, "verdict": VERDICT, "version": VERSION}
 
     @app.get("/")
@@ -84,7 +98,8 @@ def create_app(
         name, password = (form.get(key, [""])[0] for key in ("name", "password"))
         address = request.client.host if request.client else ""
         try:
-            token = await run_in_threadpool(accounts.log_in, store, name, password, address, session_s=session_s)
+            log_in = partial(accounts.log_in, store, name, password, address, session_s=session_s)
+            token = await run_sync(log_in, limiter=writers)
         except TooManyAttemptsError as error:
             return HTMLResponse(_login_form(error.message), 429, {"Retry-After": str(error.retry_s)})
         except LoginRefusedError as error:
@@ -95,8 +110,8 @@ def create_app(
         return answer
 
     @app.post("/logout")
-    def _logout(request: Request) -> Response:
-        accounts.log_out(store, request.scope["token"])
+    async def _logout(request: Request) -> Response:
+        await run_sync(accounts.log_out, store, request.scope["token"], limiter=writers)
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return answer
@@ -113,7 +128,7 @@ def create_app(
     def _queue(request: Request, ahead: Annotated[int, Query(ge=1, le=2000)] = AHEAD) -> Any:
         if (refusal := _wrong_annotator(request)) is not None:
             return refusal
-        queue = queue_for(store, request.scope["annotator"], chosen, annotators, ahead=ahead, adjudicate=adjudicate)
+        queue = queues.of(request.scope["annotator"], ahead=ahead)
         last = {**_public(queue.last[0]), "answers": dict(queue.last[1])} if queue.last is not None else None
         return {
             "ahead": [_public(item) for item in queue.ahead],
@@ -134,7 +149,8 @@ def create_app(
         except ValidationError as error:
             return JSONResponse({"error": "; ".join(found["msg"] for found in error.errors())}, 422)
         try:
-            new = await run_in_threadpool(record, store, request.scope["annotator"], vote, offered=offered)
+            cast = partial(record, store, request.scope["annotator"], vote, offered=offered)
+            new = await run_sync(cast, limiter=writers)
         except VoteRefusedError as error:
             return JSONResponse({"error": error.message}, 422)
         return JSONResponse({"recorded": True, "again": not new})
@@ -142,9 +158,9 @@ def create_app(
     @app.get("/media/{item}")
     def _media(item: str) -> Response:
         path = files.get(item)  # files are found by a known id only, never by a path
-        if path is None or not path.is_file():
+        if path is None or not (root / path).is_file():
             return JSONResponse({"error": "no such clip"}, 404)
-        return FileResponse(path, media_type="video/mp4", headers={"Cache-Control": "private, max-age=86400"})
+        return FileResponse(root / path, media_type="video/mp4", headers={"Cache-Control": "private, max-age=86400"})
 
     return app
 

@@ -1,5 +1,6 @@
 """The commands of human verification."""
 
+import ipaddress
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,15 @@ def _database(command: Command) -> Command:
     )(command)
 
 
+def _networks(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ipaddress.ip_network(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}; write it as 10.0.0.7 or 10.0.0.0/24", ctx, param) from None
+    return values
+
+
 @click.group()
 def review() -> None:
     """Have people judge the clips that the judge passed, in a browser (appendix B.2)."""
@@ -46,6 +56,21 @@ def review() -> None:
 )
 @click.option("--adjudicate", is_flag=True, help="Show split votes to adjudicators.")
 @click.option(
+    "--public-host",
+    "public_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name under which people reach the server, e.g. through a proxy; may be repeated. Others are refused.",
+)
+@click.option(
+    "--trusted-proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    callback=_networks,
+    help="A proxy, or a network of them, whose X-Forwarded-For is believed; may be repeated.",
+)
+@click.option(
     "--session-hours",
     type=click.FloatRange(0, 720, min_open=True),
     default=12,
@@ -60,6 +85,8 @@ def serve(
     controls: float,
     adjudicate: bool,
     session_hours: float,
+    public_hosts: tuple[str, ...],
+    proxies: tuple[str, ...],
     database: str,
     params_path: Path,
 ) -> None:
@@ -71,7 +98,17 @@ def serve(
     people = load_params(params_path).verify.annotators
     store = Store(database)
     try:
-        run(store, people, host, port, controls=controls, adjudicate=adjudicate, session_s=3600 * session_hours)
+        run(
+            store,
+            people,
+            host,
+            port,
+            controls=controls,
+            adjudicate=adjudicate,
+            session_s=3600 * session_hours,
+            public_hosts=public_hosts,
+            proxies=proxies,
+        )
     finally:
         store.close()
 
@@ -152,6 +189,24 @@ def export(out: Path, adjudicated: bool, database: str, params_path: Path) -> No
     counts = ", ".join(f"{number} {name}" for name, number in report.get("settled", report["decisions"]).items())
     click.echo(f"{out / 'reviews.parquet'}: {report['votes']} votes of {report['annotators']} people; {counts}")
     click.echo(f"version {report['version'][:12]}; set verify.reviews to {out / 'reviews.parquet'} and run `dvc repro`")
+
+
+@review.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_database
+def backup(file: Path, database: str) -> None:
+    """Copy accounts and votes to FILE, also while the review is served.
+
+    FILE is a database like review.db; to restore it, stop the server and put it in its place.
+    """
+    from mma_bench.builders.review.backup import back_up
+    from mma_bench.builders.review.store import Store
+
+    store = Store(database)
+    try:
+        click.echo(f"{file}: {back_up(store, file)} rows of votes")
+    finally:
+        store.close()
 
 
 COMMANDS = (review,)

@@ -1,9 +1,14 @@
-"""What every request passes first: whether this site sent it, and who is logged in.
+"""What every request passes first: whether it is for this server, whether this site sent it, and who is logged in.
+
+A page of another site can make its own name lead to this machine (DNS rebinding) and would then count as this site. So
+the header Host must name an address that the server is known to serve. Starlette's `TrustedHostMiddleware` cannot read
+IPv6 addresses and does not say what to do.
 
 A path that is not in `OPEN` needs a session, so a route that is added later is closed until someone opens it.
 """
 
-from collections.abc import Callable
+import ipaddress
+from collections.abc import Callable, Collection
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,18 +29,52 @@ _POLICY: Final = (
 )
 
 
+def host_of(netloc: str) -> str | None:
+    """The host in a Host header or in the address part of a URL, in lower case without its port; None if malformed."""
+    try:
+        parsed = urlsplit(f"//{netloc}")
+        parsed.port  # noqa: B018  (raises if it is no number)
+        return parsed.hostname
+    except ValueError:
+        return None
+
+
+def serves(host: str | None, reached: str, hosts: Collection[str]) -> bool:
+    """Whether a request may be for this server.
+
+    Args:
+        host: From its Host header.
+        reached: The server's address that it came to.
+        hosts: Further names and addresses, in lower case.
+    """
+    if host is None:
+        return False
+    if host in hosts or host == reached:
+        return True
+    try:
+        address = ipaddress.ip_address(reached)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address  # of a socket for both kinds of address
+    return host == str(address) or (address.is_loopback and host in ("localhost", "127.0.0.1", "::1"))
+
+
 class Gate:
     """ASGI middleware.
 
     Args:
         app: The application behind it.
         find_annotator: Session token → annotator, or None.
+        hosts: Names and addresses under which the server is reached, besides the address a request came to.
 
     The annotator is passed on as `scope["annotator"]`, the token as `scope["token"]`.
     """
 
-    def __init__(self, app: ASGIApp, find_annotator: Callable[[str], Annotator | None]) -> None:
+    def __init__(
+        self, app: ASGIApp, find_annotator: Callable[[str], Annotator | None], hosts: Collection[str] = ()
+    ) -> None:
         self.app, self.find_annotator = app, find_annotator
+        self.hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -50,8 +89,12 @@ class Gate:
     async def _refusal(self, scope: Scope) -> Response | None:
         connection = HTTPConnection(scope)
         headers = connection.headers
+        server = scope.get("server") or ("", None)
+        if not serves(host_of(headers.get("host", "")), server[0], self.hosts):
+            told = f"this server is not known as {headers.get('host', '')[:100]!r}; start it with --public-host NAME"
+            return JSONResponse({"error": told}, 421)
         origin = headers.get("origin")
-        if scope["method"] not in ("GET", "HEAD") and origin and urlsplit(origin).netloc != headers.get("host"):
+        if scope["method"] not in ("GET", "HEAD") and origin and _netloc(origin) != headers.get("host"):
             return JSONResponse({"error": "this request comes from another site"}, 403)
         token = connection.cookies.get(COOKIE, "")
         scope["token"] = token
@@ -60,6 +103,13 @@ class Gate:
             if "text/html" in headers.get("accept", ""):
                 return RedirectResponse("/login", 303)
             return JSONResponse({"error": "log in first"}, 401)
+        return None
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # such as "http://[::1"
         return None
 
 

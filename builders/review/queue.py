@@ -2,19 +2,23 @@
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+import threading
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import func
+from sqlalchemy import Connection, select
 
 from mma_bench.builders.review.accounts import Annotator
 from mma_bench.builders.review.review_set import Item
 from mma_bench.builders.review.store import Store, votes
-from mma_bench.builders.review.votes import current, own_votes
+from mma_bench.builders.review.tally import Person, Tally
 from mma_bench.files import fingerprint
 
 AHEAD: Final = 50  # clips that a browser gets at once
+_LATEST: Final = 31  # votes from which the pace is taken
+_ANSWERS: Final = ("object_visible", "audio_pure", "action_dynamic", "passed", "note")
 _PAUSE_S: Final = 180.0  # a longer gap between two votes is a break, not work
 
 
@@ -42,64 +46,78 @@ def shuffled(chosen: Sequence[Item], annotator: str) -> list[Item]:
     return sorted(chosen, key=lambda item: fingerprint(annotator, item.id))
 
 
-def still_wanted(
-    item: Item, own: bool | None, others: Mapping[bool, int], needed: int, *, adjudicator: bool, adjudicate: bool
-) -> bool:
-    """Whether an annotator is asked for an item.
+class Queues:
+    """Everybody's queues. A request costs the same however many clips and votes there are, except an annotator's first,
+    which puts the clips in their order.
+
+    An annotator is asked for a clip that they have not judged, until `needed` people have; a control is for everybody.
+    An adjudicator gets split votes alone.
 
     Args:
-        own: The annotator's vote, None if there is none.
-        others: How many others passed and failed it.
-        needed: How many people judge each clip; controls are for everybody.
-        adjudicator: The annotator decides split votes and gets no other clips.
+        store: With the votes.
+        chosen: The review set.
+        needed: How many people judge each clip.
         adjudicate: Whether split votes are adjudicated at all.
     """
-    if own is not None:
-        return False
-    passed, failed = others.get(True, 0), others.get(False, 0)
-    if adjudicator:
-        return adjudicate and not item.failing and passed + failed == needed and passed > 0 and failed > 0
-    return bool(item.failing) or passed + failed < needed
 
+    def __init__(self, store: Store, chosen: Sequence[Item], needed: int, *, adjudicate: bool = False) -> None:
+        self._store, self._chosen, self._adjudicate = store, chosen, adjudicate
+        controls = (number for number, item in enumerate(chosen) if item.failing)
+        self._tally = Tally([item.id for item in chosen], controls, needed)
+        self._orders: dict[str, array[int]] = {}  # by the annotator's code
+        self._begin: dict[str, tuple[int, int]] = {}  # where the first open clip of that order may be; see `_open`
+        self._lock = threading.Lock()
 
-def queue_for(
-    store: Store,
-    annotator: Annotator,
-    chosen: Sequence[Item],
-    needed: int,
-    *,
-    ahead: int = AHEAD,
-    adjudicate: bool = False,
-) -> Queue:
-    """The annotator's queue as it is now, with at most `ahead` items."""
-    shown = {item.id: item for item in chosen}
-    with store.reading() as connection:
-        own = [vote for vote in own_votes(connection, annotator.id) if vote.item in shown]
-        counted = current().order_by(None).with_only_columns(votes.c.item, votes.c.passed, func.count())
-        counted = counted.where(votes.c.annotator != annotator.id).group_by(votes.c.item, votes.c.passed)
-        others: dict[str, dict[bool, int]] = {}
-        for item, passed, count in connection.execute(counted):
-            others.setdefault(item, {})[passed] = count
-    mine = {vote.item: vote for vote in own}
-    wanted = [
-        item
-        for item in chosen
-        if still_wanted(
-            item,
-            mine[item.id].passed if item.id in mine else None,
-            others.get(item.id, {}),
-            needed,
-            adjudicator=annotator.adjudicator,
-            adjudicate=adjudicate,
-        )
-    ]
-    last = None
-    if own:
-        columns = ("object_visible", "audio_pure", "action_dynamic", "passed", "note")
-        last = shown[own[-1].item], {column: own[-1]._mapping[column] for column in columns}
-    return Queue(
-        tuple(shuffled(wanted, annotator.code)[:ahead]), len(own), len(wanted), pace([vote.at for vote in own]), last
-    )
+    def of(self, annotator: Annotator, *, ahead: int = AHEAD) -> Queue:
+        """The annotator's queue as it is now, with at most `ahead` items."""
+        with self._lock, self._store.reading() as connection:
+            self._tally.update(connection)
+            person = self._tally.person(annotator.id)
+            if annotator.adjudicator:
+                wanted = (self._tally.split - person.judged.keys()) if self._adjudicate else set()
+                left = len(wanted)
+                places = sorted(wanted, key=lambda number: fingerprint(annotator.code, self._chosen[number].id))
+                found = places[:ahead]
+            else:
+                found = list(itertools.islice(self._open(annotator.code, person), ahead))
+                full = self._tally.full
+                left = len(self._chosen) - len(person.judged) - len(full) + person.judged_and_full
+            times = [at for _, _, at in itertools.islice(reversed(person.judged.values()), _LATEST)]
+            return Queue(
+                ahead=tuple(self._chosen[number] for number in found),
+                done=len(person.judged),
+                left=left,
+                seconds_per_clip=pace(times[::-1]),
+                last=self._last(connection, person),
+            )
+
+    def _open(self, code: str, person: Person) -> Iterator[int]:
+        """The clips that an annotator is asked for, in their order.
+
+        Those before the first open one stay closed until a vote is withdrawn, so they are passed over once.
+        """
+        if code not in self._orders:
+            places = {item.id: number for number, item in enumerate(self._chosen)}
+            self._orders[code] = array("L", (places[item.id] for item in shuffled(self._chosen, code)))
+        order, full = self._orders[code], self._tally.full
+        begin, withdrawals = self._begin.get(code, (0, 0))
+        if withdrawals != self._tally.withdrawals:
+            begin = 0
+        while begin < len(order) and (order[begin] in person.judged or order[begin] in full):
+            begin += 1
+        self._begin[code] = begin, self._tally.withdrawals
+        for number in itertools.islice(order, begin, None):
+            if number not in person.judged and number not in full:
+                yield number
+
+    def _last(self, connection: Connection, person: Person) -> tuple[Item, Mapping[str, bool | str]] | None:
+        if not person.judged:
+            return None
+        number = next(reversed(person.judged))
+        columns = (votes.c[name] for name in _ANSWERS)
+        serial = person.judged[number][0]
+        row = connection.execute(select(*columns).where(votes.c.serial == serial)).one()
+        return self._chosen[number], dict(row._mapping)
 
 
 def pace(times: Sequence[float]) -> float | None:
@@ -108,6 +126,6 @@ def pace(times: Sequence[float]) -> float | None:
     Args:
         times: When each vote was cast, in seconds, ascending.
     """
-    latest = times[-31:]
+    latest = times[-_LATEST:]
     gaps = [later - sooner for sooner, later in itertools.pairwise(latest) if later - sooner < _PAUSE_S]
     return statistics.median(gaps) if gaps else None

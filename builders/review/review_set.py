@@ -9,6 +9,7 @@ the player, the file's name or its address.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,14 +87,20 @@ def plan_controls(clips: pl.DataFrame, share: float) -> list[Plan]:
     for number, row in enumerate(rows):
         if len(plans) == wanted:
             break
-        others = [other for other in rows[number + 1 :] + rows[:number] if other["class_name"] != row["class_name"]]
-        lasting = [other for other in others if other["duration_s"] >= row["duration_s"] - _SLACK_S]
-        if len(plans) % 2 == 0 and lasting:
+        # The first after this row that fits, so that few rows are looked at.
+        later = (rows[(number + step) % len(rows)] for step in range(1, len(rows)))
+        first = next((other for other in later if other["class_name"] != row["class_name"]), None)
+        if first is None:
+            break  # all clips are of one class
+        others = chain([first], (other for other in later if other["class_name"] != row["class_name"]))
+        needed_s = row["duration_s"] - _SLACK_S
+        donor = next((other for other in others if other["duration_s"] >= needed_s), None)
+        if len(plans) % 2 == 0 and donor is not None:
             name = f"{row['clip_id']}.control.sound"
-            plans.append(Plan(name, row["class_name"], row["clip_id"], lasting[0]["clip_id"], ("audio_pure",)))
-        elif others:
+            plans.append(Plan(name, row["class_name"], row["clip_id"], donor["clip_id"], ("audio_pure",)))
+        else:
             name, failing = f"{row['clip_id']}.control.name", ("object_visible", "audio_pure")
-            plans.append(Plan(name, others[0]["class_name"], row["clip_id"], None, failing))
+            plans.append(Plan(name, first["class_name"], row["clip_id"], None, failing))
     return plans
 
 

@@ -1,5 +1,9 @@
 """Serve the review on one address until it is stopped."""
 
+import signal
+import sys
+from collections.abc import Sequence
+
 import click
 
 from mma_bench.builders.review.app import create_app
@@ -9,9 +13,23 @@ from mma_bench.listen import is_local, listening_socket
 
 
 def serve(
-    store: Store, annotators: int, host: str, port: int, *, controls: float, adjudicate: bool, session_s: float
+    store: Store,
+    annotators: int,
+    host: str,
+    port: int,
+    *,
+    controls: float,
+    adjudicate: bool,
+    session_s: float,
+    public_hosts: Sequence[str] = (),
+    proxies: Sequence[str] = (),
 ) -> None:
     """Load the review set, say where it is served, and serve it until SIGINT or SIGTERM.
+
+    Args:
+        store: Left open.
+        public_hosts: Names under which people reach the server, e.g. through a proxy.
+        proxies: Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 
     Raises:
         ConfigError: The address cannot be used.
@@ -22,8 +40,18 @@ def serve(
         chosen = load(store, controls)
         import uvicorn
 
-        app = create_app(store, chosen, annotators, adjudicate=adjudicate, session_s=session_s)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        hosts = {host, *public_hosts}
+        app = create_app(store, chosen, annotators, adjudicate=adjudicate, session_s=session_s, hosts=hosts)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=3,
+            proxy_headers=bool(proxies),  # uvicorn's default believes every program of this machine
+            forwarded_allow_ips=list(proxies),
+        )
+        # uvicorn ends by the signal that it got; SIGTERM would skip the caller's clean-up.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         server = uvicorn.Server(config)
         opened.listen(128)  # from here on a browser waits instead of being refused
         where = f"[{host}]" if ":" in host else host
@@ -33,7 +61,7 @@ def serve(
         if not is_local(host):
             click.echo(
                 f"warning: {host} can be reached from other machines, and passwords and votes are sent unencrypted; "
-                "put an https proxy in front, or use a trusted network only",
+                "put an https proxy in front (--public-host, --trusted-proxy), or use a trusted network only",
                 err=True,
             )
         server.run(sockets=[opened])

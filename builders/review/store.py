@@ -4,9 +4,11 @@ Votes are only ever appended. The current vote of an annotator on an item is the
 takes the former back. So a late or repeated request can overwrite nothing, and every change of mind stays on record.
 """
 
+import os
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,13 +31,14 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from mma_bench.builders.review import DEFAULT_URL
-from mma_bench.errors import ConfigError, DataError
+from mma_bench.errors import ConfigError, DataError, MmaBenchError
 from mma_bench.redact import redacted
 
 _BUSY_S: Final = 30.0  # how long a writer waits for another
+_LOCKED: Final = ("database is locked", "lock timeout", "could not obtain lock")
 
 metadata = MetaData()
 
@@ -92,6 +95,10 @@ votes = Table(
 )
 
 
+class StoreBusyError(MmaBenchError):
+    """Another program holds the database, so nothing could be written; trying again later may help."""
+
+
 class Store:
     """An open database.
 
@@ -112,9 +119,11 @@ class Store:
                 hint="write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
             ) from None
         self.where = redacted(parsed.render_as_string(hide_password=True))
+        self.file: Path | None = None  # of SQLite
         sqlite = parsed.get_backend_name() == "sqlite"
-        if sqlite and parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        if sqlite and parsed.database and not parsed.database.startswith((":memory:", "file:")):
+            self.file = Path(parsed.database)
+            _make_private(self.file)
         try:
             settings: dict[str, Any] = {"connect_args": {"timeout": _BUSY_S}} if sqlite else {"pool_pre_ping": True}
             self.engine = create_engine(parsed, pool_size=16, max_overflow=48, **settings)
@@ -146,12 +155,23 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is committed at the end, on the disk when this returns, or undone by an error."""
-        with self._writer.begin() as connection:
-            yield connection
+        try:
+            with self._writer.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            if any(words in str(error.orig) for words in _LOCKED):
+                raise StoreBusyError(
+                    f"another program holds {self.where}, so nothing could be written",
+                    hint="close it, or try again later",
+                ) from None
+            raise
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; SQLite's write-ahead log is written back, so that the file has everything."""
         self.engine.dispose()
+        if self.file is not None and self.file.is_file():
+            with closing(sqlite3.connect(self.file)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _prepare_sqlite(engine: Engine) -> None:
@@ -168,6 +188,14 @@ def _prepare_sqlite(engine: Engine) -> None:
         # A reader that turns writer fails when another wrote in between; IMMEDIATE queues writers instead.
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _make_private(path: Path) -> None:
+    """Make the file for its owner alone before anything is in it; SQLite gives its log the same permissions."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    if path.stat().st_uid == os.geteuid():
+        path.chmod(0o600)
 
 
 def _differences(engine: Engine) -> str | None:

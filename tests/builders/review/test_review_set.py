@@ -1,6 +1,7 @@
 """Which clips are judged, and controls that are what they say they are."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from mma_bench import layout
 from mma_bench.builders.review.review_set import CONTROLS, Item, as_items, clips_to_review, load, plan_controls
 from mma_bench.builders.review.store import Store
 from mma_bench.errors import DataError
+from mma_bench.files import fingerprint
 from mma_bench.media.packets import packet_sha256
 from mma_bench.schema import VERDICTS
 from mma_bench.tables import read_table, write_table
@@ -99,3 +101,47 @@ def test_the_review_set_is_what_verify_joins(project: Path) -> None:
     normalised = pl.read_parquet(layout.NORMALISED)
     moved = table.with_columns(split=pl.when(pl.col("clip_id") == "cat-test1").then(pl.lit("train")).otherwise("split"))
     assert set(clips_to_review(normalised, moved)["clip_id"]) == set(table["clip_id"]) - {"cat-test1"}
+
+
+def plainly(rows: list[dict[str, Any]], wanted: int) -> list[tuple[str, str | None]]:
+    """Base and donor of each control, looking at all others of every clip."""
+    found: list[tuple[str, str | None]] = []
+    for number, row in enumerate(rows):
+        others = [each for each in rows[number + 1 :] + rows[:number] if each["class_name"] != row["class_name"]]
+        lasting = [each for each in others if each["duration_s"] >= row["duration_s"] - 0.1]
+        if len(found) < wanted and others:
+            sound = len(found) % 2 == 0 and lasting
+            found.append((row["clip_id"], lasting[0]["clip_id"] if sound else None))
+    return found
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([1.0, 5.0, 9.95, 10.0])), max_size=12), st.floats(0.01, 1))
+def test_controls_are_those_that_a_look_at_all_clips_finds(drawn: list[tuple[int, float]], share: float) -> None:
+    rows = [
+        {"clip_id": f"c{number}", "class_name": f"class{kind}", "duration_s": seconds}
+        for number, (kind, seconds) in enumerate(drawn)
+    ]
+    clips = pl.DataFrame(rows, schema={"clip_id": pl.String, "class_name": pl.String, "duration_s": pl.Float64})
+    plans = plan_controls(clips, share)
+    ordered = sorted(rows, key=lambda row: fingerprint("control", row["clip_id"]))
+    assert [(plan.base, plan.donor) for plan in plans] == plainly(ordered, max(2, round(share * len(rows))))
+
+
+def test_planning_controls_looks_at_each_clip_a_few_times() -> None:
+    count, looked = 4000, 0
+
+    class Counted(dict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            nonlocal looked
+            looked += 1
+            return super().__getitem__(key)
+
+    rows = [Counted(clip_id=f"c{n}", class_name=f"k{n % 49}", duration_s=10.0) for n in range(count)]
+
+    class Table:
+        def iter_rows(self, named: bool) -> list[Counted]:
+            return rows
+
+    assert len(plan_controls(Table(), 0.05)) == 200  # type: ignore[arg-type]
+    assert looked < 10 * count
