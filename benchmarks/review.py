@@ -1,9 +1,11 @@
-"""The review under load: 50 annotators vote at once for a minute; no vote may be lost. Prints the rate.
+"""The review under load and at size: 50 annotators vote at once for a minute, and how its costs grow with the clips.
 
 Run with `python benchmarks/review.py`. The app of `mma-bench review serve` runs in a process and on a database
 of its own; each annotator is a thread with a session and a connection, who votes as fast as the server
 answers and sends every tenth vote twice. In the end what the server said it has kept is compared with what the database
-holds. Clients and server share this machine's cores, so the rate is a lower bound.
+holds; no vote may be lost. Clients and server share this machine's cores, so the rate is a lower bound. Then the
+controls are planned, the queues are made and one is asked for at three sizes, each against the way that looks at all
+clips again.
 """
 
 import contextlib
@@ -22,18 +24,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import func, select
+import polars as pl
+from sqlalchemy import func, insert, select
 
 from mma_bench.builders.review import accounts
 from mma_bench.builders.review.accounts import Annotator
 from mma_bench.builders.review.gate import COOKIE
 from mma_bench.builders.review.guidelines import VERSION
-from mma_bench.builders.review.review_set import Item, put
+from mma_bench.builders.review.queue import Queues, shuffled
+from mma_bench.builders.review.review_set import CONTROL_SHARE, Item, plan_controls, put
 from mma_bench.builders.review.store import Store, votes
 
 ANNOTATORS = 50
 CLIPS = 1_207  # what is left after the paper's automated checks
 SECONDS = 60.0
+SIZES = (1_000, 4_000, 16_000)
 _SERVE = """
 import sys, uvicorn
 from mma_bench.builders.review.app import create_app
@@ -127,8 +132,36 @@ def _judge(
     return promised, latencies
 
 
+def grow(count: int) -> dict[str, float]:
+    """Seconds that a review of `count` clips with a vote on every second one takes, by what takes them."""
+    rows = [(f"c{number}", f"class{number % 49}", 10.0) for number in range(count)]
+    clips = pl.DataFrame(rows, schema=["clip_id", "class_name", "duration_s"], orient="row")
+    chosen = [Item(f"{number:032x}", name, kind, "") for number, (name, kind, _) in enumerate(rows)]
+    found = {}
+    begin = time.perf_counter()
+    plan_controls(clips, CONTROL_SHARE)
+    found["plan controls"] = time.perf_counter() - begin
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(f"sqlite:///{Path(folder) / 'review.db'}")
+        put(store, chosen)
+        who, other = (accounts.add_annotator(store, name, secrets.token_hex(8)) for name in ("anna", "ben"))
+        cast = {"withdrawn": False, "guideline_version": VERSION, "at": 0.0, "passed": True, "annotator": other.id}
+        with store.writing() as connection:
+            connection.execute(insert(votes), [{**cast, "item": item.id, "vote_id": item.id} for item in chosen[::2]])
+        queues = Queues(store, chosen, 1)
+        for what in ("first request", "each further request"):
+            begin = time.perf_counter()
+            queues.of(who)
+            found[what] = time.perf_counter() - begin
+        begin = time.perf_counter()
+        shuffled([item for item in chosen if item.id], who.code)
+        found["rival: order all clips at each request"] = time.perf_counter() - begin
+        store.close()
+    return found
+
+
 def main() -> None:
-    """Print the rate; exits with an error if a vote was lost."""
+    """Print the rate and the slopes; exits with an error if a vote was lost."""
     with tempfile.TemporaryDirectory() as folder:
         load = simulate(f"sqlite:///{Path(folder) / 'review.db'}", ANNOTATORS, CLIPS, SECONDS)
     print(f"{ANNOTATORS} annotators at once, SQLite: {load.promised} votes promised, {load.kept} kept")
@@ -137,6 +170,10 @@ def main() -> None:
     print(f"an answer takes {1000 * statistics.median(load.latencies):.0f} ms, 99 % under {1000 * slowest:.0f} ms")
     if load.promised != load.kept:
         raise SystemExit("votes were lost")
+    grown = [grow(count) for count in SIZES]
+    for what in grown[0]:
+        taken = ", ".join(f"{1000 * each[what]:.1f} ms" for each in grown)
+        print(f"{what}, {', '.join(f'{count:,}' for count in SIZES)} clips: {taken}")
 
 
 if __name__ == "__main__":
