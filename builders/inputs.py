@@ -21,6 +21,7 @@ from mma_bench.builders.candidates import AUDIOSET
 from mma_bench.config import OmniJudgeParams, Params
 from mma_bench.errors import ConfigError
 from mma_bench.files import file_sha256, write_json
+from mma_bench.folders import path_below, walk
 from mma_bench.tables import read_json
 
 State: TypeAlias = dict[str, Any]
@@ -67,17 +68,16 @@ def state_of(path: Path) -> State | None:
 
 def _folder_state(folder: Path) -> State:
     digest, count = hashlib.sha256(), 0
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            file = Path(place) / name
-            try:
-                stat = file.stat()
-            except OSError:  # a link that leads nowhere, or a file that was removed meanwhile
+    for entry in walk(folder):
+        try:
+            if entry.is_dir():  # a link to a folder
                 continue
-            digest.update(os.fsencode(file.relative_to(folder)))
-            digest.update(f"\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
-            count += 1
+            stat = entry.stat()
+        except OSError:  # a link that leads nowhere, or a file that was removed meanwhile
+            continue
+        digest.update(os.fsencode(path_below(folder, entry)))
+        digest.update(f"\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        count += 1
     return {"files": count, "names_sizes_times_sha256": digest.hexdigest()}
 
 

@@ -15,7 +15,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import polars as pl
 from pydantic import BeforeValidator
@@ -30,7 +30,6 @@ from mma_bench.files import write_json, write_text
 from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
 from mma_bench.tables import conform, drops_text, read_table, write_table
 
-DROPPED: Final = layout.DATA / "dropped.csv"
 CRITERIA = ("object_visible", "audio_pure", "action_dynamic")
 _VOTES = {"yes": True, "no": False}
 
@@ -152,7 +151,7 @@ def drop_unfit(
 ) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
     """The aligned set without the clips that `dataset/filters.py` drops, and the counts with its reasons.
 
-    Each dropped clip is in `data/dropped.csv` with its reason; nothing in the build depends on that file.
+    Each dropped clip is in `data/dropped.csv` with its reason.
     """
     dropped = {
         clip_id: (reason, f"like test clip {twin}")
@@ -166,9 +165,9 @@ def drop_unfit(
     split_of = dict(aligned.select("clip_id", "split").iter_rows())
     rows = [(split_of[clip_id], clip_id, *fate) for clip_id, fate in dropped.items()]
     names = dict.fromkeys(("split", "clip_id", "reason", "detail"), pl.String())
-    write_text(DROPPED, pl.DataFrame(rows, schema=names, orient="row").sort("split", "clip_id").write_csv())
+    write_text(layout.DROPPED, pl.DataFrame(rows, schema=names, orient="row").sort("split", "clip_id").write_csv())
     if rows:
-        print(f"verify: {len(rows)} clips are dropped, listed in {DROPPED}", file=sys.stderr)
+        print(f"verify: {len(rows)} clips are dropped, listed in {layout.DROPPED}", file=sys.stderr)
     reasons = Counter((split_of[clip_id], reason) for clip_id, (reason, _) in dropped.items())
     totals = {}
     for split, counted in counts.items():

@@ -52,7 +52,7 @@ def attempt(work: Work, task: Task) -> Entry:
         if not isinstance(told, ClipError):
             traceback.print_exc()
             return entry_of(task, "failed", "internal_error", repr(error))
-        return entry_of(task, told.status, told.reason, told.detail)
+        return entry_of(task, told.status, told.reason, told.detail, told.result)
     status, reason, detail = result.pop("status", "ok"), result.pop("reason", ""), result.pop("detail", "")
     return entry_of(task, status, reason, detail, result)
 
