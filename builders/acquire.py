@@ -23,8 +23,9 @@ from mma_bench.builders.sources import accounts, open_source
 from mma_bench.builders.sources.availability import publish
 from mma_bench.builders.sources.contracts import ClipSource, Refusal, Request, Segment
 from mma_bench.builders.sources.selection import chosen
-from mma_bench.builders.sources.tombstones import Tombstone, read_tombstones, unknown_ids
+from mma_bench.builders.sources.tombstones import Tombstone, read_tombstones
 from mma_bench.config import Params
+from mma_bench.csv_rows import warn_unknown
 from mma_bench.errors import DataError, InvalidInput, Permanent
 from mma_bench.executor import run
 from mma_bench.executor.ledger import Entry
@@ -109,8 +110,7 @@ def main(params: Params) -> None:
     rule = params.acquire
     tombstones = read_tombstones(Path(rule.tombstones))
     candidates = read_table(layout.CANDIDATES, CANDIDATES)
-    if unknown := unknown_ids(tombstones, candidates["clip_id"], candidates["video_id"]):
-        print(f"acquire: {rule.tombstones}: no candidate has the id {', '.join(unknown[:5])}", file=sys.stderr)
+    warn_unknown(Path(rule.tombstones), "id", tombstones, {*candidates["clip_id"], *candidates["video_id"]})
     selected = chosen(params, candidates)
     source = open_source(rule)
     requested = tasks(selected, source, rule.max_bytes, tombstones)

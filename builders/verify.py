@@ -24,7 +24,7 @@ from mma_bench import layout
 from mma_bench.builders.dataset.filters import leaks, without_donors
 from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
-from mma_bench.csv_rows import CsvRow, Filled, read_rows
+from mma_bench.csv_rows import CsvRow, Filled, read_rows, warn_unknown
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import write_json, write_text
 from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
@@ -183,6 +183,7 @@ def main(params: Params) -> None:
     by_app = "app" in rule.evidence
     reviews = read_reviews(Path(rule.reviews)) if by_app and rule.reviews is not None else {}
     normalised = read_table(layout.NORMALISED, NORMALISED)
+    warn_unknown(Path(rule.reviews or ""), "clip_id", reviews, normalised["clip_id"])
     if vggsounder.NAME in rule.evidence:
         reviews = with_votes(reviews, vggsounder.votes(normalised, vggsounder.read()))
     verdicts = read_table(layout.VERDICTS, VERDICTS)

@@ -50,6 +50,12 @@ class StageError(MmaBenchError):
     exit_code = 4
 
 
+class InternalError(MmaBenchError):
+    """A bug of this program on some clips, which says nothing about them; running it again resumes. Exit code 5."""
+
+    exit_code = 5
+
+
 class ClipError(Exception):
     """An error of one clip.
 

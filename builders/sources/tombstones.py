@@ -54,11 +54,6 @@ def read_tombstones(path: Path) -> dict[str, Tombstone]:
     return {row.id: row for row in read_rows(path, Tombstone)}
 
 
-def unknown_ids(stones: Iterable[str], clip_ids: Iterable[str], video_ids: Iterable[str]) -> list[str]:
-    """The ids of tombstones that belong to no clip and no video, sorted: perhaps misspelt."""
-    return sorted(set(stones) - set(clip_ids) - set(video_ids))
-
-
 def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:
     """Add a row; False if the id already has one.
 
