@@ -26,6 +26,10 @@ class ReportingGroup(click.Group):
         except MmaBenchError as error:
             click.echo(redacted(f"error: {error}"), err=True)
             sys.exit(error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort) as error:  # for click itself to show
+            if isinstance(error, click.ClickException):
+                error.message = redacted(error.message)
+            raise
         except KeyboardInterrupt:
             click.echo("interrupted; finished clips are kept, run the same command again to resume", err=True)
             sys.exit(130)

@@ -18,9 +18,9 @@ _SAID: Final = {
     "conflicts": "dropped by conflicts",
     "another_file_taken": "not needed, since another file of the clip was taken",
     "not_wanted": "of segments that this build does not use",
-    "unknown_name": "videos with an unknown name",
-    "not_a_video": "not a video",
-    "link": "links that are not followed",
+    "unknown_name": "with a name of no known form",
+    "not_a_video": "of other kinds than video",
+    "link": "links, not followed",
 }
 
 

@@ -17,6 +17,7 @@ from mma_bench import layout
 from mma_bench.csv_rows import ClipId, CsvRow, read_rows
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.files import clip_path, write_text
+from mma_bench.redact import redacted
 
 _COLUMNS = ("id", "reason", "date")
 _LONGEST_REASON = 500
@@ -69,7 +70,7 @@ def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:
         clip_path(Path(), stone_id)
     except InvalidInput as error:
         raise ConfigError(error.detail, hint="name a clip, e.g. aBcDeFgHiJk_30000, or a video") from None
-    reason = reason.strip()
+    reason = redacted(reason.strip())  # the list is published
     if not reason or not reason.isprintable() or len(reason) > _LONGEST_REASON:
         raise ConfigError(
             f"a reason is one line of 1 to {_LONGEST_REASON} printable characters", hint="give a reason of that form"

@@ -89,7 +89,7 @@ def test_card_licence_notice_and_page_name_them(project: Path) -> None:
 
 def test_every_file_of_the_folder_is_accounted_for(project: Path) -> None:
     page = (project / "reports/dataset.html").read_text()
-    assert "Of 9 files: 5 used, 1 of segments that this build does not use, 1 videos with an unknown name" in page
+    assert "Of 9 files: 5 used, 1 of segments that this build does not use, 1 with a name of no known form" in page
     files = dict(pl.read_parquet(project / "data/files.parquet").select("path", "reason").iter_rows())
     assert files["my-clips/films/unlisted.mp4"] == "unknown_name"
     assert files["my-clips/films/radio-01.MP4"] == "not_wanted"
