@@ -100,8 +100,8 @@ def test_a_new_clip_is_seen_and_a_second_build_does_nothing_else(project: Path) 
     assert [line for line in again.stdout.splitlines() if line.startswith("Running")] == ["Running stage 'inputs':"]
     manifest = project / "my-clips/manifest.csv"
     manifest.write_text(manifest.read_text().replace("the yard's films", "films of the yard"))
-    changed = dvc(project, "repro", "--dry")
-    ran = [line for line in changed.stdout.splitlines() if line.startswith("Running stage")]
-    assert ran == ["Running stage 'inputs':"] or "Running stage 'candidates':" in ran
     done = dvc(project, "repro", "acquire")
     assert "Running stage 'acquire':" in done.stdout, done.stdout + done.stderr
+    (project / "my-clips/labels.csv").write_text((project / "my-clips/labels.csv").read_text() + "tomcat,/m/01yrx\n")
+    done = dvc(project, "repro", "candidates")
+    assert "Running stage 'candidates':" in done.stdout, done.stdout + done.stderr
