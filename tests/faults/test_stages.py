@@ -53,7 +53,6 @@ STAGES = (
     "build conflicts",
     "build package",
     "build report",
-    "validate variants",
     "validate package",
     "sft",
     "score results/model",
@@ -131,9 +130,7 @@ def test_a_full_disk(disk: Path, whole: Path, tmp_path: Path, stage: str) -> Non
 LIMITS = {
     "file size": ["--fsize=4096"],
     "open files": ["--nofile=32"],
-    "few open files": ["--nofile=12"],
     "memory": [f"--as={900 << 20}"],
-    "little memory": [f"--as={400 << 20}"],
 }
 
 
