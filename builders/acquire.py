@@ -2,7 +2,8 @@
 
 In: `candidates.parquet`, optionally a frozen manifest, and the list of tombstones. Out: `data/acquired/<split>/<clip
 id>.<suffix>`, `acquired.parquet` with one row for every candidate of the chosen subsets (unavailable ones included,
-with the reason), `metrics/acquire.json`, and what `availability` publishes.
+with the reason), `files.parquet` with one row for every file of the source's folder, `metrics/acquire.json`, and what
+`availability` publishes.
 
 Only the size and the header are checked here, which is cheap, so that an unusable download is not kept; problems that
 only decoding shows (silence, no frames, too short) are left to the stage `normalise`. `sources` fetches a single clip.
@@ -18,20 +19,21 @@ from typing import Any
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.sources import leftovers, open_source
+from mma_bench.builders.sources import accounts, open_source
 from mma_bench.builders.sources.availability import publish
 from mma_bench.builders.sources.contracts import ClipSource, Refusal, Request, Segment
 from mma_bench.builders.sources.selection import chosen
-from mma_bench.builders.sources.tombstones import Tombstone, read_tombstones, unknown_ids
+from mma_bench.builders.sources.tombstones import Tombstone, read_tombstones
 from mma_bench.config import Params
+from mma_bench.csv_rows import warn_unknown
 from mma_bench.errors import DataError, InvalidInput, Permanent
 from mma_bench.executor import run
 from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import SETTLED, Payload, Task
 from mma_bench.files import atomic_path, clip_path, file_sha256, fingerprint, remove_strays, write_json
 from mma_bench.media.probe import probe
-from mma_bench.schema import ACQUIRED, CANDIDATES
-from mma_bench.tables import drops, drops_text, outcome_counts, outcome_table, read_table, write_table
+from mma_bench.schema import ACQUIRED, CANDIDATES, FILES
+from mma_bench.tables import drops, drops_text, from_rows, outcome_counts, outcome_table, read_table, write_table
 
 _VERSION = 1  # raise it when the rules for accepting a clip change
 
@@ -108,13 +110,13 @@ def main(params: Params) -> None:
     rule = params.acquire
     tombstones = read_tombstones(Path(rule.tombstones))
     candidates = read_table(layout.CANDIDATES, CANDIDATES)
-    if unknown := unknown_ids(tombstones, candidates["clip_id"], candidates["video_id"]):
-        print(f"acquire: {rule.tombstones}: no candidate has the id {', '.join(unknown[:5])}", file=sys.stderr)
+    warn_unknown(Path(rule.tombstones), "id", tombstones, {*candidates["clip_id"], *candidates["video_id"]})
     selected = chosen(params, candidates)
     source = open_source(rule)
     requested = tasks(selected, source, rule.max_bytes, tombstones)
-    for text in leftovers(source):
-        print(f"acquire: {text}", file=sys.stderr)
+    for account in accounts(source):
+        if text := account.describe():
+            print(f"acquire: {text}", file=sys.stderr)
     entries = run(
         requested,
         partial(acquire_clip, max_bytes=rule.max_bytes),
@@ -131,6 +133,8 @@ def main(params: Params) -> None:
     remove_partial(entries)
     remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))
     write_json(layout.metrics("acquire"), outcome_counts(table))
+    files = [row for account in accounts(source) for row in account.rows(by_clip)]
+    write_table(from_rows(files, FILES), layout.FILES, FILES, sort_by=["path"])
     write_table(table, layout.ACQUIRED, ACQUIRED, sort_by=["split", "clip_id"])
     print(f"acquire: {publish(table, entries, rule.manifest)}", file=sys.stderr)
     _print_notes(entries)

@@ -18,15 +18,18 @@ from typing import Any, Final, TypeAlias
 
 from mma_bench import layout
 from mma_bench.builders.candidates import AUDIOSET
+from mma_bench.builders.labels.manifests import LABEL_MAP
 from mma_bench.config import OmniJudgeParams, Params
 from mma_bench.errors import ConfigError
 from mma_bench.files import file_sha256, write_json
+from mma_bench.folders import path_below, walk
 from mma_bench.tables import read_json
 
 State: TypeAlias = dict[str, Any]
 
 # What a build may make later, so that it may be missing now: the reviews of clips that are not judged yet.
 _LATER: Final = ("verify.reviews",)
+_LABELS: Final = "/labels"  # the class map beside a manifest, which few manifests have
 
 
 def named_paths(params: Params) -> dict[str, dict[str, Path]]:
@@ -38,9 +41,16 @@ def named_paths(params: Params) -> dict[str, dict[str, Path]]:
     acquire, verify = params.acquire, params.verify
     paths: dict[str, dict[str, str | None]] = {
         "metadata": {},
-        "candidates": {f"candidates.manifests.{name}": path for name, path in params.candidates.manifests.items()},
+        "candidates": {
+            key: path
+            for name, manifest in params.candidates.manifests.items()
+            for key, path in (
+                (f"candidates.manifests.{name}", manifest),
+                (f"candidates.manifests.{name}{_LABELS}", str(Path(manifest).parent / LABEL_MAP)),
+            )
+        },
         "acquire": {
-            "acquire.folder": acquire.folder if "folder" in acquire.sources else None,
+            "acquire.folder": acquire.folder if {"folder", "clips"} & set(acquire.sources) else None,
             "acquire.shards": acquire.shards if "tar" in acquire.sources else None,
             "acquire.manifest": acquire.manifest,
         },
@@ -67,17 +77,16 @@ def state_of(path: Path) -> State | None:
 
 def _folder_state(folder: Path) -> State:
     digest, count = hashlib.sha256(), 0
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            file = Path(place) / name
-            try:
-                stat = file.stat()
-            except OSError:  # a link that leads nowhere, or a file that was removed meanwhile
+    for entry in walk(folder):
+        try:
+            if entry.is_dir():  # a link to a folder
                 continue
-            digest.update(os.fsencode(file.relative_to(folder)))
-            digest.update(f"\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
-            count += 1
+            stat = entry.stat()
+        except OSError:  # a link that leads nowhere, or a file that was removed meanwhile
+            continue
+        digest.update(os.fsencode(path_below(folder, entry)))
+        digest.update(f"\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        count += 1
     return {"files": count, "names_sizes_times_sha256": digest.hexdigest()}
 
 
@@ -97,6 +106,8 @@ def record_of(named: Mapping[str, Path], before: Mapping[str, State | None]) -> 
         if state is None and known is not None and known["path"] == str(path):
             print(f"inputs: {path} ({key}) is not here; what was made from it is kept", file=sys.stderr)
             state = known
+        if state is None and key.endswith(_LABELS):
+            continue
         if state is None and key not in _LATER:
             raise ConfigError(f"{key} names {str(path)!r}, which does not exist", hint="correct the key in params.yaml")
         record[key] = state

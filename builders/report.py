@@ -15,14 +15,15 @@ from mma_bench import layout
 from mma_bench.builders.dataset.card import COUNTED_STAGES, PAPER_CANDIDATES, composed
 from mma_bench.builders.package import class_lists
 from mma_bench.builders.pages import charts
+from mma_bench.builders.pages.files import Group, clip_ends, groups, sentence
 from mma_bench.builders.pages.gallery import Exhibit, gallery
 from mma_bench.classes import ClassTable, load_classes
 from mma_bench.config import EncoderJudgeParams, Params
 from mma_bench.errors import ClipError, DataError
 from mma_bench.files import write_text
 from mma_bench.page import render, svg
-from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, PAIRS, VARIANTS, VERDICTS, Split
-from mma_bench.tables import read_json, read_table
+from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, FILES, NORMALISED, PAIRS, VARIANTS, VERDICTS, Split
+from mma_bench.tables import from_rows, read_json, read_table
 
 PAGE: Final = layout.DATASET_PAGE
 _MAX_REJECTED: Final = 200  # rows of the table of rejected clips
@@ -123,8 +124,9 @@ def page(
     pairs: pl.DataFrame,
     variants: pl.DataFrame,
     gallery: Sequence[Sequence[Exhibit]],
+    files: Sequence[Group] = (),
 ) -> str:
-    """The page as HTML; tables as their schemas in `mma_bench.schema`."""
+    """The page as HTML; tables as their schemas in `mma_bench.schema`, `files` if the clips come from files."""
     splits = [str(split) for split in Split if (aligned["split"] == split).any()]
     packaged = variants.filter(pl.col("status") == "ok")
     counted = class_counts(candidates, aligned)
@@ -179,6 +181,8 @@ def page(
         },
         pairs={split: int((pairs["split"] == split).sum()) for split in splits},
         gallery=gallery,
+        files=files,
+        files_sentence=sentence(files),
         waveform=waveform,
     )
 
@@ -213,8 +217,19 @@ def main(params: Params) -> None:
         pairs=read_table(layout.PAIRS, PAIRS),
         variants=variants,
         gallery=shown,
+        files=_files(aligned, variants),
     )
     write_text(PAGE, html)
+
+
+def _files(aligned: pl.DataFrame, variants: pl.DataFrame) -> list[Group]:
+    """What became of each file of the source's folder; none if the clips come from elsewhere."""
+    files = read_table(layout.FILES, FILES) if layout.FILES.is_file() else from_rows([], FILES)
+    if files.is_empty():
+        return []
+    dropped = pl.read_csv(layout.DROPPED, schema_overrides={"clip_id": pl.String(), "reason": pl.String()})
+    normalised, verdicts = read_table(layout.NORMALISED, NORMALISED), read_table(layout.VERDICTS, VERDICTS)
+    return groups(files, clip_ends(normalised, verdicts, dropped, aligned, variants))
 
 
 def _by_name(classes: ClassTable, node_ids: Sequence[str]) -> list[str]:

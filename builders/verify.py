@@ -15,7 +15,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import polars as pl
 from pydantic import BeforeValidator
@@ -24,13 +24,12 @@ from mma_bench import layout
 from mma_bench.builders.dataset.filters import leaks, without_donors
 from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
-from mma_bench.csv_rows import CsvRow, Filled, read_rows
+from mma_bench.csv_rows import CsvRow, Filled, read_rows, warn_unknown
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import write_json, write_text
 from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
 from mma_bench.tables import conform, drops_text, read_table, write_table
 
-DROPPED: Final = layout.DATA / "dropped.csv"
 CRITERIA = ("object_visible", "audio_pure", "action_dynamic")
 _VOTES = {"yes": True, "no": False}
 
@@ -152,7 +151,7 @@ def drop_unfit(
 ) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
     """The aligned set without the clips that `dataset/filters.py` drops, and the counts with its reasons.
 
-    Each dropped clip is in `data/dropped.csv` with its reason; nothing in the build depends on that file.
+    Each dropped clip is in `data/dropped.csv` with its reason.
     """
     dropped = {
         clip_id: (reason, f"like test clip {twin}")
@@ -166,9 +165,9 @@ def drop_unfit(
     split_of = dict(aligned.select("clip_id", "split").iter_rows())
     rows = [(split_of[clip_id], clip_id, *fate) for clip_id, fate in dropped.items()]
     names = dict.fromkeys(("split", "clip_id", "reason", "detail"), pl.String())
-    write_text(DROPPED, pl.DataFrame(rows, schema=names, orient="row").sort("split", "clip_id").write_csv())
+    write_text(layout.DROPPED, pl.DataFrame(rows, schema=names, orient="row").sort("split", "clip_id").write_csv())
     if rows:
-        print(f"verify: {len(rows)} clips are dropped, listed in {DROPPED}", file=sys.stderr)
+        print(f"verify: {len(rows)} clips are dropped, listed in {layout.DROPPED}", file=sys.stderr)
     reasons = Counter((split_of[clip_id], reason) for clip_id, (reason, _) in dropped.items())
     totals = {}
     for split, counted in counts.items():
@@ -184,6 +183,7 @@ def main(params: Params) -> None:
     by_app = "app" in rule.evidence
     reviews = read_reviews(Path(rule.reviews)) if by_app and rule.reviews is not None else {}
     normalised = read_table(layout.NORMALISED, NORMALISED)
+    warn_unknown(Path(rule.reviews or ""), "clip_id", reviews, normalised["clip_id"])
     if vggsounder.NAME in rule.evidence:
         reviews = with_votes(reviews, vggsounder.votes(normalised, vggsounder.read()))
     verdicts = read_table(layout.VERDICTS, VERDICTS)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mma_bench.csv_rows import read_text
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import (
     Cell,
@@ -134,7 +135,7 @@ def read_seen_classes(path: Path | None) -> frozenset[str]:
         return frozenset()
     if not path.is_file():
         raise ConfigError(f"{path} does not exist", hint="pass a text file with one class per line")
-    return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    return frozenset(line.strip() for line in read_text(path).splitlines() if line.strip())
 
 
 def main(out: Path, seen_classes: Path | None = None) -> Scores:

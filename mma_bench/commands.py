@@ -1,13 +1,14 @@
 """Shared by the commands: printing user errors, and options with several values."""
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mma_bench import layout
-from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.errors import ConfigError, InternalError, MmaBenchError
 from mma_bench.faults import advice, machine_fault
 from mma_bench.redact import redacted
 
@@ -25,6 +26,10 @@ class ReportingGroup(click.Group):
         except MmaBenchError as error:
             click.echo(redacted(f"error: {error}"), err=True)
             sys.exit(error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort) as error:  # for click itself to show
+            if isinstance(error, click.ClickException):
+                error.message = redacted(error.message)
+            raise
         except KeyboardInterrupt:
             click.echo("interrupted; finished clips are kept, run the same command again to resume", err=True)
             sys.exit(130)
@@ -32,7 +37,7 @@ class ReportingGroup(click.Group):
             click.echo("error: the input is nested too deeply: a folder, or a YAML or JSON file", err=True)
             click.echo("  hint: name a folder or file with fewer levels", err=True)
             sys.exit(1)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told as a bug if it is not about a user's file
             fault = machine_fault(error)  # also one that a library has wrapped in an error of its own
             if fault is not None:
                 click.echo(redacted(f"error: {fault.problem}"), err=True)
@@ -40,8 +45,11 @@ class ReportingGroup(click.Group):
             elif isinstance(error, OSError) and error.filename is not None:
                 click.echo(redacted(f"error: {error.filename}: {error.strerror}"), err=True)
                 click.echo("  hint: check that the path is right and writable", err=True)
-            else:  # not about a user's file: a bug of ours, shown with its traceback
-                raise
+            else:  # not about a user's file
+                click.echo(redacted(traceback.format_exc()), err=True, nl=False)
+                click.echo("error: this is a bug in mma-bench; nothing that was finished is lost", err=True)
+                click.echo("  hint: report it with the traceback above", err=True)
+                sys.exit(InternalError.exit_code)
             sys.exit(1)
 
 

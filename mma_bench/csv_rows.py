@@ -8,6 +8,7 @@ columns at the end, and texts that a leading `'` or a formula `="…"` keeps fro
 import csv
 import io
 import re
+import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources.abc import Traversable
@@ -93,9 +94,17 @@ def read_rows(
     return rows
 
 
+def warn_unknown(file: Path, column: str, values: Iterable[str], known: Iterable[str]) -> None:
+    """Say on stderr which values of a column match nothing of this build, as they may be misspelt."""
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        examples = ", ".join(repr(value) for value in unknown[:3])
+        print(f"{file}: {len(unknown)} of column {column!r} match nothing here, e.g. {examples}", file=sys.stderr)
+
+
 def _cells(file: Traversable, model: type[CsvRow], hint: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and column → text of each row."""
-    text = _text(file, hint)
+    text = read_text(file, hint)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text, _fields(model)))
     try:
         header = next(reader, [])
@@ -136,7 +145,12 @@ def _unprotected(cell: str) -> str:
     return cell if protected is None else protected[1] or protected[2] or ""
 
 
-def _text(file: Traversable, hint: str) -> str:
+def read_text(file: Traversable, hint: str = "correct the path") -> str:
+    """A text file that a person wrote, in UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Raises:
+        DataError: No such file, or not text; names the file and the line.
+    """
     try:
         data = file.read_bytes()
         return data.decode("utf-16" if data.startswith((BOM_UTF16_BE, BOM_UTF16_LE)) else "utf-8-sig")
@@ -146,7 +160,7 @@ def _text(file: Traversable, hint: str) -> str:
         raise DataError(f"{file} cannot be read ({error.strerror})", hint=hint) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{file}, line {line}: not UTF-8", hint="save the table as CSV in UTF-8") from None
+        raise DataError(f"{file}, line {line}: not UTF-8", hint="save the file in UTF-8") from None
 
 
 def _fields(model: type[CsvRow]) -> dict[str, FieldInfo]:

@@ -6,6 +6,7 @@ failed gate) stops the command, which prints the message without a traceback and
 """
 
 from pathlib import Path
+from typing import Any
 
 
 class MmaBenchError(Exception):
@@ -49,6 +50,12 @@ class StageError(MmaBenchError):
     exit_code = 4
 
 
+class InternalError(MmaBenchError):
+    """A bug of this program on some clips, which says nothing about them; running it again resumes. Exit code 5."""
+
+    exit_code = 5
+
+
 class ClipError(Exception):
     """An error of one clip.
 
@@ -56,6 +63,7 @@ class ClipError(Exception):
         reason: A short snake_case code that is counted in the funnel, e.g. `no_audio_stream`.
         problem: What is wrong, as readable text with the measured value.
         subject: The file or clip that has the problem.
+        result: What is known about the clip nevertheless; recorded in the ledger.
 
     Attributes:
         subject: Code that catches and re-raises the error may set a better name: code that reads a temporary file does
@@ -64,11 +72,19 @@ class ClipError(Exception):
 
     status = "failed"
 
-    def __init__(self, reason: str, problem: str = "", *, subject: Path | str | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        problem: str = "",
+        *,
+        subject: Path | str | None = None,
+        result: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(reason, problem)
         self.reason = reason
         self.problem = problem
         self.subject = subject
+        self.result = result or {}
 
     @property
     def detail(self) -> str:

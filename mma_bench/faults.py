@@ -38,11 +38,11 @@ HINTS: Final = {
     "too_many_open_files": "raise the limit on open files (`ulimit -n`), or lower `workers` in params.yaml",
     "not_writable": "make the folder writable",
     "not_permitted": "give this user access to the file and its folder",
+    "missing_file": "mount its folder again, or, if the file was removed, run the stage that makes it (`dvc repro`)",
     "disk_failed": "check the disk or the network folder (`dmesg` shows the system's messages)",
     "too_many_processes": "raise the limit on processes (`ulimit -u`), or lower `workers` in params.yaml",
     _OUT_OF_MEMORY: "free memory or raise its limit, or lower `workers` in params.yaml",
     "worker_killed": "if the system ran out of memory (`dmesg`), lower `workers` in params.yaml",
-    "internal_error": "report this bug with the traceback above",
     "encoder_stopped": "if the system ran out of memory (`dmesg`), lower `workers` in params.yaml",
 }
 READABLE: Final = "the file itself can be read"  # in the detail of a refusal that quotes one of `_IF_OURS`

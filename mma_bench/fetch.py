@@ -196,7 +196,7 @@ def file_by_hash(name: str, sha256: str, places: Sequence[Place]) -> Path:
         try:
             return place.fetch(name, sha256)
         except FetchError as error:
-            print(f"{name}: {error.message}", file=sys.stderr)
+            print(redacted(f"{name}: {error.message}"), file=sys.stderr)
             problems.append(f"  {error.message}")
     raise FetchError(
         f"{name} (sha256 {sha256}) is not available from any place:\n" + "\n".join(problems),

@@ -1,11 +1,11 @@
-"""Folders written as a whole: one writer at a time, in a folder of its own until everything is there."""
+"""Folders: written as a whole, by one writer at a time; and read however deep they are."""
 
 import fcntl
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,3 +69,39 @@ def staged_folder(folder: Path) -> Iterator[Path]:
             yield staged
         finally:
             shutil.rmtree(staged, ignore_errors=True)
+
+
+def walk(folder: Path, on_error: Callable[[OSError], None] = lambda _: None) -> Iterator[os.DirEntry[str]]:
+    """Everything below `folder` but folders: of each folder first its own entries, then those of its folders, by name.
+
+    Links to folders are yielded, not followed, so that there are no loops. Unlike `os.walk` in Python 3.11, it does not
+    recurse: a folder may be any number of levels deep.
+
+    Args:
+        folder: The path of an entry begins with it.
+        on_error: Told of a folder that cannot be read, which is skipped.
+    """
+    waiting = [os.fspath(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            on_error(error)
+            continue
+        folders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        yield from (entry for entry in entries if not entry.is_dir(follow_symlinks=False))
+        waiting += reversed(folders)
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to one; unlike the entry's own method, also of a link to itself."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def path_below(folder: Path, entry: os.DirEntry[str]) -> str:
+    """The path of an entry of `walk(folder)`, relative to the folder."""
+    return entry.path.removeprefix(os.fspath(folder)).lstrip("/")

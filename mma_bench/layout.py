@@ -35,10 +35,12 @@ LABEL_SETS = DATA / "label_sets.parquet"  # the outcome for every distinct label
 FUNNEL = METRICS / "funnel.json"
 
 ACQUIRED = DATA / "acquired.parquet"
+FILES = DATA / "files.parquet"  # what became of every file of a folder of clips
 ACQUIRED_CLIPS = DATA / "acquired"
 NORMALISED = DATA / "normalised.parquet"
 NORMALISED_CLIPS = DATA / "normalised"
 VERDICTS = DATA / "verdicts.parquet"
+DROPPED = DATA / "dropped.csv"  # clips that `verify` dropped beside the others
 ALIGNED = DATA / "aligned.parquet"
 PAIRS = DATA / "pairs.parquet"
 VARIANTS = DATA / "variants.parquet"

@@ -4,9 +4,12 @@ import re
 from typing import Final
 
 _HIDDEN: Final = "***"
-_URL: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+# With one slash it is a URL that was taken for a path, where `//` is `/`.
+_URL: Final = re.compile(r"\b[a-z][a-z0-9+.-]+:/{1,2}[^\s'\"<>]+", re.IGNORECASE)
 # A password may hold a slash, against the rules.
-_USER: Final = re.compile(r"(?<=://)(?:[^/?#]*|[^/?#:]+:(?!\d+/)[^@]*)@")
+_USER: Final = re.compile(r"(?<=:/)(/?)(?:[^/?#]*|[^/?#:]+:(?!\d+/)[^@]*)@")
+# The part before the `@` alone, as of an address that was split at it: what follows the colon is no port.
+_CUT: Final = re.compile(r"(?<=:/)(/?)[^/?#:@]+:(?!\d*$)[^/?#@]+$")
 _PARAMETER: Final = re.compile(
     r"(?<=[?&;#])([\w.~-]*(?:key|token|secret|passw|credential|signature)[\w.~-]*|sig|sas|pwd|auth|code)=[^&;#\s'\"<>)]*",
     re.IGNORECASE,
@@ -15,5 +18,5 @@ _PARAMETER: Final = re.compile(
 
 def redacted(text: str) -> str:
     """`text` with `***` for the user and password, and for the parameters that hold secrets, of the URLs in it."""
-    without_users = _URL.sub(lambda url: _USER.sub(f"{_HIDDEN}@", url[0]), text)
+    without_users = _URL.sub(lambda url: _CUT.sub(rf"\1{_HIDDEN}", _USER.sub(rf"\1{_HIDDEN}@", url[0], count=1)), text)
     return _PARAMETER.sub(rf"\1={_HIDDEN}", without_users)  # libraries also print a URL without its host

@@ -105,6 +105,13 @@ FACTS: Final[Schema] = {
     "phash": _STR,  # perceptual hash of the middle frame, 16 hex digits (64 bits)
 }
 
+# One row per file of a folder of clips or member of a shard; none for other sources.
+FILES: Final[Schema] = {
+    "path": _STR,
+    "clip_id": _STR,  # null if no clip of the build asked for it
+    "status": _STR,  # ok (taken), refused, unused, given_up
+    "reason": _STR,  # "" if ok; see mma_bench.builders.sources.account
+}
 ACQUIRED: Final[Schema] = {**IDENTITY, **OUTCOME, **FILE, "bytes": _I64}
 NORMALISED: Final[Schema] = {**IDENTITY, **OUTCOME, **FILE, **FACTS}
 

@@ -46,7 +46,7 @@ def read_sft(folder: Path, conditions: Iterable[str]) -> SftData:
         raise DataError(f"{path} does not exist", hint="run `mma-bench sft` first, or give its folder with --data")
     try:
         table = conform(pl.read_parquet(path), EXAMPLES, str(path))
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{path} is not a readable Parquet file ({error})", hint="run `mma-bench sft` again") from None
     if table.is_empty():
         raise DataError(f"{path} has no examples", hint="build a dataset with train clips (acquire.splits.train) first")

@@ -79,6 +79,11 @@ class _Mapped(CsvRow):
     label_id: Filled
 
 
+def read_label_map(path: Path) -> dict[str, str]:
+    """Label → AudioSet's label id, from the table beside a manifest; raises as `read_rows`."""
+    return {row.label: row.label_id for row in read_rows(path, _Mapped, unique=["label"])}
+
+
 def read_manifest(path: Path) -> list[ManifestClip]:
     """The clips in the order of the manifest; whether AudioSet has the label ids is not checked.
 
@@ -89,7 +94,7 @@ def read_manifest(path: Path) -> list[ManifestClip]:
     own: dict[str, str] = {}
     model: type[_Clip | _OwnLabels] = _Clip
     if table.is_file():
-        own = {row.label: row.label_id for row in read_rows(table, _Mapped, unique=["label"])}
+        own = read_label_map(table)
         model = _OwnLabels
     rows = read_rows(path, model, unique=["clip_id"], hint=_HINT)
     clips = []

@@ -15,7 +15,8 @@ from typing import Final
 
 import polars as pl
 
-from mma_bench.builders.labels.manifests import ManifestClip, read_manifest
+from mma_bench.builders.labels.manifests import LABEL_MAP, ManifestClip, read_label_map, read_manifest
+from mma_bench.csv_rows import warn_unknown
 from mma_bench.errors import DataError
 
 MANIFEST_CLIP_S: Final = 10.0  # clips of a manifest are composed to AudioSet's length
@@ -189,6 +190,9 @@ def read_clip_manifest(path: Path, name: str, known: Collection[str]) -> dict[st
         DataError: As `read_manifest`; or an unknown label; names file and line.
     """
     clips = read_manifest(path)
+    label_map = path.parent / LABEL_MAP
+    if label_map.is_file():  # a label that no clip has yet is not an error
+        warn_unknown(label_map, "label_id", read_label_map(label_map).values(), known)
     for clip in clips:
         _check_labels(list(clip.label_ids), known, clip.where, f"see `mma-bench candidates check {path}`")
     return clip_lists(clips, name)

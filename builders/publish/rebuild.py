@@ -23,7 +23,7 @@ from mma_bench.builders.publish.manifest import CARD, MANIFEST, SCHEMA
 from mma_bench.builders.publish.matching import Match, match
 from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.files import clip_path, write_json, write_text
-from mma_bench.folders import staged_folder
+from mma_bench.folders import is_file, staged_folder, walk
 from mma_bench.hub.cards import card_head
 from mma_bench.media import edit as variants
 from mma_bench.media.packets import Kind, packet_sha256
@@ -106,7 +106,8 @@ def _refuse_changed(index: Path) -> None:
 def _match_clips(manifest: pl.DataFrame, clips: Path) -> dict[tuple[str, str], tuple[Path | None, Match]]:
     """(split, clip) → its file and its match, for every base and donor."""
     # An id from the manifest is looked up among the existing names; it never becomes a path.
-    files = {path.stem: path for path in sorted(clips.rglob("*.mp4")) if path.is_file()}
+    found = sorted(Path(entry.path) for entry in walk(clips) if entry.name.endswith(".mp4") and is_file(entry))
+    files = {path.stem: path for path in found}
     aligned = manifest.filter(pl.col("condition") == Condition.ALIGNED)
     found = {}
     with Progress("rebuild: clips", aligned.height) as progress:

@@ -104,7 +104,11 @@ def _present(system: Any, root: str) -> dict[str, str]:
         try:
             said = _HASHES.validate_json(system.cat_file(f"{root}/{SENT}"))
         except ValidationError:  # cut off by a kill
-            print(f"{redacted(root)}/{SENT} is damaged and is not used: all files are sent again", file=sys.stderr)
+            system.mv(f"{root}/{SENT}", f"{root}/{SENT}.damaged")
+            print(
+                f"{redacted(root)}/{SENT} is damaged and was renamed to {SENT}.damaged: all files are sent again",
+                file=sys.stderr,
+            )
             return {}
     elif system.exists(f"{root}/{CHECKSUMS}"):
         said = read_checksums(system.cat_file(f"{root}/{CHECKSUMS}"), f"{root}/{CHECKSUMS}")

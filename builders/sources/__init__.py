@@ -14,6 +14,7 @@ from mma_bench.builders.sources.contracts import ClipSource
 from mma_bench.errors import ConfigError
 
 if TYPE_CHECKING:  # the command line imports this package, and `--help` should not wait for pydantic
+    from mma_bench.builders.sources.account import FileAccount
     from mma_bench.config import AcquireParams, SourceName
 
 
@@ -56,12 +57,12 @@ def _open(name: "SourceName", acquire: "AcquireParams") -> ClipSource:
     raise ConfigError(f"acquire.source names {name!r}, which is not described", hint="correct params.yaml")
 
 
-def leftovers(source: ClipSource) -> list[str]:
-    """For each folder or set of shards, the video files that no request so far matches; see `naming.Leftovers`."""
+def accounts(source: ClipSource) -> list["FileAccount"]:
+    """The account of the files of each folder or set of shards."""
+    from mma_bench.builders.sources.clips import ClipsSource
     from mma_bench.builders.sources.composed import ComposedSource
     from mma_bench.builders.sources.folder import FolderSource
     from mma_bench.builders.sources.tar import TarSource
 
     sources = source.sources if isinstance(source, ComposedSource) else [source]
-    texts = [each.leftovers() for each in sources if isinstance(each, FolderSource | TarSource)]
-    return [text for text in texts if text]
+    return [each.account for each in sources if isinstance(each, FolderSource | ClipsSource | TarSource)]

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mma_bench.builders.sources.account import LINK, NOT_A_VIDEO, NOT_WANTED, UNKNOWN_NAME, FileAccount
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
+from mma_bench.builders.sources.naming import is_video_name
 from mma_bench.csv_rows import ClipId, CsvRow, Filled, read_rows
 from mma_bench.errors import ConfigError, DataError, InvalidInput, Permanent, Retryable
 from mma_bench.files import fingerprint
+from mma_bench.folders import is_file, path_below, walk
 
 MANIFEST: Final = "manifest.csv"
 NAME: Final = "own clips"
@@ -82,18 +85,30 @@ class ClipsSource:
             if Path(row.file).is_absolute() or ".." in Path(row.file).parts:
                 raise ConfigError(f"{row.where}: {row.file!r} leads out of {folder}", hint="correct the row")
         self._rows = {row.clip_id: row for row in rows}
+        self.account = FileAccount(repr(str(folder)))
+        named = {str(folder / name) for row in rows for name in _names(row)}
+        for entry in walk(folder):
+            path = str(folder / path_below(folder, entry))
+            unnamed = UNKNOWN_NAME if is_video_name(entry.name) else NOT_A_VIDEO
+            self.account.add(path, LINK if not is_file(entry) else NOT_WANTED if path in named else unnamed)
 
     def request(self, segment: Segment) -> Request:
         """A copy of the file of the segment's clip id."""
         row = self._rows.get(segment.clip_id)
         if row is None:
             return Refusal(Permanent("not_in_manifest", f"{self._folder / MANIFEST} has no clip {segment.clip_id!r}"))
-        names = [row.file] if row.file else [f"{row.clip_id}{suffix}" for suffix in SUFFIXES]
+        names = _names(row)
         there = [self._folder / name for name in names if (self._folder / name).is_file()]
         if not there:
             return Refusal(Permanent("not_in_folder", f"{self._folder} has no {' or '.join(names)}"))
         if not there[0].resolve().is_relative_to(self._folder.resolve()):
             return Refusal(InvalidInput("link_leaves_folder", f"{there[0]} links to a file outside the folder"))
+        self.account.claim(list(map(str, there)), row.clip_id)
         stat, source = there[0].stat(), row.source or NAME
         revision = fingerprint(str(there[0]), stat.st_size, stat.st_mtime_ns, row.licence, source)
         return ClipCopy(there[0], source, row.licence, self._max_bytes, revision)
+
+
+def _names(row: _Row) -> list[str]:
+    """The paths, in the folder, that a clip's file may have."""
+    return [row.file] if row.file else [f"{row.clip_id}{suffix}" for suffix in SUFFIXES]

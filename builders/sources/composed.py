@@ -1,7 +1,7 @@
 """A chain of sources: a mirror first, YouTube for the rest. Each clip records the source that delivered it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mma_bench.builders.sources.contracts import ClipSource, Fetched, Refusal, Request, Segment
@@ -51,13 +51,19 @@ class FirstThatHas:
                     raise fault from None
                 said.append(error)
             else:
-                return fetched
+                return replace(fetched, refused=_refused(said) | {**fetched.refused})
         raise _all(said)
 
 
 def _all(said: Sequence[ClipError]) -> ClipError:
     last = said[-1]
-    return type(last)(last.reason, "; before it: ".join([last.detail, *(str(error) for error in said[:-1])]))
+    details = [last.detail, *(str(error) for error in said[:-1])]
+    return type(last)(last.reason, "; before it: ".join(details), result={"refused": _refused(said)})
+
+
+def _refused(said: Sequence[ClipError]) -> dict[str, str]:
+    """The files that could not be used, each with its reason."""
+    return {path: reason for error in said for path, reason in error.result.get("refused", {}).items()}
 
 
 class ComposedSource:

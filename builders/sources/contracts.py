@@ -4,7 +4,8 @@ A source is opened once, in the main process, and says for each segment how to g
 small and are sent to the workers, which `fetch` them; so an index of a million files is built once and never sent.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,12 +31,14 @@ class Fetched:
         licence: Its licence terms, with the authors' names where the terms require them.
         origin: Where in the source it was, for the ledger.
         note: Something a person should check although the clip is fine, e.g. a choice between two files; or "".
+        refused: Other files of the clip that cannot be used, by path, each with its reason.
     """
 
     source: str
     licence: str
     origin: str
     note: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 class Request(Protocol):

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from mma_bench import layout
+from mma_bench.builders.sources.account import LINK, NOT_A_VIDEO, UNKNOWN_NAME, FileAccount
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.builders.sources.naming import (
     SUFFIXES,
     VERSION,
     Cut,
-    Leftovers,
     best_first,
     check_length,
     first_usable,
@@ -29,6 +29,7 @@ from mma_bench.builders.sources.naming import (
 )
 from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
 from mma_bench.files import fingerprint
+from mma_bench.folders import is_file, path_below, walk
 
 LICENCE: Final = "video: its uploader's terms on YouTube; labels: CC BY 4.0 (AudioSet)"
 
@@ -69,8 +70,11 @@ class FolderCopy:
             InvalidInput: `too_many_bytes`, `link_leaves_folder`, `not_readable`, those of `check_length` and
                 `mma_bench.media`.
         """
-        best, note = first_usable(self.found, lambda found: self._take(found, into), into)
-        return Fetched(source=FolderSource.name, licence=LICENCE, origin=_shown(self.folder, best), note=note)
+        best, note, refused = first_usable(
+            self.found, lambda found: self._take(found, into), into, lambda found: str(self.folder / found.path)
+        )
+        origin = _shown(self.folder, best)
+        return Fetched(source=FolderSource.name, licence=LICENCE, origin=origin, note=note, refused=refused)
 
     def _take(self, found: Found, into: Path) -> str:
         file, shown = self.folder / found.path, _shown(self.folder, found)
@@ -135,11 +139,11 @@ class FolderSource:
         self._folder = folder
         self._max_bytes = max_bytes
         self._by_video: dict[str, list[Found]] = {}
-        self._leftovers = Leftovers()
-        for found in _files(folder, self._leftovers):
+        self.account = FileAccount(repr(str(folder)))
+        for found in _files(folder, self.account):
             self._by_video.setdefault(found.cut.video_id, []).append(found)
         if not self._by_video:
-            others = self._leftovers.describe("it")
+            others = self.account.describe()
             raise ConfigError(
                 f"{str(folder)!r} holds no clip with a known name (Y<id>.mp4, <id>_<start>.mp4, "
                 f"<id>_<start>_<end>.mp4, title [<id>].mp4; also {', '.join(SUFFIXES[1:-1])})"
@@ -155,36 +159,29 @@ class FolderSource:
             others = f"; of this video it holds {files[0].path!r}" if files else ""
             where = f"{segment.video_id[:80]!r} from {segment.start_s:g} s to {segment.end_s:g} s"
             return Refusal(Permanent("not_in_folder", f"{str(self._folder)!r} has no file for {where}{others}"))
-        self._leftovers.claim([found.path for found in matching])
+        self.account.claim([str(self._folder / found.path) for found in matching], segment.clip_id)
         revision = fingerprint(VERSION, segment.end_s, [_version(self._folder, found) for found in matching])
         return FolderCopy(self._folder, tuple(matching), segment, self._max_bytes, revision)
 
-    def leftovers(self) -> str:
-        """The video files that no request so far matches, or "": how many, and examples."""
-        return self._leftovers.describe(repr(str(self._folder)))
 
+def _files(folder: Path, account: FileAccount) -> Iterator[Found]:
+    """The clips under `folder`; all its files are added to the account. Links to folders are not followed."""
 
-def _files(folder: Path, leftovers: Leftovers, below: str = "") -> Iterator[Found]:
-    """The clips under `folder`, sorted; links to folders are not followed, which avoids loops."""
-    try:
-        with os.scandir(folder / below) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        print(f"acquire: {str(folder / below)!r} cannot be read ({error.strerror}) and is skipped", file=sys.stderr)
-        return
-    for entry in entries:
-        path = os.path.join(below, entry.name)  # noqa: PTH118 - millions of them
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(folder, leftovers, path)
-        elif entry.is_symlink() and (folder / path).is_dir():
-            print(f"acquire: {str(folder / path)!r} is a link to a folder and is skipped", file=sys.stderr)
-        elif not (entry.is_file(follow_symlinks=False) or (entry.is_symlink() and (folder / path).is_file())):
-            continue  # a pipe, or a link to nothing or to itself
+    def skipped(error: OSError) -> None:
+        print(f"acquire: {error.filename!r} cannot be read ({error.strerror}) and is skipped", file=sys.stderr)
+
+    for entry in walk(folder, skipped):
+        path = path_below(folder, entry)
+        shown = str(folder / path)
+        if not is_file(entry):
+            account.add(shown, LINK)
+            if entry.is_symlink() and Path(entry.path).is_dir():
+                print(f"acquire: {shown!r} is a link to a folder and is skipped", file=sys.stderr)
         elif (cut := parse_name(entry.name)) is not None:
-            leftovers.add_known(path)
+            account.add(shown)
             yield Found(path, cut, not entry.is_symlink() or _stays_inside(folder, path))
-        elif is_video_name(entry.name):
-            leftovers.add_strange(path)
+        else:
+            account.add(shown, UNKNOWN_NAME if is_video_name(entry.name) else NOT_A_VIDEO)
 
 
 def _stays_inside(folder: Path, path: str) -> bool:

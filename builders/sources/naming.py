@@ -147,22 +147,27 @@ def check_length(clip: Path, cut: Cut, segment: Segment, shown: str) -> str:
     return ""
 
 
-def first_usable(found: Sequence[Clip], copy: Callable[[Clip], str], into: Path) -> tuple[Clip, str]:
+def first_usable(
+    found: Sequence[Clip], copy: Callable[[Clip], str], into: Path, full_path: Callable[[Clip], str]
+) -> tuple[Clip, str, dict[str, str]]:
     """Copy the first of the candidates that can be used, preferably one without a note.
 
     Args:
         found: At least one, best first.
         copy: Copies a candidate to `into` and returns a note, or "".
         into: Removed after a candidate that is not taken.
+        full_path: A candidate's path from the current folder.
 
     Returns:
-        The copied candidate, and a note: its own, and which others were refused or not taken.
+        The copied candidate; a note: its own, and which others were refused or not taken; the reason of each that was
+        refused, by its full path.
 
     Raises:
-        InvalidInput: None can be used: the first one's reason, with the problems of all.
+        InvalidInput: None can be used: the first one's reason, with the problems of all; `refused` in its result.
         ClipError: Others, of `copy`, at once.
     """
     refused: list[InvalidInput] = []
+    reasons: dict[str, str] = {}
     usable = list(found)
     noted: Clip | None = None
     for clip in found:
@@ -171,56 +176,20 @@ def first_usable(found: Sequence[Clip], copy: Callable[[Clip], str], into: Path)
         except InvalidInput as error:
             into.unlink(missing_ok=True)
             refused.append(error)
+            reasons[full_path(clip)] = error.reason
             usable.remove(clip)
             continue
         if not note or usable == [clip]:
-            return clip, _told(clip, note, usable, refused)
+            return clip, _told(clip, note, usable, refused), reasons
         into.unlink()
         noted = noted or clip
     if noted is None:
-        raise InvalidInput(refused[0].reason, "; ".join([refused[0].detail, *(str(error) for error in refused[1:])]))
-    return noted, _told(noted, copy(noted), usable, refused)
+        details = [refused[0].detail, *(str(error) for error in refused[1:])]
+        raise InvalidInput(refused[0].reason, "; ".join(details), result={"refused": reasons})
+    return noted, _told(noted, copy(noted), usable, refused), reasons
 
 
 def _told(clip: Named, note: str, usable: Sequence[Named], refused: Sequence[InvalidInput]) -> str:
     rest = ", ".join(repr(other.path) for other in usable if other is not clip)
     taken = f"took {clip.path!r}, not {rest}" if rest else ""
     return "; ".join(filter(None, [taken, note, *(f"refused {error}" for error in refused)]))
-
-
-class Leftovers:
-    """Counts the video files of a source that no clip of the build asked for.
-
-    Attributes:
-        strange: Paths whose names have none of the known forms: how many, and the first three.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, bool] = {}  # path → whether a segment matched it
-        self._strange = 0
-        self._examples: list[str] = []
-
-    def add_known(self, path: str) -> None:
-        """A file with a known name."""
-        self._known[path] = False
-
-    def add_strange(self, path: str) -> None:
-        """A video file whose name has no known form."""
-        self._strange += 1
-        if len(self._examples) < 3:
-            self._examples.append(path)
-
-    def claim(self, paths: Sequence[str]) -> None:
-        """These match a segment."""
-        self._known.update(dict.fromkeys(paths, True))
-
-    def describe(self, where: str) -> str:
-        """One line, or "" if every file was claimed; paths are escaped."""
-        idle = sorted(path for path, claimed in self._known.items() if not claimed)
-        parts = []
-        if self._strange:
-            parts.append(f"{self._strange} with a name of no known form, e.g. {', '.join(map(repr, self._examples))}")
-        if idle:
-            parts.append(f"{len(idle)} of segments that are not wanted, e.g. {', '.join(map(repr, idle[:3]))}")
-        unused, total = self._strange + len(idle), self._strange + len(self._known)
-        return f"{unused} of {total} video files in {where} are not used: {'; '.join(parts)}" if parts else ""

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, cast
 
+from mma_bench.builders.sources.account import NOT_A_VIDEO, UNKNOWN_NAME, FileAccount
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.builders.sources.folder import LICENCE
 from mma_bench.builders.sources.naming import (
     VERSION,
     Cut,
-    Leftovers,
     best_first,
     check_length,
     first_usable,
@@ -27,6 +27,7 @@ from mma_bench.builders.sources.naming import (
 )
 from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
 from mma_bench.files import fingerprint
+from mma_bench.folders import is_file, walk
 from mma_bench.progress import Progress
 
 _LARGEST_HEADER: Final = 1 << 16  # bytes; a longer extended header is not a clip's name
@@ -67,8 +68,8 @@ class TarRead:
             Retryable: `not_copied`.
             InvalidInput: `too_many_bytes`, those of `naming.check_length` and `mma_bench.media`.
         """
-        best, note = first_usable(self.members, lambda member: self._take(member, into), into)
-        return Fetched(source=TarSource.name, licence=LICENCE, origin=_shown(best), note=note)
+        best, note, refused = first_usable(self.members, lambda member: self._take(member, into), into, _full_path)
+        return Fetched(source=TarSource.name, licence=LICENCE, origin=_shown(best), note=note, refused=refused)
 
     def _take(self, member: Member, into: Path) -> str:
         shown = _shown(member)
@@ -107,8 +108,8 @@ class TarSource:
             raise ConfigError(f"{str(folder)!r} is not a directory", hint="correct acquire.shards in params.yaml")
         self._folder, self._max_bytes = folder, max_bytes
         self._by_video: dict[str, list[Member]] = {}
-        self._leftovers = Leftovers()
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        self.account = FileAccount(repr(str(folder)))
+        files = sorted(Path(entry.path) for entry in walk(folder) if is_file(entry))
         packed = [path for path in files if path.name.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"))]
         if packed:
             print(
@@ -119,7 +120,7 @@ class TarSource:
         shards = [path for path in files if path.suffix == ".tar"]
         with Progress("acquire: reading shards", len(shards), unit="shard") as progress:
             for shard in shards:
-                for member in members(shard, self._leftovers):
+                for member in members(shard, self.account):
                     self._by_video.setdefault(member.cut.video_id, []).append(member)
                 progress.advance()
         if not self._by_video:
@@ -134,16 +135,12 @@ class TarSource:
         if not found:
             where = f"{segment.video_id[:80]!r} from {segment.start_s:g} s to {segment.end_s:g} s"
             return Refusal(Permanent("not_in_shards", f"{str(self._folder)!r} has no member for {where}"))
-        self._leftovers.claim([f"{member.shard}/{member.path}" for member in found])
+        self.account.claim([_full_path(member) for member in found], segment.clip_id)
         stats = [(member.shard.stat(), member) for member in found]
         revision = fingerprint(
             VERSION, segment.end_s, [(_shown(m), m.offset, m.size, s.st_size, s.st_mtime_ns) for s, m in stats]
         )
         return TarRead(tuple(found), segment, self._max_bytes, revision)
-
-    def leftovers(self) -> str:
-        """The video members that no request so far matches, or "": how many, and examples."""
-        return self._leftovers.describe(repr(str(self._folder)))
 
 
 def _version(member: Member) -> tuple[str, int, int, int, int]:
@@ -151,8 +148,8 @@ def _version(member: Member) -> tuple[str, int, int, int, int]:
     return _shown(member), member.offset, member.size, stat.st_size, stat.st_mtime_ns
 
 
-def members(shard: Path, leftovers: Leftovers) -> Iterator[Member]:
-    """The clips of a shard.
+def members(shard: Path, account: FileAccount) -> Iterator[Member]:
+    """The clips of a shard; all its members are added to the account.
 
     Raises:
         ConfigError: The shard is refused; names it, the member and why.
@@ -167,11 +164,12 @@ def members(shard: Path, leftovers: Leftovers) -> Iterator[Member]:
                     if why:
                         raise _refused(shard, member.name, why)
                     cut = parse_name(PurePosixPath(member.name).name) if member.isreg() else None
+                    if cut is None and member.isreg():
+                        account.add(
+                            f"{shard}/{member.name}", UNKNOWN_NAME if is_video_name(member.name) else NOT_A_VIDEO
+                        )
                     if cut is not None:
-                        leftovers.add_known(f"{shard}/{member.name}")
-                    elif member.isreg() and is_video_name(member.name):
-                        leftovers.add_strange(f"{shard}/{member.name}")
-                    if cut is not None:
+                        account.add(f"{shard}/{member.name}")
                         yield Member(shard, member.name, cut, member.offset_data, member.size)
                     archive.members.clear()  # type: ignore[attr-defined]  # otherwise a million headers stay in memory
     except (tarfile.TarError, OSError, ValueError) as error:
@@ -201,7 +199,11 @@ def _refused(shard: Path, member: str, why: str) -> ConfigError:
 
 
 def _shown(member: Member) -> str:
-    return repr(f"{member.shard}/{member.path}")
+    return repr(_full_path(member))
+
+
+def _full_path(member: Member) -> str:
+    return f"{member.shard}/{member.path}"
 
 
 class _Guarded:

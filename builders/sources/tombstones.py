@@ -17,6 +17,7 @@ from mma_bench import layout
 from mma_bench.csv_rows import ClipId, CsvRow, read_rows
 from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.files import clip_path, write_text
+from mma_bench.redact import redacted
 
 _COLUMNS = ("id", "reason", "date")
 _LONGEST_REASON = 500
@@ -54,11 +55,6 @@ def read_tombstones(path: Path) -> dict[str, Tombstone]:
     return {row.id: row for row in read_rows(path, Tombstone)}
 
 
-def unknown_ids(stones: Iterable[str], clip_ids: Iterable[str], video_ids: Iterable[str]) -> list[str]:
-    """The ids of tombstones that belong to no clip and no video, sorted: perhaps misspelt."""
-    return sorted(set(stones) - set(clip_ids) - set(video_ids))
-
-
 def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:
     """Add a row; False if the id already has one.
 
@@ -74,7 +70,7 @@ def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:
         clip_path(Path(), stone_id)
     except InvalidInput as error:
         raise ConfigError(error.detail, hint="name a clip, e.g. aBcDeFgHiJk_30000, or a video") from None
-    reason = reason.strip()
+    reason = redacted(reason.strip())  # the list is published
     if not reason or not reason.isprintable() or len(reason) > _LONGEST_REASON:
         raise ConfigError(
             f"a reason is one line of 1 to {_LONGEST_REASON} printable characters", hint="give a reason of that form"

@@ -26,7 +26,7 @@ from mma_bench.builders.judges.contracts import Judge, View
 from mma_bench.builders.judges.encoders import EncoderJudge
 from mma_bench.builders.labels import vggsounder
 from mma_bench.config import JudgeSection, load_params
-from mma_bench.csv_rows import CsvRow, read_rows
+from mma_bench.csv_rows import CsvRow, read_rows, warn_unknown
 from mma_bench.errors import DataError
 from mma_bench.evaluation.judges.calibrate import score_view
 from mma_bench.evaluation.judges.operating_point import Pair, curve
@@ -155,7 +155,9 @@ def labels_of(clips: pl.DataFrame, labels: str) -> list[Label]:
         return _vggsounder(clips)
     own = dict(clips.select("clip_id", "class_name").iter_rows())
     found = []
-    for row in read_rows(Path(labels), _Row, unique=["clip_id", "class_name"]):
+    rows = read_rows(Path(labels), _Row, unique=["clip_id", "class_name"])
+    warn_unknown(Path(labels), "clip_id", (row.clip_id for row in rows), own)
+    for row in rows:
         if row.clip_id in own:
             name = row.class_name or own[row.clip_id]
             said: dict[Modality, str] = {"visual": row.visible, "audio": row.audible}

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mma_bench.config import RayParams
-from mma_bench.errors import Blocked, ConfigError, InvalidInput, Retryable, StageError
+from mma_bench.errors import Blocked, ConfigError, InternalError, InvalidInput, Retryable, StageError
 from mma_bench.executor import local
 from mma_bench.executor.ledger import Entry, Ledger
-from mma_bench.executor.task import GIVEN_UP, SETTLED, Task, Work, entry_of, file_stamp
+from mma_bench.executor.task import FAILED, GIVEN_UP, SETTLED, Task, Work, entry_of, file_stamp
 from mma_bench.faults import advice, shows_machine_fault
 from mma_bench.files import file_sha256
 from mma_bench.progress import Progress
@@ -38,7 +38,7 @@ def run(
     """Run `work` over `tasks` and return one entry per task, in the order of `tasks`.
 
     An entry has `key`, `fingerprint`, `status`, `reason`, `detail` and `result` (a dictionary, empty unless ok), and
-    when it ended (`at`, UTC). A block ends the run: clips in flight are finished, no other is started.
+    when it ended (`at`, UTC). A block or a bug ends the run: clips in flight are finished, no other is started.
 
     Args:
         tasks: One per clip.
@@ -53,13 +53,15 @@ def run(
 
     Raises:
         ConfigError: Ray is requested but not available.
-        StageError: Some clips are not settled (a transient failure, a block, a bug); all others are kept.
+        StageError: Some clips are not settled (a transient failure, a block); all others are kept.
+        InternalError: Some clips met a bug; all others are kept.
     """
     with Ledger(ledger_path) as ledger:
         due = due_tasks(ledger, tasks)
         if len(due) < len(tasks):
             print(f"{title}: {len(tasks) - len(due)} of {len(tasks)} already done", file=sys.stderr)
-        waiting = deque(due)
+        # A clip that met a bug comes last, so that it keeps no other from being tried.
+        waiting = deque(sorted(due, key=lambda task: _met_a_bug(ledger.latest(task.key))))
         if ray is None:
             outcomes = local.outcomes(waiting, work, workers)
         else:
@@ -71,7 +73,7 @@ def run(
             for entry in outcomes:
                 ledger.append(_counted(entry, ledger.latest(entry["key"]), give_up_after))
                 progress.advance()
-                if entry["status"] == Blocked.status:
+                if entry["status"] == Blocked.status or (_met_a_bug(entry) and give_up_after != 0):
                     waiting.clear()
         if give_up_after == 0:
             for task in due_tasks(ledger, tasks):
@@ -139,7 +141,9 @@ def due_tasks(ledger: Ledger, tasks: Sequence[Task]) -> list[Task]:
 def _is_done(entry: Entry | None, task: Task) -> bool:
     if entry is None or entry["fingerprint"] != task.fingerprint or entry["status"] not in SETTLED:
         return False
-    if entry["status"] == InvalidInput.status and shows_machine_fault(entry["detail"]):
+    if entry["status"] == InvalidInput.status and (
+        entry["reason"] == "missing_file" or shows_machine_fault(entry["detail"])
+    ):
         return False  # settled by an earlier version
     path, sha256 = entry["result"].get("path"), entry["result"].get("sha256")
     if path is None:
@@ -147,6 +151,10 @@ def _is_done(entry: Entry | None, task: Task) -> bool:
     stamp = file_stamp(path)
     # A file not written to since is not read again: for 200,000 clips, that would take hours.
     return stamp is not None and (stamp == entry.get("stamp") or file_sha256(Path(path)) == sha256)
+
+
+def _met_a_bug(entry: Entry | None) -> bool:
+    return entry is not None and entry["status"] == FAILED
 
 
 def _refuse_unsettled(
@@ -173,6 +181,15 @@ def _refuse_unsettled(
                 "then run the same command again: finished clips are kept; "
                 f"`mma-bench build {title} --settle` ends the stage without the others",
             ),
+        )
+    if bugs := [entry for entry in open_entries if _met_a_bug(entry)]:
+        raise InternalError(
+            f"{title}: stopped by a bug in mma-bench on {len(bugs)} of {len(tasks)} clips; "
+            f"first {bugs[0]['key']}: {bugs[0]['detail']}",
+            hint="report it with the traceback above; the clips are not to blame and can be tried again. Run the same "
+            "command again: finished clips are kept, those that met a bug come last"
+            + (f" and are given up after {give_up_after} runs" if give_up_after else "")
+            + f"; `mma-bench build {title} --settle` ends the stage without them",
         )
     if open_entries:
         first = open_entries[0]

@@ -44,6 +44,10 @@ def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
                 # A worker died and broke the pool: each clip in flight is retried, alone.
                 for task in in_flight.values():
                     yield alone(work, task)
+            except RuntimeError:  # no thread can be started; the workers would only print tracebacks of their own
+                for process in multiprocessing.active_children():
+                    process.kill()
+                raise
             except KeyboardInterrupt:
                 pool.shutdown(wait=True, cancel_futures=True)
                 # Successes meanwhile are kept; failures may have been caused by the same Ctrl-C.

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from mma_bench.redact import redacted
 
 Payload: TypeAlias = Mapping[str, Any]
 Work: TypeAlias = Callable[[Payload], dict[str, Any]]
+FAILED = ClipError.status  # by a bug
 GIVEN_UP = "given_up"
 SETTLED = frozenset({"ok", "rejected", "refused", "unavailable", GIVEN_UP})  # not retried by a later run
 
@@ -47,12 +49,12 @@ def attempt(work: Work, task: Task) -> Entry:
     """Runs in the worker."""
     try:
         result = work(task.payload)
-    except Exception as error:  # noqa: BLE001 - a bug on one clip is recorded by name and fails the stage at its end
+    except Exception as error:  # noqa: BLE001 - a bug on one clip is recorded by name and stops the run
         told = machine_fault(error) or error
         if not isinstance(told, ClipError):
-            traceback.print_exc()
-            return entry_of(task, "failed", "internal_error", repr(error))
-        return entry_of(task, told.status, told.reason, told.detail)
+            print(redacted(traceback.format_exc()), end="", file=sys.stderr)
+            return entry_of(task, FAILED, "internal_error", repr(error))
+        return entry_of(task, told.status, told.reason, told.detail, told.result)
     status, reason, detail = result.pop("status", "ok"), result.pop("reason", ""), result.pop("detail", "")
     return entry_of(task, status, reason, detail, result)
 

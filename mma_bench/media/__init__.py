@@ -1,10 +1,10 @@
 """Reads media: header facts with limits, decoded frames and sound, packet identities, and the facts of a clip.
 
-Everything here opens only local files and raises `InvalidInput` for a bad file:
+Everything here opens only local files, raises `MachineFault` for one that is not there (`missing_file`), and
+`InvalidInput` for a bad one:
 
 | reason | raised by | meaning |
 |---|---|---|
-| `missing_file` | all | no such file |
 | `empty_file` | all | the file has no bytes |
 | `unreadable` | all | not a media file of a known container, or its index is missing or truncated |
 | `truncated` | all but probe | a packet is truncated: the file ends too early |

@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from mma_bench.errors import InvalidInput
+from mma_bench.errors import InvalidInput, MachineFault
 from mma_bench.faults import READABLE, fault_in_messages, quotes_system_error
 from mma_bench.files import file_sha256
 
@@ -39,10 +39,11 @@ def opened(path: Path, *, decoders: bool = True) -> Iterator[InputContainer]:
             has only the facts of the container's header, which is enough to copy packets of most codecs.
 
     Raises:
-        InvalidInput: `missing_file`, `empty_file`, `unreadable`, `corrupt_stream`.
+        MachineFault: `missing_file`: it was there when the stage before wrote it, so its folder may be unmounted.
+        InvalidInput: `empty_file`, `unreadable`, `corrupt_stream`.
     """
     if not path.is_file():
-        raise InvalidInput("missing_file", "no such file", subject=path)
+        raise MachineFault("missing_file", "no such file", subject=path)
     if path.stat().st_size == 0:
         raise InvalidInput("empty_file", "the file has 0 bytes", subject=path)
     options = {

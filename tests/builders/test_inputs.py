@@ -135,3 +135,21 @@ def test_dvc_runs_the_stages_that_read_what_has_changed(project: Path) -> None:
     assert repro(project) == ["inputs", "acquire"]
     Path("list.csv").write_text("clip_id\nnew\n")
     assert repro(project) == ["inputs", "candidates"]
+
+
+def test_own_clips_and_their_class_map_are_seen() -> None:
+    chosen = params(source="clips", folder="clips")
+    main(chosen)
+    before = records()
+    Path("labels.csv").write_text("label,label_id\n")
+    main(chosen)
+    seen = records()
+    assert [name for name in seen if seen[name] != before[name]] == ["candidates"]
+    Path("clips/manifest.csv").write_text("clip_id\n")
+    main(chosen)
+    assert [name for name in seen if seen[name] != records()[name]] == ["acquire"]
+    kept = records()
+    Path("labels.csv").unlink()
+    Path("list.csv").unlink()  # as in a clone on another machine
+    main(chosen)
+    assert records() == kept

@@ -15,7 +15,7 @@ from mma_bench import layout
 from mma_bench.builders import normalise
 from mma_bench.builders.normalise import frames_within, main, normalise_clip, task_of
 from mma_bench.config import NormaliseParams, Params, load_params
-from mma_bench.errors import ConfigError, InvalidInput
+from mma_bench.errors import ConfigError, InvalidInput, MachineFault
 from mma_bench.files import file_sha256
 from mma_bench.media.bounds import check_bounds
 from mma_bench.media.facts import media_facts
@@ -193,7 +193,6 @@ def test_refusals_of_files(run: Run, good: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("<html>404</html>")
     (tmp_path / "hls.mp4").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{good}\n#EXT-X-ENDLIST\n")
     cases = {
-        "missing_file": tmp_path / "missing.mp4",
         "empty_file": tmp_path / "empty.mp4",
         "unreadable": tmp_path / "text.mp4",
         "unreadable ": tmp_path / "hls.mp4",
@@ -209,6 +208,11 @@ def test_refusals_of_files(run: Run, good: Path, tmp_path: Path) -> None:
     for reason, path in cases.items():
         assert refusal(run, path) == reason.strip(), path.name
         assert refusal(run, path, "train") == reason.strip(), path.name
+
+
+def test_a_file_that_is_away_is_the_machines_fault(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(MachineFault, match=r"missing_file: .*missing\.mp4: no such file"):
+        run(tmp_path / "missing.mp4", "test", SHORT)
 
 
 @pytest.mark.slow

@@ -149,7 +149,13 @@ def project(tmp_path: Path, tables: tuple[pl.DataFrame, pl.DataFrame], monkeypat
     monkeypatch.chdir(tmp_path)
     for table, path, schema in zip(tables, (layout.NORMALISED, layout.VERDICTS), (NORMALISED, VERDICTS), strict=True):
         write_table(table, path, schema, ["clip_id"])
-    exported(tmp_path / "reviews.parquet", review("both", "p1"), review("both", "p2"), review("one", "p1"))
+    exported(
+        tmp_path / "reviews.parquet",
+        review("both", "p1"),
+        review("both", "p2"),
+        review("one", "p1"),
+        review("misspelt", "p1"),
+    )
     monkeypatch.setattr(vggsounder, "read", lambda: None)
     monkeypatch.setattr(vggsounder, "votes", lambda clips, labels: VOTES)
     return params
@@ -164,11 +170,13 @@ def project(tmp_path: Path, tables: tuple[pl.DataFrame, pl.DataFrame], monkeypat
     ],
 )
 def test_each_kind_of_evidence_is_taken_and_recorded(
-    project: Params, evidence: list[str], kept: dict[str, str]
+    project: Params, evidence: list[str], kept: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     rule = project.verify.model_copy(update={"required": True, "evidence": evidence, "reviews": "reviews.parquet"})
     stage.main(project.model_copy(update={"verify": rule}))
     aligned = read_table(layout.ALIGNED, ALIGNED)
+    told = "reviews.parquet: 1 of column 'clip_id' match nothing here, e.g. 'misspelt'" in capsys.readouterr().err
+    assert told == ("app" in evidence)
     assert dict(aligned.select("clip_id", "evidence").iter_rows()) == kept
     assert aligned["human_verified"].all()
     # The judge alone decides, and people's word is recorded.

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.checkout import copy_checkout
+from tests.e2e.project import dvc, edit_params, fresh
 
 pytestmark = pytest.mark.slow
 
@@ -19,31 +18,10 @@ CLIPS = ("cat-1", "dog-1", "frog-1", "cat-wrong-sound", "dog-2", "rooster-1", "h
 CONDITIONS = ("aligned", "misaligned", "audio_removed", "frames_zeroed", "misleading_caption", "long_context")
 
 
-def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "DVC_NO_ANALYTICS": "true",
-        "DVC_SITE_CACHE_DIR": str(project / ".site"),
-    }
-    command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-
-
-def edit_params(project: Path, namespace: str, **values: object) -> None:
-    path = project / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    params[namespace].update(values)
-    path.write_text(yaml.safe_dump(params))
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what git tracks, with a manifest of seven rows, built once."""
-    copy = copy_checkout(tmp_path_factory.mktemp("project"))
-    for built in ("dvc.lock", "metrics", "reports"):
-        shutil.rmtree(copy / built, ignore_errors=True)
-        (copy / built).unlink(missing_ok=True) if (copy / built).is_file() else None
+    copy = fresh(tmp_path_factory.mktemp("project"))
     manifest = copy / "sample" / "manifest.csv"
     with manifest.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -53,7 +31,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerows(row for row in rows if row["clip_id"] in CLIPS)
     edit_params(copy, "pair", donors={"test": 1, "train": 1})
     edit_params(copy, "sft", validation_share=0.0)  # seven clips are too few to hold any out
-    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
     built = dvc(copy, "repro")
     assert built.returncode == 0, built.stdout + built.stderr
     return copy

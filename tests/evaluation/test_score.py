@@ -286,3 +286,12 @@ def test_missing_inputs_are_named(tmp_path: Path) -> None:
 )
 def test_estimates_read_as_percent(cell: Any, text: str) -> None:
     assert format_estimate(cell) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_of_classes_is_read_however_it_was_saved(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "seen.txt").write_text("Cat\nVögel\n", encoding=encoding)
+    assert score.read_seen_classes(tmp_path / "seen.txt") == {"Cat", "Vögel"}
+    (tmp_path / "seen.txt").write_text("Cat\nVögel\n", encoding="latin-1")
+    with pytest.raises(DataError, match=r"seen\.txt, line 2: not UTF-8"):
+        score.read_seen_classes(tmp_path / "seen.txt")

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field
 
-from mma_bench.csv_rows import ClipId, CsvRow, Filled, read_rows
+from mma_bench.csv_rows import ClipId, CsvRow, Filled, read_rows, warn_unknown
 from mma_bench.errors import DataError
 
 
@@ -173,3 +173,12 @@ def test_utf_16_is_read_if_it_says_so(tmp_path: Path, encoding: str) -> None:
 def test_a_cell_has_a_largest_size(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"animals\.csv, line 2: field larger"):
         read_rows(listed(tmp_path, f"clip_id,sound,class\ncat-1,{'x' * 200_000},Cat\n"), Animal)
+
+
+def test_values_that_match_nothing_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warn_unknown(tmp_path / "a.csv", "clip_id", ["known", "a\u202eb", "b", "b"], {"known", "other"})
+    assert capsys.readouterr().err == (
+        f"{tmp_path / 'a.csv'}: 2 of column 'clip_id' match nothing here, e.g. 'a\\u202eb', 'b'\n"
+    )
+    warn_unknown(tmp_path / "a.csv", "clip_id", ["known"], {"known"})
+    assert capsys.readouterr().err == ""

@@ -19,6 +19,7 @@ SECRET = "hunter2"  # noqa: S105 - of no account
 URLS = (
     f"https://me:{SECRET}@host/v1",
     f"s3://me:{SECRET}@bucket/a",
+    f"https:/me:{SECRET}@host/v1",
     f"s3://me:{SECRET}/with+slash@bucket/a",
     f"postgresql+psycopg://me:{SECRET}@host:5432/votes",
     f"postgresql://host/votes?user=me&password={SECRET}",
@@ -28,6 +29,8 @@ URLS = (
     f"https://host/a?sig={SECRET}#x",
 )
 HARMLESS = (
+    "http://127.0.0.1:8000",
+    "http://host:8000/v1",
     "https://host:8080/@channel?v=aBcDeFgHiJk&design=1",
     "hf://datasets/org/name@main/a.parquet",
     "file:///home/me/a b.csv",
@@ -40,9 +43,13 @@ HARMLESS = (
 def test_a_secret_is_hidden_and_the_rest_of_the_text_kept(url: str) -> None:
     text = redacted(f"cannot reach '{url}' now, me@host")
     assert SECRET not in text
-    assert text.startswith(f"cannot reach '{url.partition('://')[0]}://")
+    assert text.startswith(f"cannot reach '{url.partition(':/')[0]}:/")
     assert text.endswith("' now, me@host")
     assert redacted(text) == text
+
+
+def test_an_address_that_was_split_is_hidden() -> None:
+    assert redacted(f"'https://me:{SECRET}' is not a repository") == "'https://***' is not a repository"
 
 
 @pytest.mark.parametrize("text", HARMLESS)

@@ -390,10 +390,17 @@ def test_a_table_that_breaks_its_contract_is_refused(
         read_sft(tmp_path / "sft", ["aligned", "misaligned"])
 
 
-def test_a_table_that_is_missing_or_no_table_is_said(tmp_path: Path) -> None:
+def test_a_table_that_is_missing_or_no_table_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_sft(tmp_path, ["aligned"])
     (tmp_path / "examples.parquet").write_text("no table")
+    with pytest.raises(DataError, match="is not a readable Parquet file"):
+        read_sft(tmp_path, ["aligned"])
+
+    def broken(path: Path) -> pl.DataFrame:
+        raise pl.exceptions.PanicException("index out of bounds")
+
+    monkeypatch.setattr("mma_bench.training.train.pl.read_parquet", broken)
     with pytest.raises(DataError, match="is not a readable Parquet file"):
         read_sft(tmp_path, ["aligned"])
 

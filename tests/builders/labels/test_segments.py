@@ -208,3 +208,10 @@ def test_shuffled_rows_are_the_same_segments(tmp_path: Path) -> None:
     second = spelled(read_audioset(listed(tmp_path, rows), "eval", KNOWN))
     assert second.sort("clip_id").equals(first.sort("clip_id"))
     assert not second.equals(first)
+
+
+def test_a_class_map_with_unknown_labels_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "manifest.csv").write_text("clip_id,split,labels\na,eval,cat\n")
+    (tmp_path / "labels.csv").write_text("label,label_id\ncat,/m/cat\ndog,/m/misspelt\n")
+    read_clip_manifest(tmp_path / "manifest.csv", "mine", {"/m/cat"})
+    assert "labels.csv: 1 of column 'label_id' match nothing here, e.g. '/m/misspelt'" in capsys.readouterr().err

@@ -75,8 +75,9 @@ def test_files_that_no_clip_took_are_told(project: Path, capsys: pytest.CaptureF
     Path("mirror/holiday.mp4").touch()
     Path("mirror/zzzzzzzzzzz_30.mp4").touch()
     build()
-    told = "acquire: 2 of 5 video files in 'mirror' are not used: 1 with a name of no known form, e.g. 'holiday.mp4'"
-    assert told in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "acquire: 2 of 5 video files in 'mirror' are not used: 1 with a name of no known form" in told
+    assert "e.g. 'mirror/holiday.mp4'" in told
 
 
 def test_a_tombstoned_clip_is_not_even_asked_for(project: Path) -> None:
@@ -100,7 +101,7 @@ def test_a_blank_beside_an_id_does_not_bring_a_clip_back(project: Path, capsys: 
     Path("tombstones.csv").write_text(f"id,reason,date\n {IDS[1]} ,asked,2026-01-01\nmisspelt,asked,2026-01-01\n")
     table = build()
     assert table.filter(pl.col("clip_id") == IDS[1])["reason"].to_list() == ["tombstoned"]
-    assert "tombstones.csv: no candidate has the id misspelt" in capsys.readouterr().err
+    assert "tombstones.csv: 1 of column 'id' match nothing here, e.g. 'misspelt'" in capsys.readouterr().err
     Path("tombstones.csv").write_text("id,reason,date\na b,asked,2026-01-01\n")
     with pytest.raises(DataError, match=r"tombstones\.csv, line 2, column 'id'"):
         build()

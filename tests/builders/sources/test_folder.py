@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mma_bench import layout
-from mma_bench.builders.sources import leftovers, open_source
+from mma_bench.builders.sources import accounts, open_source
 from mma_bench.builders.sources.composed import ComposedSource
 from mma_bench.builders.sources.contracts import Request, Segment
 from mma_bench.builders.sources.folder import FolderSource
@@ -221,15 +221,15 @@ def test_files_that_no_clip_asked_for_are_told(mirror: Path, ten: bytes) -> None
         "notes.txt",
     )
     source = FolderSource(mirror, max_bytes=1)
-    assert source.leftovers() == (
+    assert source.account.describe() == (
         "6 of 6 video files in 'mirror' are not used: 4 with a name of no known form, e.g. "
-        "'Title-zzzzzzzzzzz.f137.mp4', 'b/clip.FLV', 'x.wmv'; "
-        f"2 of segments that are not wanted, e.g. 'Y{ID}.mp4', 'zzzzzzzzzzz.mp4'"
+        "'mirror/Title-zzzzzzzzzzz.f137.mp4', 'mirror/b/clip.FLV', 'mirror/x.wmv'; "
+        f"2 of segments that are not wanted, e.g. 'mirror/Y{ID}.mp4', 'mirror/zzzzzzzzzzz.mp4'"
     )
     source.request(SEGMENT)
     source.request(Segment("z", "zzzzzzzzzzz", 0.0, 10.0))
-    assert source.leftovers().endswith("'x.wmv'")
-    assert leftovers(source) == leftovers(ComposedSource([source])) == [source.leftovers()]
+    assert source.account.describe().endswith("'mirror/x.wmv'")
+    assert accounts(source) == accounts(ComposedSource([source])) == [source.account]
 
 
 def test_a_file_that_is_no_media_is_refused_under_its_own_name(mirror: Path) -> None:

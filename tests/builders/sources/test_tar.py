@@ -68,7 +68,7 @@ def test_members_are_found_by_name_and_read_in_place(tmp_path: Path, clips: list
     missing = source.request(Segment("id", A, 50.0, 60.0))
     assert isinstance(missing, Refusal)
     assert missing.error.reason == "not_in_shards"
-    assert source.leftovers() == ""
+    assert source.account.describe() == ""
 
 
 def test_a_bad_member_does_not_hide_a_good_one(tmp_path: Path, clips: list[bytes]) -> None:
@@ -78,7 +78,7 @@ def test_a_bad_member_does_not_hide_a_good_one(tmp_path: Path, clips: list[bytes
     fetched = source.request(Segment("id", A, 30.0, 40.0)).fetch(tmp_path / "x.mp4")
     assert (tmp_path / "x.mp4").read_bytes() == clips[0]
     assert "a page of HTML" in fetched.note
-    assert "1 with a name of no known form" in source.leftovers()
+    assert "1 with a name of no known form" in source.account.describe()
 
 
 def test_a_member_that_is_longer_than_its_name_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_bench.errors import InvalidInput
+from mma_bench.errors import ClipError, InvalidInput, MachineFault
 from mma_bench.media.edit import misalign, remove_audio, zero_frames
 from tests.builders.noise_clips import TICKS, Clip, ends, header, payloads, pictures, sound, times, write
 from tests.clips import cut_off, make
@@ -266,10 +266,10 @@ def test_broken_sources_are_refused_by_name(operation: Operation, base: Path, do
         ("empty.mp4", "empty_file"),
         ("absent.mp4", "missing_file"),
     ):
-        with pytest.raises(InvalidInput) as error:
+        with pytest.raises(ClipError) as error:
             operation(tmp_path / name, donor, tmp_path / "out" / "out.mp4")
         assert (error.value.reason, name in error.value.detail) == (reason, True)
-    with pytest.raises(InvalidInput, match=r"absent\.mp4"):
+    with pytest.raises(MachineFault, match=r"absent\.mp4"):
         misalign(base, tmp_path / "absent.mp4", tmp_path / "out.mp4")
     assert not list(tmp_path.glob("**/*out*.mp4"))
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mma_bench.errors import InvalidInput
+from mma_bench.errors import ClipError
 from mma_bench.media.probe import probe
 from tests.clips import AAC, H264, cut_off, giant, make, picture, plain, tone
 
 
 def reason(path: Path, **limits: float) -> str:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(ClipError) as caught:
         probe(path, **limits)  # type: ignore[arg-type]
     assert path.name in caught.value.detail, "the message names the file"
     return caught.value.reason
