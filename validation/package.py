@@ -3,8 +3,6 @@
 from functools import partial
 from itertools import chain
 
-import polars as pl
-
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.hub.cards import card_head
@@ -20,7 +18,6 @@ from mma_bench.validation.package_facts import (
     no_rows,
     packaged_ids,
     read_shards,
-    with_hashed_context,
 )
 from mma_bench.validation.promises import Frames, Promise
 
@@ -33,10 +30,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     """Read the dataset and the tables that it is made from, and compute the facts."""
     checksums = inputs.note(TABLE).read_text(encoding="utf-8")
     head = card_head(inputs.note(_CARD).read_text(encoding="utf-8"))
-    variants = pl.concat(
-        with_hashed_context(part.filter(pl.col("status") == "ok").select(REFERENCE))
-        for part in inputs.parts(layout.VARIANTS, VARIANTS, [*REFERENCE, "status"])
-    ).unique("id", keep="first", maintain_order=True)
+    variants = inputs.parts(layout.VARIANTS, VARIANTS, [*REFERENCE, "status"])
     truth = Truth(variants, inputs.table(layout.ALIGNED, ALIGNED))
     files = sorted(path for path in layout.PACKAGE.rglob("*") if path.is_file() and path != TABLE)
     found = {path.relative_to(layout.PACKAGE).as_posix(): inputs.sha256[inputs.note(path).as_posix()] for path in files}
@@ -44,7 +38,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     due = {split: [str(name) for name in names] for split, names in params.conditions().items()}
     return {
         "rows": map(truth.facts, chain([no_rows()], read_shards(layout.PACKAGE))),
-        "ids": outer_join_ids(variants["id"], packaged["id"]),
+        "ids": outer_join_ids(truth.ids, packaged["id"]),
         "configs": config_facts(packaged, head, due),
         "files": file_facts(found, checksums, head),
     }

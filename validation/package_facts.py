@@ -4,7 +4,7 @@ Of all rows, only the ids and the variants that they are compared with are in me
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from hashlib import sha256
 from itertools import islice
@@ -102,7 +102,7 @@ def _read_shard(shard: Path, progress: Progress) -> Iterator[pl.DataFrame]:
             if media:
                 hashes = [_packets(video, Path(folder), progress) for video in batch.column("video").to_pylist()]
             rows = pl.DataFrame(pl.from_arrow(batch.select(there))).cast({name: COLUMNS[name] for name in there})
-            yield with_hashed_context(
+            yield _with_hashed_context(
                 rows.with_columns(
                     *(pl.lit(None, dtype).alias(name) for name, dtype in COLUMNS.items() if name not in names),
                     pl.lit(lacking, pl.String()).alias("lacks"),
@@ -113,7 +113,7 @@ def _read_shard(shard: Path, progress: Progress) -> Iterator[pl.DataFrame]:
             )
 
 
-def with_hashed_context(rows: pl.DataFrame) -> pl.DataFrame:
+def _with_hashed_context(rows: pl.DataFrame) -> pl.DataFrame:
     """The irrelevant texts, each of tens of kilobytes, replaced by their hashes."""
     return rows.with_columns(
         pl.col("context").map_elements(lambda text: sha256(text.encode()).hexdigest(), return_dtype=pl.String())
@@ -137,12 +137,20 @@ class Truth:
     """What the rows of the dataset are compared with: the good variants, and the class list of each split.
 
     Args:
-        variants: Columns of `REFERENCE`, with hashed contexts; one row per id.
+        variants: Parts of VARIANTS, with the columns of REFERENCE and `status`.
         aligned: Schema ALIGNED.
     """
 
-    def __init__(self, variants: pl.DataFrame, aligned: pl.DataFrame) -> None:
-        self._variants = variants.sort("id")
+    def __init__(self, variants: Iterable[pl.DataFrame], aligned: pl.DataFrame) -> None:
+        import pyarrow as pa
+
+        good = (_with_hashed_context(part.filter(pl.col("status") == "ok").select(REFERENCE)) for part in variants)
+        # As Arrow's oldest types: polars' strings are views into the buffers of the parts, which are half empty.
+        oldest = pl.CompatLevel.oldest()
+        self._variants = pa.concat_tables(part.to_arrow(compat_level=oldest) for part in good).combine_chunks()
+        self.ids = pl.Series("id", pl.from_arrow(self._variants["id"]))
+        rows = pl.DataFrame({"id": self.ids}).with_row_index("row").sort("id", "row")
+        self._sorted_ids, self._rows = rows["id"], rows["row"]
         classes = aligned.group_by("split").agg(pl.col("class_name").unique())
         self._options = {split: sorted(names) for split, names in classes.iter_rows()}
 
@@ -170,11 +178,16 @@ class Truth:
         ).drop("label_ids")
 
     def _named(self, ids: pl.Series) -> pl.DataFrame:
-        """The variants with these ids, and perhaps others: a join with all of them would take time for each part."""
-        if self._variants.is_empty():
-            return self._variants
-        places = self._variants["id"].search_sorted(ids).clip(upper_bound=self._variants.height - 1)
-        return self._variants[places.unique()]
+        """The variants with these ids, the first of each, and perhaps others.
+
+        A join with all variants would take its time for each part.
+        """
+        if self.ids.is_empty():
+            places = pl.Series([], dtype=pl.UInt32())
+        else:
+            places = self._sorted_ids.search_sorted(ids).clip(upper_bound=len(self.ids) - 1).unique()
+        found = self._variants.take(self._rows[places].to_arrow())
+        return pl.DataFrame(pl.from_arrow(found)).cast({name: VARIANTS[name] for name in REFERENCE})
 
 
 _TEXTS = ("question", "question_short_answer", "answer", "abstention_answer")
