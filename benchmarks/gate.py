@@ -21,6 +21,7 @@ ROWS = (1_000, 4_000, 16_000)
 WAYS = ("in parts", "one frame")
 CLASSES = [f"Sounding object no. {number}" for number in range(60)]
 PER_CLIP = 15  # rows
+PER_SHARD = 1_000  # rows; what clips of 0.5 MB give, by the default size of a shard
 HASH = "0123456789abcdef" * 4
 BOUND = 1_000  # bytes per row
 
@@ -67,8 +68,10 @@ def write_dataset(folder: Path, rows: int) -> None:
     options = sorted({base["class_name"] for base in bases})
     for condition in ("aligned", "long_context"):
         found = [row for row in variants if row["condition"] == condition]
-        path = layout.PACKAGE / "data" / condition / "train-00000-of-00001.parquet"
-        write_shard(path, (packaged_row(dict.fromkeys(VARIANTS) | row, options, b"clip") for row in found))
+        for number, start in enumerate(range(0, len(found), PER_SHARD)):
+            path = layout.PACKAGE / "data" / condition / f"train-{number:05}.parquet"
+            shard = (dict.fromkeys(VARIANTS) | row for row in found[start : start + PER_SHARD])
+            write_shard(path, (packaged_row(row, options, b"clip") for row in shard))
         splits[condition] = {"split": "train", "path": f"data/{condition}/train-*.parquet", "num_examples": len(found)}
     head = {
         "configs": [
