@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mma_bench.errors import DataError
 from mma_bench.files import atomic_path
 from mma_bench.schema import OUTCOME, Schema, Split
 
+_OUTCOMES = 10_000  # rows that are dictionaries at a time
 _PART = 100  # rows: some hold texts of tens of kilobytes
 
 
@@ -104,11 +106,14 @@ def outcome_table(
         entries: The executor's entries of the same clips, in the same order.
         schema: Columns not in it are dropped.
     """
-    rows = [
+    rows = (
         {**clip, **{name: escaped(entry[name]) for name in OUTCOME}, **entry["result"]}
         for clip, entry in zip(clips, entries, strict=True)
-    ]
-    return from_rows(rows, schema)
+    )
+    parts = [from_rows([], schema)]
+    while part := list(islice(rows, _OUTCOMES)):
+        parts.append(from_rows(part, schema))
+    return pl.concat(parts, rechunk=True)
 
 
 def escaped(text: str) -> str:
