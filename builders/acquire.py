@@ -51,6 +51,8 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
     """
     request: Request = payload["request"]
     path = clip_path(layout.ACQUIRED_CLIPS / payload["split"], payload["clip_id"], request.suffix)
+    if isinstance(request, Refusal):
+        raise request.error
     with atomic_path(path) as staged:
         fetched = request.fetch(staged)
         try:
