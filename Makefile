@@ -57,3 +57,9 @@ docs: setup ## Build the documentation site in site/
 
 clean: ## Remove everything the build made, but not the environment
 	rm -rf data mma-bench reports metrics site
+
+.PHONY: audit
+audit: ## Check the pinned versions against PyPI's advisories (needs pypi.org)
+	$(or $(PYTHON),python3.11) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet pip-audit
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt

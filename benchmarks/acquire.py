@@ -7,7 +7,8 @@ measured. Both use one core and take turns, so that a busy machine slows both. T
 and of the programs that it starts; the server's thread is in ours.
 
 The second figure opens a ledger of 200,000 finished clips and decides that none is due, as a build does before its
-first clip, and asks for the status. Each is done in a process of its own, whose CPU seconds and peak memory are read.
+first clip; runs the stage to its end; and asks for the status. Each is done in a process of its own, whose CPU seconds
+and peak memory are read. The third is the CPU time for a clip that the source does not have.
 """
 
 import json
@@ -32,7 +33,8 @@ from mma_bench.media.timeline import timeline
 from mma_bench.schema import Split
 
 ROUNDS, ROWS = 3, 200_000
-TARGET, START_UP_S, STATUS_S, MEMORY_MB = 0.9, 2.0, 1.0, 300
+TARGET, START_UP_S, RUN_S, STATUS_S, MEMORY_MB = 0.9, 2.0, 6.0, 1.0, 300
+MISSING_ROWS = (1_000, 5_000)
 START_S, END_S = 31.5, 41.5
 SETTINGS = NormaliseParams(
     clip_s=10.0,
@@ -125,6 +127,36 @@ with Ledger(Path("ledger.jsonl")) as ledger:
     assert due_tasks(ledger, tasks) == []
 print(time.process_time() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
+RUN = """
+import resource, sys, time
+from pathlib import Path
+from mma_bench.executor import run
+from mma_bench.executor.task import Task
+payload = {}
+tasks = [Task(f"{number:011d}_30000", "f" * 64, payload) for number in range(int(sys.argv[1]))]
+begin = time.process_time()
+entries = run(tasks, print, Path("ledger.jsonl"), workers=1, title="run")
+assert all(entry["status"] == "ok" for entry in entries)
+print(time.process_time() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+MISSING = """
+import resource, sys
+from functools import partial
+from pathlib import Path
+from mma_bench.builders.acquire import acquire_clip
+from mma_bench.builders.sources.contracts import Refusal
+from mma_bench.errors import Permanent
+from mma_bench.executor import run
+from mma_bench.executor.task import Task
+if __name__ == "__main__":
+    at_once = sys.argv[2] == "at once"
+    payload = {"request": Refusal(Permanent("not_in_folder", "no file")), "split": "train"}
+    keys = [f"{number:011d}_30000" for number in range(int(sys.argv[1]))]
+    tasks = [Task(key, "f" * 64, payload | {"clip_id": key}, at_once) for key in keys]
+    run(tasks, partial(acquire_clip, max_bytes=1), Path(f"{at_once}.jsonl"), workers=1, title="missing")
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(sum(usage.ru_utime + usage.ru_stime for usage in spent))
+"""
 STATUS = """
 import resource, sys, time
 from pathlib import Path
@@ -160,7 +192,7 @@ def write_books() -> None:
 def measure_books() -> None:
     """Print the times and the memory of a start, and of the status."""
     write_books()
-    for name, code, target in (("start-up", BOOKS, START_UP_S), ("status", STATUS, STATUS_S)):
+    for name, code, target in (("start-up", BOOKS, START_UP_S), ("run", RUN, RUN_S), ("status", STATUS, STATUS_S)):
         runs = []
         for _ in range(3):
             answer = subprocess.run(
@@ -171,8 +203,24 @@ def measure_books() -> None:
         print(f"  {name:9} {seconds:5.2f} s (target: at most {target})   {memory:4.0f} MB (target: under {MEMORY_MB})")
 
 
+def measure_missing() -> None:
+    """Print the CPU time per clip that the source does not have, in the main process and through a worker."""
+    Path("missing.py").write_text(MISSING)
+    each = {}
+    for way in ("at once", "by a worker"):
+        spent = [
+            float(
+                subprocess.run([sys.executable, "missing.py", str(rows), way], capture_output=True, check=True).stdout
+            )
+            for rows in MISSING_ROWS
+        ]
+        each[way] = (spent[1] - spent[0]) / (MISSING_ROWS[1] - MISSING_ROWS[0]) * 1e6
+    ours, theirs = each["at once"], each["by a worker"]
+    print(f"  missing clip: {ours:.0f} µs, by a worker {theirs:.0f} µs, ratio {theirs / ours:.0f} (at least 10)")
+
+
 def main() -> None:
-    """Print both figures."""
+    """Print all figures."""
     sys.path.insert(0, str(Path(__file__).parents[1]))  # the site is the tests'
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -182,6 +230,7 @@ def main() -> None:
         measure_clips(video)
         print(f"the books of {ROWS:,} clips")
         measure_books()
+        measure_missing()
         os.chdir("/")
     print(f"({time.perf_counter() - begin:.0f} s)")
 

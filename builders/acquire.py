@@ -11,7 +11,7 @@ only decoding shows (silence, no frames, too short) are left to the stage `norma
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ def acquire_clip(payload: Payload, max_bytes: int) -> dict[str, Any]:
     """
     request: Request = payload["request"]
     path = clip_path(layout.ACQUIRED_CLIPS / payload["split"], payload["clip_id"], request.suffix)
+    if isinstance(request, Refusal):
+        raise request.error
     with atomic_path(path) as staged:
         fetched = request.fetch(staged)
         try:
@@ -91,15 +93,16 @@ def tasks(
                 key=clip_id,
                 fingerprint=fingerprint(_VERSION, split, request.revision, request.suffix, max_bytes),
                 payload={"request": request, "split": split, "clip_id": clip_id},
+                at_once=isinstance(request, Refusal),
             )
         )
     return local + remote
 
 
-def remove_partial(entries: Sequence[Entry]) -> None:
+def remove_partial(entries: Iterable[Entry]) -> None:
     """Remove the working state of settled clips."""
-    settled = {entry["key"] for entry in entries if entry["status"] in SETTLED}
     if layout.PARTIAL_CLIPS.is_dir():
+        settled = {entry["key"] for entry in entries if entry["status"] in SETTLED}
         for folder in layout.PARTIAL_CLIPS.iterdir():
             if folder.name in settled:
                 shutil.rmtree(folder)
@@ -126,9 +129,8 @@ def main(params: Params) -> None:
         give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
-    by_clip = {entry["key"]: entry for entry in entries}
-    rows = selected.with_columns(source=pl.lit(source.name)).rows(named=True)
-    table = outcome_table(rows, [by_clip[row["clip_id"]] for row in rows], ACQUIRED)
+    rows = selected.with_columns(source=pl.lit(source.name)).iter_rows(named=True)
+    table = outcome_table(rows, entries.by_key(selected["clip_id"]), ACQUIRED)
     clips = table.filter(pl.col("status") == "ok")
     remove_partial(entries)
     remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))
@@ -147,7 +149,7 @@ def main(params: Params) -> None:
         )
 
 
-def _print_notes(entries: Sequence[Entry]) -> None:
+def _print_notes(entries: Iterable[Entry]) -> None:
     notes = [f"{entry['key']}: {entry['result']['note']}" for entry in entries if entry["result"].get("note")]
     if notes:
         print(

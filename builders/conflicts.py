@@ -151,8 +151,13 @@ def main(params: Params) -> None:
         give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
-    by_key = {entry["key"]: entry for entry in entries}
-    outcomes = [by_key.get(_key(row)) or _pointed(clips[row["split"], row["base_id"]], found) for row in rows]
+    made_ones = iter(entries)  # in the order of `made`
+    outcomes = (
+        next(made_ones)
+        if row["condition"] in MEDIA_CONDITIONS
+        else _pointed(clips[row["split"], row["base_id"]], found)
+        for row in rows
+    )
     table = without_incomplete(outcome_table(rows, outcomes, VARIANTS), params)
 
     written = table.filter(pl.col("condition").is_in(MEDIA_CONDITIONS), status="ok")

@@ -92,8 +92,7 @@ def judged(
         ray=ray,
         stateful=True,
     )
-    found = {task.key: entry for task, entry in zip(tasks, entries, strict=True)}
-    return table_of(clips, [found[task.key] for task in by_clip], judge)
+    return table_of(clips, entries.by_key(task.key for task in by_clip), judge)
 
 
 def task_of(clip: Mapping[str, Any], judge: Judge) -> Task:

@@ -88,7 +88,7 @@ def main(params: Params) -> None:
         give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
-    table = outcome_table(acquired.select(list(IDENTITY)).rows(named=True), entries, NORMALISED)
+    table = outcome_table(acquired.select(list(IDENTITY)).iter_rows(named=True), entries, NORMALISED)
     kept = [Path(path) for path in table["path"].drop_nulls()]
     remove_strays(layout.NORMALISED_CLIPS, kept)
     write_table(table, layout.NORMALISED, NORMALISED, ["split", "clip_id"])

@@ -53,9 +53,7 @@ def asked_class(row: Prediction) -> str:
 def outcomes(rows: Iterable[Prediction], counts: Callable[[Prediction], bool] = is_right) -> list[Outcome]:
     """The outcome of every answer, in input order."""
     return [
-        Outcome(row.id, row.base_id, row.donor_id or row.base_id, float(counts(row)))
-        for row in rows
-        if row.status != "failed"
+        Outcome(row.id, row.base_id, row.donor_id or row.base_id, float(counts(row))) for row in rows if row.is_answered
     ]
 
 
@@ -67,7 +65,7 @@ def both_right(rows: Iterable[Prediction]) -> list[Outcome]:
     """
     pairs: dict[tuple[str, int], list[Prediction]] = defaultdict(list)
     for row in rows:
-        if row.status != "failed":
+        if row.is_answered:
             pairs[row.id, row.seed].append(row)
     return [
         Outcome(clip, pair[0].base_id, pair[0].donor_id or pair[0].base_id, float(all(map(is_right, pair))))

@@ -70,7 +70,7 @@ def _of_protocol(cells: Mapping[Cell, Sequence[Prediction]], protocol: str) -> l
 
 def _measured(measure: str, rows: Sequence[Prediction]) -> dict[str, Any]:
     rule = {"led_by_other": led_by_other, "led_by_caption": led_by_caption}.get(measure, is_right)
-    answered = [row for row in rows if row.status != "failed"]
+    answered = [row for row in rows if row.is_answered]
     classes = [asked_class(row) for row in answered] if measure == "balanced_accuracy" else None
     return {**estimated(outcomes(answered, rule), classes), "chance": chance(rows)}
 

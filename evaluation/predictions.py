@@ -12,7 +12,7 @@ from mma_bench.errors import DataError
 from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.settings import problems
 
-Status: TypeAlias = Literal["ok", "unparseable", "failed"]
+Status: TypeAlias = Literal["ok", "unparseable", "failed", "unsupported"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Prediction:
         answer: The parsed class, None unless `status` is ok.
         raw: The model's raw output; None for scored options and failures.
         logprobs: Log-likelihood by option, summed over its tokens; None for generated answers.
-        error: Why the prompt failed; None unless `status` is failed.
+        status: With an answer, ok or unparseable; without one, failed, or unsupported: the model cannot take the
+            prompt.
+        error: Why there is no answer; None if there is one.
         prompt_version: Version of the prompt text: the dataset's if it provides the text, else this release's.
         settings: Generation and engine settings.
         option_tokens: Number of tokens by option; None for generated answers, or if the engine does not report them.
@@ -66,6 +68,11 @@ class Prediction:
     dataset_fingerprint: str
     option_tokens: dict[str, int] | None = None
     prior_logprobs: dict[str, float] | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer, right, wrong or unparseable."""
+        return self.status not in ("failed", "unsupported")
 
 
 def option_order(prediction: Prediction) -> str:

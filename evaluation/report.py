@@ -76,7 +76,12 @@ def summarise(
         "complete": scores["failed"] == 0,
         "run": dict(run),
         "published": {"model": name, "beside": paper_clips and name is not None, "source": SOURCE},
-        "notes": [*_notes(rows), *_lengths(scores.get("context_tokens", [])), *([note] if note else [])],
+        "notes": [
+            *_notes(rows),
+            *_unsupported(predictions),
+            *_lengths(scores.get("context_tokens", [])),
+            *([note] if note else []),
+        ],
         "accuracy": rows,
         "drop": scores["drop"],
         "capture": scores["capture"],
@@ -116,6 +121,19 @@ def _notes(rows: Sequence[Row]) -> list[str]:
             "counts as wrong."
         )
     return notes
+
+
+def _unsupported(predictions: Sequence[Prediction]) -> list[str]:
+    asked = Counter(row.condition for row in predictions)
+    reasons: dict[str, list[str]] = {}
+    for row in predictions:
+        if row.status == "unsupported":
+            reasons.setdefault(row.condition, []).append(row.error or "")
+    return [
+        f"Under {condition}, {len(found):,} of {_counted(asked[condition], 'prompt')} are more than this model takes, "
+        f"which counts as neither right nor wrong: {Counter(found).most_common(1)[0][0]}"
+        for condition, found in reasons.items()
+    ]
 
 
 def _lengths(rows: Sequence[Row]) -> list[str]:

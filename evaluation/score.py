@@ -1,7 +1,8 @@
 """Scoring: predictions in, numbers out; pure and offline.
 
 Accuracy is over all answers: an unparseable answer is wrong, and `parsed` is the share of parseable ones. A failed
-prompt has no answer and is excluded; a run with failed prompts is incomplete.
+prompt has no answer and is excluded; a run with failed prompts is incomplete. A prompt that the model cannot take
+(unsupported) has no answer either, but is not missing; it is counted only where there are some.
 """
 
 from collections import defaultdict
@@ -44,6 +45,7 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
     scores: Scores = {
         "headline": headline(cells),
         "failed": sum(row.status == "failed" for row in predictions),
+        **_unsupported(predictions),
         "run": _run(predictions[0]),
         "accuracy": accuracies(cells),
         "drop": drops(cells),
@@ -82,16 +84,23 @@ def _run(prediction: Prediction) -> dict[str, Any]:
 
 
 def _accuracy(rows: Sequence[Prediction]) -> dict[str, Any]:
-    answered = [row for row in rows if row.status != "failed"]
+    answered = [row for row in rows if row.is_answered]
     unparseable = sum(row.status == "unparseable" for row in rows)
     return {
         "prompts": len(rows),
         "unparseable": unparseable,
-        "failed": len(rows) - len(answered),
+        "failed": sum(row.status == "failed" for row in rows),
+        **_unsupported(rows),
         "parsed": (len(answered) - unparseable) / len(answered) if answered else None,
         **estimated(outcomes(answered)),
         "chance": chance(rows),
     }
+
+
+def _unsupported(rows: Sequence[Prediction]) -> dict[str, int]:
+    """The number of unsupported prompts, if there are any."""
+    count = sum(row.status == "unsupported" for row in rows)
+    return {"unsupported": count} if count else {}
 
 
 def answer_sources(rows: Sequence[Prediction]) -> list[tuple[str, Callable[[Prediction], bool]]]:

@@ -77,11 +77,11 @@ def check_comparable(base: Sequence[Prediction], tuned: Sequence[Prediction]) ->
 
 def pairs_of(base: Sequence[Prediction], tuned: Sequence[Prediction]) -> dict[Cell, list[Pair]]:
     """The prompts with an answer in both runs, by cell."""
-    answered = {row.key: row for row in tuned if row.status != "failed"}
+    answered = {row.key: row for row in tuned if row.is_answered}
     return {
         cell: pairs
         for cell, rows in by_cell(base).items()
-        if (pairs := [(row, answered[row.key]) for row in rows if row.status != "failed" and row.key in answered])
+        if (pairs := [(row, answered[row.key]) for row in rows if row.is_answered and row.key in answered])
     }
 
 

@@ -19,11 +19,11 @@ class Progress:
         self._start = self._last = time.monotonic()
         self._bar = tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True) if sys.stderr.isatty() else None
 
-    def advance(self) -> None:
-        """Count one more finished clip."""
-        self.done += 1
+    def advance(self, clips: int = 1) -> None:
+        """Count more finished clips."""
+        self.done += clips
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(clips)
         elif time.monotonic() - self._last >= _PLAIN_EVERY_S:
             self._print()
 

@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import polars as pl
 from mma_bench.errors import DataError
 from mma_bench.files import atomic_path
 from mma_bench.schema import OUTCOME, Schema, Split
+
+_OUTCOMES = 10_000  # rows that are dictionaries at a time
+_PART = 100  # rows: some hold texts of tens of kilobytes
 
 
 def conform(table: pl.DataFrame, schema: Schema, where: str) -> pl.DataFrame:
@@ -39,15 +44,41 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
     Raises:
         DataError: The file is missing, is not a Parquet file, or violates the schema.
     """
+    with _readable(path):
+        table = pl.read_parquet(path)
+    return conform(table, schema, str(path))
+
+
+def read_parts(path: Path, schema: Schema, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Some columns of a table written by `write_table`, a few thousand rows at a time; at least one part.
+
+    Raises:
+        DataError: As `read_table`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _readable(path, pa.ArrowException):
+        empty = pl.read_parquet(path, n_rows=0)
+        yield conform(empty, schema, str(path)).select(columns)
+        # Through a buffer, and not by polars, which would hold whole row groups: the table may be one.
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            for batch in file.iter_batches(_PART, columns=list(columns)):
+                part = pl.DataFrame(pl.from_arrow(batch))
+                yield part.select(pl.col(name).cast(schema[name]) for name in columns)
+
+
+@contextmanager
+def _readable(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Inside, the table is read; polars' errors, and `errors`, become a DataError that names it."""
     if not path.is_file():
         raise DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)")
     try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, *errors) as error:
         raise DataError(
             f"{path} is not a readable Parquet file ({error})", hint="delete it and run `dvc repro`"
         ) from None
-    return conform(table, schema, str(path))
 
 
 def write_table(table: pl.DataFrame, path: Path, schema: Schema, sort_by: Sequence[str]) -> None:
@@ -75,11 +106,14 @@ def outcome_table(
         entries: The executor's entries of the same clips, in the same order.
         schema: Columns not in it are dropped.
     """
-    rows = [
+    rows = (
         {**clip, **{name: escaped(entry[name]) for name in OUTCOME}, **entry["result"]}
         for clip, entry in zip(clips, entries, strict=True)
-    ]
-    return from_rows(rows, schema)
+    )
+    parts = [from_rows([], schema)]
+    while part := list(islice(rows, _OUTCOMES)):
+        parts.append(from_rows(part, schema))
+    return pl.concat(parts, rechunk=True)
 
 
 def escaped(text: str) -> str:

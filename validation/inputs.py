@@ -1,5 +1,6 @@
 """Reads a gate's inputs and records the hash of every file, so that its result is tied to exact bytes."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import polars as pl
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256
 from mma_bench.schema import Schema
-from mma_bench.tables import read_json, read_table
+from mma_bench.tables import read_json, read_parts, read_table
 
 
 class Inputs:
@@ -30,6 +31,15 @@ class Inputs:
         table = read_table(path, schema)
         self.note(path)
         return table
+
+    def parts(self, path: Path, schema: Schema, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Read some columns of a table part by part.
+
+        Raises:
+            DataError: See `mma_bench.tables.read_parts`.
+        """
+        yield from read_parts(path, schema, columns)
+        self.note(path)
 
     def json(self, path: Path) -> Any:
         """Read a JSON file.

@@ -1,8 +1,7 @@
 """Invariants of `mma-bench/`, the published dataset: every variant, unaltered, with the correct questions."""
 
 from functools import partial
-
-import polars as pl
+from itertools import chain
 
 from mma_bench import layout
 from mma_bench.config import Params
@@ -11,7 +10,15 @@ from mma_bench.schema import ALIGNED, VARIANTS, Condition
 from mma_bench.validation.accounts import outer_join_ids
 from mma_bench.validation.expect import Column, absent, at_least, equal, filled, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
-from mma_bench.validation.package_facts import config_facts, file_facts, packaged_facts, read_shards
+from mma_bench.validation.package_facts import (
+    REFERENCE,
+    Truth,
+    config_facts,
+    file_facts,
+    no_rows,
+    packaged_ids,
+    read_shards,
+)
 from mma_bench.validation.promises import Frames, Promise
 
 TABLE = layout.PACKAGE / "checksums.sha256"  # lists every other file, so its hash covers the whole dataset
@@ -23,15 +30,15 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     """Read the dataset and the tables that it is made from, and compute the facts."""
     checksums = inputs.note(TABLE).read_text(encoding="utf-8")
     head = card_head(inputs.note(_CARD).read_text(encoding="utf-8"))
-    variants = inputs.table(layout.VARIANTS, VARIANTS)
-    aligned = inputs.table(layout.ALIGNED, ALIGNED)
+    variants = inputs.parts(layout.VARIANTS, VARIANTS, [*REFERENCE, "status"])
+    truth = Truth(variants, inputs.table(layout.ALIGNED, ALIGNED))
     files = sorted(path for path in layout.PACKAGE.rglob("*") if path.is_file() and path != TABLE)
     found = {path.relative_to(layout.PACKAGE).as_posix(): inputs.sha256[inputs.note(path).as_posix()] for path in files}
-    packaged = read_shards(layout.PACKAGE)
+    packaged = packaged_ids(layout.PACKAGE)
     due = {split: [str(name) for name in names] for split, names in params.conditions().items()}
     return {
-        "rows": packaged_facts(packaged, variants, aligned),
-        "ids": outer_join_ids(variants.filter(pl.col("status") == "ok")["id"], packaged["id"]),
+        "rows": map(truth.facts, chain([no_rows()], read_shards(layout.PACKAGE))),
+        "ids": outer_join_ids(truth.ids, packaged["id"]),
         "configs": config_facts(packaged, head, due),
         "files": file_facts(found, checksums, head),
     }

@@ -1,8 +1,13 @@
-"""Facts about the packaged dataset, read from its Parquet shards and the bytes of the clips inside them."""
+"""Facts about the packaged dataset, read from its Parquet shards and the bytes of the clips inside them.
+
+Of all rows, only the ids and the variants that they are compared with are in memory, without the irrelevant texts.
+"""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ from mma_bench.progress import Progress
 from mma_bench.prompts import NONE_OF_THE_ABOVE, forced_choice, misleading_caption, with_short_answer
 from mma_bench.schema import MODALITIES, VARIANTS, Condition
 from mma_bench.validation.accounts import differs_in
+from mma_bench.validation.evaluate import PART
 
 LIST = pl.List(pl.String())
 # The stable columns of the dataset: others may be added, none of these is removed.
@@ -30,91 +36,158 @@ COLUMNS: dict[str, pl.DataType] = {
     **dict.fromkeys(("visual_question_short_answer", "audio_question_short_answer"), pl.String()),
     "options": LIST,
 }
+REFERENCE = (*(name for name in COLUMNS if name in VARIANTS), "split")  # the columns of VARIANTS that say what is due
 _BATCH = 8  # clips in memory at a time
 
 
-def read_shards(folder: Path) -> pl.DataFrame:
-    """All rows: the columns of COLUMNS (null if a shard lacks one), and facts about their location and content.
+_PLACE = ("config", "folder_split")  # by the shard's path, data/<config>/<split>-*.parquet
 
-    `config`, `folder_split`: by the shard's path, data/<config>/<split>-*.parquet; `lacks`: the first column that the
-    shard lacks, else null; `video_packets`, `audio_packets`: hashes read back from the embedded clip, null if it
-    cannot be read.
+
+def packaged_ids(folder: Path) -> pl.DataFrame:
+    """`id` (null if the shard has no ids), `config` and `folder_split` of all rows."""
+    import pyarrow.parquet as pq
+
+    tables = [pl.DataFrame(schema=dict.fromkeys(("id", *_PLACE), pl.String()))]
+    for shard in _shards(folder):
+        if "id" in pq.read_schema(shard).names:
+            ids = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=["id"]))).cast(pl.String())
+        else:
+            ids = pl.DataFrame({"id": [None] * pq.read_metadata(shard).num_rows}, schema={"id": pl.String()})
+        tables.append(ids.with_columns(**_place(shard)))
+    return pl.concat(tables)
+
+
+def read_shards(folder: Path) -> Iterator[pl.DataFrame]:
+    """All rows, at most `PART` at a time: the columns of COLUMNS (null if a shard lacks one), and facts about them.
+
+    `config`, `folder_split`: by the shard's path; `lacks`: the first column that the shard lacks, else null;
+    `video_packets`, `audio_packets`: hashes read back from the embedded clip, null if it cannot be read. `context` is
+    replaced by its hash.
     """
     import pyarrow.parquet as pq
 
-    shards = sorted((folder / "data").glob("*/*.parquet"))
-    tables = []
+    shards = _shards(folder)
     with Progress("validate: packets", sum(pq.read_metadata(shard).num_rows for shard in shards), "clip") as progress:
         for shard in shards:
-            names = set(pq.read_schema(shard).names)
-            there = [name for name in COLUMNS if name in names]
-            rows = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=there))).cast(
-                {name: COLUMNS[name] for name in there}
-            )
-            lacking = next((name for name in (*COLUMNS, "video") if name not in names), None)
-            hashes = list(_packets(shard, progress)) if "video" in names else [(None, None)] * rows.height
-            tables.append(
-                rows.with_columns(
-                    *(pl.lit(None, dtype).alias(name) for name, dtype in COLUMNS.items() if name not in names),
-                    pl.lit(shard.parent.name).alias("config"),
-                    pl.lit(shard.name.partition("-")[0]).alias("folder_split"),
-                    pl.lit(lacking, pl.String()).alias("lacks"),
-                    pl.Series("video_packets", [video for video, _ in hashes], dtype=pl.String()),
-                    pl.Series("audio_packets", [audio for _, audio in hashes], dtype=pl.String()),
-                ).select(*COLUMNS, "config", "folder_split", "lacks", "video_packets", "audio_packets")
-            )
-    return pl.concat(tables) if tables else _no_rows()
+            groups = _read_shard(shard, progress)
+            while part := list(islice(groups, PART // _BATCH)):
+                yield pl.concat(part)
 
 
-def _no_rows() -> pl.DataFrame:
-    more = ("config", "folder_split", "lacks", "video_packets", "audio_packets")
+def no_rows() -> pl.DataFrame:
+    """What `read_shards` gives for no rows."""
+    more = (*_PLACE, "lacks", "video_packets", "audio_packets")
     return pl.DataFrame(schema=COLUMNS | dict.fromkeys(more, pl.String()))
 
 
-def _packets(shard: Path, progress: Progress) -> Iterator[tuple[str | None, str | None]]:
-    """Hashes of the video and audio packets of each row's clip."""
+def _shards(folder: Path) -> list[Path]:
+    return sorted((folder / "data").glob("*/*.parquet"))
+
+
+def _place(shard: Path) -> dict[str, pl.Expr]:
+    return {"config": pl.lit(shard.parent.name), "folder_split": pl.lit(shard.name.partition("-")[0])}
+
+
+def _read_shard(shard: Path, progress: Progress) -> Iterator[pl.DataFrame]:
+    """The rows of a shard, a few at a time, so that few clips are in memory."""
     import pyarrow.parquet as pq
 
+    with tempfile.TemporaryDirectory() as folder, pq.ParquetFile(shard) as file:
+        names = set(file.schema_arrow.names)
+        there = [name for name in COLUMNS if name in names]
+        lacking = next((name for name in (*COLUMNS, "video") if name not in names), None)
+        media = ["video"] if "video" in names else []
+        for batch in file.iter_batches(_BATCH, columns=[*there, *media]):
+            hashes = [(None, None)] * batch.num_rows
+            if media:
+                hashes = [_packets(video, Path(folder), progress) for video in batch.column("video").to_pylist()]
+            rows = pl.DataFrame(pl.from_arrow(batch.select(there))).cast({name: COLUMNS[name] for name in there})
+            yield _with_hashed_context(
+                rows.with_columns(
+                    *(pl.lit(None, dtype).alias(name) for name, dtype in COLUMNS.items() if name not in names),
+                    pl.lit(lacking, pl.String()).alias("lacks"),
+                    pl.Series("video_packets", [video for video, _ in hashes], dtype=pl.String()),
+                    pl.Series("audio_packets", [audio for _, audio in hashes], dtype=pl.String()),
+                    **_place(shard),
+                ).select(no_rows().columns)
+            )
+
+
+def _with_hashed_context(rows: pl.DataFrame) -> pl.DataFrame:
+    """The irrelevant texts, each of tens of kilobytes, replaced by their hashes."""
+    return rows.with_columns(
+        pl.col("context").map_elements(lambda text: sha256(text.encode()).hexdigest(), return_dtype=pl.String())
+    )
+
+
+def _packets(video: Mapping[str, Any] | None, folder: Path, progress: Progress) -> tuple[str | None, str | None]:
+    """Hashes of the video and audio packets of a row's clip; nulls, which break the promises, if it cannot be read."""
     from mma_bench.media.packets import packet_sha256
 
-    with tempfile.TemporaryDirectory() as folder, pq.ParquetFile(shard) as file:
-        clip = Path(folder) / "clip.mp4"
-        for batch in file.iter_batches(_BATCH, columns=["video"]):
-            for video in batch.column("video").to_pylist():
-                clip.write_bytes((video or {}).get("bytes") or b"")
-                try:
-                    yield packet_sha256(clip, "video"), packet_sha256(clip, "audio")
-                except InvalidInput:
-                    yield None, None  # a null breaks the promises about packets
-                progress.advance()
+    clip = folder / "clip.mp4"
+    clip.write_bytes((video or {}).get("bytes") or b"")
+    progress.advance()
+    try:
+        return packet_sha256(clip, "video"), packet_sha256(clip, "audio")
+    except InvalidInput:
+        return None, None
 
 
-def packaged_facts(packaged: pl.DataFrame, variants: pl.DataFrame, aligned: pl.DataFrame) -> pl.DataFrame:
-    """One row per packaged row, next to its expected values from `variants` and the class list of its split.
+class Truth:
+    """What the rows of the dataset are compared with: the good variants, and the class list of each split.
 
-    `altered`: the first column that differs from `variants`; `misplaced`: not the config or split of its condition and
-    clip; `due_...`: the expected texts.
+    Args:
+        variants: Parts of VARIANTS, with the columns of REFERENCE and `status`.
+        aligned: Schema ALIGNED.
     """
-    good = variants.filter(pl.col("status") == "ok").unique("id", keep="first", maintain_order=True)
-    shared = [name for name in COLUMNS if name in VARIANTS and name != "id"]
-    options = {
-        split: sorted(names)
-        for split, names in aligned.group_by("split").agg(pl.col("class_name").unique()).iter_rows()
-    }
-    truth = packaged.select("id").join(
-        good.select("id", "split", "condition", "caption", "visual_class", "audio_class"),
-        on="id",
-        how="left",
-        maintain_order="left",
-    )
-    due = [_due(row, options.get(row["split"], [])) for row in truth.iter_rows(named=True)]
-    placed = (packaged["config"] == truth["condition"]) & (packaged["folder_split"] == truth["split"])
-    return packaged.with_columns(
-        differs_in(packaged, good, "id", shared).alias("altered"),
-        (~placed).fill_null(True).alias("misplaced"),
-        pl.col("options").list.join(", "),
-        *pl.DataFrame(due, schema=dict.fromkeys(_DUE, pl.String())),
-    ).drop("label_ids")
+
+    def __init__(self, variants: Iterable[pl.DataFrame], aligned: pl.DataFrame) -> None:
+        import pyarrow as pa
+
+        good = (_with_hashed_context(part.filter(pl.col("status") == "ok").select(REFERENCE)) for part in variants)
+        # As Arrow's oldest types: polars' strings are views into the buffers of the parts, which are half empty.
+        oldest = pl.CompatLevel.oldest()
+        self._variants = pa.concat_tables(part.to_arrow(compat_level=oldest) for part in good).combine_chunks()
+        self.ids = pl.Series("id", pl.from_arrow(self._variants["id"]))
+        rows = pl.DataFrame({"id": self.ids}).with_row_index("row").sort("id", "row")
+        self._sorted_ids, self._rows = rows["id"], rows["row"]
+        classes = aligned.group_by("split").agg(pl.col("class_name").unique())
+        self._options = {split: sorted(names) for split, names in classes.iter_rows()}
+
+    def facts(self, packaged: pl.DataFrame) -> pl.DataFrame:
+        """One row per packaged row, next to its expected values.
+
+        `altered`: the first column that differs from the variant; `misplaced`: not the config or split of its condition
+        and clip; `due_...`: the expected texts.
+        """
+        good = self._named(packaged["id"])
+        shared = [name for name in REFERENCE if name in COLUMNS and name != "id"]
+        truth = packaged.select("id").join(
+            good.select("id", "split", "condition", "caption", "visual_class", "audio_class"),
+            on="id",
+            how="left",
+            maintain_order="left",
+        )
+        due = [_due(row, self._options.get(row["split"], [])) for row in truth.iter_rows(named=True)]
+        placed = (packaged["config"] == truth["condition"]) & (packaged["folder_split"] == truth["split"])
+        return packaged.with_columns(
+            differs_in(packaged, good, "id", shared).alias("altered"),
+            (~placed).fill_null(True).alias("misplaced"),
+            pl.col("options").list.join(", "),
+            *pl.DataFrame(due, schema=dict.fromkeys(_DUE, pl.String())),
+        ).drop("label_ids")
+
+    def _named(self, ids: pl.Series) -> pl.DataFrame:
+        """The variants with these ids, the first of each, and perhaps others.
+
+        A join with all variants would take its time for each part.
+        """
+        if self.ids.is_empty():
+            places = pl.Series([], dtype=pl.UInt32())
+        else:
+            places = self._sorted_ids.search_sorted(ids).clip(upper_bound=len(self.ids) - 1).unique()
+        found = self._variants.take(self._rows[places].to_arrow())
+        return pl.DataFrame(pl.from_arrow(found)).cast({name: VARIANTS[name] for name in REFERENCE})
 
 
 _TEXTS = ("question", "question_short_answer", "answer", "abstention_answer")
@@ -185,7 +258,7 @@ def config_facts(packaged: pl.DataFrame, head: Mapping[str, Any], due: Mapping[s
     """One row per config and split that exists or is expected: its rows, and the number that the card states.
 
     Args:
-        packaged: See `read_shards`.
+        packaged: See `packaged_ids`.
         head: See `card_head`.
         due: Split → the conditions that params.yaml configures for it.
     """

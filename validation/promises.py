@@ -2,9 +2,10 @@
 
 A suite is a module with `TABLE`, the file that it checks, and two functions: `frames(inputs, params)` reads tables and
 returns frames of facts, whose first column is the id shown in messages; `promises(params)` lists their invariants.
+A frame that may not fit into memory is an iterator of its parts, at least one, all with the same columns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -15,7 +16,7 @@ from mma_bench.config import Params
 from mma_bench.validation.expect import Expectation
 from mma_bench.validation.inputs import Inputs
 
-Frames: TypeAlias = dict[str, pl.DataFrame]
+Frames: TypeAlias = Mapping[str, pl.DataFrame | Iterator[pl.DataFrame]]
 
 
 @dataclass(frozen=True)

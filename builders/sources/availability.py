@@ -4,7 +4,7 @@
 `metrics/subset.json` names the surviving subset by its hash: equal names mean equal clips in equal splits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import polars as pl
@@ -19,15 +19,16 @@ AVAILABILITY: Final = layout.DATA / "availability.csv"
 COLUMNS: Final = ("split", "clip_id", "video_id", "start_s", "source", "status", "reason", "checked")
 
 
-def availability(acquired: pl.DataFrame, entries: Sequence[Entry]) -> pl.DataFrame:
+def availability(acquired: pl.DataFrame, entries: Iterable[Entry]) -> pl.DataFrame:
     """One row per clip, sorted by split and clip id.
 
     Args:
         acquired: Schema ACQUIRED.
         entries: From the executor, with `key` (the clip id) and `at`.
     """
-    days = {"clip_id": [entry["key"] for entry in entries], "checked": [_day(entry) for entry in entries]}
-    dated = acquired.join(pl.DataFrame(days, schema=dict.fromkeys(days, pl.String())), on="clip_id", how="left")
+    schema = dict.fromkeys(("clip_id", "checked"), pl.String())
+    days = pl.DataFrame([(entry["key"], _day(entry)) for entry in entries], schema=schema, orient="row")
+    dated = acquired.join(days, on="clip_id", how="left")
     return dated.select(COLUMNS).sort("split", "clip_id")
 
 
@@ -57,7 +58,7 @@ def subset(acquired: pl.DataFrame, manifest: str | None) -> Mapping[str, Any]:
     }
 
 
-def publish(acquired: pl.DataFrame, entries: Sequence[Entry], manifest: str | None) -> str:
+def publish(acquired: pl.DataFrame, entries: Iterable[Entry], manifest: str | None) -> str:
     """Write both files; returns a one-line summary of the missing clips."""
     table = availability(acquired, entries)
     write_text(AVAILABILITY, table.write_csv())

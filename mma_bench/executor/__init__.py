@@ -12,16 +12,19 @@ import sys
 from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from mma_bench.config import RayParams
 from mma_bench.errors import Blocked, ConfigError, InternalError, InvalidInput, Retryable, StageError
 from mma_bench.executor import local
-from mma_bench.executor.ledger import Entry, Ledger
-from mma_bench.executor.task import FAILED, GIVEN_UP, SETTLED, Task, Work, entry_of, file_stamp
+from mma_bench.executor.ledger import Entries, Entry, Ledger
+from mma_bench.executor.task import FAILED, GIVEN_UP, SETTLED, Task, Work, attempt, entry_of, file_stamp
 from mma_bench.faults import advice, shows_machine_fault
 from mma_bench.files import file_sha256
 from mma_bench.progress import Progress
+
+_AT_ONCE = 1_000  # clips that are recorded together
 
 
 def run(
@@ -34,7 +37,7 @@ def run(
     give_up_after: int | None = None,
     ray: RayParams | None = None,
     stateful: bool = False,
-) -> list[Entry]:
+) -> Entries:
     """Run `work` over `tasks` and return one entry per task, in the order of `tasks`.
 
     An entry has `key`, `fingerprint`, `status`, `reason`, `detail` and `result` (a dictionary, empty unless ok), and
@@ -61,7 +64,8 @@ def run(
         if len(due) < len(tasks):
             print(f"{title}: {len(tasks) - len(due)} of {len(tasks)} already done", file=sys.stderr)
         # A clip that met a bug comes last, so that it keeps no other from being tried.
-        waiting = deque(sorted(due, key=lambda task: _met_a_bug(ledger.latest(task.key))))
+        slow = (task for task in due if not task.at_once)
+        waiting = deque(sorted(slow, key=lambda task: _met_a_bug(ledger.latest(task.key))))
         if ray is None:
             outcomes = local.outcomes(waiting, work, workers)
         else:
@@ -70,6 +74,10 @@ def run(
             stop_file = ledger_path.with_suffix(".running")
             outcomes = on_ray.outcomes(waiting, work, workers, stop_file, ray, stateful=stateful)
         with Progress(title, len(due)) as progress:
+            quick = (attempt(work, task) for task in due if task.at_once)
+            while some := list(islice(quick, _AT_ONCE)):
+                ledger.append(*(_counted(entry, ledger.latest(entry["key"]), give_up_after) for entry in some))
+                progress.advance(len(some))
             for entry in outcomes:
                 ledger.append(_counted(entry, ledger.latest(entry["key"]), give_up_after))
                 progress.advance()
@@ -78,9 +86,8 @@ def run(
         if give_up_after == 0:
             for task in due_tasks(ledger, tasks):
                 ledger.append(_given_up(task, ledger.latest(task.key)))
-        entries = [ledger.latest(task.key) for task in tasks]
-    _print_given_up(entries, title)
-    return _refuse_unsettled(entries, tasks, title, give_up_after)
+        _check_settled(ledger, tasks, title, give_up_after)
+        return ledger.of([task.key for task in tasks])
 
 
 def reopen(ledger_path: Path, reason: str) -> int:
@@ -125,11 +132,10 @@ def _given_up(task: Task, before: Entry | None) -> Entry:
     return entry_of(task, GIVEN_UP, before["reason"] or "not_tried", f"given up by --settle; {before['detail']}")
 
 
-def _print_given_up(entries: Sequence[Entry | None], title: str) -> None:
-    reasons = Counter(entry["reason"] for entry in entries if entry is not None and entry["status"] == GIVEN_UP)
+def _print_given_up(reasons: Counter[str], clips: int, title: str) -> None:
     if reasons:
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        print(f"{title}: {reasons.total()} of {len(entries)} clips are given up ({counts})", file=sys.stderr)
+        print(f"{title}: {reasons.total()} of {clips} clips are given up ({counts})", file=sys.stderr)
         print(f"  to try them again: mma-bench build {title} --retry REASON", file=sys.stderr)
 
 
@@ -157,44 +163,52 @@ def _met_a_bug(entry: Entry | None) -> bool:
     return entry is not None and entry["status"] == FAILED
 
 
-def _refuse_unsettled(
-    entries: Sequence[Entry | None], tasks: Sequence[Task], title: str, give_up_after: int | None
-) -> list[Entry]:
-    """The entries, if every task has one that is settled.
+def _check_settled(ledger: Ledger, tasks: Sequence[Task], title: str, give_up_after: int | None) -> None:
+    """Do nothing if every task has an entry that is settled.
 
     An entry with other inputs than the task's counts as missing: the run ended before the task was tried.
     """
-    tried = [
-        entry
-        for entry, task in zip(entries, tasks, strict=True)
-        if entry is not None and entry["fingerprint"] == task.fingerprint
-    ]
-    open_entries = [entry for entry in tried if entry["status"] not in SETTLED]
-    blocks = [entry for entry in open_entries if entry["status"] == Blocked.status]
-    if blocks:
-        last = max(blocks, key=lambda entry: entry["at"])
+    given_up: Counter[str] = Counter()
+    tried = unsettled = bugs = 0
+    first = block = bug = None
+    for task in tasks:
+        entry = ledger.latest(task.key)
+        if entry is not None and entry["status"] == GIVEN_UP:
+            given_up[entry["reason"]] += 1
+        if entry is None or entry["fingerprint"] != task.fingerprint:
+            continue
+        tried += 1
+        if entry["status"] not in SETTLED:
+            unsettled += 1
+            first = first or entry
+            if _met_a_bug(entry):
+                bugs += 1
+                bug = bug or entry
+            if entry["status"] == Blocked.status and (block is None or entry["at"] > block["at"]):
+                block = entry
+    _print_given_up(given_up, len(tasks), title)
+    if block is not None:
         raise StageError(
-            f"{title}: stopped, {last['reason']}: {last['detail']}\n"
-            f"  {len(tried) - len(open_entries)} of {len(tasks)} clips are settled, none of the others was given up",
+            f"{title}: stopped, {block['reason']}: {block['detail']}\n"
+            f"  {tried - unsettled} of {len(tasks)} clips are settled, none of the others was given up",
             hint=advice(
-                last["reason"],
+                block["reason"],
                 "then run the same command again: finished clips are kept; "
                 f"`mma-bench build {title} --settle` ends the stage without the others",
             ),
         )
-    if bugs := [entry for entry in open_entries if _met_a_bug(entry)]:
+    if bug is not None:
         raise InternalError(
-            f"{title}: stopped by a bug in mma-bench on {len(bugs)} of {len(tasks)} clips; "
-            f"first {bugs[0]['key']}: {bugs[0]['detail']}",
+            f"{title}: stopped by a bug in mma-bench on {bugs} of {len(tasks)} clips; "
+            f"first {bug['key']}: {bug['detail']}",
             hint="report it with the traceback above; the clips are not to blame and can be tried again. Run the same "
             "command again: finished clips are kept, those that met a bug come last"
             + (f" and are given up after {give_up_after} runs" if give_up_after else "")
             + f"; `mma-bench build {title} --settle` ends the stage without them",
         )
-    if open_entries:
-        first = open_entries[0]
+    if first is not None:
         raise StageError(
-            f"{title}: {len(tasks) - len(tried) + len(open_entries)} of {len(tasks)} clips are not settled; "
+            f"{title}: {len(tasks) - tried + unsettled} of {len(tasks)} clips are not settled; "
             f"first {first['key']}: {first['reason']} ({first['detail']})",
             hint=advice(
                 first["reason"],
@@ -203,8 +217,5 @@ def _refuse_unsettled(
                 + f"; `mma-bench build {title} --settle` ends the stage without them",
             ),
         )
-    if len(tried) < len(tasks):
-        raise StageError(
-            f"{title}: {len(tasks) - len(tried)} of {len(tasks)} clips were not tried", hint="run it again"
-        )
-    return tried
+    if tried < len(tasks):
+        raise StageError(f"{title}: {len(tasks) - tried} of {len(tasks)} clips were not tried", hint="run it again")

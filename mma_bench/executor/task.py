@@ -21,7 +21,7 @@ GIVEN_UP = "given_up"
 SETTLED = frozenset({"ok", "rejected", "refused", "unavailable", GIVEN_UP})  # not retried by a later run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """The task of one clip.
 
@@ -29,11 +29,14 @@ class Task:
         key: The clip's id, unique in the stage.
         fingerprint: Hash of everything the result depends on: input hashes, parameters, the code's version.
         payload: The function's argument; picklable.
+        at_once: Whether the function does no work and cannot crash, as for a clip that is known to be missing; it is
+            then called in the main process, since handing the clip to a worker would take ten times as long.
     """
 
     key: str
     fingerprint: str
     payload: Payload
+    at_once: bool = False
 
 
 def file_stamp(path: str) -> list[int] | None:

@@ -85,7 +85,7 @@ class Answer:
             prompt sets `top_logprobs` and the engine supports it.
         error: What failed, with a hint if there is one; None on success.
         usage: Counts and metadata: `prompt_tokens` (all of the input, media included), `text_tokens` (those of the
-            prompt's text alone), `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`.
+            prompt's text alone), `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`, `fed`.
     """
 
     key: str
@@ -96,6 +96,7 @@ class Answer:
     first_token_logprobs: dict[str, float] | None = None
     error: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
+    unsupported: str | None = None
 
 
 class Stopped(MmaBenchError):

@@ -9,7 +9,11 @@ In: clips with their prompts. Out: answers, or an error per clip. The protocol, 
   "seed"}, ...]}`. `video` is the path of an MP4 file, which has no audio track if `hears` is false. `text` is the whole
   prompt, which the program must not truncate: under `long_context` it is about 67,000 characters.
 * The reply is `{"answers": [{"key", "text"}, ...]}`, one for each prompt, in any order; `"logprobs": {option: number}`
-  instead of `text` in the mode `score`, or `"error": "reason"`. `"usage": {"prompt_tokens": number}` is recorded. With
+  instead of `text` in the mode `score`, `"error": "reason"` for what failed, or `"unsupported": "reason"` for what the
+  model cannot take, such as a prompt longer than its context, which is neither an answer nor a failure and is not asked
+  again. `"usage": {"prompt_tokens": number}` is recorded. `"fed": {"frames": number, "sound_s": seconds, "tokens":
+  number, "context": number}` says what the model was given, the last two if known; it is recorded, and an answer is
+  refused if it was made without a frame, without the sound of a clip that has some, or beyond the context. With
   `logprobs`, a program may also give `"option_tokens": {option: number}`, the tokens summed, and `"prior_logprobs":
   {option: number}`, the log-likelihoods after the same text without the video; accuracies normalised by length or prior
   need them.
@@ -42,7 +46,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.models.clip_bytes import mp4_bytes
-from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
+from mma_bench.models.contracts import Answer, ClipTask, Mode, Stopped
 from mma_bench.models.process_protocol import Hello, ProcessFault, read_answers, read_hello, request
 from mma_bench.redact import redacted
 
@@ -132,18 +136,19 @@ class ProcessEngine:
         # A local program has no shared load to back off from, so retry without waiting.
         retrying = Retrying(retry=retry_if_exception_type(ProcessFault), stop=stop_after_attempt(2), reraise=True)
         try:
-            return retrying(self._attempt, request(task, str(video)), task.prompts)
+            return retrying(self._attempt, request(task, str(video)), task)
         finally:
             video.unlink()
 
-    def _attempt(self, asked: dict[str, Any], prompts: Sequence[Prompt]) -> list[Answer]:
+    def _attempt(self, asked: dict[str, Any], task: ClipTask) -> list[Answer]:
         if self._program is None:
             hello = self._start()
             if hello.revision != self.revision:
                 raise self._fault(f"is now revision {hello.revision!r} and was {self.revision!r}")
         assert self._program is not None
         try:
-            return read_answers(self._program.ask(asked, self._settings.timeout_s), prompts)
+            said = self._program.ask(asked, self._settings.timeout_s)
+            return read_answers(said, task.prompts, hears=task.hears)
         except ProcessFault as fault:
             raise self._fault(str(fault)) from None
 

@@ -28,6 +28,15 @@ class Hello(_Message):
     modes: Annotated[frozenset[Mode], Field(min_length=1)] = frozenset({"generate"})
 
 
+class _Fed(_Message):
+    """What the program gave to the model."""
+
+    frames: Annotated[int, Field(ge=0)]
+    sound_s: Annotated[FiniteFloat, Field(ge=0)]
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    context: Annotated[int, Field(ge=1)] | None = None
+
+
 class _ReplyAnswer(_Message):
     key: str
     text: str | None = None
@@ -35,6 +44,8 @@ class _ReplyAnswer(_Message):
     option_tokens: dict[str, Annotated[int, Field(ge=1)]] | None = None
     prior_logprobs: dict[str, FiniteFloat] | None = None
     error: str | None = None
+    unsupported: str | None = None
+    fed: _Fed | None = None
     usage: dict[str, Any] = {}
 
 
@@ -57,11 +68,17 @@ def read_hello(line: str) -> Hello:
     return _read(Hello, line, 'its first line is not {"protocol": 2, "name": ..., "revision": ...}')
 
 
-def read_answers(line: str, prompts: Sequence[Prompt]) -> list[Answer]:
+def read_answers(line: str, prompts: Sequence[Prompt], *, hears: bool) -> list[Answer]:
     """Parse a reply; answers are in the order of the prompts.
 
+    Args:
+        line: The reply.
+        prompts: Those of the request.
+        hears: Whether the clip has a track.
+
     Raises:
-        ProcessFault: There is not exactly one valid answer per prompt; the whole reply is rejected.
+        ProcessFault: There is not exactly one valid answer per prompt, or one was made from something else than the
+            clip; the whole reply is rejected.
     """
     answers = _read(_Reply, line, "its reply contains no valid answers").answers
     expected, got = [prompt.key for prompt in prompts], [answer.key for answer in answers]
@@ -72,16 +89,22 @@ def read_answers(line: str, prompts: Sequence[Prompt]) -> list[Answer]:
         if got.count(key) != 1:
             raise ProcessFault(f"gave {got.count(key)} answers to {key}")
     by_key = {answer.key: answer for answer in answers}
-    return [_answer(by_key[prompt.key], prompt) for prompt in prompts]
+    return [_answer(by_key[prompt.key], prompt, hears=hears) for prompt in prompts]
 
 
-def _answer(reply: _ReplyAnswer, prompt: Prompt) -> Answer:
+def _answer(reply: _ReplyAnswer, prompt: Prompt, *, hears: bool) -> Answer:
     if reply.error is not None:
         return Answer(prompt.key, error=reply.error, usage=reply.usage)
+    if reply.unsupported is not None:
+        return Answer(prompt.key, unsupported=reply.unsupported, usage=reply.usage)
+    usage = reply.usage
+    if reply.fed is not None:
+        _check_fed(reply.fed, prompt, hears=hears)
+        usage = {**usage, "fed": reply.fed.model_dump(exclude_none=True)}
     if prompt.mode == "generate":
         if reply.text is None:
             raise ProcessFault(f"gave no text for {prompt.key}")
-        return Answer(prompt.key, text=reply.text, usage=reply.usage)
+        return Answer(prompt.key, text=reply.text, usage=usage)
     if reply.logprobs is None or reply.logprobs.keys() != set(prompt.options):
         given = "none" if reply.logprobs is None else f"those of {sorted(reply.logprobs)}"
         raise ProcessFault(f"must give the logprobs of exactly the options for {prompt.key}, but gave {given:.200}")
@@ -93,8 +116,23 @@ def _answer(reply: _ReplyAnswer, prompt: Prompt) -> Answer:
         logprobs=_by_option(reply.logprobs, prompt),
         option_tokens=_by_option(reply.option_tokens, prompt),
         prior_logprobs=_by_option(reply.prior_logprobs, prompt),
-        usage=reply.usage,
+        usage=usage,
     )
+
+
+def _check_fed(fed: _Fed, prompt: Prompt, *, hears: bool) -> None:
+    """An answer about less, or more, than the clip is none. Raises ProcessFault."""
+    if fed.frames == 0:
+        raise ProcessFault(f"answered {prompt.key} without a frame of the clip")
+    if hears and fed.sound_s == 0:
+        raise ProcessFault(f"answered {prompt.key} without the clip's sound")
+    if not hears and fed.sound_s > 0:
+        raise ProcessFault(f"answered {prompt.key} with {fed.sound_s:g} s of sound, and the clip has no track")
+    if fed.tokens is not None and fed.context is not None and fed.tokens > fed.context:
+        raise ProcessFault(
+            f"answered {prompt.key}, whose {fed.tokens} tokens exceed its context of {fed.context}; "
+            "what does not fit is to be answered as unsupported"
+        )
 
 
 def _by_option(values: dict[str, Number] | None, prompt: Prompt) -> dict[str, Number] | None:

@@ -106,6 +106,19 @@ def test_an_engine_that_gives_nothing_is_not_scored_as_wrong(tmp_path: Path) -> 
     assert {prediction.status for prediction in predictions.values()} == {"failed"}
 
 
+def test_what_the_model_cannot_take_is_recorded_and_not_asked_again(tmp_path: Path) -> None:
+    def reply(_task: Any, prompt: Any) -> Answer:
+        return Answer(prompt.key, unsupported="40,700 tokens do not fit")
+
+    start(tmp_path, Scripted(reply), protocols=(Protocol.FORCED_CHOICE,))
+    second = Scripted(says("Cat"))
+    after = start(tmp_path, second, protocols=(Protocol.FORCED_CHOICE,))
+    assert second.asked == []
+    assert {(row.status, row.error, row.answer) for row in after.values()} == {
+        ("unsupported", "40,700 tokens do not fit", None)
+    }
+
+
 def test_an_engine_without_scores_is_not_asked_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     engine = Scripted(says("Cat"))
     engine.modes = frozenset({"generate"})  # type: ignore[attr-defined]

@@ -122,6 +122,14 @@ def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
     assert page.text.count("(other data)") == 2  # marked in either chart
 
 
+def test_what_a_model_cannot_take_stands_in_its_cell(tmp_path: Path) -> None:
+    rows = [*_hears(0.8), prediction("z", "long_context", "visual", status="unsupported", error="too long")]
+    write_predictions(tmp_path / "one" / "predictions.jsonl", rows)
+    leaderboard.main(tmp_path)
+    assert "1 unsupported" in Page((tmp_path / "leaderboard.html").read_text()).text
+    assert "(1 unsupported)" in (tmp_path / "leaderboard.md").read_text()
+
+
 def test_names_are_text(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>|"
     write_predictions(tmp_path / "<b>run" / "predictions.jsonl", _hears(0.5, model=hostile))

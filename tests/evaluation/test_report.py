@@ -287,6 +287,18 @@ def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest
     assert read_json(many / "report.json")["notes"] == []
 
 
+def test_what_the_model_cannot_take_is_said_by_condition(tmp_path: Path) -> None:
+    rows = [prediction(f"c{i}") for i in range(report.SMALL)]
+    rows += [prediction(f"c{i}", "long_context", status="unsupported", error="too long") for i in range(3)]
+    write_run(tmp_path, rows)
+    score.main(tmp_path)
+    report.main(tmp_path)
+    found = read_json(tmp_path / "report.json")
+    said = "3 of 3 prompts are more than this model takes, which counts as neither right nor wrong: too long"
+    assert found["notes"] == [f"Under long_context, {said}"]
+    assert found["complete"] is True
+
+
 def test_a_run_of_failures_alone_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(circular, "Benchmark", Shelf)
     rows = [prediction(f"c{i}", c, status="failed") for i in range(3) for c in ("aligned", "misaligned")]

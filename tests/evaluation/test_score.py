@@ -36,6 +36,20 @@ def test_an_answer_that_cannot_be_read_is_wrong_and_a_failed_prompt_has_none() -
     assert score.accuracy(rows) == [found]
 
 
+def test_what_the_model_cannot_take_is_neither_an_answer_nor_missing() -> None:
+    rows = [
+        prediction("a", answer="Bird"),
+        *(prediction(base, "long_context", status="unsupported", error="too long") for base in "bc"),
+    ]
+    scores = score.score(rows)
+    found = _only(scores["accuracy"], condition="long_context")
+    assert (found["prompts"], found["n"], found["mean"]) == (2, 0, None)
+    assert (found["unparseable"], found["failed"], found["unsupported"]) == (0, 0, 2)
+    assert "unsupported" not in _only(scores["accuracy"], condition="aligned"), "counted only where there are some"
+    assert (scores["failed"], scores["unsupported"]) == (0, 2)
+    assert not [row for row in scores["capture"] if row["condition"] == "long_context" and row["n"]]
+
+
 @given(st.lists(st.sampled_from(["right", "wrong", "unparseable", "failed"]), min_size=1, max_size=20))
 @settings(deadline=None, max_examples=60)
 def test_prompts_add_up(kinds: list[str]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from benchmarks import gate
 from mma_bench import layout
 from mma_bench.errors import DataError
 from mma_bench.media.packets import packet_sha256
 from mma_bench.prompts import forced_choice, misleading_caption
+from mma_bench.validation import evaluate
+from mma_bench.validation.expect import Column, at_most, equal, unique
+from mma_bench.validation.promises import Promise
 from tests.clips import clip
 from tests.validation.world import World
 
@@ -270,3 +275,34 @@ def test_a_dataset_without_its_list_or_card_is_named(dataset: Dataset, name: str
     (layout.PACKAGE / name).unlink()
     with pytest.raises(DataError, match=f"mma-bench/{name} does not exist"):
         dataset.check("package")
+
+
+@pytest.mark.slow
+def test_the_gates_memory_does_not_hold_its_rows(tmp_path: Path) -> None:
+    """In one frame, a row takes more than 25,000 bytes."""
+    peaks = {}
+    for rows in (2_000, 8_000):
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        with chdir(folder):
+            gate.write_dataset(folder, rows)
+        peaks[rows] = gate.measure(folder, "in parts")["bytes"]
+    assert (peaks[8_000] - peaks[2_000]) / 6_000 < 8_000
+
+
+def test_a_frame_in_parts_is_judged_as_one_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame(
+        {"id": list("abcabdex"), "n": [1, None, 3, 9, 1, None, 8, 2], "same": [1, 2, 3, 9, 1, 6, 0, 2]}
+    )
+    promises = [
+        Promise("id", "", "", unique("id"), "", show=("n",)),
+        Promise("low", "", "", at_most("n", 5), ""),
+        Promise("pair", "", "", equal("n", "same", Column("id") != "e"), ""),
+        Promise("gone", "", "", at_most("nothing", 5), ""),
+    ]
+    whole = evaluate.evaluate(promises, {"rows": frame})
+    assert [(found.rows, found.broken) for found in whole] == [(8, 4), (8, 4), (7, 2), (0, 0)]
+    assert [row["id"] for row in whole[1].examples] == ["a", "e", "b", "d"], "values first, then nulls"
+    monkeypatch.setattr(evaluate, "PART", 3)
+    assert evaluate.evaluate(promises, {"rows": frame.clone()}) == whole
+    assert evaluate.evaluate(promises, {"rows": frame.iter_slices(2)}) == whole

@@ -10,10 +10,52 @@ A runner loads its model, then calls `serve` with a function that answers one pr
 """
 
 import contextlib
+import functools
+import inspect
 import json
 import os
+import pickle
 import sys
 import traceback
+
+TRUST = "MMA_BENCH_TRUST_CHECKPOINTS"
+
+
+class Unsupported(Exception):
+    """The model cannot take the prompt, such as one longer than its context; the message says why."""
+
+
+def require_context(fed, tokens, new_tokens, context):
+    """Record the tokens of a prompt, media included; raises Unsupported if the context has no room for the answer."""
+    fed["tokens"], fed["context"] = tokens, context
+    if tokens + new_tokens > context:
+        text = "{:,} tokens and {} for the answer do not fit into the context of {:,}"
+        raise Unsupported(text.format(tokens, new_tokens, context))
+
+
+def load_weights_only(torch):
+    """Make `torch.load` read weights and no code, whatever the model's code asks for; says so where it cannot."""
+    load = torch.load
+    if os.environ.get(TRUST):
+        _warn(TRUST + " is set: checkpoints are loaded as pickles, which may run any code")
+        return
+    if "weights_only" not in inspect.signature(load).parameters:
+        _warn("this PyTorch cannot load weights only (1.13 can): checkpoints are pickles, which may run any code")
+        return
+
+    @functools.wraps(load)
+    def weights_only(*args, **kwargs):
+        try:
+            return load(*args, **{**kwargs, "weights_only": True})
+        except pickle.UnpicklingError:
+            text = "{} holds more than weights, and loading that may run code; if you trust it, set {}=1"
+            raise RuntimeError(text.format(args[0] if args else "the checkpoint", TRUST)) from None
+
+    torch.load = weights_only
+
+
+def _warn(text):
+    sys.stderr.write("WARNING: " + text + "\n")
 
 
 @contextlib.contextmanager
@@ -39,7 +81,8 @@ def serve(out, name, revision, answer, source=None):
         out: As `stdout_for_answers` gives it.
         name: The model's name.
         revision: The revision of the weights.
-        answer: (request, prompt) to text, both as sent by the engine. An exception becomes the prompt's error.
+        answer: (request, prompt), both as sent by the engine, to the text, or to the text and what was fed to the model
+            (`fed` of the protocol). `Unsupported` becomes that status, any other exception the prompt's error.
         source: The source of requests; None uses stdin.
     """
     _say(out, {"protocol": 2, "name": name, "revision": revision})
@@ -49,11 +92,15 @@ def serve(out, name, revision, answer, source=None):
 
 
 def _one(request, prompt, answer):
+    reply = {"key": prompt["key"]}
     try:
-        return {"key": prompt["key"], "text": answer(request, prompt)}
+        said = answer(request, prompt)
+    except Unsupported as error:
+        return dict(reply, unsupported=str(error))
     except Exception as error:  # noqa: BLE001 a prompt's failure is reported as its error, with the traceback on stderr
         traceback.print_exc()
-        return {"key": prompt["key"], "error": "{}: {}".format(type(error).__name__, error)}  # noqa: UP032
+        return dict(reply, error="{}: {}".format(type(error).__name__, error))  # noqa: UP032
+    return dict(reply, text=said) if isinstance(said, str) else dict(reply, text=said[0], fed=said[1])
 
 
 def _say(out, value):

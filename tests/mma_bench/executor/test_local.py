@@ -4,7 +4,10 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +65,8 @@ def calls(tmp_path: Path) -> list[str]:
 
 
 def start(tmp_path: Path, fates: list[str], version: int = 1, **options: Any) -> list[dict[str, Any]]:
-    return run(tasks_for(tmp_path, fates, version), work, tmp_path / "ledger.jsonl", workers=2, title="test", **options)
+    tasks = tasks_for(tmp_path, fates, version)
+    return list(run(tasks, work, tmp_path / "ledger.jsonl", workers=2, title="test", **options))
 
 
 @pytest.mark.slow
@@ -257,6 +261,51 @@ def test_settling_gives_up_what_is_open_and_what_was_not_reached(tmp_path: Path)
 
 def test_no_tasks_is_no_work(tmp_path: Path) -> None:
     assert start(tmp_path, []) == []
+
+
+def test_what_takes_no_work_is_settled_without_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mma_bench.executor.local._pool", lambda _: pytest.fail("a worker was started"))
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    fates = ["refused", "bug", "ok"]
+    tasks = [replace(task, at_once=True) for task in tasks_for(tmp_path, fates)]
+    with pytest.raises(StageError, match="1 of 3 clips are not settled; first clip1: internal_error"):
+        run(tasks, work, tmp_path / "ledger.jsonl", workers=2, title="test")
+    lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [(line["key"], line["status"]) for line in lines] == [
+        ("clip0", "refused"),
+        ("clip1", "failed"),
+        ("clip2", "ok"),
+    ]
+    assert len(synced) == 3, "the file of clip2 and its folder; the ledger, once for all"
+
+
+HOLD = """
+import json, resource, sys, tracemalloc
+from pathlib import Path
+from mma_bench.executor import run
+from mma_bench.executor.task import Task
+payload = {}
+tasks = [Task(f"{number:011d}_30000", "f" * 64, payload) for number in range(int(sys.argv[1]))]
+with Path("ledger.jsonl").open("w") as ledger:
+    for task in tasks:
+        result = {"source": "YouTube", "licence": "its uploader's terms " * 3, "origin": task.key, "note": ""}
+        entry = {"key": task.key, "fingerprint": task.fingerprint, "status": "ok", "reason": "", "detail": ""}
+        ledger.write(json.dumps(entry | {"result": result, "at": "2026-11-28T06:00:00.000+00:00"}) + "\\n")
+tracemalloc.start()
+entries = run(tasks, print, Path("ledger.jsonl"), workers=2, title="test")
+assert sum(entry["status"] == "ok" for entry in entries) == len(entries) == len(tasks)
+print(tracemalloc.get_traced_memory()[1])
+"""
+
+
+def test_finished_clips_take_little_memory(tmp_path: Path) -> None:
+    """A dictionary of each would take more than 1,500 bytes; its id and its place in the ledger take a tenth."""
+    peaks = []
+    for clips in (1_000, 5_000):
+        command = [sys.executable, "-c", HOLD, str(clips)]
+        peaks.append(int(subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.PIPE).stdout))
+    assert (peaks[1] - peaks[0]) / 4_000 < 400
 
 
 def test_the_ledger_holds_one_line_per_attempt(tmp_path: Path) -> None:
