@@ -135,7 +135,10 @@ def main(params: Params) -> None:
     remove_partial(entries)
     remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))
     write_json(layout.metrics("acquire"), outcome_counts(table))
-    files = [row for account in accounts(source) for row in account.rows(by_clip)]
+    files: list[dict[str, Any]] = []
+    for account in accounts(source):
+        claimed = account.claimed
+        files += account.rows(dict(zip(claimed, entries.by_key(claimed), strict=True)))
     write_table(from_rows(files, FILES), layout.FILES, FILES, sort_by=["path"])
     write_table(table, layout.ACQUIRED, ACQUIRED, sort_by=["split", "clip_id"])
     print(f"acquire: {publish(table, entries, rule.manifest)}", file=sys.stderr)

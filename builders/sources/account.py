@@ -61,11 +61,16 @@ class FileAccount:
         said = f"{unused} of {len(videos)} video files in {self._place} are not used: {'; '.join(parts)}"
         return said if parts else ""
 
+    @property
+    def claimed(self) -> list[str]:
+        """The clips that asked for a file."""
+        return sorted({clip_id for clips in self._clips.values() for clip_id in clips})
+
     def rows(self, entries: Mapping[str, Entry]) -> Iterator[dict[str, Any]]:
         """A row of FILES per file.
 
         Args:
-            entries: Clip → its entry in the ledger.
+            entries: Clip of `claimed` → its entry in the ledger.
         """
         for path, reason in self._reason.items():
             fates = [(*_fate(path, entries[clip_id]), clip_id) for clip_id in self._clips.get(path, ())]
