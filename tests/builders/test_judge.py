@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -235,9 +236,9 @@ def test_a_specialist_starts_as_many_workers_as_fit_and_other_judges_their_own_n
     monkeypatch.setattr(memory, "available_bytes", lambda _: 2_500_000_000)
     started: list[int] = []
 
-    def run(*_: Any, workers: int, **__: Any) -> list[Any]:
+    def run(*_: Any, workers: int, **__: Any) -> Any:
         started.append(workers)
-        return []
+        return SimpleNamespace(by_key=lambda _: iter(()))
 
     monkeypatch.setattr(stage, "run", run)
     monkeypatch.setattr(stage, "open_judge", lambda _: Spy())
