@@ -68,7 +68,11 @@ def machine_fault(error: BaseException) -> MachineFault | Retryable | None:
     if isinstance(error, MachineFault):
         return error
     for cause in _causes(error):
-        if isinstance(cause, MemoryError) or str(cause) == "can't start new thread":
+        if (
+            isinstance(cause, MemoryError)
+            or str(cause) == "can't start new thread"
+            or (isinstance(cause, ImportError) and _MALLOC.search(str(cause)))
+        ):
             return _fault(_OUT_OF_MEMORY, str(cause) or os.strerror(errno.ENOMEM))
         number = _number(cause)
         reason = _CERTAIN.get(number)

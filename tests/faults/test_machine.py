@@ -152,6 +152,7 @@ def test_ffmpeg_ends_with_a_worker_that_is_killed(sources: dict[str, Path], tmp_
         (OSError(errno.EACCES, "Permission denied", "data/out.mp4"), "not_permitted"),
         (OSError(errno.EIO, "Input/output error"), "disk_failed"),
         (MemoryError(), "out_of_memory"),
+        (ImportError("lib.so: failed to map segment from shared object"), "out_of_memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
         (RuntimeError("No space left on device (os error 28)"), "disk_full"),
     ],
