@@ -57,7 +57,8 @@ def check_ffmpeg() -> str:
 
 def check_torchcodec() -> str:
     """torchcodec, which decodes the dataset's `Video` column, finds FFmpeg's shared libraries."""
-    extras.require("decoding", "local")
+    if "torchcodec" in extras.absent("local"):
+        raise extras.MissingExtra("not installed: torchcodec", hint="pip install 'mma-bench[local]'")
     # In a separate process: a library that fails to load can crash the process.
     code = "import torch, torchcodec.decoders; print(torch.__version__, torchcodec.__version__)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -160,7 +161,7 @@ JOBS: Final = (
     Job("build", ("base", "build", "ffmpeg", "youtube", "git", "disk", "params")),
     Job("evaluate by the specialist", ("base", "specialist")),
     Job("evaluate a checkpoint and analyse its attention", ("base", "local")),
-    Job("decode clips with `datasets`", ("base", "local", "torchcodec")),
+    Job("decode clips with `datasets`", ("base", "torchcodec")),
     Job("train", ("base", "train")),
     Job("review", ("base", "review")),
     Job("evaluate Gemini", ("base", "gemini")),
@@ -171,7 +172,10 @@ JOBS: Final = (
 
 
 def main(checks: Mapping[str, Check] = CHECKS, jobs: Sequence[Job] = JOBS) -> None:
-    """Print a line for each check and which jobs can be done; exit with 1 if one cannot whose packages are installed."""
+    """Print a line for each check and which jobs can be done.
+
+    Exits with 1 if a job cannot be done whose packages are installed: something else is missing.
+    """
     failed: dict[str, MmaBenchError] = {}
     for name, check in checks.items():
         try:
