@@ -105,8 +105,11 @@ LIGHT = {
     "the package": "import mma_bench",
     "the command line": "import mma_bench.cli",
     "all that a notebook uses": "import mma_bench; [getattr(mma_bench, name) for name in mma_bench.__all__]",
-    "a server": "import mma_bench.evaluation.infer; from mma_bench.models.openai import OpenaiEngine as E, OpenaiSettings as S;"
-    "E(S(model='m', base_url='http://127.0.0.1:9', api_key_env=None)).close()",
+    "a server": """
+import mma_bench.evaluation.infer
+from mma_bench.models.openai import OpenaiEngine, OpenaiSettings
+OpenaiEngine(OpenaiSettings(model="m", base_url="http://127.0.0.1:9", api_key_env=None)).close()
+""",
     "reports": "from mma_bench.evaluation import leaderboard, report, score, side_by_side",
     "the doctor": "from mma_bench import doctor; doctor.check_base()",
     "the examples": "from mma_bench.training import llama_factory, sft",
