@@ -1,58 +1,66 @@
-# `make repro` and `make test` do all the set-up first; `make help` lists the rest.
+# `make repro` and `make test` do the set-up that they need first; `make help` lists the rest.
 SHELL := /bin/bash
-PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+export PYTHON
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GX_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup repro evaluate miniature test test-fast lint types bench docs clean
+.PHONY: help setup setup-all repro evaluate miniature test test-fast lint types lowest lock bench docs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready ## Create the environment in .venv and check that FFmpeg is installed
+setup: $(VENV)/.ready-build ## Create .venv with what the build needs (5.5 GB, most of it torch), and FFmpeg
 
-$(VENV)/.ready: pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing; on Debian: apt-get install python3.11 python3.11-venv, or: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,evaluation,training,review,publish,ray]'
-	bash mma_bench/media/install_ffmpeg.sh
-	touch $@
+setup-all: $(VENV)/.ready-all ## Add to .venv what everything else needs (6.7 GB in all)
+
+$(VENV)/.ready-build: pyproject.toml constraints-build.txt
+	@.ci/install constraints-build.txt
+	@touch $@
+
+$(VENV)/.ready-all: pyproject.toml constraints.txt
+	@.ci/install constraints.txt
+	@touch $@ $(VENV)/.ready-build
 
 repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as defined in dvc.yaml
-	dvc repro
+	@.ci/repro
 
-evaluate: setup ## Evaluate the baselines and a tiny random model on the built benchmark (a few minutes)
+evaluate: setup-all ## Evaluate the baselines and a tiny random model on the built benchmark (a few minutes)
 	dvc repro validate_package evaluation/dvc.yaml
 
-miniature: setup ## The paper's effect on a tiny model: three seeds of up to 10 minutes each, and a page
+miniature: setup-all ## The paper's effect on a tiny model: three seeds of up to 10 minutes each, and a page
 	@echo "Three seeds of up to 10 minutes each on 2 cores, plus a few minutes of overhead; run it again to resume."
 	dvc repro training/miniature/dvc.yaml
 
-test: setup lint types test-fast ## Lint, types and all tests, the fast ones first, including browser tests
+test: setup-all lint types test-fast ## Lint, types and all tests, the fast ones first, including browser tests
 	bash tests/install_chromium.sh
 	pytest -n 2 --dist loadfile -m slow
 
-test-fast: setup ## The tests that are not marked slow: at most 3 minutes on 2 idle cores
+test-fast: setup-all ## The tests that are not marked slow: at most 3 minutes on 2 idle cores
 	pytest -n 2 --dist loadfile -m "not slow"
 
-lint: setup # Style, format and import contracts
+lint: setup-all # Style, format and import contracts
 	ruff check .
 	ruff format --check .
 	lint-imports
 
-types: setup # Types by mypy; every import by pyright, as editors resolve them
+types: setup-all # Types by mypy; every import by pyright, as editors resolve them
 	mypy
 	basedpyright --level error
 
-bench: setup ## Print speed ratios against named alternatives
+lowest: setup-all ## Test the base with the oldest versions that pyproject.toml allows, in an environment of its own
+	.ci/lowest
+
+lock: setup-all ## Write the constraints files from pyproject.toml; versions that still fit stay
+	.ci/lock
+
+bench: setup-all ## Print speed ratios against named alternatives
 	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
 
-docs: setup ## Build the documentation site in site/
+docs: setup-all ## Build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 clean: ## Remove everything the build made, but not the environment

@@ -11,7 +11,7 @@ from mma_bench.builders.manifests.cli import COMMANDS as MANIFESTS
 from mma_bench.builders.publish.cli import COMMANDS as PUBLISHING
 from mma_bench.builders.review.cli import COMMANDS as REVIEWING
 from mma_bench.builders.sources.cli import COMMANDS as ACQUISITION
-from mma_bench.commands import ReportingGroup
+from mma_bench.commands import ReportingGroup, needs
 from mma_bench.evaluation.attention.cli import COMMANDS as ATTENTION
 from mma_bench.evaluation.cli import COMMANDS as EVALUATION
 from mma_bench.evaluation.judges.cli import COMMANDS as JUDGES
@@ -44,6 +44,7 @@ def main(root: Path) -> None:
 )
 @click.option("--settle", is_flag=True, help="Give up the clips that this run does not settle, and end the stage.")
 @click.option("--retry", metavar="REASON", help="Try the clips again that ended with this reason.")
+@needs("build")
 def build(stage: str, params_path: Path, settle: bool, retry: str | None) -> None:
     """Run one stage of dvc.yaml in the current project.
 
@@ -68,6 +69,7 @@ def build(stage: str, params_path: Path, settle: bool, retry: str | None) -> Non
 @click.option(
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )
+@needs("build")
 def validate(table: str, params_path: Path) -> None:
     """Run the gate of one table; exits with 3 and a report if the table violates an invariant.
 
@@ -85,7 +87,10 @@ def validate(table: str, params_path: Path) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Report what is missing from the environment and how to fix it; exits with 1 if anything is."""
+    """Report what is installed, which jobs can be done here, and what the others need.
+
+    Exits with 1 if a job whose packages are installed cannot be done.
+    """
     from mma_bench.doctor import main as check
 
     check()

@@ -2,15 +2,20 @@
 
 import sys
 import traceback
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from mma_bench import layout
+from mma_bench import extras, layout
 from mma_bench.errors import ConfigError, InternalError, MmaBenchError
 from mma_bench.faults import advice, machine_fault
 from mma_bench.redact import redacted
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 UNCHECKED = click.option(
     "--unchecked", is_flag=True, help="Do not compare each clip with the hashes that the dataset declares."
@@ -37,6 +42,13 @@ class ReportingGroup(click.Group):
             click.echo("error: the input is nested too deeply: a folder, or a YAML or JSON file", err=True)
             click.echo("  hint: name a folder or file with fewer levels", err=True)
             sys.exit(1)
+        except ModuleNotFoundError as error:
+            extra = extras.extra_of(error.name or "")
+            if extra is None:  # not an optional package: a bug of ours, or a broken installation
+                raise
+            missing = extras.missing_extra(str(ctx.invoked_subcommand), extra, [str(error.name)])
+            click.echo(f"error: {missing}", err=True)
+            sys.exit(missing.exit_code)
         except Exception as error:  # noqa: BLE001 - told as a bug if it is not about a user's file
             fault = machine_fault(error)  # also one that a library has wrapped in an error of its own
             if fault is not None:
@@ -51,6 +63,20 @@ class ReportingGroup(click.Group):
                 click.echo("  hint: report it with the traceback above", err=True)
                 sys.exit(InternalError.exit_code)
             sys.exit(1)
+
+
+def needs(extra: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """A decorator for a command, directly above its function: it refuses to start without the packages of `extra`."""
+
+    def decorate(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        @wraps(command)
+        def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            extras.require(click.get_current_context().command_path.partition(" ")[2], extra)
+            return command(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def refuse_dataset(ctx: click.Context, param: click.Parameter, path: Path) -> Path:

@@ -1,41 +1,41 @@
-"""`mma-bench doctor`: what is missing from the environment, and how to fix it.
+"""`mma-bench doctor`: what is installed, which jobs can be done here, and what the others need.
 
-Each check is a function that returns its finding or raises `MmaBenchError` with a hint.
+Each check is a function that returns its finding or raises `MmaBenchError` with a hint; a job is a list of checks.
 """
 
-import importlib.metadata
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
 
 import click
-from packaging.requirements import Requirement
 
-from mma_bench import layout
+from mma_bench import extras, layout
 from mma_bench.errors import MmaBenchError
+
+Check: TypeAlias = Callable[[], str]
 
 _DEBIAN_FFMPEG = "on Debian: sudo apt-get update && sudo apt-get install -y ffmpeg"
 _NEEDED_GB = 10  # the environment is in place when this runs; a build of the sample takes under 1 GB
 
 
-def check_packages() -> str:
-    """Every package that mma-bench requires is installed in an accepted version."""
-    wanted = [Requirement(line) for line in importlib.metadata.requires("mma-bench") or []]
-    wanted = [item for item in wanted if item.marker is None or item.marker.evaluate({"extra": ""})]
-    problems = []
-    for item in wanted:
-        try:
-            found = importlib.metadata.version(item.name)
-        except importlib.metadata.PackageNotFoundError:
-            problems.append(f"{item.name} is missing")
-        else:
-            if found not in item.specifier:
-                problems.append(f"{item.name} is {found}, needed {item.specifier}")
-    if problems:
-        raise MmaBenchError("; ".join(problems), hint="run `make setup`, or `pip install -c constraints.txt -e .`")
-    return f"{len(wanted)} packages, Python {sys.version.split()[0]}"
+def check_base() -> str:
+    """What every job needs is installed in an accepted version."""
+    if problems := [f"{name} is missing" for name in extras.absent()] + extras.outdated():
+        raise MmaBenchError("; ".join(problems), hint="pip install mma-bench, or in a checkout: make setup")
+    return f"{len(extras.requirements())} packages, Python {sys.version.split()[0]}"
+
+
+def check_extra(extra: str) -> str:
+    """The packages of an extra are installed in accepted versions."""
+    if missing := extras.absent(extra):
+        raise extras.MissingExtra(f"not installed: {', '.join(missing)}", hint=f"pip install 'mma-bench[{extra}]'")
+    if problems := extras.outdated(extra):
+        raise MmaBenchError("; ".join(problems), hint=f"pip install --upgrade 'mma-bench[{extra}]'")
+    return f"{len(extras.requirements(extra))} packages"
 
 
 def check_ffmpeg() -> str:
@@ -57,6 +57,8 @@ def check_ffmpeg() -> str:
 
 def check_torchcodec() -> str:
     """torchcodec, which decodes the dataset's `Video` column, finds FFmpeg's shared libraries."""
+    if "torchcodec" in extras.absent("local"):
+        raise extras.MissingExtra("not installed: torchcodec", hint="pip install 'mma-bench[local]'")
     # In a separate process: a library that fails to load can crash the process.
     code = "import torch, torchcodec.decoders; print(torch.__version__, torchcodec.__version__)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -135,26 +137,62 @@ def check_params() -> str:
     return "params.yaml is valid"
 
 
-CHECKS: tuple[Callable[[], str], ...] = (
-    check_packages,
-    check_ffmpeg,
-    check_torchcodec,
-    check_youtube,
-    check_git,
-    check_disk,
-    check_params,
+CHECKS: Final[Mapping[str, Check]] = {
+    "base": check_base,
+    **{extra: partial(check_extra, extra) for extra in extras.EXTRAS},
+    "ffmpeg": check_ffmpeg,
+    "torchcodec": check_torchcodec,
+    "youtube": check_youtube,
+    "git": check_git,
+    "disk": check_disk,
+    "params": check_params,
+}
+
+
+class Job(NamedTuple):
+    """What a user wants to do, and the names of the checks that must pass for it."""
+
+    words: str
+    checks: tuple[str, ...]
+
+
+JOBS: Final = (
+    Job("evaluate through a server, score and report", ("base",)),
+    Job("build", ("base", "build", "ffmpeg", "youtube", "git", "disk", "params")),
+    Job("evaluate by the specialist", ("base", "specialist")),
+    Job("evaluate a checkpoint and analyse its attention", ("base", "local")),
+    Job("decode clips with `datasets`", ("base", "torchcodec")),
+    Job("train", ("base", "train")),
+    Job("review", ("base", "review")),
+    Job("evaluate Gemini", ("base", "gemini")),
+    Job("score captions of AVHBench", ("base", "avhbench")),
+    Job("publish", ("base", "publish")),
+    Job("build on a Ray cluster", ("base", "build", "ray", "ffmpeg")),
 )
 
 
-def main(checks: tuple[Callable[[], str], ...] = CHECKS) -> None:
-    """Run all checks and print a line for each; exit with 1 if any failed."""
-    failed = 0
-    for check in checks:
-        name = check.__name__.removeprefix("check_")
+def main(checks: Mapping[str, Check] = CHECKS, jobs: Sequence[Job] = JOBS) -> None:
+    """Print a line for each check and which jobs can be done.
+
+    Exits with 1 if a job cannot be done whose packages are installed: something else is missing.
+    """
+    failed: dict[str, MmaBenchError] = {}
+    for name, check in checks.items():
         try:
             click.echo(f"ok       {name:<12} {check()}")
+        except extras.MissingExtra as error:
+            failed[name] = error
+            click.echo(f"-        {name:<12} {error.message}")
         except MmaBenchError as error:
-            failed += 1
+            failed[name] = error
             click.echo(f"MISSING  {name:<12} {error.message}\n         {'':<12} hint: {error.hint}")
-    if failed:
+    able = [job.words for job in jobs if not failed.keys() & job.checks]
+    click.echo(f"you can: {'; '.join(able) or 'nothing yet'}")
+    broken = False
+    for job in jobs:
+        if reasons := {name: failed[name] for name in job.checks if name in failed}:
+            why = "; ".join(f"{name} is missing: {error.hint}" for name, error in reasons.items())
+            click.echo(f"you cannot: {job.words}, because {why}")
+            broken |= not any(isinstance(error, extras.MissingExtra) for error in reasons.values())
+    if broken:
         sys.exit(1)

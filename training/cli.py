@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from mma_bench.builders.publish.cli import dry_run_option, open_hub, private_option, publish, repo_option
-from mma_bench.commands import refuse_dataset
+from mma_bench.commands import needs, refuse_dataset
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -24,6 +24,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="The run's folder; an unfinished run there is resumed.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the config.")
+@needs("train")
 def train(
     config: str, data: Path, dataset: str, dataset_revision: str | None, out: Path, settings: tuple[str, ...]
 ) -> None:
@@ -53,6 +54,7 @@ def adapter() -> None:
     "--dtype", type=click.Choice(["auto", "bfloat16", "float16", "float32"]), default="auto", show_default=True
 )
 @click.option("--device-map", help="cpu, cuda, cuda:1, auto …  [default: the GPU if there is one]")
+@needs("local")
 def check(
     adapter: str, base: str, revision: str | None, adapter_revision: str | None, dtype: str, device_map: str | None
 ) -> None:
@@ -99,6 +101,7 @@ def card(
 @click.option("--base-name", metavar="ORG/NAME", help="The base's name on the Hub, if it was a folder in training.")
 @private_option
 @dry_run_option
+@needs("local")
 def publish_adapter(
     repo: str, run: Path, card: Path | None, results: Path, base_name: str | None, private: bool, dry_run: bool
 ) -> None:

@@ -6,6 +6,7 @@ OpenAI-compatible server, `encoders` are two zero-shot encoders with thresholds 
 
 from typing import Final
 
+from mma_bench import extras
 from mma_bench.builders.judges.contracts import Judge
 from mma_bench.config import EncoderJudgeParams, JudgeParams, JudgeSection, RayParams
 from mma_bench.executor.memory import workers_that_fit
@@ -21,6 +22,7 @@ def open_judge(params: JudgeSection) -> Judge:
     Raises:
         ConfigError: A setting of its model cannot be used, or a key is missing.
         MmaBenchError: Its weights or its client are not available.
+        MissingExtra: It needs packages that are not installed.
     """
     if isinstance(params, JudgeParams):
         from mma_bench.builders.judges.specialist import SpecialistJudge
@@ -28,10 +30,12 @@ def open_judge(params: JudgeSection) -> Judge:
 
         return SpecialistJudge(params, Specialist.fetched())
     if isinstance(params, EncoderJudgeParams):
+        extras.require(f"judge: {params.name}", "local")
         from mma_bench.builders.judges.encoders import EncoderJudge
 
         return EncoderJudge.calibrated(params)
     if params.name == "omni":
+        extras.require(f"judge: {params.name}", "local")
         from mma_bench.builders.judges.omni import OmniJudge
 
         return OmniJudge.located(params)
@@ -45,6 +49,7 @@ def open_for_calibration(params: JudgeSection) -> Judge:
     if isinstance(params, JudgeParams):
         return open_judge(params.model_copy(update={"visual_threshold": 0.0, "audio_threshold": 0.0}))
     if isinstance(params, EncoderJudgeParams):
+        extras.require(f"judge: {params.name}", "local")
         from mma_bench.builders.judges.encoders import EncoderJudge
         from mma_bench.models.encoders.encoders import Encoders
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mma_bench.commands import needs
+
 
 @click.group()
 def candidates() -> None:
@@ -12,6 +14,7 @@ def candidates() -> None:
 
 @candidates.command()
 @click.argument("manifest", type=click.Path(path_type=Path, dir_okay=False))
+@needs("build")
 def check(manifest: Path) -> None:
     """Show which clips of MANIFEST the label filter will keep, and why it drops the others.
 

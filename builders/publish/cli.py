@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mma_bench.commands import needs
+
 if TYPE_CHECKING:
     from mma_bench.builders.publish.manifest import Release
     from mma_bench.hub.client import Hub
@@ -31,6 +33,7 @@ def publish() -> None:
 @click.option("--index-only", is_flag=True, help="Without media: ids, times, labels, pairs and hashes.")
 @private_option
 @dry_run_option
+@needs("publish")
 def dataset(repo: str, version: str, folder: Path, index_only: bool, private: bool, dry_run: bool) -> None:
     """Publish a version of the dataset: one commit, its tag, and a fresh download to verify it.
 
@@ -70,6 +73,7 @@ def diff(old: str, new: str) -> None:
 )
 @click.option("--out", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="Where the dataset is written.")
 @click.option("--report", type=_FILE, default=Path("reports/rebuild.json"), show_default=True)
+@needs("build")
 def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: Path) -> None:
     """Rebuild the dataset with media from an edition without media and local clips; report what matches.
 

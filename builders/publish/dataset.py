@@ -8,9 +8,9 @@ In: the dataset's folder, the records of the gates, the previous version on the 
 
 import tempfile
 from collections.abc import Collection
-from importlib.util import find_spec
 from pathlib import Path
 
+from mma_bench import extras
 from mma_bench.builders.package import CHECKSUMS
 from mma_bench.builders.publish.changelog import CHANGELOG
 from mma_bench.builders.publish.contents import (
@@ -36,7 +36,7 @@ from mma_bench.builders.publish.manifest import (
 )
 from mma_bench.builders.publish.release import Version, last_version, refuse_too_small
 from mma_bench.builders.publish.removal import refuse_removed
-from mma_bench.errors import ConfigError, DataError
+from mma_bench.errors import DataError
 from mma_bench.files import file_sha256
 from mma_bench.hub.cards import refuse_bad_card
 from mma_bench.hub.client import Hub
@@ -72,10 +72,7 @@ def publish(
             differ from those sent.
         HubError: See there.
     """
-    if find_spec("mlcroissant") is None:
-        raise ConfigError(
-            "mlcroissant, which writes croissant.json, is not installed", hint="run: pip install 'mma-bench[publish]'"
-        )
+    extras.require("publish dataset", "publish")
     repository, new = Repository(hub, repo, "dataset"), Version.parse(version)
     refuse_other_version(folder, version)
     dataset = hashed(folder)

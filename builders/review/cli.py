@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from mma_bench.builders.review import DEFAULT_URL
-from mma_bench.commands import refuse_dataset
+from mma_bench.commands import needs, refuse_dataset
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -79,6 +79,7 @@ def review() -> None:
 )
 @_database
 @_PARAMS
+@needs("review")
 def serve(
     host: str,
     port: int,
@@ -119,6 +120,7 @@ def serve(
 @click.option("--reset", is_flag=True, help="Set a new password for an existing annotator.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @_database
+@needs("review")
 def add_annotator(
     name: str,
     adjudicator: bool,
@@ -149,6 +151,7 @@ def add_annotator(
 @review.command()
 @_database
 @_PARAMS
+@needs("review")
 def status(database: str, params_path: Path) -> None:
     """Show each annotator's progress, the decisions so far, and how well people agree."""
     from mma_bench.builders.review.status import lines
@@ -175,6 +178,7 @@ def status(database: str, params_path: Path) -> None:
 @click.option("--adjudicated", is_flag=True, help="Let the adjudicators' votes decide split ones.")
 @_database
 @_PARAMS
+@needs("review")
 def export(out: Path, adjudicated: bool, database: str, params_path: Path) -> None:
     """Write the votes as the table that the stage `verify` reads, under anonymous ids."""
     from mma_bench.builders.review.export import export as write

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mma_bench.commands import UNCHECKED, refuse_dataset
+from mma_bench.commands import UNCHECKED, needs, refuse_dataset
 from mma_bench.errors import ConfigError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -71,6 +71,7 @@ class _SeveralConditions(click.Command):
     required=True,
     help="The run's folder; an unfinished run there is resumed.",
 )
+@needs("local")
 def attend(
     model: str,
     adapter: str | None,

@@ -10,7 +10,7 @@ Words are lower-case runs of letters and digits, with inner apostrophes; punctua
 import re
 from typing import Any, Final
 
-from mma_bench.errors import MmaBenchError
+from mma_bench import extras
 
 WITH_WORDNET: Final = "meteor"
 WITHOUT_WORDNET: Final = "meteor_exact_stem"
@@ -24,16 +24,13 @@ class Meteor:
         wordnet: An object with NLTK's `synsets(word)`; None uses NLTK's own, if its data are installed.
 
     Raises:
-        MmaBenchError: NLTK is not installed.
+        MissingExtra: NLTK is not installed.
     """
 
     def __init__(self, wordnet: Any = None) -> None:
-        try:
-            from nltk.translate.meteor_score import single_meteor_score
-        except ImportError:
-            raise MmaBenchError(
-                "captions are scored with METEOR, which needs nltk", hint="run `pip install nltk`"
-            ) from None
+        extras.require("avhbench", "avhbench")
+        from nltk.translate.meteor_score import single_meteor_score
+
         self._score = single_meteor_score
         wordnet = _installed_wordnet() if wordnet is None else wordnet
         self.name: Final = WITHOUT_WORDNET if wordnet is None else WITH_WORDNET

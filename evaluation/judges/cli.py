@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mma_bench.commands import refuse_dataset
+from mma_bench.commands import needs, refuse_dataset
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -31,6 +31,7 @@ def judge() -> None:
     show_default=True,
     help="Minimum precision of a chosen threshold on the labelled clips.",
 )
+@needs("build")
 def compare(judges: tuple[Path, ...], out: Path, results: Path, precision: float) -> None:
     """Compare judges on this build's clips.
 
@@ -60,6 +61,7 @@ def compare(judges: tuple[Path, ...], out: Path, results: Path, precision: float
 )
 @click.option("--out", type=_FILE, default=Path("thresholds/encoders.csv"), show_default=True)
 @click.option("--page", type=_FILE, default=Path("reports/judges/calibrate.html"), show_default=True)
+@needs("build")
 def calibrate(params: Path, labels: str, precision: float, positives: int, out: Path, page: Path) -> None:
     """Choose the thresholds of the judge in PARAMS from human labels on this build's normalised clips.
 

@@ -23,11 +23,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from mma_bench import extras
 from mma_bench.config import RayParams
 from mma_bench.errors import Blocked, ConfigError, Retryable, StageError
 from mma_bench.executor.alone import alone
@@ -234,8 +234,7 @@ def _polite_stop(context: WorkerContext) -> Iterator[threading.Event]:
 @contextmanager
 def _session(address: str | None, cpus: float, gpus: float) -> Iterator[None]:
     """Inside, this process is connected to Ray; an existing connection is reused and left open."""
-    if find_spec("ray") is None:
-        raise ConfigError("executor is 'ray', but Ray is not installed", hint="run: pip install 'mma-bench[ray]'")
+    extras.require("executor: ray", "ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray
     import ray.data

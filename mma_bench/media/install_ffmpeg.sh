@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks for the ffmpeg program and FFmpeg's shared libraries (loaded by torchcodec); installs them if permitted.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin  # of ldconfig, which is not on the PATH of every user
 
 if command -v ffmpeg >/dev/null && ldconfig -p | grep -q 'libavcodec\.so'; then exit 0; fi
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mma_bench import extras
 from mma_bench.errors import ConfigError
 from mma_bench.models.contracts import Engine
 from mma_bench.schema import Condition
@@ -20,6 +21,7 @@ EngineName: TypeAlias = Literal[
 ]
 
 _PACKAGE: Final = "mma_bench.models"
+_EXTRAS: Final = {"transformers": "local", "gemini": "gemini", "specialist": "specialist"}  # the others need none
 
 
 class ModelConfig(BaseModel):
@@ -97,6 +99,8 @@ def open_engine(
 
 def _open(config: ModelConfig, checked: Any) -> Engine:
     """Engine modules are imported only here: most have dependencies of their own."""
+    if config.engine in _EXTRAS:
+        extras.require(config.name, _EXTRAS[config.engine])
     if config.engine == "transformers":
         from mma_bench.models.omni.engine import OmniEngine, OmniSettings
 

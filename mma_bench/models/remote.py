@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
+from mma_bench.extras import EXTRAS, missing_extra
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
 from mma_bench.redact import redacted
 
@@ -206,6 +207,4 @@ def api_key(settings: RemoteSettings) -> str | None:
 
 def missing_client(engine: str, package: str) -> MmaBenchError:
     """The error of an engine whose client library is not installed."""
-    return MmaBenchError(
-        f"the {engine} engine needs the client `{package}`", hint="pip install 'mma-bench[evaluation]'"
-    )
+    return missing_extra(f"engine: {engine}", engine if engine in EXTRAS else "", [package])

@@ -232,9 +232,10 @@ def _pip(command: Command, words: list[str]) -> None:
         return
     assert words[0] == "install", command.text
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    ours = {Requirement(line).name for line in project["dependencies"]}
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    ours = {Requirement(line).name for line in lines}
     for wanted in (Requirement(word) for word in words[1:] if not word.startswith("-")):
-        assert wanted.name in ours | FOR_STORAGE | {project["name"]}
+        assert wanted.name in ours | FOR_STORAGE
         assert wanted.name != project["name"] or wanted.extras <= set(project["optional-dependencies"])
 
 

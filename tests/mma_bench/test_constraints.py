@@ -1,55 +1,86 @@
-"""`constraints.txt` pins everything that an install with all extras brings."""
+"""The constraints files hold everything that an install brings: its version, its hashes, and nothing of a machine."""
 
+import re
 import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-# What installs the others is brought up to date by `make setup` first, and `pip freeze` leaves it out.
-INSTALLERS = {"pip", "setuptools"}
+LOCKS = ("constraints.txt", "constraints-build.txt", "constraints-base.txt")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+JOBS = {"constraints.txt": tuple(EXTRAS), "constraints-build.txt": ("build",), "constraints-base.txt": ()}
 
 
-def pins() -> dict[str, str]:
+def entries(name: str) -> list[str]:
+    """`NAME==VERSION [; MARKER] --hash=…`, each on one line."""
+    return (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+
+
+def pins(name: str) -> dict[str, str]:
     """Canonical name → version."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
-    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    split = (line.split()[0].partition("==") for line in entries(name))
+    return {canonicalize_name(package): version for package, _, version in split}
 
 
-def installed() -> dict[str, str]:
-    """Canonical name → version of every distribution that the project needs here, with all extras."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
-    waiting = [Requirement(line) for line in (*project["dependencies"], *(line for extra in extras for line in extra))]
+def needed(extras: tuple[str, ...]) -> dict[str, str]:
+    """Canonical name → version of every distribution that the project needs here with these extras."""
+    waiting = [Requirement(line) for line in PROJECT["dependencies"]]
+    waiting += [Requirement(line) for extra in extras for line in EXTRAS[extra]]
     found: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
-        needed = waiting.pop()
-        name, extra = canonicalize_name(needed.name), frozenset(needed.extras)
-        if (name, extra) in seen:
+        item = waiting.pop()
+        name, wanted = canonicalize_name(item.name), frozenset(item.extras)
+        if (name, wanted) in seen:
             continue
-        seen.add((name, extra))
+        seen.add((name, wanted))
+        if name == PROJECT["name"]:
+            waiting += [Requirement(line) for extra in wanted for line in EXTRAS[extra]]
+            continue
         there = distribution(name)
         found[name] = there.version
         for line in there.requires or ():
             further = Requirement(line)
-            if further.marker is None or any(further.marker.evaluate({"extra": each}) for each in extra or {""}):
+            if further.marker is None or any(further.marker.evaluate({"extra": each}) for each in wanted or {""}):
                 waiting.append(further)
     return found
 
 
-def test_every_package_that_is_installed_is_pinned_to_its_version() -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_package_that_is_installed_is_pinned_to_its_version(lock: str) -> None:
+    locked = pins(lock)
     wrong = {
-        f"{name}=={version}": pins().get(name, "no pin")
-        for name, version in installed().items()
-        if name not in INSTALLERS and pins().get(name) != version
+        f"{name}=={version}": locked.get(name, "no pin")
+        for name, version in needed(JOBS[lock]).items()
+        if locked.get(name) != version
     }
-    assert not wrong, f"constraints.txt says otherwise: {wrong}"
+    assert not wrong, f"{lock} says otherwise: {wrong}"
 
 
-def test_pins_are_exact_and_in_the_order_of_pip_freeze() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    assert all(line.count("==") == 1 for line in lines)
-    assert lines == sorted(lines, key=lambda line: line.partition("==")[0].lower())
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_is_exact_and_has_hashes_and_no_address(lock: str) -> None:
+    wrong = [
+        line for line in entries(lock) if not re.fullmatch(r"[\w.-]+==[^ ]+( ;[^#]*?)?( +--hash=sha256:\w{64})+", line)
+    ]
+    assert not wrong, wrong[0][:200]
+    assert not re.search(r"//|file:|--index|--find-links", (ROOT / lock).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("lock", LOCKS[1:])
+def test_a_smaller_set_up_has_the_same_versions(lock: str) -> None:
+    assert pins(lock).items() < pins(LOCKS[0]).items()
+
+
+def test_the_installers_are_pinned_too() -> None:
+    assert {"pip", "setuptools"} <= pins("constraints-build.txt").keys()
+
+
+def test_the_base_is_small_and_light() -> None:
+    base = pins("constraints-base.txt")
+    assert len(base) <= 80
+    assert not base.keys() & {"torch", "transformers", "dvc", "great-expectations", "yt-dlp", "scikit-learn", "ray"}

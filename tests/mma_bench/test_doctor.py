@@ -1,22 +1,47 @@
 """The doctor finds what is missing and says what to do."""
 
+import io
 import os
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
-from mma_bench import doctor
+from mma_bench import doctor, extras
 from mma_bench.cli import main
 from mma_bench.errors import MmaBenchError
 
 
 @pytest.mark.slow
-def test_a_sound_environment_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sound_environment_can_do_every_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_NEEDED_GB", 0)
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == 0, result.output
     assert result.output.count("ok ") == len(doctor.CHECKS)
+    (able,) = [line for line in result.output.splitlines() if line.startswith("you can: ")]
+    assert able == f"you can: {'; '.join(job.words for job in doctor.JOBS)}"
+    assert "you cannot" not in result.output
+
+
+def test_each_extra_has_a_line_and_each_job_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = extras._installed
+    monkeypatch.setattr(extras, "_installed", lambda name: None if name in ("dvclive", "mlcroissant") else there(name))
+    checks = {name: doctor.CHECKS[name] for name in ("base", *extras.EXTRAS)}
+    result = capture(checks)
+    assert result.count("\n-  ") == 2
+    assert "-        train        not installed: dvclive\n" in result
+    assert "you cannot: train, because train is missing: pip install 'mma-bench[train]'\n" in result
+    assert "you cannot: publish, because publish is missing: pip install 'mma-bench[publish]'\n" in result
+    assert "you can: evaluate through a server, score and report; build; " in result
+
+
+def capture(checks: dict[str, doctor.Check]) -> str:
+    """What the doctor prints; it must not end with an error."""
+    with redirect_stdout(io.StringIO()) as printed:
+        doctor.main(checks)
+    return printed.getvalue()
 
 
 def test_without_programs_each_check_says_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -38,22 +63,28 @@ def test_an_ffmpeg_without_encoders_is_named(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_a_missing_and_an_old_package_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: ["no-such-package>=1", "click>=99"])
-    with pytest.raises(MmaBenchError, match=r"no-such-package is missing; click is .*, needed >=99"):
-        doctor.check_packages()
+    monkeypatch.setattr(
+        extras, "requirements", lambda extra="": (Requirement("no-such-package>=1"), Requirement("click>=99"))
+    )
+    with pytest.raises(MmaBenchError, match=r"no-such-package is missing; click .*, needed >=99"):
+        doctor.check_base()
+    with pytest.raises(extras.MissingExtra, match="not installed: no-such-package"):
+        doctor.check_extra("build")
 
 
-def test_a_failed_check_ends_with_1_and_the_others_still_run(
+def test_a_job_that_only_lacks_a_program_ends_with_1_and_the_others_still_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "params.yaml").write_text("workers: two\n")
     monkeypatch.chdir(tmp_path)
+    checks = {"params": doctor.check_params, "git": doctor.check_git}
     with pytest.raises(SystemExit) as ended:
-        doctor.main((doctor.check_params, doctor.check_git))
+        doctor.main(checks)
     assert ended.value.code == 1
     printed = capsys.readouterr().out
     assert "MISSING  params" in printed
     assert "ok       git" in printed
+    assert "you cannot: build, because params is missing" in printed
 
 
 def test_an_unwritable_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mma_bench.config import CheckpointParams, EncoderJudgeParams
-from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.errors import ConfigError
 from mma_bench.files import fingerprint
 from mma_bench.models.encoders.encoder import SUPPORTED, Encoder
 from mma_bench.models.encoders.prompts import Prompts, read_prompts
@@ -53,7 +53,7 @@ class Encoders:
         """With both checkpoints on disk, downloaded from the Hub if needed; they are loaded on first use.
 
         Raises:
-            MmaBenchError: transformers is not installed, or a checkpoint is not available.
+            MmaBenchError: A checkpoint is not available.
             DataError, ConfigError: The prompts cannot be used.
         """
         prompts = read_prompts(None if params.prompts is None else Path(params.prompts))
@@ -91,10 +91,8 @@ def classifier(encoder: Encoder, prompts: Mapping[str, Sequence[str]]) -> Callab
 
 def _located(params: CheckpointParams, modality: Modality) -> Located:
     """The checkpoint on disk, of a supported architecture: found out here, before any worker starts."""
-    try:
-        from transformers import PreTrainedConfig
-    except ModuleNotFoundError:
-        raise MmaBenchError("the encoders require transformers", hint="pip install 'mma-bench[evaluation]'") from None
+    from transformers import PreTrainedConfig
+
     found = locate(params.checkpoint, params.revision, "config.json")
     if not any(found.folder.glob(_WEIGHTS)):
         found = locate(params.checkpoint, params.revision, "config.json", (*FILES, _OLD_WEIGHTS))

@@ -162,12 +162,9 @@ def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
     Raises:
         AdapterError: The adapter's weights do not match the model's modules (`keys`), or it targets modules outside the
             text model (`targets`).
-        MmaBenchError: peft is not installed, or the adapter's files cannot be read.
+        MmaBenchError: The adapter's files cannot be read.
     """
-    try:
-        from peft import PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
-    except ModuleNotFoundError:
-        raise MmaBenchError("adapters require peft", hint="pip install 'mma-bench[evaluation]'") from None
+    from peft import PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
     if not (located.folder / "adapter_model.safetensors").is_file():
         raise MmaBenchError(

@@ -185,6 +185,7 @@ def test_a_damaged_clip_is_its_prompts_error() -> None:
 
 
 def test_the_real_networks_answer() -> None:
+    pytest.importorskip("torch", reason="of the extra `specialist`")
     try:
         engine = open_baseline("specialist", SpecialistSettings(frames=2))
     except MmaBenchError as error:
