@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from mma_bench import extras
 from mma_bench.commands import refuse_dataset
 from mma_bench.errors import ConfigError
 
@@ -45,6 +46,7 @@ def view(runs: tuple[Path, ...], dataset: str, revision: str | None, split: str,
         site.write(out)
         click.echo(f"{len(site.rows)} rows: {out / 'index.html'}")
         return
+    extras.require("view", "review")
     from mma_bench.evaluation.view.serve import serve
 
     with TemporaryDirectory(prefix="mma-bench-view-") as folder:
