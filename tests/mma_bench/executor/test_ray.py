@@ -219,7 +219,7 @@ def test_a_run_that_was_stopped_begins_nothing(tmp_path: Path) -> None:
 
 
 def test_without_ray_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mma_bench.executor.ray.find_spec", lambda name: None)
+    monkeypatch.setattr("mma_bench.extras.absent", lambda extra: [extra])
     with pytest.raises(ConfigError, match=r"pip install 'mma-bench\[ray\]'"):
         on_ray(tmp_path, tasks_for(tmp_path, ["ok"]))
 
