@@ -33,7 +33,7 @@ class ReportingGroup(click.Group):
             sys.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort) as error:  # for click itself to show
             if isinstance(error, click.ClickException):
-                error.message = redacted(error.message)
+                vars(error)["message"] = redacted(error.message)
             raise
         except KeyboardInterrupt:
             click.echo("interrupted; finished clips are kept, run the same command again to resume", err=True)

@@ -73,9 +73,10 @@ def _readable(path: Path, *errors: type[Exception]) -> Iterator[None]:
     """Inside, the table is read; polars' errors, and `errors`, become a DataError that names it."""
     if not path.is_file():
         raise DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)")
+    unreadable: tuple[type[BaseException], ...] = (pl.exceptions.PolarsError, pl.exceptions.PanicException, *errors)
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, *errors) as error:
+    except unreadable as error:
         raise DataError(
             f"{path} is not a readable Parquet file ({error})", hint="delete it and run `dvc repro`"
         ) from None

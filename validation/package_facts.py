@@ -98,7 +98,7 @@ def _read_shard(shard: Path, progress: Progress) -> Iterator[pl.DataFrame]:
         lacking = next((name for name in (*COLUMNS, "video") if name not in names), None)
         media = ["video"] if "video" in names else []
         for batch in file.iter_batches(_BATCH, columns=[*there, *media]):
-            hashes = [(None, None)] * batch.num_rows
+            hashes: list[tuple[str | None, str | None]] = [(None, None)] * batch.num_rows
             if media:
                 hashes = [_packets(video, Path(folder), progress) for video in batch.column("video").to_pylist()]
             rows = pl.DataFrame(pl.from_arrow(batch.select(there))).cast({name: COLUMNS[name] for name in there})

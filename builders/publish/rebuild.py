@@ -106,8 +106,8 @@ def _refuse_changed(index: Path) -> None:
 def _match_clips(manifest: pl.DataFrame, clips: Path) -> dict[tuple[str, str], tuple[Path | None, Match]]:
     """(split, clip) → its file and its match, for every base and donor."""
     # An id from the manifest is looked up among the existing names; it never becomes a path.
-    found = sorted(Path(entry.path) for entry in walk(clips) if entry.name.endswith(".mp4") and is_file(entry))
-    files = {path.stem: path for path in found}
+    paths = sorted(Path(entry.path) for entry in walk(clips) if entry.name.endswith(".mp4") and is_file(entry))
+    files = {path.stem: path for path in paths}
     aligned = manifest.filter(pl.col("condition") == Condition.ALIGNED)
     found = {}
     with Progress("rebuild: clips", aligned.height) as progress:

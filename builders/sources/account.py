@@ -73,7 +73,9 @@ class FileAccount:
             entries: Clip of `claimed` → its entry in the ledger.
         """
         for path, reason in self._reason.items():
-            fates = [(*_fate(path, entries[clip_id]), clip_id) for clip_id in self._clips.get(path, ())]
+            fates: list[tuple[str, str, str | None]] = [
+                (*_fate(path, entries[clip_id]), clip_id) for clip_id in self._clips.get(path, ())
+            ]
             # A whole video may hold several clips: taken for any of them, it is taken.
             taken = [fate for fate in fates if fate[:2] == TAKEN]
             status, why, clip_id = (taken or fates or [("unused", reason, None)])[0]
