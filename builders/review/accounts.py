@@ -23,7 +23,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mma_bench.builders.review.store import Store, annotators, attempts, now, sessions
+from mma_bench.builders.review.store import Store, annotators, attempts, now, organisers, sessions
 from mma_bench.errors import ConfigError, MmaBenchError
 
 SESSION_S: Final = 12 * 3600.0
@@ -51,15 +51,21 @@ class TooManyAttemptsError(MmaBenchError):
 
 @dataclass(frozen=True)
 class Annotator:
-    """Someone who judges clips; `code` is the anonymous id in exported tables."""
+    """Someone with an account; `code` is the anonymous id in exported tables.
+
+    An organiser sees everybody's votes, and therefore judges no clip.
+    """
 
     id: int
     name: str
     code: str
     adjudicator: bool
+    organiser: bool = False
 
 
-def add_annotator(store: Store, name: str, password: str, *, adjudicator: bool = False) -> Annotator:
+def add_annotator(
+    store: Store, name: str, password: str, *, adjudicator: bool = False, organiser: bool = False
+) -> Annotator:
     """Make an account.
 
     Raises:
@@ -74,12 +80,14 @@ def add_annotator(store: Store, name: str, password: str, *, adjudicator: bool =
     try:
         with store.writing() as connection:
             number = connection.execute(insert(annotators).values(row).returning(annotators.c.id)).scalar_one()
+            if organiser:
+                connection.execute(insert(organisers).values(annotator=number))
     except IntegrityError:
         raise ConfigError(
             f"an annotator named {name!r} already exists",
             hint="choose another name, or set a new password with --reset",
         ) from None
-    return Annotator(number, name.casefold(), code, adjudicator)
+    return Annotator(number, name.casefold(), code, adjudicator, organiser)
 
 
 def reset_password(store: Store, name: str, password: str) -> None:
@@ -95,6 +103,23 @@ def reset_password(store: Store, name: str, password: str) -> None:
             raise ConfigError(f"there is no annotator named {name!r}", hint="`mma-bench review status` lists them")
         connection.execute(update(annotators).where(annotators.c.id == number).values(password_hash=hashed))
         connection.execute(delete(sessions).where(sessions.c.annotator == number))
+
+
+def copy_accounts(source: Store, target: Store) -> None:
+    """Let everybody who can log in at `source` log in at `target`, where adjudicators are annotators like others."""
+    with source.reading() as connection:
+        rows = connection.execute(select(annotators, organisers.c.annotator).outerjoin(organisers)).all()
+    with target.writing() as connection:
+        known = dict(connection.execute(select(annotators.c.name, annotators.c.id)).tuples().all())
+        for row in rows:
+            fresh = {"code": row.code, "password_hash": row.password_hash, "adjudicator": False}
+            if row.name in known:
+                connection.execute(update(annotators).where(annotators.c.id == known[row.name]).values(fresh))
+                continue
+            added = insert(annotators).values(name=row.name, **fresh).returning(annotators.c.id)
+            number = connection.execute(added).scalar_one()
+            if row.annotator is not None:
+                connection.execute(insert(organisers).values(annotator=number))
 
 
 def log_in(store: Store, name: str, password: str, address: str, *, session_s: float = SESSION_S) -> str:
@@ -134,10 +159,11 @@ def open_session(store: Store, annotator: int, *, session_s: float = SESSION_S) 
 
 def find_annotator(store: Store, token: str) -> Annotator | None:
     """The annotator of a session's token; None if there is no such session or it has expired."""
-    chosen = select(annotators.c.id, annotators.c.name, annotators.c.code, annotators.c.adjudicator)
+    role = organisers.c.annotator.is_not(None)
+    chosen = select(annotators.c.id, annotators.c.name, annotators.c.code, annotators.c.adjudicator, role)
     matching = (sessions.c.token_sha256 == _sha256(token)) & (sessions.c.expires > now())
     with store.reading() as connection:
-        row = connection.execute(chosen.join(sessions).where(matching)).one_or_none()
+        row = connection.execute(chosen.join(sessions).outerjoin(organisers).where(matching)).one_or_none()
     return Annotator(*row) if row is not None else None
 
 

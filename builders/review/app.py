@@ -1,5 +1,6 @@
-"""The web app: pages, votes and clips, for annotators who are logged in."""
+"""The web app: pages, votes and clips, for people who are logged in."""
 
+import sys
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -13,9 +14,9 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
-from mma_bench.builders.review import accounts
+from mma_bench.builders.review import accounts, organiser, rehearsal
 from mma_bench.builders.review.accounts import Annotator, LoginRefusedError, TooManyAttemptsError
-from mma_bench.builders.review.gate import COOKIE, Gate
+from mma_bench.builders.review.gate import COOKIE, ORGANISER, Gate
 from mma_bench.builders.review.guidelines import CRITERIA, VERDICT, VERSION
 from mma_bench.builders.review.queue import AHEAD, Queues
 from mma_bench.builders.review.review_set import Item
@@ -25,6 +26,7 @@ from mma_bench.page import render
 
 _HERE: Final = Path(__file__).parent
 _PACKAGE: Final = "mma_bench.builders.review"
+_SCRIPTS: Final = frozenset({"outbox.js", "review.js", "votes.js", "waveform.js"})
 _WRITERS: Final = 16  # threads
 MAX_BODY: Final = 64 * 1024  # bytes; the largest vote is far below
 
@@ -35,6 +37,7 @@ def create_app(
     annotators: int,
     *,
     adjudicate: bool = False,
+    rehearsing: bool = False,
     session_s: float = accounts.SESSION_S,
     hosts: Collection[str] = (),
 ) -> FastAPI:
@@ -45,6 +48,7 @@ def create_app(
         chosen: The review set; no file beside these is served.
         annotators: How many people judge each clip.
         adjudicate: Whether split votes go to adjudicators.
+        rehearsing: Whether `chosen` is a rehearsal, which everybody judges and whose answers are told afterwards.
         session_s: How long a login lasts, in seconds.
         hosts: See `Gate`.
     """
@@ -52,7 +56,7 @@ def create_app(
     root = Path.cwd()
     files = {item.id: item.path for item in chosen}
     offered = frozenset(files)
-    queues = Queues(store, chosen, annotators, adjudicate=adjudicate)
+    queues = Queues(store, chosen, sys.maxsize if rehearsing else annotators, adjudicate=adjudicate)
     # A writer may have to wait for another program; readers must not wait for the threads that writers hold.
     writers = CapacityLimiter(_WRITERS)
     style = render("review.css", _PACKAGE, title="")
@@ -62,12 +66,16 @@ def create_app(
     def _busy(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, 503, {"Retry-After": "5"})
 
+    organiser.add_pages(app, store, chosen, annotators)
     guidelines = {"criteria": CRITERIA, "verdict": VERDICT, "version": VERSION}
 
     @app.get("/")
     def _review(request: Request) -> Response:
         annotator: Annotator = request.scope["annotator"]
-        context = {"name": annotator.name, "code": annotator.code, "max_note": MAX_NOTE, **guidelines}
+        if annotator.organiser:
+            return RedirectResponse(ORGANISER, 303)
+        context = {"adjudicator": annotator.adjudicator, "rehearsal": rehearsing, "max_note": MAX_NOTE}
+        context |= {"name": annotator.name, "code": annotator.code, **guidelines}
         return HTMLResponse(render("review.html", _PACKAGE, title="Judge clips", **context))
 
     @app.get("/votes")
@@ -75,8 +83,11 @@ def create_app(
         annotator: Annotator = request.scope["annotator"]
         with store.reading() as connection:
             votes = own_votes(connection, annotator.id)
-        latest_first = [(datetime.fromtimestamp(vote.at, UTC), vote) for vote in reversed(votes)]
-        context = {"name": annotator.name, "votes": latest_first, **guidelines}
+        expected = [rehearsal.expected(vote) if rehearsing else None for vote in votes]
+        rows = [(datetime.fromtimestamp(vote.at, UTC), vote, what) for vote, what in zip(votes, expected, strict=True)]
+        right = sum(what is not None and what.right for what in expected)
+        context = {"rehearsal": rehearsing, "votes": rows[::-1], "right": right}
+        context |= {"name": annotator.name, "code": annotator.code, **guidelines}
         return HTMLResponse(render("votes.html", _PACKAGE, title="Your votes", **context))
 
     @app.get("/desk")
@@ -120,27 +131,28 @@ def create_app(
     def _style() -> Response:
         return Response(style, media_type="text/css")
 
-    @app.get("/static/review.js")
-    def _script() -> Response:
-        return FileResponse(_HERE / "static/review.js", media_type="text/javascript")
+    @app.get("/static/{name}")
+    def _script(name: str) -> Response:
+        if name not in _SCRIPTS:
+            return JSONResponse({"error": "no such script"}, 404)
+        return FileResponse(_HERE / "static" / name, media_type="text/javascript")
 
     @app.get("/api/queue")
     def _queue(request: Request, ahead: Annotated[int, Query(ge=1, le=2000)] = AHEAD) -> Any:
-        if (refusal := _wrong_annotator(request)) is not None:
+        if (refusal := _not_for_this_person(request)) is not None:
             return refusal
         queue = queues.of(request.scope["annotator"], ahead=ahead)
-        last = {**_public(queue.last[0]), "answers": dict(queue.last[1])} if queue.last is not None else None
         return {
             "ahead": [_public(item) for item in queue.ahead],
             "done": queue.done,
             "left": queue.left,
             "seconds_per_clip": queue.seconds_per_clip,
-            "last": last,
+            "latest": [{**_public(item), "answers": dict(answers)} for item, answers in queue.latest],
         }
 
     @app.post("/api/vote")
     async def _vote(request: Request) -> Response:
-        if (refusal := _wrong_annotator(request)) is not None:
+        if (refusal := _not_for_this_person(request)) is not None:
             return refusal
         if request.headers.get("content-type", "").split(";")[0] != "application/json":
             return JSONResponse({"error": "send the vote as JSON"}, 415)
@@ -165,9 +177,12 @@ def create_app(
     return app
 
 
-def _wrong_annotator(request: Request) -> Response | None:
-    """The refusal of a page that was opened by another annotator, whose votes would be recorded under this one."""
+def _not_for_this_person(request: Request) -> Response | None:
+    """The refusal of an organiser, who has seen others' votes, and of a page that another annotator opened: its votes
+    would be recorded under this one."""
     annotator: Annotator = request.scope["annotator"]
+    if annotator.organiser:
+        return JSONResponse({"error": "an organiser judges no clip"}, 403)
     if request.headers.get("x-annotator") == annotator.code:
         return None
     return JSONResponse({"error": "another annotator has logged in"}, 409)

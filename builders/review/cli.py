@@ -57,6 +57,12 @@ def review() -> None:
 )
 @click.option("--adjudicate", is_flag=True, help="Show split votes to adjudicators.")
 @click.option(
+    "--rehearsal",
+    is_flag=True,
+    help="Serve eight drawn clips with known answers to practise on, without a build; accounts are those of the "
+    "database, and votes are kept apart from it.",
+)
+@click.option(
     "--public-host",
     "public_hosts",
     multiple=True,
@@ -86,6 +92,7 @@ def serve(
     port: int,
     controls: float,
     adjudicate: bool,
+    rehearsal: bool,
     session_hours: float,
     public_hosts: tuple[str, ...],
     proxies: tuple[str, ...],
@@ -93,6 +100,8 @@ def serve(
     params_path: Path,
 ) -> None:
     """Serve the review of this build's clips until it is stopped; every vote is kept at once."""
+    from mma_bench.builders.review.accounts import copy_accounts
+    from mma_bench.builders.review.rehearsal import URL
     from mma_bench.builders.review.serve import serve as run
     from mma_bench.builders.review.store import Store
     from mma_bench.config import load_params
@@ -100,6 +109,10 @@ def serve(
     people = load_params(params_path).verify.annotators
     store = Store(database)
     try:
+        if rehearsal:
+            store, real = Store(URL), store
+            copy_accounts(real, store)
+            real.close()
         run(
             store,
             people,
@@ -107,6 +120,7 @@ def serve(
             port,
             controls=controls,
             adjudicate=adjudicate,
+            rehearsing=rehearsal,
             session_s=3600 * session_hours,
             public_hosts=public_hosts,
             proxies=proxies,
@@ -118,6 +132,7 @@ def serve(
 @review.command("add-annotator")
 @click.argument("name")
 @click.option("--adjudicator", is_flag=True, help="Someone who decides split votes and gets no other clips.")
+@click.option("--organiser", is_flag=True, help="Someone who sees everybody's votes, and judges no clip.")
 @click.option("--reset", is_flag=True, help="Set a new password for an existing annotator.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @_database
@@ -125,6 +140,7 @@ def serve(
 def add_annotator(
     name: str,
     adjudicator: bool,
+    organiser: bool,
     reset: bool,
     password_stdin: bool,
     database: str,
@@ -133,6 +149,8 @@ def add_annotator(
     from mma_bench.builders.review import accounts
     from mma_bench.builders.review.store import Store
 
+    if adjudicator and organiser:
+        raise click.UsageError("an adjudicator decides without seeing others' votes, so nobody is both: choose one")
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
@@ -143,8 +161,9 @@ def add_annotator(
             accounts.reset_password(store, name, password)
             click.echo(f"{name} has a new password and is logged out everywhere")
         else:
-            made = accounts.add_annotator(store, name, password, adjudicator=adjudicator)
-            click.echo(f"{made.name} can log in; in exported tables they are {made.code}")
+            made = accounts.add_annotator(store, name, password, adjudicator=adjudicator, organiser=organiser)
+            what = "sees the organiser's page" if organiser else f"in exported tables they are {made.code}"
+            click.echo(f"{made.name} can log in; {what}")
     finally:
         store.close()
 
@@ -177,23 +196,36 @@ def status(database: str, params_path: Path) -> None:
     help="Where reviews.parquet and reviews.json are written.",
 )
 @click.option("--adjudicated", is_flag=True, help="Let the adjudicators' votes decide split ones.")
+@click.option("--without", multiple=True, metavar="NAME", help="Leave out this person's votes; may be repeated.")
 @_database
 @_PARAMS
 @needs("review")
-def export(out: Path, adjudicated: bool, database: str, params_path: Path) -> None:
+def export(out: Path, adjudicated: bool, without: tuple[str, ...], database: str, params_path: Path) -> None:
     """Write the votes as the table that the stage `verify` reads, under anonymous ids."""
     from mma_bench.builders.review.export import export as write
+    from mma_bench.builders.review.export import names
     from mma_bench.builders.review.store import Store
     from mma_bench.config import load_params
 
     store = Store(database)
     try:
-        report = write(store, out, load_params(params_path).verify.annotators, adjudicated=adjudicated)
+        people = load_params(params_path).verify.annotators
+        report = write(store, out, people, adjudicated=adjudicated, without=without)
+        known = names(store)
     finally:
         store.close()
     counts = ", ".join(f"{number} {name}" for name, number in report.get("settled", report["decisions"]).items())
     click.echo(f"{out / 'reviews.parquet'}: {report['votes']} votes of {report['annotators']} people; {counts}")
     click.echo(f"version {report['version'][:12]}; set verify.reviews to {out / 'reviews.parquet'} and run `dvc repro`")
+    for who in report["attention"]:
+        if who["missed"]:
+            name = known[who["annotator"]]
+            click.echo(
+                f"warning: {name} missed {len(who['missed'])} of {who['controls']} control clips, which are wrong on "
+                f"purpose ({', '.join(who['missed'])}); look at their votes on the organiser's page, and leave them "
+                f"out with --without {name} if they were cast without care",
+                err=True,
+            )
 
 
 @review.command()

@@ -75,18 +75,22 @@ def pairwise(reviews: pl.DataFrame) -> list[Agreement]:
 
 
 def attention(reviews: pl.DataFrame, failing: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """For each person: `controls` judged, and how many of them `caught`: failed, with a no where one was due.
+    """For each person: `controls` judged, how many of them `caught`, and the clip ids of those `missed`.
+
+    A control is caught by a fail with a no where one was due.
 
     Args:
         failing: Control's clip id → the criteria that are not met.
     """
     rows = []
     for (annotator,), votes in sorted(reviews.filter(pl.col("is_control")).group_by("annotator")):
-        caught = sum(
-            not vote["passed"] and not any(vote[criterion] for criterion in failing[vote["clip_id"]])
+        missed = sorted(
+            vote["clip_id"]
             for vote in votes.iter_rows(named=True)
+            if vote["passed"] or any(vote[criterion] for criterion in failing[vote["clip_id"]])
         )
-        rows.append({"annotator": annotator, "controls": votes.height, "caught": caught})
+        caught = votes.height - len(missed)
+        rows.append({"annotator": annotator, "controls": votes.height, "caught": caught, "missed": missed})
     return rows
 
 

@@ -2,9 +2,10 @@
 
 `reviews.parquet` (schema REVIEWS) has one row for each clip and person, under random ids; equal votes give equal
 bytes. `reviews.json` beside it names its version (its hash), the wordings that people were shown, the decisions, the
-split clips, agreement, attention and, after adjudication, the votes that were overruled.
+split clips, agreement, attention, whose votes were left out and, after adjudication, the votes that were overruled.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from sqlalchemy import select
 from mma_bench.builders.review.consensus import as_report, attention, settle
 from mma_bench.builders.review.store import Store, annotators, items
 from mma_bench.builders.review.votes import current
-from mma_bench.errors import DataError
+from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import file_sha256, write_json
 from mma_bench.schema import REVIEWS
 from mma_bench.tables import from_rows, write_table
@@ -52,17 +53,31 @@ def controls(store: Store) -> dict[str, tuple[str, ...]]:
         return {clip: tuple(failing.split(",")) for clip, failing in connection.execute(chosen)}
 
 
-def export(store: Store, folder: Path, needed: int, *, adjudicated: bool = False) -> dict[str, Any]:
+def names(store: Store) -> dict[str, str]:
+    """Anonymous id → name, which no exported file has."""
+    with store.reading() as connection:
+        return {row.code: row.name for row in connection.execute(select(annotators.c.code, annotators.c.name))}
+
+
+def export(
+    store: Store, folder: Path, needed: int, *, adjudicated: bool = False, without: Collection[str] = ()
+) -> dict[str, Any]:
     """Write both files; returns what `reviews.json` says.
 
     Args:
         needed: How many people must agree.
         adjudicated: Let adjudicators decide split votes; otherwise their votes are left out.
+        without: Names of people whose votes are left out, so that their clips count as judged by fewer.
 
     Raises:
+        ConfigError: `without` has a name that nobody has.
         DataError: There is no vote.
     """
-    votes = votes_table(store)
+    codes = {name: code for code, name in names(store).items()}
+    if unknown := sorted({name.casefold() for name in without} - codes.keys()):
+        raise ConfigError(f"there is no annotator named {unknown[0]!r}", hint="`mma-bench review status` lists them")
+    left_out = sorted({codes[name.casefold()] for name in without})
+    votes = votes_table(store).filter(~pl.col("annotator").is_in(left_out))
     third = adjudicators(store)
     by_two = votes.filter(~pl.col("annotator").is_in(sorted(third)))
     exported, overruled = settle(votes, third) if adjudicated else (by_two, votes.clear())
@@ -80,6 +95,7 @@ def export(store: Store, folder: Path, needed: int, *, adjudicated: bool = False
         **as_report(by_two, needed),
         **({"settled": as_report(exported, needed)["decisions"]} if adjudicated else {}),
         "overruled": overruled.select("clip_id", "annotator").rows(named=True),
+        "left_out": left_out,
         "attention": attention(by_two, controls(store)),
     }
     write_json(folder / "reviews.json", report)

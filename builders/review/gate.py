@@ -4,7 +4,8 @@ A page of another site can make its own name lead to this machine (DNS rebinding
 the header Host must name an address that the server is known to serve. Starlette's `TrustedHostMiddleware` cannot read
 IPv6 addresses and does not say what to do.
 
-A path that is not in `OPEN` needs a session, so a route that is added later is closed until someone opens it.
+A path that is not in `OPEN` needs a session, so a route that is added later is closed until someone opens it. Those of
+`ORGANISER` need the session of an organiser.
 """
 
 import ipaddress
@@ -22,6 +23,7 @@ from mma_bench.builders.review.accounts import Annotator
 
 COOKIE: Final = "mma_bench_review"
 OPEN: Final = frozenset({"/login", "/static/review.css"})
+ORGANISER: Final = "/organiser"  # this path and all below it
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -103,6 +105,8 @@ class Gate:
             if "text/html" in headers.get("accept", ""):
                 return RedirectResponse("/login", 303)
             return JSONResponse({"error": "log in first"}, 401)
+        if f"{scope['path']}/".startswith(f"{ORGANISER}/") and not scope["annotator"].organiser:
+            return JSONResponse({"error": "this page is for the organiser"}, 403)
         return None
 
 

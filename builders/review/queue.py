@@ -18,6 +18,7 @@ from mma_bench.files import fingerprint
 
 AHEAD: Final = 50  # clips that a browser gets at once
 _LATEST: Final = 31  # votes from which the pace is taken
+_LISTED: Final = 5  # votes that the page lists and undoes
 _ANSWERS: Final = ("object_visible", "audio_pure", "action_dynamic", "passed", "note")
 _PAUSE_S: Final = 180.0  # a longer gap between two votes is a break, not work
 
@@ -31,14 +32,14 @@ class Queue:
         done: How many the annotator has judged.
         left: How many remain, `ahead` included.
         seconds_per_clip: Median of the annotator's latest clips; None before the second.
-        last: The item judged last, with the answers given; None before the first.
+        latest: The items judged last, with the answers given, the last one at the end.
     """
 
     ahead: tuple[Item, ...]
     done: int
     left: int
     seconds_per_clip: float | None
-    last: tuple[Item, Mapping[str, bool | str]] | None
+    latest: tuple[tuple[Item, Mapping[str, bool | str]], ...]
 
 
 def shuffled(chosen: Sequence[Item], annotator: str) -> list[Item]:
@@ -88,7 +89,7 @@ class Queues:
                 done=len(person.judged),
                 left=left,
                 seconds_per_clip=pace(times[::-1]),
-                last=self._last(connection, person),
+                latest=self._listed(connection, person),
             )
 
     def _open(self, code: str, person: Person) -> Iterator[int]:
@@ -110,14 +111,13 @@ class Queues:
             if number not in person.judged and number not in full:
                 yield number
 
-    def _last(self, connection: Connection, person: Person) -> tuple[Item, Mapping[str, bool | str]] | None:
-        if not person.judged:
-            return None
-        number = next(reversed(person.judged))
+    def _listed(self, connection: Connection, person: Person) -> tuple[tuple[Item, Mapping[str, bool | str]], ...]:
+        numbers = list(itertools.islice(reversed(person.judged), _LISTED))[::-1]
+        serials = [person.judged[number][0] for number in numbers]
         columns = (votes.c[name] for name in _ANSWERS)
-        serial = person.judged[number][0]
-        row = connection.execute(select(*columns).where(votes.c.serial == serial)).one()
-        return self._chosen[number], dict(row._mapping)
+        rows = connection.execute(select(*columns).where(votes.c.serial.in_(serials)).order_by(votes.c.serial))
+        given = (dict(row._mapping) for row in rows)
+        return tuple((self._chosen[number], answers) for number, answers in zip(numbers, given, strict=True))
 
 
 def pace(times: Sequence[float]) -> float | None:

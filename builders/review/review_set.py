@@ -70,7 +70,7 @@ def clips_to_review(normalised: pl.DataFrame, verdicts: pl.DataFrame) -> pl.Data
 def as_items(clips: pl.DataFrame) -> list[Item]:
     """One item for each clip."""
     return [
-        Item(_item_id(*row), row[0], row[1], path)
+        Item(item_id(*row), row[0], row[1], path)
         for *row, path in clips.select("clip_id", "class_name", "video_sha256", "audio_sha256", "path").iter_rows()
     ]
 
@@ -118,7 +118,7 @@ def make_controls(plans: Sequence[Plan], clips: pl.DataFrame, folder: Path) -> l
         for plan in plans:
             base = files[plan.base]
             donor = files[plan.donor] if plan.donor is not None else base
-            number = _item_id(plan.clip_id, plan.class_name, base["video_sha256"], donor["audio_sha256"])
+            number = item_id(plan.clip_id, plan.class_name, base["video_sha256"], donor["audio_sha256"])
             path = Path(base["path"])
             if plan.donor is not None:
                 path = clip_path(folder, number)
@@ -171,5 +171,5 @@ def load(store: Store, share: float) -> list[Item]:
     return sorted(wanted, key=lambda item: item.id)
 
 
-def _item_id(*parts: str) -> str:
+def item_id(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

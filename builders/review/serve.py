@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from mma_bench.builders.review import rehearsal
 from mma_bench.builders.review.app import create_app
 from mma_bench.builders.review.review_set import load
 from mma_bench.builders.review.store import Store
@@ -21,6 +22,7 @@ def serve(
     controls: float,
     adjudicate: bool,
     session_s: float,
+    rehearsing: bool = False,
     public_hosts: Sequence[str] = (),
     proxies: Sequence[str] = (),
 ) -> None:
@@ -28,6 +30,7 @@ def serve(
 
     Args:
         store: Left open.
+        rehearsing: Serve the drawn clips of `rehearsal` instead of the build's.
         public_hosts: Names under which people reach the server, e.g. through a proxy.
         proxies: Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 
@@ -37,11 +40,19 @@ def serve(
     """
     opened = listening_socket(host, port)
     try:
-        chosen = load(store, controls)
+        chosen = rehearsal.load(store) if rehearsing else load(store, controls)
         import uvicorn
 
         hosts = {host, *public_hosts}
-        app = create_app(store, chosen, annotators, adjudicate=adjudicate, session_s=session_s, hosts=hosts)
+        app = create_app(
+            store,
+            chosen,
+            annotators,
+            adjudicate=adjudicate,
+            rehearsing=rehearsing,
+            session_s=session_s,
+            hosts=hosts,
+        )
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -56,7 +67,8 @@ def serve(
         opened.listen(128)  # from here on a browser waits instead of being refused
         where = f"[{host}]" if ":" in host else host
         clips = sum(not item.failing for item in chosen)
-        click.echo(f"{clips} clips and {len(chosen) - clips} controls, votes in {store.where}")
+        what = "clips that are right and {} that are not" if rehearsing else "clips and {} controls"
+        click.echo(f"{clips} {what.format(len(chosen) - clips)}, votes in {store.where}")
         click.echo(f"http://{where}:{opened.getsockname()[1]}")
         if not is_local(host):
             click.echo(

@@ -51,6 +51,8 @@ annotators = Table(
     Column("password_hash", String(256), nullable=False),
     Column("adjudicator", Boolean, nullable=False),
 )
+# A table of its own, so that a database from before there were organisers is opened as it is.
+organisers = Table("organisers", metadata, Column("annotator", ForeignKey("annotators.id"), primary_key=True))
 sessions = Table(
     "sessions",
     metadata,

@@ -1,22 +1,19 @@
-// The page on which clips are judged.
-//
-// A vote is first written to localStorage and only then sent, and it stays there until the server says that it has it.
-// Every vote has an id of its own, so sending it twice counts once. Each vote and each draft is a key of its own:
-// several tabs can write at once without undoing each other's.
-"use strict";
+// The page on which clips are judged. Votes are kept and sent by outbox.js.
+import { call, describe, forget, halt, halted, identifier, keep, kept, onOtherTab, outbox, post, send, waiting } from "/static/outbox.js";
+import { follow, prepare } from "/static/waveform.js";
 
-const annotator = document.body.dataset.annotator;
-const version = document.body.dataset.version;
+const { annotator, version } = document.body.dataset;
 const criteria = [...document.querySelectorAll("fieldset[data-criterion]")].map((box) => box.dataset.criterion);
 const videos = [document.getElementById("video-a"), document.getElementById("video-b")];
-const [bar, count, title, note, message, saved, hint] = ["bar", "count", "class", "note", "message", "saved", "play-hint"]
+const [bar, count, title, note, message, saved, hint, slow] = ["bar", "count", "class", "note", "message", "saved", "play-hint", "slow"]
   .map((id) => document.getElementById(id));
+const states = ["loading", "judging", "done"]; // of the page; each is the id of what is shown
 
-const VOTES = `mma-bench/${annotator}/vote/`;
 const DRAFTS = `mma-bench/${annotator}/draft/`;
 const LOW = 5; // clips ahead before more are asked for
 const BREAK = 180; // s between two votes that count as a break
 const LATEST = 30; // votes that the pace is taken from
+const LISTED = 5; // votes that are listed on this page
 const SLOWEST = 10_000; // ms between two attempts to reach the server
 
 let ahead = []; // clips after the current one
@@ -27,107 +24,10 @@ let done = 0;
 let left = 0;
 let pace = null; // s per clip
 let times = []; // when clips were judged on this page, in ms
-let sending = false;
 let refreshing = false;
 let delay = 500;
-let halted = ""; // why nothing can be sent until the page is reloaded
-
-// ---- What is kept in the browser -------------------------------------------------------------------------------
-
-const memory = new Map(); // where the browser allows no storage
-let durable = true;
-
-function keep(key, value) {
-  try {
-    localStorage.setItem(key, JSON.stringify(value));
-  } catch {
-    durable = false;
-    memory.set(key, value);
-  }
-}
-
-function forget(key) {
-  memory.delete(key);
-  try {
-    localStorage.removeItem(key);
-  } catch {
-    durable = false;
-  }
-}
-
-function kept(prefix) {
-  const found = new Map(memory);
-  try {
-    for (let index = 0; index < localStorage.length; index += 1) {
-      const key = localStorage.key(index);
-      found.set(key, JSON.parse(localStorage.getItem(key)));
-    }
-  } catch {
-    durable = false;
-  }
-  return [...found].filter(([key, value]) => key.startsWith(prefix) && value).sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-function identifier() {
-  // crypto.randomUUID is only there under https and on localhost
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 // ---- Talking to the server -------------------------------------------------------------------------------------
-
-async function call(path, options = {}) {
-  const headers = { "X-Annotator": annotator, ...options.headers };
-  return fetch(path, { ...options, headers, signal: AbortSignal.timeout(15_000) });
-}
-
-function halt(status) {
-  halted = { 401: "Your session has expired.", 409: "Another annotator has logged in with this browser." }[status] ?? "";
-  return halted !== "";
-}
-
-function later(work) {
-  setTimeout(work, delay);
-  delay = Math.min(2 * delay, SLOWEST);
-}
-
-function post(vote) {
-  const order = `${Date.now().toString(36).padStart(10, "0")}${Math.round(performance.now()).toString(36).padStart(9, "0")}`;
-  keep(`${VOTES}${order}-${vote.vote_id}`, vote);
-  send();
-}
-
-async function send() {
-  if (sending || halted) return;
-  sending = true;
-  try {
-    for (let waiting = kept(VOTES); waiting.length > 0; waiting = kept(VOTES)) {
-      const [key, vote] = waiting[0];
-      showSaved();
-      const headers = { "Content-Type": "application/json" };
-      const answer = await call("/api/vote", { method: "POST", headers, body: JSON.stringify(vote) });
-      if (answer.ok) {
-        forget(key);
-        delay = 500;
-      } else if ([413, 415, 422].includes(answer.status)) {
-        forget(key);
-        const { error } = await answer.json().catch(() => ({ error: answer.statusText }));
-        say(`A vote was refused (${error}). You will be shown the clip again.`);
-        await refresh();
-      } else if (halt(answer.status)) {
-        break;
-      } else {
-        throw new Error(`status ${answer.status}`);
-      }
-    }
-  } catch {
-    later(send);
-  } finally {
-    sending = false;
-    showSaved();
-  }
-  // A clip whose vote was undone comes again, and then the vote before it can be undone.
-  if (kept(VOTES).length === 0 && (current === null || history.length === 0)) await refresh();
-}
 
 async function refresh() {
   if (refreshing || halted) return;
@@ -141,24 +41,24 @@ async function refresh() {
     take(await answer.json());
     delay = 500;
   } catch {
-    later(refresh);
+    setTimeout(refresh, delay);
+    delay = Math.min(2 * delay, SLOWEST);
   } finally {
     refreshing = false;
-    showSaved();
   }
 }
 
 function take(queue) {
   // The server does not know yet of votes that wait here.
-  const waiting = new Map(kept(VOTES).map(([, vote]) => [vote.item, vote.passed !== undefined]));
-  const offered = queue.ahead.filter(({ item }) => !waiting.get(item));
+  const unsent = new Map(waiting().map((vote) => [vote.item, vote.passed !== undefined]));
+  const offered = queue.ahead.filter(({ item }) => !unsent.get(item));
   const late = (clip) => skipped.indexOf(clip.item);
   ahead = offered.filter(({ item }) => item !== current?.item).sort((a, b) => late(a) - late(b));
   const unknown = queue.ahead.length - offered.length;
   done = queue.done + unknown;
   left = queue.left - unknown;
   pace = ownPace() ?? queue.seconds_per_clip;
-  if (history.length === 0 && queue.last && !waiting.has(queue.last.item)) history.push(queue.last);
+  if (history.length === 0 && unsent.size === 0) history = queue.latest;
   if (current === null) {
     const drafts = new Set(kept(DRAFTS).map(([key]) => key.slice(DRAFTS.length)));
     const begun = ahead.findIndex(({ item }) => drafts.has(item));
@@ -168,7 +68,18 @@ function take(queue) {
     preload();
   }
   showProgress();
+  showLatest();
 }
+
+outbox.addEventListener("change", () => describe(saved));
+outbox.addEventListener("refused", ({ detail }) => {
+  say(`A vote was refused (${detail}). You will be shown the clip again.`);
+  refresh();
+});
+outbox.addEventListener("sent", () => {
+  // A clip whose vote was undone comes again, and then the vote before it can be undone.
+  if (current === null || history.length === 0) refresh();
+});
 
 // ---- The clip --------------------------------------------------------------------------------------------------
 
@@ -183,7 +94,9 @@ function load(video, clip) {
 }
 
 function preload() {
-  if (ahead.length > 0) load(videos[1], ahead[0]);
+  if (ahead.length === 0) return;
+  load(videos[1], ahead[0]);
+  prepare(source(ahead[0])).catch(() => {});
 }
 
 for (const video of videos) {
@@ -203,9 +116,19 @@ function play() {
   );
 }
 
+function setSpeed(rate) {
+  videos[0].playbackRate = rate;
+  slow.setAttribute("aria-pressed", String(rate < 1));
+}
+
+function enter(state) {
+  for (const id of states) document.getElementById(id).hidden = id !== state;
+}
+
 function show(clip, given = {}) {
   current = clip;
   say("");
+  enter("judging");
   if (videos[1].dataset.item === clip.item) videos.reverse();
   const [front, back] = videos;
   back.pause();
@@ -213,6 +136,8 @@ function show(clip, given = {}) {
   load(front, clip);
   front.hidden = false;
   front.currentTime = 0;
+  setSpeed(1);
+  follow(front, source(clip));
   play();
   preload();
   title.textContent = clip.class_name;
@@ -234,10 +159,21 @@ function advance() {
     current = null;
     for (const video of videos) video.pause();
     delete document.body.dataset.item;
-    title.textContent = left > 0 ? "Waiting for the next clip …" : "You have judged all clips. Thank you!";
+    finish();
   }
   if (ahead.length < LOW && left > ahead.length + (current ? 1 : 0)) refresh();
   showProgress();
+}
+
+function finish() {
+  if (left > 0) {
+    document.getElementById("loading").textContent = "Waiting for the next clip …";
+    return enter("loading");
+  }
+  const heading = document.getElementById("done-heading");
+  heading.textContent = done > 0 ? heading.dataset.all : heading.dataset.none;
+  enter("done");
+  heading.focus(); // what had the focus is gone
 }
 
 // ---- Answers ---------------------------------------------------------------------------------------------------
@@ -272,13 +208,14 @@ function vote(passed) {
   const clip = current;
   post({ vote_id: identifier(), item: clip.item, guideline_version: version, passed, ...given });
   forget(DRAFTS + clip.item);
-  history.push({ ...clip, answers: given });
+  history.push({ ...clip, answers: { ...given, passed } });
   skipped = skipped.filter((item) => item !== clip.item);
   done += 1;
   left -= 1;
   times = [...times.slice(-LATEST), Date.now()];
   pace = ownPace() ?? pace;
   advance();
+  showLatest();
 }
 
 function undo() {
@@ -291,6 +228,7 @@ function undo() {
   show({ item: last.item, class_name: last.class_name }, last.answers);
   draft();
   showProgress();
+  showLatest();
 }
 
 function next() {
@@ -321,17 +259,16 @@ function showProgress() {
   count.textContent = `${done} of ${total}${time}`;
 }
 
-function showSaved() {
-  const waiting = kept(VOTES).length;
-  const votes = waiting === 1 ? "1 vote" : `${waiting} votes`;
-  saved.className = waiting > 0 || halted ? "waiting" : "";
-  if (halted) {
-    saved.innerHTML = '<span></span> <a href="/login">Log in again</a>';
-    saved.firstChild.textContent = `${halted} ${waiting > 0 ? `${votes} in this browser will be sent after you log in.` : ""}`;
-  } else if (waiting > 0) {
-    saved.textContent = durable ? `${votes} not sent yet, kept in this browser.` : `${votes} not sent yet: keep this page open.`;
-  } else {
-    saved.textContent = "All votes are saved.";
+function showLatest() {
+  for (const list of document.querySelectorAll(".latest")) {
+    list.parentElement.hidden = history.length === 0;
+    list.replaceChildren(...history.slice(-LISTED).reverse().map(({ class_name: name, answers: { passed } }) => {
+      const [row, verdict] = [document.createElement("li"), document.createElement("span")];
+      verdict.className = passed ? "good" : "bad";
+      verdict.textContent = passed ? "pass" : "fail";
+      row.append(`${name}: `, verdict);
+      return row;
+    }));
   }
 }
 
@@ -342,9 +279,16 @@ function toggle() {
   else videos[0].pause();
 }
 
+function seek(seconds) {
+  videos[0].currentTime = Math.min(Math.max(0, videos[0].currentTime + seconds), videos[0].duration || 0);
+}
+
 const keys = {
   " ": toggle,
   r: () => { videos[0].currentTime = 0; play(); },
+  s: () => setSpeed(videos[0].playbackRate < 1 ? 1 : 0.5),
+  arrowleft: () => seek(-1),
+  arrowright: () => seek(1),
   p: () => vote(true),
   f: () => vote(false),
   u: undo,
@@ -361,27 +305,24 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") note.blur();
     return;
   }
-  // Space works a control that has the focus.
+  // Space works a control that has the focus, and arrows move within one.
   if (event.key === " " && event.target.closest("button, a, input, summary, video")) return;
-  const work = keys[event.key.toLowerCase()];
-  if (work) {
+  if (event.key.startsWith("Arrow") && event.target.closest("input, video")) return;
+  const key = event.key.toLowerCase();
+  const work = keys[key];
+  if (work && (current || key === "u")) {
     event.preventDefault();
     work();
   }
 });
-for (const [id, work] of [["pass", keys.p], ["fail", keys.f], ["undo", undo], ["next", next]]) {
+for (const [id, work] of [["pass", keys.p], ["fail", keys.f], ["undo", undo], ["next", next], ["slow", keys.s]]) {
   document.getElementById(id).addEventListener("click", work);
 }
 document.getElementById("criteria").addEventListener("change", draft);
 note.addEventListener("input", draft);
-window.addEventListener("online", () => { send(); refresh(); });
-window.addEventListener("storage", ({ key, newValue }) => {
-  if (!key?.startsWith(VOTES)) return;
-  if (newValue) {
-    const { item, passed } = JSON.parse(newValue); // another tab has judged it
-    if (passed !== undefined) ahead = ahead.filter((clip) => clip.item !== item);
-  }
-  showSaved();
+onOtherTab((vote) => {
+  // Another tab has judged this clip.
+  if (vote?.passed !== undefined) ahead = ahead.filter((clip) => clip.item !== vote?.item);
 });
 
 send();

@@ -39,7 +39,7 @@ def test_nothing_but_the_login_is_open(client: Client, review_set: list[Item], s
     nobody = client(None)
     app: Any = nobody.app
     paths = {route.path for route in app.routes} - OPEN | {f"/media/{review_set[0].id}", "/nowhere"}
-    assert {"/", "/votes", "/desk", "/api/queue", "/api/vote", "/logout", "/static/review.js"} < paths
+    assert {"/", "/votes", "/desk", "/api/queue", "/api/vote", "/logout", "/static/{name}", "/organiser"} < paths
     for path in paths:
         for method in ("GET", "POST", "PUT", "DELETE"):
             assert nobody.request(method, path).status_code == 401, path
@@ -117,7 +117,7 @@ def test_the_same_vote_counts_once(client: Client, review_set: list[Item], store
     changed = {**vote, "passed": False, "note": "no"}
     assert anna.post("/api/vote", json=changed).json()["again"] is True
     assert recorded(store) == 1
-    assert anna.get("/api/queue").json()["last"]["answers"]["passed"] is True
+    assert anna.get("/api/queue").json()["latest"][-1]["answers"]["passed"] is True
 
 
 def test_a_withdrawn_clip_comes_again(client: Client, review_set: list[Item]) -> None:

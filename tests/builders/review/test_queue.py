@@ -125,7 +125,8 @@ def test_queues_follow_the_rules_after_any_votes_and_withdrawals(
                     own = own_votes(connection, who.id)
                 assert list(queue.ahead) == wanted[:3]
                 assert (queue.left, queue.done) == (len(wanted), len(own))
-                assert (queue.last[0].id if queue.last else None) == (own[-1].item if own else None)
+                assert [item.id for item, _ in queue.latest] == [vote.item for vote in own[-5:]]
+                assert [given["passed"] for _, given in queue.latest] == [vote.passed for vote in own[-5:]]
         store.close()
 
 
