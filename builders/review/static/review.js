@@ -129,6 +129,7 @@ function show(clip, given = {}) {
   current = clip;
   say("");
   enter("judging");
+  window.scrollTo(0, 0); // on a phone the last answer was far below
   if (videos[1].dataset.item === clip.item) videos.reverse();
   const [front, back] = videos;
   back.pause();

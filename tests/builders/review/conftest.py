@@ -1,12 +1,14 @@
-"""A small build with its review set, an app to ask in process, and a server to kill."""
+"""A small build with its review set, an app to ask in process, a server to kill, and a browser."""
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -18,8 +20,12 @@ from mma_bench.builders.review.gate import COOKIE
 from mma_bench.builders.review.review_set import Item, load
 from mma_bench.builders.review.store import Store
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
 ROOT = Path(__file__).parents[3]
 PASSWORD = "correct horse"  # noqa: S105
+CHROMIUM = shutil.which("chromium")
 REVIEW = "from mma_bench.builders.review.cli import review; review()"
 
 
@@ -77,8 +83,8 @@ def client(store: Store, review_set: list[Item], people: dict[str, Annotator]) -
 class Server:
     """`mma-bench review serve` as a process of its own, on one port."""
 
-    def __init__(self, project: Path) -> None:
-        self.project = project
+    def __init__(self, project: Path, *options: str) -> None:
+        self.project, self.options = project, options
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.database = f"sqlite:///{project / 'annotations/review.db'}"
@@ -88,7 +94,7 @@ class Server:
     def start(self) -> None:
         """Returns when connections are accepted."""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", REVIEW, "serve", "--port", str(self.port)],
+            [sys.executable, "-c", REVIEW, "serve", "--port", str(self.port), *self.options],
             cwd=self.project,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -130,3 +136,59 @@ def shared_server(make_build: Callable[[Path], None], tmp_path_factory: pytest.T
     running = Server(project)
     yield running
     running.close()
+
+
+def known(database: str, *names: str) -> dict[str, str]:
+    """Make accounts; name → anonymous id."""
+    store = Store(database)
+    made = {name: accounts.add_annotator(store, name, PASSWORD).code for name in names}
+    store.close()
+    return made
+
+
+def shown(page: "Page") -> str:
+    """The item that is being judged."""
+    item = page.get_attribute("body", "data-item")
+    assert item is not None
+    return item
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=0)
+        yield opened
+        opened.close()
+
+
+Enter = Callable[..., "Page"]
+
+
+@pytest.fixture
+def enter(browser: "Browser") -> Iterator[Enter]:
+    """Opens a browser of its own, logged in by keyboard; fails at the end if a page asked another site for anything."""
+    contexts: list[BrowserContext] = []
+    asked: list[tuple[str, str]] = []
+
+    def opened(server: Any, name: str, width: int = 1280, height: int = 860) -> "Page":
+        context = browser.new_context(viewport={"width": width, "height": height})
+        context.set_default_timeout(0)  # however slow the machine
+        contexts.append(context)
+        context.on("request", lambda request: asked.append((server.url, request.url)))
+        page = context.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#name:focus")
+        page.keyboard.type(name)
+        page.keyboard.press("Tab")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("body[data-item]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [url for own, url in asked if not url.startswith((own, "data:", "blob:"))] == []

@@ -2,10 +2,8 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,65 +20,14 @@ from mma_bench.builders.review.votes import current
 from mma_bench.builders.verify import CRITERIA
 from mma_bench.schema import REVIEWS
 from mma_bench.tables import read_table
+from tests.builders.review.conftest import CHROMIUM, PASSWORD, REVIEW, Enter, known, shown
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Page
 
-PASSWORD = "correct horse"  # noqa: S105
-CHROMIUM = shutil.which("chromium")
-REVIEW = "from mma_bench.builders.review.cli import review; review()"
 PEOPLE = ("anna", "ben")
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=0)
-        yield opened
-        opened.close()
-
-
-Enter = Callable[..., "Page"]
-
-
-def known(database: str, *names: str) -> dict[str, str]:
-    """Make accounts; name → anonymous id."""
-    store = Store(database)
-    made = {name: accounts.add_annotator(store, name, PASSWORD).code for name in names}
-    store.close()
-    return made
-
-
-@pytest.fixture
-def enter(browser: "Browser") -> Iterator[Enter]:
-    """Opens a browser of its own, logged in by keyboard; fails at the end if a page asked another site for anything."""
-    contexts: list[BrowserContext] = []
-    asked: list[tuple[str, str]] = []
-
-    def opened(server: Any, name: str, width: int = 1280, height: int = 860) -> "Page":
-        context = browser.new_context(viewport={"width": width, "height": height})
-        context.set_default_timeout(0)  # however slow the machine
-        contexts.append(context)
-        context.on("request", lambda request: asked.append((server.url, request.url)))
-        page = context.new_page()
-        page.goto(server.url)
-        page.wait_for_selector("#name:focus")
-        page.keyboard.type(name)
-        page.keyboard.press("Tab")
-        page.keyboard.type(PASSWORD)
-        page.keyboard.press("Enter")
-        page.wait_for_selector("body[data-item]")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert [url for own, url in asked if not url.startswith((own, "data:", "blob:"))] == []
 
 
 def opinion(name: str, item: Item) -> tuple[bool, bool, bool]:
@@ -127,12 +74,6 @@ def judge_all(page: "Page", name: str, items: dict[str, Item]) -> None:
 def cookie(page: "Page") -> str:
     """The session's token."""
     return next(kept["value"] for kept in page.context.cookies() if kept["name"] == COOKIE)
-
-
-def shown(page: "Page") -> str:
-    item = page.get_attribute("body", "data-item")
-    assert item is not None
-    return item
 
 
 def test_two_people_judge_everything_while_the_server_and_a_page_die(project: Path, server: Any, enter: Enter) -> None:
@@ -285,11 +226,25 @@ def test_pages_fit_and_are_accessible(shared_server: Any, enter: Enter, width: i
     page.wait_for_selector("body[data-item]")
     page.keyboard.press("1")
     order = []
-    for _ in range(12):
+    for _ in range(13):
         page.keyboard.press("Tab")
         order.append(page.evaluate("() => document.activeElement.name || document.activeElement.id"))
     assert [name for name in order if name in CRITERIA] == list(CRITERIA)
-    for path, ready in (("/", "body[data-item]"), ("/votes", "td.verdict"), ("/login", "#password")):
+    clip = shown(page)
+    store = Store(shared_server.database)
+    olga = accounts.add_annotator(store, f"olga-{width}", PASSWORD, organiser=True)
+    organising = {"name": COOKIE, "value": accounts.open_session(store, olga.id), "url": shared_server.url}
+    store.close()
+    pages = {
+        "/": "body[data-item]",
+        "/votes": "td.verdict",
+        "/organiser": ".tiles",
+        f"/organiser/clips/{clip}": "video",
+        "/login": "#password",
+    }
+    for path, ready in pages.items():
+        if path == "/organiser":
+            page.context.add_cookies([organising])  # type: ignore[list-item]
         if path == "/login":
             page.context.clear_cookies()
         page.goto(shared_server.url + path)
