@@ -110,7 +110,7 @@ def copy_accounts(source: Store, target: Store) -> None:
     with source.reading() as connection:
         rows = connection.execute(select(annotators, organisers.c.annotator).outerjoin(organisers)).all()
     with target.writing() as connection:
-        known = dict(connection.execute(select(annotators.c.name, annotators.c.id)).tuples().all())
+        known = {row.name: row.id for row in connection.execute(select(annotators.c.name, annotators.c.id))}
         for row in rows:
             fresh = {"code": row.code, "password_hash": row.password_hash, "adjudicator": False}
             if row.name in known:

@@ -102,3 +102,4 @@ def test_a_control_is_caught_by_a_fail_for_the_right_reason() -> None:
     ]
     found = attention(pl.concat(votes), {"c": ("audio_pure",)})
     assert {row["annotator"]: row["caught"] for row in found} == {"awake": 1, "asleep": 0, "wrong": 0}
+    assert {row["annotator"]: row["missed"] for row in found} == {"awake": [], "asleep": ["c"], "wrong": ["c"]}

@@ -134,12 +134,47 @@ def test_the_commands_say_what_they_did(project: Path, store: Store, judged: lis
     assert accounts.log_in(store, "dora", "other password", "")
 
 
+def test_export_names_who_missed_controls_and_leaves_them_out_if_asked_to(
+    project: Path, store: Store, judged: list[str], review_set: list[Item], people: dict[str, Annotator]
+) -> None:
+    assert "warning" not in run(store, "export").stderr
+    control = next(item for item in review_set if item.failing)
+    cast(store, people["ben"], control, passed=True)
+    told = run(store, "export")
+    assert told.exit_code == 0
+    (warning,) = (line for line in told.stderr.splitlines() if line.startswith("warning: "))
+    assert warning.startswith(
+        f"warning: ben missed 1 of 2 control clips, which are wrong on purpose ({control.clip_id})"
+    )
+    assert "--without ben" in warning
+    written = json.loads(Path("reviews/reviews.json").read_text())
+    missed = {row["annotator"]: row["missed"] for row in written["attention"]}
+    assert missed == {people["anna"].code: [], people["ben"].code: [control.clip_id]}
+    assert written["left_out"] == []
+
+    told = run(store, "export", "--without", "BEN")
+    assert "warning" not in told.stderr
+    assert "12 votes of 1 people; 12 too_few_reviews" in told.output
+    table = read_table(Path("reviews/reviews.parquet"), REVIEWS)
+    assert set(table["annotator"]) == {people["anna"].code}
+    assert json.loads(Path("reviews/reviews.json").read_text())["left_out"] == [people["ben"].code]
+
+
+def test_nobody_is_organiser_and_adjudicator(store: Store) -> None:
+    arguments = ("add-annotator", "olga", "--password-stdin", "--organiser")
+    refused = run(store, *arguments, "--adjudicator", stdin="long enough\n")
+    assert refused.exit_code == 2
+    assert "choose one" in refused.output
+    assert "olga can log in; sees the organiser's page" in run(store, *arguments, stdin="long enough\n").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (("add-annotator", "../dora", "--password-stdin"), "is not an annotator's name"),
         (("add-annotator", "dora", "--password-stdin"), "the password cannot be used"),
         (("export",), "holds no vote"),
+        (("export", "--without", "zoe"), "there is no annotator named 'zoe'"),
         (("status", "--params", "nowhere.yaml"), "nowhere.yaml does not exist"),
         (("serve", "--host", "203.0.113.7", "--port", "0"), "cannot be used"),
         (("serve", "--host", "no such host"), "is not an address"),

@@ -1,5 +1,6 @@
 """The rehearsal: clips that are what their answers say, asked of everybody, and kept apart from the real votes."""
 
+import math
 import re
 import secrets
 from pathlib import Path
@@ -48,12 +49,8 @@ def onsets_s(sound: np.ndarray[Any, Any]) -> list[float]:
     """When it becomes loud, in steps of 10 ms."""
     step = SAMPLE_RATE // 100
     loud = np.abs(sound[: len(sound) // step * step]).reshape(-1, step).max(axis=1)
-    begins = [
-        number
-        for number in range(len(loud))
-        if loud[number] > 0.3 and loud[max(0, number - 10) : number].max(initial=0) < loud[number] / 2
-    ]
-    return [number / 100 for number in begins]
+    before = [loud[max(0, number - 10) : number].max(initial=0) for number in range(len(loud))]
+    return [number / 100 for number in range(len(loud)) if loud[number] > max(0.3, 2 * before[number])]
 
 
 @pytest.mark.parametrize("thing", THINGS)
@@ -65,14 +62,11 @@ def test_what_is_right_moves_with_its_sound(thing: str) -> None:
     assert len(heard) >= 3
     moved = change(pictures)
     assert moved.mean() > 1
-    # After a blow the things go back the way they came: the frames around it are the same in reverse.
-    for at in heard:
-        touch = at * FPS
-        if touch.is_integer() and touch + 3 < len(pictures):
-            before, after = pictures[int(touch) - 3], pictures[int(touch) + 3]
-            assert np.abs(before.astype(int) - after.astype(int)).mean() < 1
-    lowest = pictures[round(heard[0] * FPS)]
-    assert np.abs(lowest.astype(int) - rehearsal._THINGS[thing].draw(0.0).astype(int)).mean() < 6
+    # After a blow the thing goes back the way it came: the frames around it are the same in reverse.
+    for at in blows_s(thing)[:-1]:
+        touch = round(at * FPS, 3)
+        before, after = pictures[math.floor(touch - 3)], pictures[math.ceil(touch + 3)]
+        assert np.abs(before.astype(int) - after.astype(int)).mean() < 1
 
 
 @pytest.mark.parametrize("thing", THINGS)
@@ -98,7 +92,7 @@ def test_the_files_have_picture_and_sound_and_are_drawn_once(practice: list[Item
     for item in practice:
         facts = media_facts(Path(item.path))
         assert facts["duration_s"] == pytest.approx(SECONDS, abs=0.1)
-        assert (facts["motion"] > 0.05) is ("action_dynamic" not in item.failing), item.clip_id
+        assert (facts["motion"] > 0.01) is ("action_dynamic" not in item.failing), item.clip_id
         assert len(frames(Path(item.path))) == SECONDS * FPS
         assert np.abs(audio(Path(item.path))).max() > 0.2
     drawn = {item.path: Path(item.path).stat().st_mtime_ns for item in practice}
