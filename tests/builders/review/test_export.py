@@ -143,9 +143,8 @@ def test_export_names_who_missed_controls_and_leaves_them_out_if_asked_to(
     told = run(store, "export")
     assert told.exit_code == 0
     (warning,) = (line for line in told.stderr.splitlines() if line.startswith("warning: "))
-    assert warning.startswith(
-        f"warning: ben missed 1 of 2 control clips, which are wrong on purpose ({control.clip_id})"
-    )
+    assert warning.startswith("warning: ben missed 1 of 2 control clips, which are wrong on purpose ")
+    assert f"({control.clip_id})" in warning
     assert "--without ben" in warning
     written = json.loads(Path("reviews/reviews.json").read_text())
     missed = {row["annotator"]: row["missed"] for row in written["attention"]}
