@@ -101,6 +101,14 @@ def test_on_a_phone_the_clip_stays_in_sight_while_questions_are_answered(
         assert box["y"] >= 0, criterion
         assert box["y"] + box["height"] <= height, criterion
     assert page.evaluate("() => scrollY") > 0
+    third = page.locator('input[name="action_dynamic"][value="yes"]')
+    third.evaluate("input => { const at = input.getBoundingClientRect().y; window.scrollBy(0, at - 100); }")
+    page.evaluate("() => document.activeElement.blur()")
+    third.focus()  # by keyboard or not: what is fixed does not lie over the focus
+    focused, clip = (page.locator(part).bounding_box() for part in ("label:has(:focus)", "#clip"))
+    assert focused is not None
+    assert clip is not None
+    assert focused["y"] >= clip["y"] + clip["height"]
     page.click("#pass")
     page.wait_for_selector("text=1 of 14")
     assert page.evaluate("() => scrollY") == 0  # the next clip begins at its first question
