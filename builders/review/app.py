@@ -74,7 +74,7 @@ def create_app(
         annotator: Annotator = request.scope["annotator"]
         if annotator.organiser:
             return RedirectResponse(ORGANISER, 303)
-        context = {"adjudicator": annotator.adjudicator, "rehearsal": rehearsing, "max_note": MAX_NOTE}
+        context: dict[str, Any] = {"adjudicator": annotator.adjudicator, "rehearsal": rehearsing, "max_note": MAX_NOTE}
         context |= {"name": annotator.name, "code": annotator.code, **guidelines}
         return HTMLResponse(render("review.html", _PACKAGE, title="Judge clips", **context))
 
@@ -86,7 +86,7 @@ def create_app(
         expected = [rehearsal.expected(vote) if rehearsing else None for vote in votes]
         rows = [(datetime.fromtimestamp(vote.at, UTC), vote, what) for vote, what in zip(votes, expected, strict=True)]
         right = sum(what is not None and what.right for what in expected)
-        context = {"rehearsal": rehearsing, "votes": rows[::-1], "right": right}
+        context: dict[str, Any] = {"rehearsal": rehearsing, "votes": rows[::-1], "right": right}
         context |= {"name": annotator.name, "code": annotator.code, **guidelines}
         return HTMLResponse(render("votes.html", _PACKAGE, title="Your votes", **context))
 

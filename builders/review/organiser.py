@@ -94,5 +94,6 @@ class _Latest:
                 last_vote = connection.execute(select(func.coalesce(func.max(votes.c.serial), 0))).scalar_one()
                 accounts = connection.execute(select(func.count()).select_from(annotators)).scalar_one()
             if self._found is None or self._seen != (last_vote, accounts):
-                self._seen, self._found = (last_vote, accounts), (now(), status(self._store, self._needed))
+                self._seen = (last_vote, accounts)
+                self._found = (now(), status(self._store, self._needed))
             return self._found

@@ -116,8 +116,7 @@ class Queues:
         serials = [person.judged[number][0] for number in numbers]
         columns = (votes.c[name] for name in _ANSWERS)
         rows = connection.execute(select(*columns).where(votes.c.serial.in_(serials)).order_by(votes.c.serial))
-        given = (dict(row._mapping) for row in rows)
-        return tuple((self._chosen[number], answers) for number, answers in zip(numbers, given, strict=True))
+        return tuple((self._chosen[number], row._asdict()) for number, row in zip(numbers, rows, strict=True))
 
 
 def pace(times: Sequence[float]) -> float | None:

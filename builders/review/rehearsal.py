@@ -258,5 +258,5 @@ def _write(into: Path, frames: list[Picture], sound: npt.NDArray[np.float32]) ->
         heard = AudioFrame.from_ndarray(sound[np.newaxis], format="fltp", layout="mono")
         heard.pts, heard.sample_rate, heard.time_base = 0, SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
         out.mux(track.encode(heard))
-        for stream in (video, track):
-            out.mux(stream.encode(None))
+        out.mux(video.encode(None))
+        out.mux(track.encode(None))

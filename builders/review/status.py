@@ -17,7 +17,7 @@ from mma_bench.stats import format_estimate, interval
 
 
 @dataclass(frozen=True)
-class Progress:
+class AnnotatorProgress:
     """How far one annotator is.
 
     Attributes:
@@ -53,7 +53,7 @@ class Status:
     """
 
     clips: int
-    people: tuple[Progress, ...]
+    people: tuple[AnnotatorProgress, ...]
     decided: Mapping[str, int]
     split: tuple[str, ...]
     agreement: tuple[Reliability, ...]
@@ -76,7 +76,7 @@ def status(store: Store, needed: int) -> Status:
     return Status(
         clips=clips,
         people=tuple(
-            Progress(
+            AnnotatorProgress(
                 name,
                 code,
                 code in third,
