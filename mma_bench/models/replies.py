@@ -25,8 +25,9 @@ Ending: TypeAlias = Literal["complete", "length", "refused", "tool", "fault", "u
 
 
 def _count_or_none(value: object) -> int | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
-    return value if is_count else None  # type: ignore[return-value]
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT:
+        return value
+    return None
 
 
 # A number of tokens. One that is missing, null or no count is unknown; the answer beside it stands.
