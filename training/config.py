@@ -45,12 +45,13 @@ class TrainConfig(Namespace):
     alpha: Count | None = None  # scale of the update is alpha / rank; null: twice the rank
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
-    learning_rate: Annotated[Positive, BeforeValidator(_number)] = 1e-4
+    # AdamW changes each weight by about the rate in each step, so a rate above 1 is a slip.
+    learning_rate: Annotated[Positive, Field(le=1), BeforeValidator(_number)] = 1e-4
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     warmup: Fraction = 0.1  # fraction of the steps
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     adam_epsilon: Annotated[Positive, BeforeValidator(_number)] = 1e-8
-    max_grad_norm: Positive = 1.0
+    max_grad_norm: Annotated[Positive, Field(le=1e9), BeforeValidator(_number)] = 1.0
     batch: Count = 4  # examples per forward pass
     accumulation: Count = 4  # batches per optimiser step, over all processes
     epochs: Positive | None = 5.0

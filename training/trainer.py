@@ -87,9 +87,11 @@ class AnswerTrainer(Trainer):
         if not bool(torch.isfinite(loss)):
             when = "at" if model.training else "of the validation after"
             step = self.state.global_step + model.training
+            there = complete_checkpoints(Path(self.args.output_dir))
+            kept = "earlier checkpoints are kept" if there else "there is no checkpoint yet"
             raise NonFiniteLoss(
                 f"the loss {when} step {step} is {float(loss.detach())}, with the examples {', '.join(names)}; "
-                "the step was not applied and earlier checkpoints are kept",
+                f"the step was not applied; {kept}",
                 hint="lower learning_rate, or set precision to bf16 or fp32, in a new folder",
             )
         if not return_outputs:

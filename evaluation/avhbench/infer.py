@@ -145,9 +145,8 @@ def _answered(model: Mapping[str, Any], clip: _Clip, prompt: Prompt, answer: Ans
     entry = clip.entries[prompt.key]
     line = partial(_line, model, entry, usage=answer.usage, video_sha256=clip.sha256)
     if answer.error is not None or answer.text is None:
-        return line(
-            "failed", error=answer.error or answer.unsupported or "the engine returned neither an answer nor an error"
-        )
+        why = answer.error or answer.unsupported or answer.refused
+        return line("failed", error=why or "the engine returned neither an answer nor an error")
     read = answer.text.strip() or None if entry.task is Task.CAPTIONING else yes_or_no(answer.text)
     return line("unparseable" if read is None else "ok", answer=read, raw=answer.text)
 

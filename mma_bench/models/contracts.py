@@ -85,7 +85,11 @@ class Answer:
             prompt sets `top_logprobs` and the engine supports it.
         error: What failed, with a hint if there is one; None on success.
         usage: Counts and metadata: `prompt_tokens` (all of the input, media included), `text_tokens` (those of the
-            prompt's text alone), `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`, `fed`.
+            prompt's text alone), `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`, `fed`; of a server also
+            `served_model`, `thought_tokens`, `thoughts` (the text), `truncated` (true if the answer reached its token
+            limit) and, without an answer, the beginning of its `reply`.
+        unsupported: Why the model cannot take the prompt; None if it can.
+        refused: Why the model or its server refuses an answer; None if it does not.
     """
 
     key: str
@@ -97,6 +101,7 @@ class Answer:
     error: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
+    refused: str | None = None
 
 
 class Stopped(MmaBenchError):

@@ -5,11 +5,13 @@ many consecutive failures stop the run; the answers so far are kept (`contracts.
 """
 
 import os
+import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated, Final, Generic, TypeVar
+from dataclasses import replace
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -20,6 +22,7 @@ from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
 from mma_bench.redact import redacted
 
 REFUSAL_HINTS: Final = {
+    402: "pay the account's balance, then run the same command again to resume",
     401: "set the environment variable that api_key_env names to a valid key",
     403: "use a key with access to this model",
     **dict.fromkeys(
@@ -27,6 +30,11 @@ REFUSAL_HINTS: Final = {
         "set base_url to the server's own address: a redirect, which would get the key and clips, is not followed",
     ),
 }
+
+# What the clients raise themselves on error replies of another form than they expect.
+UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_ASKED_AGAIN: Final = 2  # times, after a reply without an answer that may come the next time
+_MAX_KEPT: Final = 2_000  # characters of a reply without an answer
 
 
 class RemoteSettings(Namespace):
@@ -42,6 +50,7 @@ class RemoteSettings(Namespace):
     max_requests: Count | None = None  # requests per run; retries are not counted
     max_tokens: Count | None = None  # input and output tokens per run; requests in flight may exceed it
     max_failures: Count = 20  # consecutive failures that stop the run
+    max_new_tokens: Count | None = None  # in place of each prompt's own limit, for models whose thoughts count
 
     @field_validator("base_url")
     @classmethod
@@ -56,7 +65,17 @@ Media = TypeVar("Media")
 
 
 class Unanswered(Exception):
-    """One prompt got no answer, after retries if the error was transient."""
+    """One prompt got no answer, after retries if the error was transient.
+
+    Args:
+        message: The reason.
+        again: Another attempt may well succeed: a reply came, but without an answer.
+        usage: As in `Answer`.
+    """
+
+    def __init__(self, message: str, *, again: bool = False, usage: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.again, self.usage = again, usage or {}
 
 
 class Refused(Exception):
@@ -92,6 +111,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         self._pool = ThreadPoolExecutor(settings.concurrency)
         self._lock = threading.Lock()
         self._requests = self._tokens = self._failures = 0
+        self._served: list[str] = []  # the names under which the server answered
         self._stop: MmaBenchError | None = None
 
     @abstractmethod
@@ -135,14 +155,44 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
                 return None
             if prompt.mode not in self.modes:
                 raise Unanswered(f"{self.name} gives no log-likelihoods; use mode generate")
-            answer = self._ask(clip, prompt)
+            answer = self._ask_up_to(1 + min(_ASKED_AGAIN, self._settings.max_retries), clip, prompt)
         except Unanswered as error:
-            answer = Answer(prompt.key, error=f"clip {task.id}: {error}")
+            answer = Answer(prompt.key, error=f"clip {task.id}: {error}", usage=error.usage)
         except Refused as error:
             self._stop_run(MmaBenchError(str(error), hint=error.hint))
             return None
         self._record(answer)
         return answer
+
+    def _ask_up_to(self, times: int, media: Media, prompt: Prompt) -> Answer:
+        """As `_ask`, asked again if a reply came without an answer."""
+        while True:
+            try:
+                return self._ask(media, prompt)
+            except Unanswered as error:
+                times -= 1
+                if not error.again or times == 0 or self._stop is not None:
+                    raise
+                self._count_tokens(error.usage)
+
+    def _read(self, read: Callable[[str, Prompt], Answer], body: str, prompt: Prompt) -> Answer:
+        """What `read` makes of a reply; without an answer, the reply itself is kept, up to a bound, in `usage`.
+
+        Raises:
+            Refused, Unanswered: As `read`.
+        """
+        try:
+            answer = read(body, prompt)
+        except Unanswered as error:
+            usage = {**error.usage, "reply": self._excerpt(body, _MAX_KEPT)}
+            raise Unanswered(self._excerpt(error), again=error.again, usage=usage) from None
+        except Refused as error:
+            raise Refused(f"{self.name}: {self._excerpt(error)}", error.hint) from None
+        return answer if answer.refused is None else replace(answer, refused=self._excerpt(answer.refused))
+
+    def _limit(self, prompt: Prompt) -> int:
+        """The largest number of generated tokens."""
+        return self._settings.max_new_tokens or prompt.max_new_tokens
 
     def _reserve_request(self) -> bool:
         """Count a request, unless the run has stopped; an exhausted budget stops it."""
@@ -163,8 +213,9 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def _record(self, answer: Answer) -> None:
         """Count tokens and consecutive failures; too many failures stop the run."""
+        self._count_tokens(answer.usage)
+        self._compare_served(answer.usage.get("served_model"))
         with self._lock:
-            self._tokens += answer.usage.get("prompt_tokens", 0) + answer.usage.get("new_tokens", 0)
             self._failures = self._failures + 1 if answer.error else 0
             in_a_row = self._failures
         if in_a_row >= self._settings.max_failures:
@@ -175,17 +226,40 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
                 )
             )
 
+    def _count_tokens(self, usage: dict[str, Any]) -> None:
+        with self._lock:
+            self._tokens += usage.get("prompt_tokens", 0) + usage.get("new_tokens", 0)
+
+    def _compare_served(self, served: str | None) -> None:
+        """Say so when the server answers under another name than before."""
+        with self._lock:
+            is_new = served is not None and served not in self._served
+            if served is not None and is_new:
+                self._served.append(served)
+        if is_new and self._served[0] != served:
+            print(
+                f"{self.name}: the server now answers as {served!r}, before as {self._served[0]!r}; "
+                "the run mixes models",
+                file=sys.stderr,
+            )
+
     def _stop_run(self, why: MmaBenchError) -> None:
         with self._lock:
             self._stop = self._stop or why
 
-    def _excerpt(self, text: object) -> str:
-        """A server's message on one line of at most 500 characters, without the key, which some servers echo."""
-        line = redacted(" ".join(str(text).split()))
-        return (line.replace(self._key, "***") if self._key else line)[:500]
+    def _excerpt(self, text: object, longest: int = 500) -> str:
+        """A server's message on one line of at most `longest` characters, without the key, which some servers echo."""
+        whole = str(text).replace(self._key, "***") if self._key else str(text)
+        return redacted(" ".join(cleaned(whole[: 10 * longest]).split()))[:longest]
 
     def _tried(self) -> str:
         return f"tried {self._settings.max_retries + 1} times"
+
+
+def cleaned(text: str) -> str:
+    """`text` with U+FFFD for lone surrogates, which no UTF-8 file can hold, and for NUL."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\x00", "\ufffd")
 
 
 def api_key(settings: RemoteSettings) -> str | None:
