@@ -15,8 +15,9 @@ from mma_bench.errors import ConfigError
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import write_json
 from mma_bench.models.ahead import ahead
-from mma_bench.models.contracts import Answer, ClipTask, Engine, PreparesAhead, Prompt, Stopped
+from mma_bench.models.contracts import OPERATIONAL, Answer, ClipTask, Engine, PreparesAhead, Prompt, Stopped
 from mma_bench.progress import Progress
+from mma_bench.redact import redacted_settings
 from mma_bench.tables import read_json
 
 Clip = TypeVar("Clip")  # the caller's data about a clip, needed to write a ledger entry
@@ -32,13 +33,29 @@ def identity(engine: Engine) -> dict[str, str | None]:
     }
 
 
+def described(engine: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """An engine's settings for run.json, without secrets in URLs.
+
+    Returns:
+        `settings`, which identify the run, and `operation`, which a resumed run may change; without `operation` if
+        there are none.
+    """
+    shown = redacted_settings(settings)
+    operation = {key: value for key, value in shown.items() if key in OPERATIONAL}
+    return {"settings": {"engine": engine, **_identifying(shown)}, **({"operation": operation} if operation else {})}
+
+
+def _identifying(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in OPERATIONAL}
+
+
 def claim(path: Path, run: Mapping[str, Any]) -> None:
     """Write run.json, or check that the existing one describes the same run.
 
     Args:
         path: The file.
         run: What identifies the run. The optional key `data` maps each condition to the fingerprint of its data;
-            conditions may be added to a run.
+            conditions may be added to a run. The optional key `operation` does not identify it and is replaced.
 
     Raises:
         ConfigError: The file describes another run; names the key that differs.
@@ -47,11 +64,13 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
     there = read_json(path) if path.exists() else {}
     data = {**there.get("data", {}), **run.get("data", {})}
     if there:
-        differing = [key for key in run if key != "data" and there.get(key) != run[key]]
+        # Earlier releases recorded what is now under `operation` among the settings.
+        before = {**there, "settings": _identifying(there.get("settings", {}))}
+        differing = [key for key in run if key not in ("data", "operation") and before.get(key) != run[key]]
         if differing:
             key = differing[0]
             raise ConfigError(
-                f"{path.parent} holds another run: {key} was {there.get(key)!r} and is now {run[key]!r}",
+                f"{path.parent} holds another run: {key} was {before.get(key)!r} and is now {run[key]!r}",
                 hint="use a different --out for this run",
             )
         changed = [condition for condition, seen in there.get("data", {}).items() if data[condition] != seen]

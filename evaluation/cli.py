@@ -65,7 +65,12 @@ _ASKING = (
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     UNCHECKED,
-    click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
+    click.option(
+        "--batch",
+        type=click.IntRange(min=1),
+        help="Clips per model call; default: `batch` in the model's file, else 1. Servers get as many requests at once "
+        "as the setting `concurrency` says, whatever the batch.",
+    ),
     click.option(
         "--out",
         type=_FOLDER,
@@ -191,6 +196,7 @@ def _infer(
     batch: int | None,
     out: Path,
 ) -> None:
+    from mma_bench.evaluation.asking import described
     from mma_bench.evaluation.conditions import CONFIGS, with_silence
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
@@ -219,6 +225,6 @@ def _infer(
     )
     engine = open_engine(model, adapter=adapter, overrides=overrides)
     try:
-        infer(engine, benchmark, plan, out, settings={"engine": config.engine, **config.settings})
+        infer(engine, benchmark, plan, out, **described(config.engine, config.settings))
     finally:
         engine.close()

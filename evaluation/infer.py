@@ -45,8 +45,18 @@ class Plan:
     batch: int = 1
 
 
-def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settings: dict[str, Any]) -> Path:
+def infer(
+    engine: Engine,
+    benchmark: Benchmark,
+    plan: Plan,
+    out: Path,
+    *,
+    settings: dict[str, Any],
+    operation: dict[str, Any] | None = None,
+) -> Path:
     """Run every prompt without an answer in `out/predictions.jsonl`; return its path.
+
+    `settings` identify the run; `operation`, the engine's other settings, is only recorded (`asking.described`).
 
     Prompts of a mode that the engine does not support are skipped; the caller reports it (`contracts.modes_of`).
 
@@ -67,6 +77,7 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
         "judge": benchmark.judges(),
         "prompt_version": PROMPT_VERSION,
         "settings": settings,
+        **({"operation": operation} if operation else {}),
         "data": fingerprints,
     }
     claim(out / "run.json", run)

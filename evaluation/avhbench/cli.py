@@ -52,6 +52,7 @@ def avhbench(
     question.
     """
     from mma_bench.commands import read_overrides
+    from mma_bench.evaluation.asking import described
     from mma_bench.evaluation.avhbench import score as avhbench_score
     from mma_bench.evaluation.avhbench.annotations import Task, annotations_sha256, read_annotations
     from mma_bench.evaluation.avhbench.infer import ask
@@ -79,7 +80,7 @@ def avhbench(
             videos,
             out,
             annotations=annotations_sha256(annotations),
-            settings={"engine": config.engine, **config.settings},
+            **described(config.engine, config.settings),
             batch=config.batch,
         )
     finally:

@@ -73,6 +73,7 @@ def ask(
     *,
     annotations: str,
     settings: dict[str, Any],
+    operation: dict[str, Any] | None = None,
     batch: int = 1,
 ) -> Path:
     """Answer every question missing from `out/avhbench_predictions.jsonl`; return its path.
@@ -83,7 +84,8 @@ def ask(
         videos: The folder with `<video_id>.mp4`.
         out: The run's folder.
         annotations: Fingerprint of the annotations.
-        settings: The engine's, for `avhbench_run.json`.
+        settings: The engine's, for `avhbench_run.json`; they identify the run.
+        operation: The engine's other settings, likewise (`asking.described`).
         batch: Clips per engine call; does not affect the answers.
 
     Raises:
@@ -99,7 +101,8 @@ def ask(
             f"{videos} contains none of the {len(by_video)} videos", hint="pass the folder that contains <video_id>.mp4"
         )
     model = identity(engine)
-    claim(out / "avhbench_run.json", {**model, "annotations_sha256": annotations, "settings": settings})
+    run = {**model, "annotations_sha256": annotations, "settings": settings}
+    claim(out / "avhbench_run.json", {**run, "operation": operation} if operation else run)
     path = out / PREDICTIONS
     with Ledger(path) as ledger, Progress(f"{engine.name}, AVHBench", len(by_video)) as progress:
         ask_all(

@@ -13,6 +13,21 @@ from mma_bench.schema import Modality
 
 Mode: TypeAlias = Literal["generate", "score"]
 MODES: Final[frozenset[Mode]] = frozenset({"generate", "score"})
+# Settings of engines that do not change the answers: they do not identify a run, which may be resumed with others.
+OPERATIONAL: Final = frozenset(
+    {
+        "api_key_env",
+        "backoff_s",
+        "base_url",
+        "concurrency",
+        "max_failures",
+        "max_requests",
+        "max_retries",
+        "max_tokens",
+        "start_timeout_s",
+        "timeout_s",
+    }
+)
 
 
 @dataclass(frozen=True)

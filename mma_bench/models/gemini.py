@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from mma_bench.config import Positive
@@ -41,6 +41,13 @@ class GeminiSettings(RemoteSettings):
     api_key_env: str | None = "GEMINI_API_KEY"
     thinking_budget: Annotated[int, Field(ge=0)] | None = None  # tokens; None for models that do not think
     backoff_s: Positive = 1.0  # delay before the second attempt unless the server specifies one; doubles, with jitter
+
+    @field_validator("base_url")
+    @classmethod
+    def _has_no_query(cls, url: str | None) -> str | None:
+        if url is not None and "?" in url:
+            raise ValueError("the SDK cannot send a query with every request; give the address without it")
+        return url
 
 
 class _Detail(BaseModel):

@@ -23,6 +23,7 @@ from mma_bench.models.remote import (
     RemoteEngine,
     RemoteSettings,
     Unanswered,
+    address_of,
     missing_client,
 )
 from mma_bench.settings import problems
@@ -103,9 +104,11 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
         super().__init__(settings, name)
         self._openai = openai
         # The client retries with backoff and jitter, and honours Retry-After.
+        base_url, query = address_of(settings)
         self._client = openai.OpenAI(
             api_key=self._key or "none",
-            base_url=settings.base_url,
+            base_url=base_url,
+            default_query=query,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
             http_client=bounded_client(openai.DefaultHttpxClient, settings.timeout_s),

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Annotated, Final, Generic, TypeVar
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field, field_validator
 
@@ -17,7 +18,7 @@ from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.extras import EXTRAS, missing_extra
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
-from mma_bench.redact import redacted
+from mma_bench.redact import redacted, redacted_address
 
 REFUSAL_HINTS: Final = {
     401: "set the environment variable that api_key_env names to a valid key",
@@ -89,6 +90,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         self.name, self.revision = name or settings.model, settings.revision or settings.model
         self.adapter = self.adapter_revision = None
         self._settings, self._key = settings, api_key(settings)
+        self._secrets = [secret for secret in (self._key, *address_of(settings)[1].values()) if secret]
         self._pool = ThreadPoolExecutor(settings.concurrency)
         self._lock = threading.Lock()
         self._requests = self._tokens = self._failures = 0
@@ -137,9 +139,9 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
                 raise Unanswered(f"{self.name} gives no log-likelihoods; use mode generate")
             answer = self._ask(clip, prompt)
         except Unanswered as error:
-            answer = Answer(prompt.key, error=f"clip {task.id}: {error}")
+            answer = Answer(prompt.key, error=f"clip {task.id}: {redacted_address(str(error))}")
         except Refused as error:
-            self._stop_run(MmaBenchError(str(error), hint=error.hint))
+            self._stop_run(MmaBenchError(redacted_address(str(error)), hint=error.hint))
             return None
         self._record(answer)
         return answer
@@ -180,12 +182,22 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             self._stop = self._stop or why
 
     def _excerpt(self, text: object) -> str:
-        """A server's message on one line of at most 500 characters, without the key, which some servers echo."""
-        line = redacted(" ".join(str(text).split()))
-        return (line.replace(self._key, "***") if self._key else line)[:500]
+        """A server's message on one line of at most 500 characters, without secrets, which some servers echo."""
+        line = redacted_address(" ".join(str(text).split()))
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line[:500]
 
     def _tried(self) -> str:
         return f"tried {self._settings.max_retries + 1} times"
+
+
+def address_of(settings: RemoteSettings) -> tuple[str | None, dict[str, str]]:
+    """The base URL without its query, and the query by parameter, e.g. a gateway's version or key."""
+    if settings.base_url is None:
+        return None, {}
+    parts = urlsplit(settings.base_url)
+    return urlunsplit(parts._replace(query="", fragment="")), dict(parse_qsl(parts.query))
 
 
 def api_key(settings: RemoteSettings) -> str | None:
