@@ -5,7 +5,7 @@ and retries failed ones.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,16 @@ from mma_bench.errors import ConfigError
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import write_json
 from mma_bench.models.ahead import ahead
-from mma_bench.models.contracts import OPERATIONAL, Answer, ClipTask, Engine, PreparesAhead, Prompt, Stopped
+from mma_bench.models.contracts import (
+    OPERATIONAL,
+    Answer,
+    AnswersEach,
+    ClipTask,
+    Engine,
+    PreparesAhead,
+    Prompt,
+    Stopped,
+)
 from mma_bench.progress import Progress
 from mma_bench.redact import redacted_settings
 from mma_bench.tables import read_json
@@ -101,7 +110,7 @@ def ask_all(
         progress: Advances once per clip, including clips with no open prompts.
         holds: Whether an entry that did not fail is still valid for this prompt and clip.
         entry_of: Builds the ledger entry of an answer.
-        batch: Clips per engine call; does not affect the answers.
+        batch: Clips per engine call; does not affect the answers. An engine that `AnswersEach` does without.
 
     Raises:
         Stopped: The engine cannot continue; the answers so far are in the ledger.
@@ -123,15 +132,31 @@ def ask_all(
         prepare = engine.prepare if isinstance(engine, PreparesAhead) else _unprepared
         return [(clip, task.prompts, prepare(task)) for clip, task in tasks]
 
+    def keep(clip: Clip, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> None:
+        by_key = {prompt.key: prompt for prompt in prompts}
+        for answer in answers:
+            ledger.append(entry_of(clip, by_key[answer.key], answer))
+
+    if isinstance(engine, AnswersEach):
+        asked_about: dict[str, Clip] = {}
+
+        def tasks() -> Iterator[ClipTask]:
+            for clip, task in due():
+                asked_about[task.id] = clip
+                yield task
+
+        for task, given in engine.answer_each(tasks()):
+            keep(asked_about.pop(task.id), task.prompts, given)
+            progress.advance()
+        return
+
     unanswered = due()
     for asked in ahead(prepared, iter(lambda: list(islice(unanswered, batch)), []), depth=1):
         try:
             answers = engine.answer([task for _, _, task in asked])
         except Stopped as stop:
             for (clip, prompts, _), given in zip(asked, stop.answers, strict=True):
-                by_key = {prompt.key: prompt for prompt in prompts}
-                for answer in given:
-                    ledger.append(entry_of(clip, by_key[answer.key], answer))
+                keep(clip, prompts, given)
             raise
         for (clip, prompts, _), given in zip(asked, answers, strict=True):
             for prompt, answer in zip(prompts, given, strict=True):

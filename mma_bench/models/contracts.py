@@ -4,7 +4,7 @@ An engine gets all prompts of one clip under one condition at once, so that medi
 shared prompt prefix is computed once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -162,6 +162,19 @@ class PreparesAhead(Protocol):
 
     def prepare(self, task: ClipTask) -> Any:
         """The prepared input that `answer` accepts in place of the task; called in another thread."""
+        ...
+
+
+@runtime_checkable
+class AnswersEach(Protocol):
+    """An engine that has several prompts in progress and gives each clip's answers when it has them."""
+
+    def answer_each(self, tasks: Iterable[ClipTask]) -> Iterator[tuple[ClipTask, list[Answer]]]:
+        """The tasks with their answers, in any order; `tasks` is consumed as far as there is room for more.
+
+        Raises:
+            Stopped: As `Engine.answer`, after the answers obtained so far, and carrying none.
+        """
         ...
 
 

@@ -7,8 +7,8 @@ many consecutive failures stop the run; the answers so far are kept (`contracts.
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Annotated, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -37,7 +37,7 @@ class RemoteSettings(Namespace):
     revision: str | None = None  # for the record; None uses the model's name, all that a server guarantees
     base_url: str | None = None  # None uses the service's default
     api_key_env: str | None  # environment variable with the key; None if not required
-    concurrency: Count = 8  # concurrent requests; needs a large enough batch
+    concurrency: Count = 8  # concurrent requests, whatever the batch
     timeout_s: Positive = 120.0  # per attempt
     max_retries: Annotated[int, Field(ge=0)] = 5  # after 429, 5xx, timeouts and broken connections
     max_requests: Count | None = None  # requests per run; retries are not counted
@@ -110,16 +110,42 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
         """As `Engine.answer`, with up to `concurrency` requests in flight."""
-        waiting: list[list[Future[Answer | None]]] = []
-        for task in tasks:
-            # The pool is FIFO: a clip's media are submitted before its prompts.
-            media = self._pool.submit(self._media, task)
-            waiting.append([self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts])
-        answers = [[future.result() for future in row] for row in waiting]
-        got = [[answer for answer in row if answer is not None] for row in answers]
+        answers = [_received(futures) for futures in [self._submit(task) for task in tasks]]
         if self._stop is not None:
-            raise Stopped(self._stop.message, got, hint=self._stop.hint)
-        return got
+            raise Stopped(self._stop.message, answers, hint=self._stop.hint)
+        return answers
+
+    def answer_each(self, tasks: Iterable[ClipTask]) -> Iterator[tuple[ClipTask, list[Answer]]]:
+        """As `AnswersEach.answer_each`, with `concurrency` requests in flight as long as there are clips."""
+        remaining = iter(tasks)
+        asked: list[tuple[ClipTask, list[Future[Answer | None]]]] = []
+        unfinished: set[Future[Answer | None]] = set()
+        try:
+            while True:
+                # Twice as many prompts as threads: none of these waits for the caller to take an answer.
+                while self._stop is None and len(unfinished) < 2 * self._settings.concurrency:
+                    task = next(remaining, None)
+                    if task is None:
+                        break
+                    asked.append((task, self._submit(task)))
+                    unfinished.update(asked[-1][1])
+                if not asked:
+                    break
+                unfinished = wait(unfinished, return_when=FIRST_COMPLETED).not_done
+                finished = [(task, futures) for task, futures in asked if unfinished.isdisjoint(futures)]
+                asked = [(task, futures) for task, futures in asked if not unfinished.isdisjoint(futures)]
+                for task, futures in finished:
+                    yield task, _received(futures)
+        finally:
+            for future in unfinished:
+                future.cancel()
+        if self._stop is not None:
+            raise Stopped(self._stop.message, [], hint=self._stop.hint)
+
+    def _submit(self, task: ClipTask) -> "list[Future[Answer | None]]":
+        # The pool is FIFO: a clip's media are submitted before its prompts.
+        media = self._pool.submit(self._media, task)
+        return [self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts]
 
     def close(self) -> None:
         """Wait for the requests in flight, then close the threads and connections."""
@@ -190,6 +216,11 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def _tried(self) -> str:
         return f"tried {self._settings.max_retries + 1} times"
+
+
+def _received(futures: "Iterable[Future[Answer | None]]") -> list[Answer]:
+    """The answers, without those of prompts that were not asked since the run has stopped."""
+    return [answer for future in futures if (answer := future.result()) is not None]
 
 
 def address_of(settings: RemoteSettings) -> tuple[str | None, dict[str, str]]:

@@ -1,6 +1,7 @@
 """The command against a local server: what identifies a run, what is recorded, and how it ends."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,48 @@ def test_the_folder_of_an_earlier_release_goes_on() -> None:
         done = command(server, max_requests=200)
     assert done.exit_code == 0, done.output
     assert len(predictions()) == PROMPTS
+
+
+@pytest.mark.parametrize("batch", [(), ("--batch", "2")])
+def test_as_many_requests_are_in_flight_as_the_server_may_get_whatever_the_batch(batch: tuple[str, ...]) -> None:
+    together = threading.Barrier(PROMPTS // 2)
+
+    def when_all_are_there(request: Request) -> Reply:
+        together.wait(timeout=60)
+        return hearing(request)
+
+    with serving(when_all_are_there) as server:
+        done = command(server, *batch, concurrency=PROMPTS // 2)
+    assert done.exit_code == 0, done.output
+    assert server.most_at_once == PROMPTS // 2
+    assert [line["status"] for line in predictions()] == ["ok"] * PROMPTS
+
+
+def test_the_batch_is_the_command_line_s_else_the_model_file_s_else_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = []
+    monkeypatch.setattr("mma_bench.evaluation.infer.ask_all", lambda *_, batch, **__: batches.append(batch))
+    for file, line in (("", ()), ("batch: 8\n", ()), ("batch: 8\n", ("--batch", "2"))):
+        Path("m.yaml").write_text(f"name: mine\nengine: random\nneeds: nothing\n{file}")
+        assert CliRunner().invoke(main, ["infer", "--model", "m.yaml", "--out", "run", *line]).exit_code == 0
+    assert batches == [1, 8, 2]
+
+
+@pytest.mark.slow
+def test_a_slow_answer_holds_up_no_other() -> None:
+    first, rest = threading.Lock(), threading.Event()
+    answered = []
+
+    def slow(request: Request) -> Reply:
+        if first.acquire(blocking=False):
+            rest.wait(timeout=60)
+        else:
+            answered.append(request)
+            if len(answered) == PROMPTS - 1:
+                rest.set()
+        return hearing(request)
+
+    with serving(slow) as server:
+        done = command(server, concurrency=2)
+    assert done.exit_code == 0, done.output
+    assert len(predictions()) == PROMPTS
+    assert rest.is_set()
