@@ -5,13 +5,15 @@ and retries failed ones.
 """
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, StageError
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import write_json
 from mma_bench.models.ahead import ahead
@@ -28,6 +30,8 @@ from mma_bench.models.contracts import (
 from mma_bench.progress import Progress
 from mma_bench.redact import redacted_settings
 from mma_bench.tables import read_json
+
+_REASONS_SHOWN: Final = 5
 
 Clip = TypeVar("Clip")  # the caller's data about a clip, needed to write a ledger entry
 
@@ -88,7 +92,8 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
                 f"{path.parent} holds a run on different data: {changed[0]} has changed since",
                 hint="use a different --out for this run",
             )
-    write_json(path, {**run, "data": data} if "data" in run else run)
+    kept = {"probe": there["probe"]} if "probe" in there else {}  # of the server, recorded when it was first asked
+    write_json(path, {**run, "data": data, **kept} if "data" in run else {**run, **kept})
 
 
 def ask_all(
@@ -100,6 +105,7 @@ def ask_all(
     holds: Callable[[Clip, Prompt, Entry], bool],
     entry_of: Callable[[Clip, Prompt, Answer], Entry],
     batch: int = 1,
+    before: Callable[[ClipTask], None] = lambda _: None,
 ) -> None:
     """Run all prompts without an answer in the ledger and append the answers; media are decoded one batch ahead.
 
@@ -111,6 +117,7 @@ def ask_all(
         holds: Whether an entry that did not fail is still valid for this prompt and clip.
         entry_of: Builds the ledger entry of an answer.
         batch: Clips per engine call; does not affect the answers. An engine that `AnswersEach` does without.
+        before: Called with every task that is about to be asked.
 
     Raises:
         Stopped: The engine cannot continue; the answers so far are in the ledger.
@@ -124,6 +131,7 @@ def ask_all(
         for clip, task in clips:
             asked = tuple(prompt for prompt in task.prompts if not is_answered(clip, task, prompt))
             if asked:
+                before(task)
                 yield clip, replace(task, prompts=asked)
             else:
                 progress.advance()
@@ -166,3 +174,36 @@ def ask_all(
 
 def _unprepared(task: ClipTask) -> ClipTask:
     return task
+
+
+def failed_prompts(errors: Sequence[str], total: int, hint_of: Callable[[str], str] | None = None) -> StageError | None:
+    """The error that a command ends with if prompts failed, with counts by reason; None if none failed.
+
+    Args:
+        errors: The error of each failed prompt.
+        total: The number of prompts.
+        hint_of: What to do about one error, if that can be told.
+    """
+    if not errors:
+        return None
+    # Numbers and request IDs differ from prompt to prompt.
+    reasons = [re.sub(r"^clip \S+: ", "", error) for error in errors]
+    example = {_kind_of(reason): reason for reason in reasons}
+    kinds = Counter(map(_kind_of, reasons))
+    lines = []
+    for kind, count in kinds.most_common(_REASONS_SHOWN):
+        lines.append(f"  {count} x {example[kind][:300]}")
+        if hint_of is not None:
+            lines.append(f"      {hint_of(example[kind])}")
+    rest = sum(kinds.values()) - sum(count for _, count in kinds.most_common(_REASONS_SHOWN))
+    if rest:
+        lines.append(f"  {rest} x other reasons")
+    return StageError(
+        "\n".join([f"{len(errors)} of {total} prompts failed:", *lines]),
+        hint="run the same command again, which asks only these",
+    )
+
+
+def _kind_of(reason: str) -> str:
+    """The reason without its numbers, except for a status at its beginning."""
+    return reason[:3] + re.sub(r"[0-9a-f-]{8,}|\d+", "#", reason[3:])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mma_bench.commands import UNCHECKED, listed, read_overrides, refuse_dataset
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, StageError
 from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.tasks.cli import tasks_path
 
@@ -101,16 +101,20 @@ def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: s
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
 
-    _infer(out=out, dataset=dataset, **asking)
+    failed = _infer(out=out, dataset=dataset, **asking)
     scoring.main(out, seen_classes)
     reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None, paper_clips=paper_clips)
+    if failed is not None:
+        raise failed
 
 
 @click.command()
 @_asking
 def infer(**asking: Any) -> None:
     """Run a model and write predictions.jsonl; a restarted run repeats no finished prompt."""
-    _infer(**asking)
+    failed = _infer(**asking)
+    if failed is not None:
+        raise failed
 
 
 @click.command()
@@ -195,13 +199,17 @@ def _infer(
     unchecked: bool,
     batch: int | None,
     out: Path,
-) -> None:
-    from mma_bench.evaluation.asking import described
+) -> StageError | None:
+    """Run the model; returns the error to end with if prompts failed, after the rest has been scored."""
+    from mma_bench.evaluation.asking import described, failed_prompts
     from mma_bench.evaluation.conditions import CONFIGS, with_silence
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
+    from mma_bench.evaluation.predictions import read_predictions
     from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
     from mma_bench.models import load_config, open_engine
+    from mma_bench.models.contracts import Served
+    from mma_bench.models.hints import hint_for
 
     names = [str(protocol) for protocol in Protocol]
     asked = listed(protocols)
@@ -225,6 +233,11 @@ def _infer(
     )
     engine = open_engine(model, adapter=adapter, overrides=overrides)
     try:
-        infer(engine, benchmark, plan, out, **described(config.engine, config.settings))
+        path = infer(engine, benchmark, plan, out, **described(config.engine, config.settings))
     finally:
         engine.close()
+    if not path.exists() or not path.stat().st_size:
+        return None  # nothing to ask, as of a server if only log-likelihoods are wanted
+    predictions = read_predictions(path)
+    errors = [str(prediction.error) for prediction in predictions if prediction.status == "failed"]
+    return failed_prompts(errors, len(predictions), hint_for if isinstance(engine, Served) else None)

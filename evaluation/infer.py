@@ -16,6 +16,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.conditions import CONFIGS, hears
 from mma_bench.evaluation.dataset import Benchmark, Row
+from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.evaluation.normalisation import likeliest
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
@@ -82,6 +83,7 @@ def infer(
     }
     claim(out / "run.json", run)
     path = out / "predictions.jsonl"
+    first_contact = FirstContact(engine, out / "run.json")
     with Ledger(path) as ledger:
         for condition in plan.conditions:
             if isinstance(engine, CountsAnswers):
@@ -96,6 +98,7 @@ def infer(
                     holds=lambda _, prompt, entry: bool(entry["prompt_sha256"] == _sha256(prompt.text)),
                     entry_of=partial(_entry, run, fingerprints[condition]),
                     batch=plan.batch,
+                    before=first_contact,
                 )
     return path
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from mma_bench.errors import DataError
 from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.avhbench.annotations import Entry, Task, yes_or_no
+from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.executor.ledger import Ledger
 from mma_bench.files import clip_path
 from mma_bench.models.contracts import Answer, ClipTask, Engine, Prompt
@@ -114,6 +115,7 @@ def ask(
             holds=lambda clip, _, entry: bool(entry["video_sha256"] == clip.sha256),
             entry_of=partial(_answered, model),
             batch=batch,
+            before=FirstContact(engine, out / "avhbench_run.json"),
         )
     return path
 

@@ -179,6 +179,31 @@ class AnswersEach(Protocol):
 
 
 @runtime_checkable
+class Served(Protocol):
+    """An engine whose model is behind a server, which may be down, or not give the media to its model."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self) -> list[str]:
+        """See that the server answers a short prompt; returns warnings, e.g. that it lists other models.
+
+        Raises:
+            MmaBenchError: It does not; with the server's words and a hint.
+        """
+        ...
+
+    def ask_once(self, task: ClipTask | None, prompt: Prompt) -> Answer:
+        """One answer outside the run's budget; without a clip if `task` is None.
+
+        Raises:
+            MmaBenchError: The server does not answer; with its words and a hint.
+            InvalidInput: The clip cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
 class CountsAnswers(Protocol):
     """A baseline that depends on how often each class is right, as `majority` does."""
 

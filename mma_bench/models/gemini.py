@@ -127,7 +127,7 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
             max_output_tokens=prompt.max_new_tokens + (budget or 0),
             thinking_config=None if budget is None else types.ThinkingConfig(thinking_budget=budget),
         )
-        contents = [media, types.Part.from_text(text=prompt.text)]
+        contents = [*([] if media is None else [media]), types.Part.from_text(text=prompt.text)]
         reply = self._call(
             lambda: self._client.models.generate_content(model=self._settings.model, contents=contents, config=config)
         )

@@ -30,6 +30,7 @@ from mma_bench.settings import problems
 
 Part: TypeAlias = dict[str, Any]
 
+_LIST_TIMEOUT_S: Final = 20.0
 _REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model` and `base_url`; the latter usually ends in /v1"}
 
 
@@ -125,8 +126,20 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             parts.append({"type": "input_audio", "input_audio": {"data": _base64(wav_bytes(task)), "format": "wav"}})
         return parts
 
-    def _ask(self, media: list[Part], prompt: Prompt) -> Answer:
-        content: Any = [*media, {"type": "text", "text": prompt.text}]
+    def _listed_models(self) -> list[str]:
+        openai, settings = self._openai, self._settings
+        client = self._client.with_options(max_retries=0, timeout=min(settings.timeout_s, _LIST_TIMEOUT_S))
+        try:
+            return [str(model.id) for model in client.models.list().data]
+        except openai.APIConnectionError as error:
+            raise Unanswered(
+                f"no server answers at {settings.base_url or 'the service'}: {error.__cause__ or error}"
+            ) from None
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError):
+            return []  # no list, or an odd one: the prompt decides
+
+    def _ask(self, media: list[Part] | None, prompt: Prompt) -> Answer:
+        content: Any = [*(media or ()), {"type": "text", "text": prompt.text}]
         logprobs: dict[str, Any] = {}
         if prompt.top_logprobs:
             logprobs = {"logprobs": True, "top_logprobs": prompt.top_logprobs}

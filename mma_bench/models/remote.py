@@ -18,6 +18,7 @@ from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.extras import EXTRAS, missing_extra
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
+from mma_bench.models.hints import hint_by_words, hint_for
 from mma_bench.redact import redacted, redacted_address
 
 REFUSAL_HINTS: Final = {
@@ -51,6 +52,8 @@ class RemoteSettings(Namespace):
             raise ValueError("a URL with a password or key would be written to every prediction; use api_key_env")
         return url
 
+
+_SHORT: Final = Prompt("check", "Reply with the word yes.")
 
 Settings = TypeVar("Settings", bound=RemoteSettings)
 Media = TypeVar("Media")
@@ -101,8 +104,12 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         """A clip in the server's format; called once per clip. Raises InvalidInput."""
 
     @abstractmethod
-    def _ask(self, media: Media, prompt: Prompt) -> Answer:
-        """The answer to one prompt. Raises Unanswered or Refused."""
+    def _ask(self, media: Media | None, prompt: Prompt) -> Answer:
+        """The answer to one prompt, without a clip if `media` is None. Raises Unanswered or Refused."""
+
+    def _listed_models(self) -> list[str]:
+        """The names of the models that the server lists, asked once; empty if it has no list. Raises Unanswered."""
+        return []
 
     @abstractmethod
     def _close_client(self) -> None:
@@ -147,6 +154,34 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         media = self._pool.submit(self._media, task)
         return [self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts]
 
+    def check(self) -> list[str]:
+        """As `Served.check`: first the list of models, which fails at once if no server is there."""
+        try:
+            listed = self._listed_models()
+        except Unanswered as error:
+            message = redacted_address(str(error))
+            raise MmaBenchError(f"{self.name}: {message}", hint=hint_for(message)) from None
+        others = ""
+        if listed and self._settings.model not in listed:
+            others = f"the server lists {', '.join(listed[:5])}, not {self._settings.model}"
+        try:
+            self.ask_once(None, _SHORT)
+        except MmaBenchError as error:
+            if others:
+                raise MmaBenchError(f"{error.message}; {others}", hint="set `model` to one that is listed") from None
+            raise
+        return [others] if others else []
+
+    def ask_once(self, task: ClipTask | None, prompt: Prompt) -> Answer:
+        """As `Served.ask_once`."""
+        try:
+            return self._ask(None if task is None else self._media(task), prompt)
+        except Refused as error:
+            raise _stopping(error) from None
+        except Unanswered as error:
+            message = redacted_address(str(error))
+            raise MmaBenchError(f"{self.name}: {message}", hint=hint_for(message)) from None
+
     def close(self) -> None:
         """Wait for the requests in flight, then close the threads and connections."""
         self._pool.shutdown(cancel_futures=True)
@@ -167,7 +202,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         except Unanswered as error:
             answer = Answer(prompt.key, error=f"clip {task.id}: {redacted_address(str(error))}")
         except Refused as error:
-            self._stop_run(MmaBenchError(redacted_address(str(error)), hint=error.hint))
+            self._stop_run(_stopping(error))
             return None
         self._record(answer)
         return answer
@@ -199,7 +234,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             self._stop_run(
                 MmaBenchError(
                     f"{self._settings.model}: {in_a_row} consecutive requests failed, the last with: {answer.error}",
-                    hint="check that the server is running and accepts these media, then run the same command again",
+                    hint=hint_for(str(answer.error)),
                 )
             )
 
@@ -216,6 +251,11 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def _tried(self) -> str:
         return f"tried {self._settings.max_retries + 1} times"
+
+
+def _stopping(error: Refused) -> MmaBenchError:
+    """Words say more than the status that the hint of the refusal is for."""
+    return MmaBenchError(redacted_address(str(error)), hint=hint_by_words(str(error)) or error.hint)
 
 
 def _received(futures: "Iterable[Future[Answer | None]]") -> list[Answer]:

@@ -15,7 +15,7 @@ from tests.mma_bench.models.servers import Reply, Request, Server, serving
 
 SECRET = "hunter2-of-the-gateway"  # noqa: S105 - of no account
 PROMPTS = 2 * len(BASES)  # of one condition
-NO_RETRY = "max_retries=0"
+BEFORE = 4  # requests before the run's own: a short prompt, and the probe's three
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,8 @@ def test_as_many_requests_are_in_flight_as_the_server_may_get_whatever_the_batch
     together = threading.Barrier(PROMPTS // 2)
 
     def when_all_are_there(request: Request) -> Reply:
-        together.wait(timeout=60)
+        if len(server.requests) > BEFORE:
+            together.wait(timeout=60)
         return hearing(request)
 
     with serving(when_all_are_there) as server:
@@ -162,6 +163,8 @@ def test_a_slow_answer_holds_up_no_other() -> None:
     answered = []
 
     def slow(request: Request) -> Reply:
+        if len(server.requests) <= BEFORE:
+            return hearing(request)
         if first.acquire(blocking=False):
             rest.wait(timeout=60)
         else:
@@ -175,3 +178,151 @@ def test_a_slow_answer_holds_up_no_other() -> None:
     assert done.exit_code == 0, done.output
     assert len(predictions()) == PROMPTS
     assert rest.is_set()
+
+
+def test_a_server_that_is_not_there_is_named_before_anything_is_asked() -> None:
+    with serving(hearing) as server:
+        pass
+    done = command(server, max_retries=5, what="evaluate")
+    assert done.exit_code == 1
+    assert f"no server answers at {server.url}/v1: " in done.output
+    assert "Connection refused" in done.output
+    assert "hint: see that the server runs and that base_url is its address" in done.output
+    assert Path("run/predictions.jsonl").read_text() == ""
+
+
+WORDS = [
+    (401, "Incorrect API key provided", "api_key_env"),
+    (403, "Your country, region, or territory is not supported", "not offered where"),
+    (400, "User location is not supported for the API use.", "not offered where"),
+    (429, "You exceeded your current quota, please check your plan and billing details", "quota is renewed"),
+    (403, "insufficient_quota", "quota is renewed"),
+    (404, "The model `m` does not exist.", "correct `model` and `base_url`"),
+    (400, "This model's maximum context length is 32768 tokens.", "--max-model-len"),
+    (400, "Unsupported parameter: 'max_tokens' is not supported with this model.", "extra_body"),
+    (422, "body.seed: Extra inputs are not permitted", "extra_body"),
+    (400, "At most 0 audio(s) may be provided in one prompt.", "--limit-mm-per-prompt"),
+    (413, "Request Entity Too Large", "largest request"),
+    (503, "The model is loading", "server's log"),
+]
+
+
+@pytest.mark.parametrize(("status", "words", "hint"), WORDS)
+def test_a_server_that_refuses_is_quoted_with_the_hint_that_fits(status: int, words: str, hint: str) -> None:
+    with serving(Reply({"error": {"message": words}}, status)) as server:
+        done = command(server)
+        assert len(server.requests) == 1
+    assert done.exit_code == 1
+    assert words in done.output
+    assert hint in done.output.partition("hint: ")[2]
+    assert len(done.output) < 1000
+
+
+@pytest.mark.slow
+def test_prompts_that_failed_are_counted_by_reason_and_the_command_fails_after_its_report() -> None:
+    def moody(request: Request) -> Reply:
+        number = len(server.requests) - BEFORE
+        if number in (1, 2, 3):
+            return Reply({"error": {"message": f"maximum context length is 100, not {number}"}}, 400)
+        return Reply({"error": {"message": "oops"}}, 500) if number == 4 else hearing(request)
+
+    with serving(moody) as server:
+        done = command(server, what="evaluate", concurrency=1)
+        assert done.exit_code == 4, done.output
+        assert "4 of 6 prompts failed:" in done.output
+        assert "  3 x 400 from http" in done.output
+        assert "  1 x 500 from http" in done.output
+        assert "--max-model-len" in done.output
+        assert Path("run/report.html").exists()
+        again = command(server, what="evaluate")
+    assert again.exit_code == 0, again.output
+    assert {line["key"]: line["status"] for line in predictions()} == {line["key"]: "ok" for line in predictions()}
+
+
+def test_failures_in_a_row_stop_the_run_with_the_servers_words() -> None:
+    def dies(request: Request) -> Reply:
+        alive = len(server.requests) <= BEFORE
+        return hearing(request) if alive else Reply({"error": {"message": "CUDA out of memory"}}, 500)
+
+    with serving(dies) as server:
+        done = command(server, concurrency=1, max_failures=2)
+        assert len(server.requests) == BEFORE + 2
+    assert done.exit_code == 1
+    assert "2 consecutive requests failed, the last with: " in done.output
+    assert "CUDA out of memory" in done.output
+    assert "see the server's log" in done.output
+
+
+def test_a_finished_run_needs_no_server() -> None:
+    with serving(hearing) as server:
+        assert command(server).exit_code == 0
+    assert command(server).exit_code == 0
+
+
+def kinds(request: Request) -> list[str]:
+    return [part["type"] for part in parts(request)]
+
+
+def blind(request: Request) -> Reply:
+    return Reply(completion(prompt_tokens=10 + 9 * kinds(request).count("input_audio")))
+
+
+def deaf(request: Request) -> Reply:
+    return Reply(completion(prompt_tokens=10 + 9 * kinds(request).count("video_url")))
+
+
+def uncounted(request: Request) -> Reply:
+    """Counts the text alone, and hears and sees."""
+    return Reply(completion(",".join(kinds(request)), prompt_tokens=10))
+
+
+def uncounted_deaf(request: Request) -> Reply:
+    return Reply(completion("Cat" if "video_url" in kinds(request) else "I see no clip", prompt_tokens=10))
+
+
+@pytest.mark.parametrize(
+    ("server_is", "sees", "hears", "by"),
+    [
+        (hearing, True, True, "prompt tokens"),
+        (deaf, True, False, "prompt tokens"),
+        (blind, False, True, "prompt tokens"),
+        (uncounted, True, True, "answers"),
+        (uncounted_deaf, True, False, "answers"),
+        (lambda _: Reply(completion()), False, False, "answers"),
+    ],
+)
+def test_the_probe_says_what_the_server_gives_to_the_model(server_is: Any, sees: bool, hears: bool, by: str) -> None:
+    with serving(server_is) as server:
+        done = command(server)
+        asked = [kinds(request) for request in server.requests[:BEFORE]]
+        assert asked == [["text"], ["text"], ["video_url", "text"], ["video_url", "input_audio", "text"]]
+        first = len(server.requests)
+        assert first == BEFORE + PROMPTS
+    assert done.exit_code == 0, done.output
+    recorded = run_json()["probe"]
+    assert (recorded["sees"], recorded["hears"], recorded["by"]) == (sees, hears, by)
+    assert ("WARNING: mine does not hear" in done.output) is not hears
+    assert ("WARNING: mine does not see" in done.output) is not sees
+
+
+def test_the_probe_is_made_once_per_run() -> None:
+    with serving(hearing) as server:
+        assert command(server, max_requests=2).exit_code == 1
+        found, sent = run_json()["probe"], len(server.requests)
+        assert command(server, max_requests=9).exit_code == 0
+        assert len(server.requests) == sent + 1 + PROMPTS - 2
+    assert run_json()["probe"] == found
+
+
+def test_a_server_that_lists_other_models_is_named_with_them() -> None:
+    wrong = Reply({"error": {"message": "The model `m` does not exist."}}, 404)
+    with serving(wrong) as server:
+        server.models = ["a", "b"]
+        done = command(server)
+    assert done.exit_code == 1
+    assert "the server lists a, b, not m" in done.output
+    with serving(hearing) as server:
+        server.models = ["a"]
+        done = command(server)
+    assert done.exit_code == 0, done.output
+    assert "WARNING: the server lists a, not m" in done.output
