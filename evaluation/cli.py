@@ -169,13 +169,32 @@ def leaderboard(runs: Path) -> None:
     board.main(runs)
 
 
-@click.command()
-def models() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
     """List the available models, their engines and their requirements."""
+    if context.invoked_subcommand is not None:
+        return
     from mma_bench.models import list_models
 
     for model in list_models():
         click.echo(f"{model.name:<28} {model.engine:<13} {model.needs}")
+
+
+@models.command()
+@click.argument("model")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's YAML file."
+)
+def check(model: str, settings: tuple[str, ...]) -> None:
+    """Say within a minute whether MODEL can be asked here, and whether it sees and hears.
+
+    Exit code 0: it can, and it does.
+    """
+    from mma_bench.models.check import check_model
+
+    for line in check_model(model, read_overrides(settings)):
+        click.echo(line)
 
 
 COMMANDS = (evaluate, infer, score, results, compare, leaderboard, models, avhbench, avhbench_compare, tasks_path)
@@ -220,6 +239,12 @@ def _infer(
         )
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
+    unknown = [name for name in config.settings.get("extra_body_by_condition", {}) if name not in CONFIGS]
+    if unknown:
+        raise ConfigError(
+            f"{model}: extra_body_by_condition: unknown condition {unknown[0]!r}",
+            hint=f"the conditions are {', '.join(CONFIGS)}",
+        )
     benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit, checked=not unchecked)
     chosen = with_silence(chosen_conditions(benchmark, listed(conditions)), silence)
     left_out = [condition for condition in chosen if CONFIGS[condition] in config.without]

@@ -7,7 +7,7 @@ from typing import Final
 from mma_bench.errors import InvalidInput, MmaBenchError
 from mma_bench.files import write_json
 from mma_bench.models.contracts import ClipTask, Engine, Served
-from mma_bench.models.probe import Probe, probe
+from mma_bench.models.probe import probe
 from mma_bench.schema import Condition
 from mma_bench.tables import read_json
 
@@ -50,26 +50,5 @@ class FirstContact:
             print(f"WARNING: whether the model sees and hears is not known: {error}", file=sys.stderr)
             return
         write_json(self._run, {**read_json(self._run), "probe": found.as_json()})
-        for warning in warnings(self._engine.name, found):
-            print(f"WARNING: {warning}", file=sys.stderr)
-
-
-def warnings(name: str, found: Probe) -> list[str]:
-    """What the probe's result means for a run, one line for each sense that is missing."""
-    said = []
-    for sense, has, what, hint in (
-        ("see", found.sees, "picture", "start the server with video switched on"),
-        (
-            "hear",
-            found.hears,
-            "sound",
-            "set `sound` to how the server takes it (input_audio, in_video), with use_audio_in_video in extra_body "
-            "for vLLM",
-        ),
-    ):
-        if not has:
-            said.append(
-                f"{name} does not {sense}: a clip's {what} changes nothing ({found.by} compared); its answers about "
-                f"the {what} will be guesses\n  hint: {hint}"
-            )
-    return said
+        for problem, hint in found.problems(self._engine.name):
+            print(f"WARNING: {problem}\n  hint: {hint}", file=sys.stderr)

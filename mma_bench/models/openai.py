@@ -10,7 +10,7 @@ supports `generate` only. It does provide log-probabilities of the answer's firs
 
 import base64
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -30,6 +30,7 @@ from mma_bench.settings import problems
 
 Part: TypeAlias = dict[str, Any]
 
+_MM, _USE_AUDIO = "mm_processor_kwargs", "use_audio_in_video"
 _LIST_TIMEOUT_S: Final = 20.0
 _REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model` and `base_url`; the latter usually ends in /v1"}
 
@@ -43,9 +44,10 @@ class OpenaiSettings(RemoteSettings):
 
     api_key_env: str | None = "OPENAI_API_KEY"
     sound: Literal["input_audio", "in_video", "none"] = "input_audio"
-    extra_body: dict[str, Any] = Field(
-        default_factory=dict
-    )  # added verbatim to every request, e.g. mm_processor_kwargs of vLLM
+    # Added verbatim to every request, e.g. mm_processor_kwargs of vLLM.
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    # By condition, merged into extra_body key by key; null removes a key.
+    extra_body_by_condition: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 # The client builds its types without validation. These are the fields that we use; servers that only approximate
@@ -85,7 +87,14 @@ class _Completion(BaseModel):
     usage: _Usage | None = None
 
 
-class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
+class _Media(NamedTuple):
+    """A clip, and the settings of the requests about it."""
+
+    parts: list[Part]
+    extra_body: dict[str, Any]
+
+
+class OpenaiEngine(RemoteEngine[OpenaiSettings, _Media]):
     """A model behind a server as an `Engine`.
 
     Args:
@@ -118,13 +127,14 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
     def _close_client(self) -> None:
         self._client.close()
 
-    def _media(self, task: ClipTask) -> list[Part]:
+    def _media(self, task: ClipTask) -> _Media:
         sound = self._settings.sound
         video = mp4_bytes(task, with_sound=sound == "in_video")
         parts: list[Part] = [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_base64(video)}"}}]
         if sound == "input_audio" and task.hears:
             parts.append({"type": "input_audio", "input_audio": {"data": _base64(wav_bytes(task)), "format": "wav"}})
-        return parts
+        body = merged(self._settings.extra_body, self._settings.extra_body_by_condition.get(task.condition, {}))
+        return _Media(parts, body if task.hears else _without_sound(body))
 
     def _listed_models(self) -> list[str]:
         openai, settings = self._openai, self._settings
@@ -138,8 +148,8 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
         except (openai.OpenAIError, ValueError, TypeError, AttributeError):
             return []  # no list, or an odd one: the prompt decides
 
-    def _ask(self, media: list[Part] | None, prompt: Prompt) -> Answer:
-        content: Any = [*(media or ()), {"type": "text", "text": prompt.text}]
+    def _ask(self, media: _Media | None, prompt: Prompt) -> Answer:
+        content: Any = [*(media.parts if media else ()), {"type": "text", "text": prompt.text}]
         logprobs: dict[str, Any] = {}
         if prompt.top_logprobs:
             logprobs = {"logprobs": True, "top_logprobs": prompt.top_logprobs}
@@ -150,7 +160,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
                 max_tokens=prompt.max_new_tokens,
                 temperature=prompt.temperature,
                 seed=prompt.seed,
-                extra_body=self._settings.extra_body or None,
+                extra_body=(media.extra_body if media else _without_sound(self._settings.extra_body)) or None,
                 **logprobs,
             )
         )
@@ -195,6 +205,24 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             raise Unanswered(f"{self._excerpt(error.__cause__ or error)} ({self._tried()})") from None
         except ValueError as error:  # the client does not catch invalid JSON
             raise Unanswered(f"the reply is not valid JSON: {self._excerpt(error)}") from None
+
+
+def merged(settings: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """`settings` with `others` in place of its values, within nested mappings too; None removes a key."""
+    result = dict(settings)
+    for key, value in others.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            both = isinstance(value, dict) and isinstance(result.get(key), dict)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def _without_sound(body: dict[str, Any]) -> dict[str, Any]:
+    """The body for a request without an audio track, which vLLM refuses if it is to use it."""
+    used = isinstance(body.get(_MM), dict) and body[_MM].get(_USE_AUDIO)
+    return merged(body, {_MM: {_USE_AUDIO: False}}) if used else body
 
 
 def _base64(data: bytes) -> str:

@@ -1,9 +1,13 @@
 """Whether a server lets its model see and hear: one question asked without a clip, without the sound, and with both."""
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mma_bench.models.contracts import ClipTask, Prompt, Served
+
+_HEARING: Final = (
+    "set `sound` to how the server takes it (input_audio, in_video), with use_audio_in_video in extra_body for vLLM"
+)
 
 
 class Probe(NamedTuple):
@@ -18,6 +22,21 @@ class Probe(NamedTuple):
     by: str  # "prompt tokens" or "answers"
     prompt_tokens: list[int | None]  # without a clip, without its sound, with both
     served_model: str | None  # the name that the server gives to the model
+
+    def problems(self, name: str) -> list[tuple[str, str]]:
+        """For each sense that the model lacks, what it means for a run, and a hint."""
+        return [
+            (
+                f"{name} does not {sense}: a clip's {what} changes nothing ({self.by} compared); its answers about the "
+                f"{what} will be guesses",
+                hint,
+            )
+            for has, sense, what, hint in (
+                (self.sees, "see", "picture", "start the server with video switched on"),
+                (self.hears, "hear", "sound", _HEARING),
+            )
+            if not has
+        ]
 
     def as_json(self) -> dict[str, Any]:
         return self._asdict()

@@ -10,6 +10,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from mma_bench.cli import main
+from mma_bench.models import check as models_check
 from tests.evaluation.packaged import BASES, packaged_row, write
 from tests.mma_bench.models.servers import Reply, Request, Server, serving
 
@@ -326,3 +327,57 @@ def test_a_server_that_lists_other_models_is_named_with_them() -> None:
         done = command(server)
     assert done.exit_code == 0, done.output
     assert "WARNING: the server lists a, not m" in done.output
+
+
+def test_settings_of_an_unknown_condition_are_refused() -> None:
+    with serving(hearing) as server:
+        done = command(server, extra_body_by_condition={"frames_zerod": {}})
+        assert not server.requests
+    assert done.exit_code == 2
+    assert "extra_body_by_condition: unknown condition 'frames_zerod'" in done.output
+
+
+def check(server: Server, **settings: Any) -> Result:
+    own = {"model": "m", "api_key_env": None, "base_url": f"{server.url}/v1", **settings}
+    Path("m.yaml").write_text(yaml.safe_dump({"name": "mine", "engine": "openai", "needs": "it", "settings": own}))
+    return CliRunner().invoke(main, ["models", "check", "m.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("server_is", "code", "said"),
+    [
+        (hearing, 0, "sees: yes; hears: yes (prompt tokens"),
+        (deaf, 1, "hint: set `sound`"),
+        (blind, 1, "hint: start the server with video"),
+        (uncounted, 0, "answers were compared"),
+        (Reply({"error": {"message": "bad token"}}, 401), 1, "hint: set the environment variable that api_key_env"),
+        (Reply({"error": {"message": "no such model"}}, 404), 1, "the server lists other, not m"),
+    ],
+)
+def test_a_server_is_checked(server_is: Any, code: int, said: str) -> None:
+    with serving(server_is) as server:
+        server.models = ["other"] if code and isinstance(server_is, Reply) and server_is.status == 404 else None
+        done = check(server)
+    assert done.exit_code == code, done.output
+    assert said in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_slow_and_a_dead_server_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models_check._LIMITS, "openai", {"timeout_s": 0.2, "max_retries": 0})
+    with serving(Reply(silent=True)) as server:
+        slow = check(server)
+    assert slow.exit_code == 1
+    assert "no reply within 0.2 s" in slow.output
+    dead = check(server)
+    assert dead.exit_code == 1
+    assert "no server answers at" in dead.output
+
+
+def test_baselines_and_what_a_program_lacks_are_checked() -> None:
+    done = CliRunner().invoke(main, ["models", "check", "oracle"])
+    assert done.exit_code == 0, done.output
+    assert "can be asked: it answered about a clip" in done.output
+    done = CliRunner().invoke(main, ["models", "check", "pandagpt"], env={"PANDAGPT_PYTHON": None})
+    assert done.exit_code == 2
+    assert "PANDAGPT_PYTHON" in done.output
