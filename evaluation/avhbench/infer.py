@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from mma_bench.errors import DataError
 from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.avhbench.annotations import Entry, Task, yes_or_no
+from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.executor.ledger import Ledger
 from mma_bench.files import clip_path
 from mma_bench.models.contracts import Answer, ClipTask, Engine, Prompt
@@ -73,6 +74,7 @@ def ask(
     *,
     annotations: str,
     settings: dict[str, Any],
+    operation: dict[str, Any] | None = None,
     batch: int = 1,
 ) -> Path:
     """Answer every question missing from `out/avhbench_predictions.jsonl`; return its path.
@@ -83,7 +85,8 @@ def ask(
         videos: The folder with `<video_id>.mp4`.
         out: The run's folder.
         annotations: Fingerprint of the annotations.
-        settings: The engine's, for `avhbench_run.json`.
+        settings: The engine's, for `avhbench_run.json`; they identify the run.
+        operation: The engine's other settings, likewise (`asking.described`).
         batch: Clips per engine call; does not affect the answers.
 
     Raises:
@@ -99,7 +102,8 @@ def ask(
             f"{videos} contains none of the {len(by_video)} videos", hint="pass the folder that contains <video_id>.mp4"
         )
     model = identity(engine)
-    claim(out / "avhbench_run.json", {**model, "annotations_sha256": annotations, "settings": settings})
+    run = {**model, "annotations_sha256": annotations, "settings": settings}
+    claim(out / "avhbench_run.json", {**run, "operation": operation} if operation else run)
     path = out / PREDICTIONS
     with Ledger(path) as ledger, Progress(f"{engine.name}, AVHBench", len(by_video)) as progress:
         ask_all(
@@ -111,6 +115,7 @@ def ask(
             holds=lambda clip, _, entry: bool(entry["video_sha256"] == clip.sha256),
             entry_of=partial(_answered, model),
             batch=batch,
+            before=FirstContact(engine, out / "avhbench_run.json"),
         )
     return path
 

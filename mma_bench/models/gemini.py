@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from mma_bench.config import Positive
@@ -54,6 +54,13 @@ class GeminiSettings(RemoteSettings):
         if (self.reasoning is not None or self.thinking_budget == -1) and self.max_new_tokens is None:
             raise ValueError("set max_new_tokens too: thoughts count as generated tokens")
         return self
+
+    @field_validator("base_url")
+    @classmethod
+    def _has_no_query(cls, url: str | None) -> str | None:
+        if url is not None and "?" in url:
+            raise ValueError("the SDK cannot send a query with every request; give the address without it")
+        return url
 
 
 class _Detail(BaseModel):
@@ -137,7 +144,7 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
             thinking_config=thinking,
             should_return_http_response=True,  # the SDK's own reading fails on much that is sent
         )
-        contents = [media, types.Part.from_text(text=prompt.text)]
+        contents = [*([] if media is None else [media]), types.Part.from_text(text=prompt.text)]
         reply = self._call(
             lambda: self._client.models.generate_content(model=self._settings.model, contents=contents, config=config)
         )

@@ -11,7 +11,7 @@ supports `generate` only. It does provide log-probabilities of the answer's firs
 import base64
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -28,12 +28,15 @@ from mma_bench.models.remote import (
     RemoteEngine,
     RemoteSettings,
     Unanswered,
+    address_of,
     missing_client,
 )
 from mma_bench.retry import parse_retry_after
 
 Part: TypeAlias = dict[str, Any]
 
+_MM, _USE_AUDIO = "mm_processor_kwargs", "use_audio_in_video"
+_LIST_TIMEOUT_S: Final = 20.0
 _REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model` and `base_url`; the latter usually ends in /v1"}
 
 
@@ -50,9 +53,10 @@ class OpenaiSettings(RemoteSettings):
 
     api_key_env: str | None = "OPENAI_API_KEY"
     sound: Literal["input_audio", "in_video", "none"] = "input_audio"
-    extra_body: dict[str, Any] = Field(
-        default_factory=dict
-    )  # added verbatim to every request, e.g. mm_processor_kwargs of vLLM
+    # Added verbatim to every request, e.g. mm_processor_kwargs of vLLM.
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    # By condition, merged into extra_body key by key; null removes a key.
+    extra_body_by_condition: dict[str, dict[str, Any]] = Field(default_factory=dict)
     reasoning: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None  # sent as reasoning_effort
     opens_thoughts: bool = False
     length_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # the latter for OpenAI's newer
@@ -66,7 +70,14 @@ class OpenaiSettings(RemoteSettings):
         return self
 
 
-class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
+class _Media(NamedTuple):
+    """A clip, and the settings of the requests about it."""
+
+    parts: list[Part]
+    extra_body: dict[str, Any]
+
+
+class OpenaiEngine(RemoteEngine[OpenaiSettings, _Media]):
     """A model behind a server as an `Engine`.
 
     Args:
@@ -86,9 +97,11 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
         super().__init__(settings, name)
         self._openai = openai
         # The client retries with backoff and jitter, and honours Retry-After.
+        base_url, query = address_of(settings)
         self._client = openai.OpenAI(
             api_key=self._key or "none",
-            base_url=settings.base_url,
+            base_url=base_url,
+            default_query=query,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
             http_client=bounded_client(openai.DefaultHttpxClient, settings.timeout_s, mark=_mark_spent_quota),
@@ -97,17 +110,31 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
     def _close_client(self) -> None:
         self._client.close()
 
-    def _media(self, task: ClipTask) -> list[Part]:
+    def _media(self, task: ClipTask) -> _Media:
         sound = self._settings.sound
         video = mp4_bytes(task, with_sound=sound == "in_video")
         parts: list[Part] = [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_base64(video)}"}}]
         if sound == "input_audio" and task.hears:
             parts.append({"type": "input_audio", "input_audio": {"data": _base64(wav_bytes(task)), "format": "wav"}})
-        return parts
+        body = merged(self._settings.extra_body, self._settings.extra_body_by_condition.get(task.condition, {}))
+        return _Media(parts, body if task.hears else _without_sound(body))
 
-    def _ask(self, media: list[Part], prompt: Prompt) -> Answer:
-        content: Any = [*media, {"type": "text", "text": prompt.text}]
+    def _listed_models(self) -> list[str]:
+        openai, settings = self._openai, self._settings
+        client = self._client.with_options(max_retries=0, timeout=min(settings.timeout_s, _LIST_TIMEOUT_S))
+        try:
+            return [str(model.id) for model in client.models.list().data]
+        except openai.APIConnectionError as error:
+            raise Unanswered(
+                f"no server answers at {settings.base_url or 'the service'}: {error.__cause__ or error}"
+            ) from None
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError):
+            return []  # no list, or an odd one: the prompt decides
+
+    def _ask(self, media: _Media | None, prompt: Prompt) -> Answer:
         settings = self._settings
+        content: Any = [*(media.parts if media else ()), {"type": "text", "text": prompt.text}]
+        body = media.extra_body if media else _without_sound(settings.extra_body)
         optional: dict[str, Any] = {"temperature": prompt.temperature, "seed": prompt.seed}
         wanted: dict[str, Any] = {key: value for key, value in optional.items() if key not in settings.omit}
         wanted[settings.length_parameter] = self._limit(prompt)
@@ -122,7 +149,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, list[Part]]):
             lambda: self._client.chat.completions.with_raw_response.create(
                 model=settings.model,
                 messages=[{"role": "user", "content": content}],
-                extra_body=settings.extra_body or None,
+                extra_body=body or None,
                 **wanted,
             )
         )
@@ -163,6 +190,24 @@ def _mark_spent_quota(reply: Any) -> None:
     """Tell the client, which repeats every 429, not to repeat this one."""
     if _is_quota_spent(reply):
         reply.headers["x-should-retry"] = "false"
+
+
+def merged(settings: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """`settings` with `others` in place of its values, within nested mappings too; None removes a key."""
+    result = dict(settings)
+    for key, value in others.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            both = isinstance(value, dict) and isinstance(result.get(key), dict)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def _without_sound(body: dict[str, Any]) -> dict[str, Any]:
+    """The body for a request without an audio track, which vLLM refuses if it is to use it."""
+    used = isinstance(body.get(_MM), dict) and body[_MM].get(_USE_AUDIO)
+    return merged(body, {_MM: {_USE_AUDIO: False}}) if used else body
 
 
 def _base64(data: bytes) -> str:

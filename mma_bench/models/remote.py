@@ -8,10 +8,11 @@ import os
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Annotated, Any, Final, Generic, TypeVar
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field, field_validator
 
@@ -19,7 +20,8 @@ from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.extras import EXTRAS, missing_extra
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
-from mma_bench.redact import redacted
+from mma_bench.models.hints import hint_by_words, hint_for
+from mma_bench.redact import redacted, redacted_address
 
 REFUSAL_HINTS: Final = {
     402: "pay the account's balance, then run the same command again to resume",
@@ -35,6 +37,7 @@ REFUSAL_HINTS: Final = {
 UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 _ASKED_AGAIN: Final = 2  # times, after a reply without an answer that may come the next time
 _MAX_KEPT: Final = 2_000  # characters of a reply without an answer
+_SHORTEST_SECRET: Final = 6
 
 
 class RemoteSettings(Namespace):
@@ -44,7 +47,7 @@ class RemoteSettings(Namespace):
     revision: str | None = None  # for the record; None uses the model's name, all that a server guarantees
     base_url: str | None = None  # None uses the service's default
     api_key_env: str | None  # environment variable with the key; None if not required
-    concurrency: Count = 8  # concurrent requests; needs a large enough batch
+    concurrency: Count = 8  # concurrent requests, whatever the batch
     timeout_s: Positive = 120.0  # per attempt
     max_retries: Annotated[int, Field(ge=0)] = 5  # after 429, 5xx, timeouts and broken connections
     max_requests: Count | None = None  # requests per run; retries are not counted
@@ -59,6 +62,8 @@ class RemoteSettings(Namespace):
             raise ValueError("a URL with a password or key would be written to every prediction; use api_key_env")
         return url
 
+
+_SHORT: Final = Prompt("check", "Reply with the word yes.")
 
 Settings = TypeVar("Settings", bound=RemoteSettings)
 Media = TypeVar("Media")
@@ -108,6 +113,9 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         self.name, self.revision = name or settings.model, settings.revision or settings.model
         self.adapter = self.adapter_revision = None
         self._settings, self._key = settings, api_key(settings)
+        # A value as short as a version is part of many words.
+        in_query = [value for value in address_of(settings)[1].values() if len(value) >= _SHORTEST_SECRET]
+        self._secrets = [secret for secret in (self._key, *in_query) if secret]
         self._pool = ThreadPoolExecutor(settings.concurrency)
         self._lock = threading.Lock()
         self._requests = self._tokens = self._failures = 0
@@ -119,8 +127,12 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         """A clip in the server's format; called once per clip. Raises InvalidInput."""
 
     @abstractmethod
-    def _ask(self, media: Media, prompt: Prompt) -> Answer:
-        """The answer to one prompt. Raises Unanswered or Refused."""
+    def _ask(self, media: Media | None, prompt: Prompt) -> Answer:
+        """The answer to one prompt, without a clip if `media` is None. Raises Unanswered or Refused."""
+
+    def _listed_models(self) -> list[str]:
+        """The names of the models that the server lists, asked once; empty if it has no list. Raises Unanswered."""
+        return []
 
     @abstractmethod
     def _close_client(self) -> None:
@@ -128,16 +140,70 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
         """As `Engine.answer`, with up to `concurrency` requests in flight."""
-        waiting: list[list[Future[Answer | None]]] = []
-        for task in tasks:
-            # The pool is FIFO: a clip's media are submitted before its prompts.
-            media = self._pool.submit(self._media, task)
-            waiting.append([self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts])
-        answers = [[future.result() for future in row] for row in waiting]
-        got = [[answer for answer in row if answer is not None] for row in answers]
+        answers = [_received(futures) for futures in [self._submit(task) for task in tasks]]
         if self._stop is not None:
-            raise Stopped(self._stop.message, got, hint=self._stop.hint)
-        return got
+            raise Stopped(self._stop.message, answers, hint=self._stop.hint)
+        return answers
+
+    def answer_each(self, tasks: Iterable[ClipTask]) -> Iterator[tuple[ClipTask, list[Answer]]]:
+        """As `AnswersEach.answer_each`, with `concurrency` requests in flight as long as there are clips."""
+        remaining = iter(tasks)
+        asked: list[tuple[ClipTask, list[Future[Answer | None]]]] = []
+        unfinished: set[Future[Answer | None]] = set()
+        try:
+            while True:
+                # Twice as many prompts as threads: none of these waits for the caller to take an answer.
+                while self._stop is None and len(unfinished) < 2 * self._settings.concurrency:
+                    task = next(remaining, None)
+                    if task is None:
+                        break
+                    asked.append((task, self._submit(task)))
+                    unfinished.update(asked[-1][1])
+                if not asked:
+                    break
+                unfinished = wait(unfinished, return_when=FIRST_COMPLETED).not_done
+                finished = [(task, futures) for task, futures in asked if unfinished.isdisjoint(futures)]
+                asked = [(task, futures) for task, futures in asked if not unfinished.isdisjoint(futures)]
+                for task, futures in finished:
+                    yield task, _received(futures)
+        finally:
+            for future in unfinished:
+                future.cancel()
+        if self._stop is not None:
+            raise Stopped(self._stop.message, [], hint=self._stop.hint)
+
+    def _submit(self, task: ClipTask) -> "list[Future[Answer | None]]":
+        # The pool is FIFO: a clip's media are submitted before its prompts.
+        media = self._pool.submit(self._media, task)
+        return [self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts]
+
+    def check(self) -> list[str]:
+        """As `Served.check`: first the list of models, which fails at once if no server is there."""
+        try:
+            listed = self._listed_models()
+        except Unanswered as error:
+            message = redacted_address(str(error))
+            raise MmaBenchError(f"{self.name}: {message}", hint=hint_for(message)) from None
+        others = ""
+        if listed and self._settings.model not in listed:
+            others = f"the server lists {', '.join(listed[:5])}, not {self._settings.model}"
+        try:
+            self.ask_once(None, _SHORT)
+        except MmaBenchError as error:
+            if others:
+                raise MmaBenchError(f"{error.message}; {others}", hint="set `model` to one that is listed") from None
+            raise
+        return [others] if others else []
+
+    def ask_once(self, task: ClipTask | None, prompt: Prompt) -> Answer:
+        """As `Served.ask_once`."""
+        try:
+            return self._ask(None if task is None else self._media(task), prompt)
+        except Refused as error:
+            raise _stopping(error) from None
+        except Unanswered as error:
+            message = redacted_address(str(error))
+            raise MmaBenchError(f"{self.name}: {message}", hint=hint_for(message)) from None
 
     def close(self) -> None:
         """Wait for the requests in flight, then close the threads and connections."""
@@ -157,9 +223,9 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
                 raise Unanswered(f"{self.name} gives no log-likelihoods; use mode generate")
             answer = self._ask_up_to(1 + min(_ASKED_AGAIN, self._settings.max_retries), clip, prompt)
         except Unanswered as error:
-            answer = Answer(prompt.key, error=f"clip {task.id}: {error}", usage=error.usage)
+            answer = Answer(prompt.key, error=f"clip {task.id}: {redacted_address(str(error))}", usage=error.usage)
         except Refused as error:
-            self._stop_run(MmaBenchError(str(error), hint=error.hint))
+            self._stop_run(_stopping(error))
             return None
         self._record(answer)
         return answer
@@ -222,7 +288,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             self._stop_run(
                 MmaBenchError(
                     f"{self._settings.model}: {in_a_row} consecutive requests failed, the last with: {answer.error}",
-                    hint="check that the server is running and accepts these media, then run the same command again",
+                    hint=hint_for(str(answer.error)),
                 )
             )
 
@@ -248,9 +314,11 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             self._stop = self._stop or why
 
     def _excerpt(self, text: object, longest: int = 500) -> str:
-        """A server's message on one line of at most `longest` characters, without the key, which some servers echo."""
-        whole = str(text).replace(self._key, "***") if self._key else str(text)
-        return redacted(" ".join(cleaned(whole[: 10 * longest]).split()))[:longest]
+        """A server's message on one line of at most `longest` characters, without secrets, which some servers echo."""
+        whole = str(text)
+        for secret in self._secrets:
+            whole = whole.replace(secret, "***")
+        return redacted_address(" ".join(cleaned(whole[: 10 * longest]).split()))[:longest]
 
     def _tried(self) -> str:
         return f"tried {self._settings.max_retries + 1} times"
@@ -260,6 +328,24 @@ def cleaned(text: str) -> str:
     """`text` with U+FFFD for lone surrogates, which no UTF-8 file can hold, and for NUL."""
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return whole.replace("\x00", "\ufffd")
+
+
+def _stopping(error: Refused) -> MmaBenchError:
+    """Words say more than the status that the hint of the refusal is for."""
+    return MmaBenchError(redacted_address(str(error)), hint=hint_by_words(str(error)) or error.hint)
+
+
+def _received(futures: "Iterable[Future[Answer | None]]") -> list[Answer]:
+    """The answers, without those of prompts that were not asked since the run has stopped."""
+    return [answer for future in futures if (answer := future.result()) is not None]
+
+
+def address_of(settings: RemoteSettings) -> tuple[str | None, dict[str, str]]:
+    """The base URL without its query, and the query by parameter, e.g. a gateway's version or key."""
+    if settings.base_url is None:
+        return None, {}
+    parts = urlsplit(settings.base_url)
+    return urlunsplit(parts._replace(query="", fragment="")), dict(parse_qsl(parts.query))
 
 
 def api_key(settings: RemoteSettings) -> str | None:

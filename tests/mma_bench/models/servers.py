@@ -91,6 +91,7 @@ class Server:
         self.lock = threading.Lock()
         self.closing = threading.Event()
         self.url = ""
+        self.models: list[str] | None = None  # what it lists; None if it has no list
 
     def next(self, request: Request) -> Reply:
         with self.lock:
@@ -139,6 +140,15 @@ def serving(*replies: Any) -> Iterator[Server]:
                 return  # the client did not wait
             if reply.cut:
                 self.close_connection = True
+
+        def do_GET(self) -> None:
+            listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in server.models or ()]}
+            data = b"" if server.models is None else json.dumps(listed).encode()
+            self.send_response(404 if server.models is None else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
 
         def trickle(self, what: str) -> None:
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

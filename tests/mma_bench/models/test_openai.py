@@ -462,3 +462,18 @@ def test_a_stream_is_an_answer_only_as_a_whole(body: str, text: str | None, erro
 def test_a_connection_that_breaks_off_within_a_stream_is_no_answer() -> None:
     with serving(Reply(streamed({"content": "Bird"}), cut=True)) as server:
         assert one(server, stream=True, max_retries=0).text is None
+
+
+def test_a_condition_has_settings_of_its_own_and_no_track_is_used_where_there_is_none() -> None:
+    body = {"mm_processor_kwargs": {"use_audio_in_video": True, "fps": 2}, "top_k": 1}
+    own = {"frames_zeroed": {"mm_processor_kwargs": {"fps": 1}, "top_k": None}}
+    with serving(OK) as server:
+        for condition in ("aligned", "frames_zeroed", "audio_dropped"):
+            on = task(SEE, condition=condition)
+            one(server, on=on, sound="in_video", extra_body=body, extra_body_by_condition=own)
+    sent = [(request.body["mm_processor_kwargs"], request.body.get("top_k")) for request in server.requests]
+    assert sent == [
+        ({"use_audio_in_video": True, "fps": 2}, 1),
+        ({"use_audio_in_video": True, "fps": 1}, None),
+        ({"use_audio_in_video": False, "fps": 2}, 1),
+    ]

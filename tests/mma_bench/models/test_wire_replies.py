@@ -15,6 +15,7 @@ from mma_bench.models.openai import OpenaiEngine, OpenaiSettings
 from tests.evaluation.doubles import Rows, row
 from tests.mma_bench.models.servers import Reply, Server, clip, serving
 
+BEFORE: Final = 4  # requests before the run's own: a short prompt, and the probe's three
 SURROGATE: Final = "\ud83d"
 COUNTS: Final = {"prompt_tokens": 30, "completion_tokens": 2, "total_tokens": 32}
 
@@ -282,7 +283,7 @@ def check(case: Case, prediction: Prediction, server: Server) -> None:
     assert (prediction.status, prediction.answer) == (case.status, case.answer), prediction
     assert {key: prediction.usage.get(key) for key in case.usage} == case.usage
     assert case.error in (prediction.error or "")
-    assert len(server.requests) == 2 * case.requests
+    assert len(server.requests) == BEFORE + 2 * case.requests
     assert (prediction.raw is None) == (prediction.error is not None) == (case.status in ("failed", "refused"))
     if case.status == "failed":
         assert len(prediction.usage["reply"]) <= 2_000, "what came is kept, up to a bound"
@@ -291,7 +292,7 @@ def check(case: Case, prediction: Prediction, server: Server) -> None:
 
 @pytest.mark.parametrize("name", CHAT)
 def test_a_chat_completion(name: str, tmp_path: Path) -> None:
-    with serving(Reply(CHAT[name].body)) as server:
+    with serving(*[Reply(chat("yes"))] * BEFORE, Reply(CHAT[name].body)) as server:
         settings = OpenaiSettings(
             model="m", base_url=f"{server.url}/v1", api_key_env=None, max_retries=2, concurrency=1, timeout_s=600.0
         )
@@ -300,7 +301,7 @@ def test_a_chat_completion(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_a_reply_of_gemini(name: str, tmp_path: Path) -> None:
-    with serving(Reply(GENERATED[name].body)) as server:
+    with serving(*[Reply(made({"text": "yes"}))] * BEFORE, Reply(GENERATED[name].body)) as server:
         settings = GeminiSettings(
             model="m", base_url=server.url, api_key_env=None, max_retries=2, concurrency=1, timeout_s=600.0
         )
@@ -324,7 +325,8 @@ ODD: Final = [
 @pytest.mark.parametrize("body", ODD)
 @pytest.mark.parametrize("family", ["openai", "gemini"])
 def test_an_error_in_any_form_is_the_prompts_alone(family: str, body: str, tmp_path: Path) -> None:
-    with serving(Reply(body, 400)) as server:
+    well = chat("yes") if family == "openai" else made({"text": "yes"})
+    with serving(*[Reply(well)] * BEFORE, Reply(body, 400)) as server:
         common: dict[str, Any] = {"model": "m", "api_key_env": None, "max_retries": 0, "timeout_s": 600.0}
         engine: Engine = (
             OpenaiEngine(OpenaiSettings(base_url=f"{server.url}/v1", **common))

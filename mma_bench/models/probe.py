@@ -1,0 +1,60 @@
+"""Whether a server lets its model see and hear: one question asked without a clip, without the sound, and with both."""
+
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from mma_bench.models.contracts import ClipTask, Prompt, Served
+
+_HEARING: Final = (
+    "set `sound` to how the server takes it (input_audio, in_video), with use_audio_in_video in extra_body for vLLM"
+)
+
+
+class Probe(NamedTuple):
+    """What adding the picture, then the sound, changed.
+
+    `by` says what was compared. The number of prompt tokens tells more, if the server counts those of media; else the
+    answers are compared, which a model that is not deterministic may change by itself.
+    """
+
+    sees: bool
+    hears: bool
+    by: str  # "prompt tokens" or "answers"
+    prompt_tokens: list[int | None]  # without a clip, without its sound, with both
+    served_model: str | None  # the name that the server gives to the model
+
+    def problems(self, name: str) -> list[tuple[str, str]]:
+        """For each sense that the model lacks, what it means for a run, and a hint."""
+        return [
+            (
+                f"{name} does not {sense}: a clip's {what} changes nothing ({self.by} compared); its answers about the "
+                f"{what} will be guesses",
+                hint,
+            )
+            for has, sense, what, hint in (
+                (self.sees, "see", "picture", "start the server with video switched on"),
+                (self.hears, "hear", "sound", _HEARING),
+            )
+            if not has
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+def probe(engine: Served, task: ClipTask, prompt: Prompt) -> Probe:
+    """Ask three times about a clip that has a picture and sound.
+
+    Raises:
+        MmaBenchError: The server does not answer; has a hint.
+        InvalidInput: The clip cannot be read.
+    """
+    asked = (None, replace(task, hears=False), replace(task, hears=True))
+    answers = [engine.ask_once(about, prompt) for about in asked]
+    tokens = [answer.usage.get("prompt_tokens") or None for answer in answers]
+    served = answers[-1].usage.get("served_model")
+    bare, silent, whole = tokens
+    if bare is not None and silent is not None and whole is not None and max(silent, whole) > bare:
+        return Probe(silent > bare, whole > silent, "prompt tokens", tokens, served)
+    texts = [answer.text for answer in answers]
+    return Probe(texts[0] != texts[1], texts[1] != texts[2], "answers", tokens, served)
