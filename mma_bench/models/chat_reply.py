@@ -42,6 +42,8 @@ class _Refusal(BaseModel):
     refusal: str
 
 
+_MAX_SUM: Final = 1.01  # of probabilities, with the rounding of servers that compute in half precision
+
 _Part: TypeAlias = Annotated[_Text | _Thinking | _Refusal, Field(discriminator="type")]
 
 
@@ -164,7 +166,7 @@ def _thinking(part: _Thinking) -> str:
 
 
 def _first_token(value: Any) -> dict[str, float] | None:
-    """The first position's log-probabilities; None if there are none, or one is missing, null or NaN.
+    """The first position's log-probabilities; None if there are none, or they are not those of one distribution.
 
     Tokens with the same text are added up; a token that is listed twice counts once.
     """
@@ -178,4 +180,4 @@ def _first_token(value: Any) -> dict[str, float] | None:
     for token, logprob in dict.fromkeys((item.token, item.logprob) for item in positions[0].top_logprobs):
         less, more = sorted((found.get(token, -math.inf), logprob))
         found[token] = more + math.log1p(math.exp(less - more))
-    return found
+    return found if math.fsum(map(math.exp, found.values())) <= _MAX_SUM else None

@@ -1,23 +1,33 @@
 """Reads chat completions that were streamed: the events are joined into one completion."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from mma_bench.models.chat_reply import read_chat, read_completion
 from mma_bench.models.contracts import Answer, Prompt
 from mma_bench.models.remote import Unanswered
-from mma_bench.models.replies import parse_json, raise_stated_error
+from mma_bench.models.replies import clean, load_json, raise_stated_error
 from mma_bench.settings import problems
 
 _DATA: Final = "data:"
 
 
+def _text_or_none(value: object) -> object:
+    if value is not None and not isinstance(value, str):
+        raise ValueError("is not text")
+    return value
+
+
+# A `str` would be refused if a character's halves are in two events.
+_Piece: TypeAlias = Annotated[Any, AfterValidator(_text_or_none)]
+
+
 class _Delta(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    content: _Piece = None
+    refusal: _Piece = None
+    reasoning_content: _Piece = None
+    reasoning: _Piece = None
     audio: Any = None
     tool_calls: Any = None
 
@@ -47,6 +57,8 @@ def read_stream(body: str, prompt: Prompt, *, opened: bool = False) -> Answer:
         return read_chat(body, prompt, opened=opened)
     lines = (line.strip() for line in body.split("\n"))
     events = [line.removeprefix(_DATA).strip() for line in lines if line.startswith(_DATA)]
+    if not events and body.strip():
+        return read_chat(body, prompt, opened=opened)  # e.g. the page of a proxy
     joined: dict[str, Any] = {}
     said: dict[str, str] = {}
     others: dict[str, Any] = {}
@@ -61,11 +73,11 @@ def read_stream(body: str, prompt: Prompt, *, opened: bool = False) -> Answer:
     if others.get("finish_reason") is None and not others.get("error"):
         raise Unanswered("the stream broke off before the end of the answer", again=True)
     message = {**said, **{key: others.pop(key) for key in ("audio", "tool_calls") if key in others}}
-    return read_completion({**joined, "choices": [{**others, "message": message}]}, prompt, opened=opened)
+    return read_completion(clean({**joined, "choices": [{**others, "message": message}]}), prompt, opened=opened)
 
 
 def _chunk(event: str) -> _Chunk:
-    value = parse_json(event)
+    value = load_json(event)
     raise_stated_error(value)
     try:
         return _Chunk.model_validate(value)

@@ -20,13 +20,18 @@ from mma_bench.settings import problems
 
 _ENDINGS: Final[dict[str, Ending]] = {
     "STOP": "complete",
-    "MAX_TOKENS": "length",
+    **dict.fromkeys(("MAX_TOKENS", "CONTINUATION"), "length"),
     **dict.fromkeys(
-        ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "MODEL_ARMOR"), "refused"
+        (
+            *("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "ESCALATION"),
+            *("IMAGE_SAFETY", "IMAGE_RECITATION", "IMAGE_PROHIBITED_CONTENT", "PUP_LIMITED_DISABLED"),
+        ),
+        "refused",
     ),
     **dict.fromkeys(("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"), "tool"),
-    **dict.fromkeys(("OTHER", "MALFORMED_RESPONSE"), "fault"),
+    **dict.fromkeys(("OTHER", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "IMAGE_OTHER", "NO_IMAGE"), "fault"),
 }
+_NOT_BLOCKED: Final = (None, "", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
 
 
 class _Wire(BaseModel):
@@ -83,9 +88,9 @@ def read_generated(body: str, prompt: Prompt) -> Answer:
     except ValidationError as error:
         raise Unanswered(f"the reply is not a generateContent reply ({problems(error)[0]})") from None
     usage = _usage(generated)
-    if generated.prompt_feedback is not None and generated.prompt_feedback.block_reason:
-        why = f"the prompt was blocked: {generated.prompt_feedback.block_reason}"
-        return Answer(prompt.key, refused=why, usage=usage)
+    blocked = generated.prompt_feedback and generated.prompt_feedback.block_reason
+    if blocked not in _NOT_BLOCKED:
+        return Answer(prompt.key, refused=f"the prompt was blocked: {blocked}", usage=usage)
     if not generated.candidates:
         raise Unanswered("the reply has no candidates", again=True, usage=usage)
     candidate = generated.candidates[0]

@@ -31,6 +31,7 @@ from mma_bench.models.remote import (
     address_of,
     missing_client,
 )
+from mma_bench.models.replies import is_filtered
 from mma_bench.retry import parse_retry_after
 
 Part: TypeAlias = dict[str, Any]
@@ -172,7 +173,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, _Media]):
                 raise Refused(f"{self.name}: {message}", QUOTA_HINT) from None
             if error.status_code in _REFUSAL_HINTS:
                 raise Refused(f"{self.name}: {message}", _REFUSAL_HINTS[error.status_code]) from None
-            raise Unanswered(message) from None
+            raise Unanswered(message, refused=is_filtered(error.body)) from None
         except openai.APITimeoutError:
             raise Unanswered(f"no reply within {self._settings.timeout_s} s ({self._tried()})") from None
         except openai.APIError as error:

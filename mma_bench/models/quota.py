@@ -5,9 +5,14 @@ from typing import Final
 
 LONGEST_WAIT_S: Final = 120.0  # that is waited for before a retry
 QUOTA_HINT: Final = "raise the quota or wait until it is reset, then run the same command again to resume"
-# OpenAI's codes, and how services name a limit per day: PerDay, per-day, "requests per day (RPD)".
+# "You exceeded your current quota" alone tells nothing: Gemini says it of quotas per minute too.
 _SPENT: Final = re.compile(
-    r"insufficient_quota|billing_hard_limit|billing_not_active|per[\s_-]?day|daily|\((?:RPD|TPD)\)", re.IGNORECASE
+    r"insufficient_quota|billing_hard_limit|billing_not_active|insufficient[\s_](?:balance|credits?|funds)"
+    # Gemini's quotaId GenerateRequestsPerDayPerProjectPerModel, OpenRouter's free-models-per-day.
+    r"|per[\s_-]?(?:day|week|month)|(?-i:\b[RT]PD\b)"
+    r"|(?<![a-z])(?:daily|weekly|monthly)[\s_-]*(?:[a-z]+[\s_-]+){0,2}(?:quota|limit|allowance|budget|cap\b)"
+    r"|_(?:daily|weekly|monthly)\b|(?:quota|limit|requests|usage)\s+for\s+to-?day",
+    re.IGNORECASE,
 )
 
 

@@ -76,11 +76,14 @@ class Unanswered(Exception):
         message: The reason.
         again: Another attempt may well succeed: a reply came, but without an answer.
         usage: As in `Answer`.
+        refused: The server refuses to answer this prompt.
     """
 
-    def __init__(self, message: str, *, again: bool = False, usage: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str, *, again: bool = False, usage: dict[str, Any] | None = None, refused: bool = False
+    ) -> None:
         super().__init__(message)
-        self.again, self.usage = again, usage or {}
+        self.again, self.usage, self.refused = again, usage or {}, refused
 
 
 class Refused(Exception):
@@ -188,12 +191,14 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         if listed and self._settings.model not in listed:
             others = f"the server lists {', '.join(listed[:5])}, not {self._settings.model}"
         try:
-            self.ask_once(None, _SHORT)
+            answer = self.ask_once(None, _SHORT)
         except MmaBenchError as error:
             if others:
                 raise MmaBenchError(f"{error.message}; {others}", hint="set `model` to one that is listed") from None
             raise
-        return [others] if others else []
+        why = answer.error or answer.refused
+        unanswered = f"{self.name} did not answer a short prompt: {why}" if why else ""
+        return [warning for warning in (others, unanswered) if warning]
 
     def ask_once(self, task: ClipTask | None, prompt: Prompt) -> Answer:
         """As `Served.ask_once`."""
@@ -203,6 +208,10 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             raise _stopping(error) from None
         except Unanswered as error:
             message = redacted_address(str(error))
+            if error.refused:
+                return Answer(prompt.key, refused=message, usage=error.usage)
+            if error.usage.keys() - {"reply"}:  # the model was asked, and gave no answer to this prompt
+                return Answer(prompt.key, error=message, usage=error.usage)
             raise MmaBenchError(f"{self.name}: {message}", hint=hint_for(message)) from None
 
     def close(self) -> None:
@@ -223,7 +232,8 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
                 raise Unanswered(f"{self.name} gives no log-likelihoods; use mode generate")
             answer = self._ask_up_to(1 + min(_ASKED_AGAIN, self._settings.max_retries), clip, prompt)
         except Unanswered as error:
-            answer = Answer(prompt.key, error=f"clip {task.id}: {redacted_address(str(error))}", usage=error.usage)
+            why = f"clip {task.id}: {redacted_address(str(error))}"
+            answer = Answer(prompt.key, **{"refused" if error.refused else "error": why}, usage=error.usage)
         except Refused as error:
             self._stop_run(_stopping(error))
             return None
@@ -251,7 +261,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             answer = read(body, prompt)
         except Unanswered as error:
             usage = {**error.usage, "reply": self._excerpt(body, _MAX_KEPT)}
-            raise Unanswered(self._excerpt(error), again=error.again, usage=usage) from None
+            raise Unanswered(self._excerpt(error), again=error.again, usage=usage, refused=error.refused) from None
         except Refused as error:
             raise Refused(f"{self.name}: {self._excerpt(error)}", error.hint) from None
         return answer if answer.refused is None else replace(answer, refused=self._excerpt(answer.refused))

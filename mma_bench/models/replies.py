@@ -5,6 +5,7 @@ decides the rest, the same for all.
 """
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -12,7 +13,7 @@ from pydantic import BeforeValidator
 
 from mma_bench.models.contracts import Answer, Prompt
 from mma_bench.models.quota import QUOTA_HINT, is_quota_spent
-from mma_bench.models.remote import Refused, Unanswered, cleaned
+from mma_bench.models.remote import REFUSAL_HINTS, Refused, Unanswered, cleaned
 from mma_bench.models.thoughts import split_thoughts
 from mma_bench.retry import TRANSIENT_STATUSES
 
@@ -20,6 +21,12 @@ MAX_ANSWER: Final = 100_000  # characters; what is longer was made by no model u
 MAX_THOUGHTS: Final = 20_000  # characters kept of the thoughts
 MAX_NAME: Final = 200  # characters kept of a name
 _MAX_COUNT: Final = 1 << 40
+_LONGEST_NUMBER: Final = 20  # digits; Python refuses to read more than 4,300
+# How services name an error that is a refusal: OpenAI, Azure, DashScope.
+_FILTERED: Final = frozenset(
+    {"content_filter", "content_policy_violation", "responsibleaipolicyviolation"}
+    | {"data_inspection_failed", "datainspectionfailed"}
+)
 
 Ending: TypeAlias = Literal["complete", "length", "refused", "tool", "fault", "unknown"]
 
@@ -109,19 +116,29 @@ def parse_json(body: str) -> Any:
     Raises:
         Unanswered: It is not JSON.
     """
+    return clean(load_json(body))
+
+
+def load_json(body: str) -> Any:
+    """As `parse_json`, with lone surrogates, each of which may be half of a character."""
     try:
-        return _clean(json.loads(body.removeprefix("\ufeff")))
+        return json.loads(body.removeprefix("\ufeff"), parse_int=_number)
     except (ValueError, RecursionError) as error:
         raise Unanswered(f"the reply is not valid JSON ({error}): {body[:200]}", again=True) from None
 
 
-def _clean(value: Any) -> Any:
+def _number(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else None
+
+
+def clean(value: Any) -> Any:
+    """JSON with U+FFFD for what no UTF-8 file can hold."""
     if isinstance(value, str):
         return cleaned(value)
     if isinstance(value, list):
-        return [_clean(item) for item in value]
+        return [clean(item) for item in value]
     if isinstance(value, dict):
-        return {cleaned(key): _clean(item) for key, item in value.items()}
+        return {cleaned(key): clean(item) for key, item in value.items()}
     return value
 
 
@@ -139,6 +156,23 @@ def raise_stated_error(value: Any) -> None:
         return
     facts = stated if isinstance(stated, dict) else {"message": stated}
     message = f"the server states an error: {facts.get('message') or json.dumps(stated, ensure_ascii=False)}"
-    if facts.get("code") in (402, 429, "insufficient_quota") and is_quota_spent(json.dumps(stated)):
+    status = _status(facts)
+    if status == 402:
+        raise Refused(message, REFUSAL_HINTS[status])
+    if status in (None, 429) and is_quota_spent(json.dumps(stated)):
         raise Refused(message, QUOTA_HINT)
-    raise Unanswered(message, again=facts.get("code") in [*TRANSIENT_STATUSES])
+    raise Unanswered(message, again=status in TRANSIENT_STATUSES, refused=is_filtered(facts))
+
+
+def _status(facts: dict[str, Any]) -> int | None:
+    """The HTTP status in a stated error, which some servers write as text."""
+    found = [str(facts.get(key)) for key in ("code", "status")]
+    return next((int(text) for text in found if re.fullmatch(r"[1-5]\d\d", text)), None)
+
+
+def is_filtered(error: Any) -> bool:
+    """Whether an error, as a server states it, says that a filter refused the prompt."""
+    if not isinstance(error, dict):
+        return False
+    names = {str(error.get(key)).lower() for key in ("code", "type")}
+    return bool(names & _FILTERED) or is_filtered(error.get("innererror"))

@@ -3,9 +3,21 @@
 import re
 from typing import Final, NamedTuple
 
-# As Qwen, DeepSeek and others write them (<think>), Mistral ([THINK]), Seed (<seed:think>) and Kimi (◁think▷).
-_TAG: Final = re.compile(r"<(?:(/)?(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning))\s*>|◁(/)?think▷", re.IGNORECASE)
+# As Qwen, DeepSeek and others write them (<think>), Mistral ([THINK]), Seed (<seed:think>), Kimi (◁think▷), Gemma 4
+# (<|channel>thought … <channel|>) and Cohere (<|START_THINKING|>).
+_TAG: Final = re.compile(
+    r"<(?:(/)?(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning))\s*>|◁(/)?think▷"
+    r"|<\|channel>(?:thought\s)?|(<channel\|>)|<\|START_THINKING\|>|(<\|END_THINKING\|>)",
+    re.IGNORECASE,
+)
 _SQUARE: Final = re.compile(r"\[(/)?THINK\]")
+_RESPONSE: Final = re.compile(r"<\|(?:START|END)_RESPONSE\|>")  # Cohere's, around the answer
+# gpt-oss writes messages in channels; what is not in the channel `final` is thoughts.
+_CHANNEL: Final = re.compile(
+    r"<\|channel\|>\s*(?P<name>\w+).*?<\|message\|>(?P<text>.*?)(?:<\|(?:end|return|call|start)\|>|(?=<\|channel\|>)|\Z)",
+    re.DOTALL,
+)
+_WITHOUT_SPECIAL_TOKENS: Final = re.compile(r"analysis(?P<thoughts>.*)assistantfinal(?P<answer>.*)", re.DOTALL)
 
 
 class Split(NamedTuple):
@@ -32,6 +44,10 @@ def split_thoughts(text: str, *, opened: bool = False) -> Split:
         text: The generated text.
         opened: The prompt ended with an opening tag, so the text begins inside thoughts.
     """
+    if "<|channel|>" in text:
+        return _split_channels(text)
+    if bare := _WITHOUT_SPECIAL_TOKENS.fullmatch(text):
+        return Split(bare["answer"].strip(), bare["thoughts"].strip(), unclosed=False)
     tags = sorted([*_TAG.finditer(text), *_SQUARE.finditer(text)], key=lambda tag: tag.start())
     answer: list[str] = []
     thoughts: list[str] = []
@@ -43,4 +59,11 @@ def split_thoughts(text: str, *, opened: bool = False) -> Split:
         inside, at = not any(tag.groups()), tag.end()
     (thoughts if inside else answer).append(text[at:])
     said = "".join(answer)
-    return Split(said.strip() if tags else said, "".join(thoughts).strip(), inside)
+    return Split(_RESPONSE.sub("", said).strip() if tags else said, "".join(thoughts).strip(), inside)
+
+
+def _split_channels(text: str) -> Split:
+    messages = list(_CHANNEL.finditer(text))
+    final = [message["text"] for message in messages if message["name"] == "final"]
+    others = [message["text"].strip() for message in messages if message["name"] != "final"]
+    return Split("".join(final).strip(), "\n\n".join(filter(None, others)), unclosed=not final)

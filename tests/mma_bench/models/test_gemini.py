@@ -134,7 +134,7 @@ def test_a_busy_server_is_asked_again_as_late_as_it_wishes(busy: Reply) -> None:
 
 _PER_DAY = {
     "@type": "type.googleapis.com/google.rpc.QuotaFailure",
-    "violations": [{"quotaId": "RequestsPerDayPerModel"}],
+    "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}],
 }
 
 
@@ -154,7 +154,7 @@ def test_a_quota_that_is_used_up_stops_the_run_at_once(spent: Reply) -> None:
 
 
 def test_a_quota_per_minute_is_waited_for() -> None:
-    minute = {"violations": [{"quotaId": "RequestsPerMinutePerModel"}]}
+    minute = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]}
     with serving(Reply(fault(429, "quota", minute), 429), OK) as server:
         assert one(server).text == "Bird"
 

@@ -349,6 +349,13 @@ def test_no_redirect_gets_the_key_or_the_clip(status: int) -> None:
         Reply({"error": {"message": "Limit: 200 requests per day (RPD)", "code": "rate_limit_exceeded"}}, 429, SOON),
         Reply({"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429}}, 429, SOON),
         Reply({"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429}}),
+        Reply({"error": {"message": "Rate limit exceeded: free-models-per-day", "code": "429"}}),
+        Reply({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}),
+        Reply({"error": {"message": "Limit reached on RPD", "status": 429}}),
+        Reply({"error": {"message": "This request requires more credits", "code": 402}}),
+        Reply({"object": "error", "message": "Daily request limit reached", "code": "rate_limit_exceeded"}),
+        Reply({"error": {"message": "Limit 100000, Used 99336 of TPD", "code": "rate_limit_exceeded"}}, 429, SOON),
+        Reply({"error": {"message": "x", "metadata": {"limit_source": "free_tier_daily"}}}, 429, SOON),
         Reply({"error": {"message": "slow down"}}, 429, {"Retry-After": "86400"}),
         Reply({"error": {"message": "Insufficient Balance"}}, 402),
     ],
@@ -358,6 +365,39 @@ def test_a_quota_that_is_used_up_stops_the_run_at_once(spent: Reply) -> None:
         engine.answer([task(SEE, HEAR)])
     assert "same command again" in str(stop.value.hint)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        Reply({"error": {"message": "Rate limit reached on tokens per min (TPM): Limit 30000"}}, 429, SOON),
+        Reply({"error": {"message": "Too many requests. Read the daily news on our status page"}}, 429, SOON),
+        Reply({"error": {"message": "You exceeded your current quota", "code": 429}}, 429, SOON),
+        Reply({"error": {"message": "a word of 400 characters per day", "code": 400}}),
+    ],
+)
+def test_a_server_that_is_busy_for_a_moment_is_asked_again(busy: Reply) -> None:
+    with serving(busy, OK) as server, asked(server) as engine:
+        ((first,), (second,)) = engine.answer([task(SEE), task(HEAR, id="b.aligned")])
+    assert (first.text is None) is (busy.status == 200)
+    assert second.text == "Bird"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "content_filter", "message": "The response was filtered", "param": "prompt"},
+        {"code": None, "innererror": {"code": "ResponsibleAIPolicyViolation"}, "message": "filtered"},
+        {"code": "content_policy_violation", "message": "Your request was rejected"},
+        {"code": "data_inspection_failed", "message": "Input data may contain inappropriate content."},
+    ],
+)
+@pytest.mark.parametrize("status", [400, 200])
+def test_a_filter_that_is_an_error_is_a_refusal(error: dict[str, Any], status: int) -> None:
+    with serving(Reply({"error": error}, status)) as server:
+        answer = one(server)
+    assert error["message"] in (answer.refused or "")
+    assert (answer.text, answer.error) == (None, None)
 
 
 def test_a_reasoning_models_settings_reach_the_server() -> None:
@@ -424,6 +464,14 @@ def test_tokens_with_the_same_text_are_added_up_and_the_first_of_thoughts_is_not
     assert (thought.text, thought.first_token_logprobs) == ("Bird", None)
 
 
+@pytest.mark.parametrize("tops", [[("Bird", -0.1), ("Cat", -0.1)], [("Bird", -0.3), ("Bird", -0.4), ("Cat", -2.0)]])
+def test_log_probabilities_of_more_than_one_together_are_none(tops: list[tuple[str, float]]) -> None:
+    position = {"top_logprobs": [{"token": token, "logprob": logprob} for token, logprob in tops]}
+    with serving(Reply(completion(logprobs={"content": [position]}))) as server:
+        answer = one(server, replace(SEE, top_logprobs=4))
+    assert (answer.text, answer.first_token_logprobs) == ("Bird", None)
+
+
 def streamed(*pieces: dict[str, Any], finish: str | None = "stop", done: bool = True) -> str:
     """The body of a stream with these deltas."""
     choices = [{"index": 0, "delta": piece, "finish_reason": None} for piece in pieces]
@@ -447,6 +495,12 @@ def streamed(*pieces: dict[str, Any], finish: str | None = "stop", done: bool = 
         ('data: {"error": {"message": "out of memory"}}\n\n', None, "out of memory"),
         (streamed({"content": ["Bird"]}), None, "not of chat completions"),
         ("", None, "broke off"),
+        (
+            "<html><body>Sign in</body></html>",
+            None,
+            "not valid JSON (Expecting value: line 1 column 1 (char 0)): <html>",
+        ),
+        (streamed({"content": "Bird \ud83d"}, {"content": "\udc26"}), "Bird \U0001f426", None),
     ],
 )
 def test_a_stream_is_an_answer_only_as_a_whole(body: str, text: str | None, error: str | None) -> None:

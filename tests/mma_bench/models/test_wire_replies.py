@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
+from google.genai.types import FinishReason
 
 from mma_bench.evaluation.infer import Plan, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import Protocol, Sampling
 from mma_bench.models.contracts import Engine
 from mma_bench.models.gemini import GeminiEngine, GeminiSettings
+from mma_bench.models.gemini_reply import _ENDINGS
 from mma_bench.models.openai import OpenaiEngine, OpenaiSettings
 from tests.evaluation.doubles import Rows, row
 from tests.mma_bench.models.servers import Reply, Server, clip, serving
@@ -107,6 +109,24 @@ CHAT: Final = {
     "nested tags": Case(chat("<think>Cat <think>or</think> Rain?</think>Bird"), "ok", "Bird"),
     "nested tags, closed once": Case(chat("<think>Cat <think>or Rain?</think>Bird"), "ok", "Bird"),
     "several thoughts": Case(chat("<think>Cat?</think>Bird<think>Rain?</think>"), "ok", "Bird"),
+    **{
+        f"thoughts as {who} writes them": Case(chat(text), "ok", "Bird", {"thoughts": "Cat?"})
+        for who, text in {
+            "gpt-oss": "<|channel|>analysis<|message|>Cat?<|end|><|start|>assistant<|channel|>final<|message|>Bird",
+            "gpt-oss, with an end": "<|channel|>analysis<|message|>Cat?<|end|><|channel|>final <|constrain|>json"
+            "<|message|>Bird<|return|>",
+            "gpt-oss, without its special tokens": "analysisCat?assistantfinalBird",
+            "gemma-4": "<|channel>thought\nCat?\n<channel|>Bird",
+            "command-a": "<|START_THINKING|>Cat?<|END_THINKING|><|START_RESPONSE|>Bird<|END_RESPONSE|>",
+            "kimi": "◁think▷Cat?◁/think▷Bird",
+            "seed-oss": "<seed:think>Cat?</seed:think>Bird",
+        }.items()
+    },
+    "a final channel alone": Case(chat("<|channel|>final<|message|>Bird"), "ok", "Bird", {"thoughts": None}),
+    "an analysis channel at the limit": Case(
+        chat("<|channel|>analysis<|message|>It is a Bird", "length"), "failed", error=MORE
+    ),
+    "an analysis that is an answer": Case(chat("analysis of the sound: Bird"), "ok", "Bird", {"thoughts": None}),
     "a closing tag only": Case(chat("Cat? No.</think>Bird"), "ok", "Bird", {"thoughts": "Cat? No."}),
     "thoughts and no answer": Case(chat("<think>Bird.</think>"), "failed", error="no text", requests=3),
     "thoughts never closed, stopped": Case(chat("<think>Bird."), "failed", error="no text", requests=3),
@@ -159,6 +179,12 @@ CHAT: Final = {
     "counts of other types": Case(
         changed(chat("Bird"), usage={"prompt_tokens": "many", "completion_tokens": -1}), "ok", "Bird"
     ),
+    "counts of 5,000 digits": Case(
+        json.dumps(chat("Bird")).replace('"prompt_tokens": 30', f'"prompt_tokens": {"3" * 5_000}'),
+        "ok",
+        "Bird",
+        {"prompt_tokens": None, "new_tokens": 2},
+    ),
     "usage a list": Case(changed(chat("Bird"), usage=[1, 2]), "ok", "Bird"),
     "thoughts counted": Case(
         changed(chat("Bird"), usage={**COUNTS, "completion_tokens_details": {"reasoning_tokens": 1}}),
@@ -202,6 +228,10 @@ def candidate(**keys: Any) -> dict[str, Any]:
 
 
 TEXT: Final = {"text": "Bird"}
+REFUSING: Final = (
+    *("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "ESCALATION"),
+    *("IMAGE_SAFETY", "IMAGE_RECITATION", "IMAGE_PROHIBITED_CONTENT", "PUP_LIMITED_DISABLED"),
+)
 
 GENERATED: Final = {
     "text": Case(made(TEXT), "ok", "Bird", {"finish_reason": "STOP", "prompt_tokens": 30, "new_tokens": 7}),
@@ -225,10 +255,18 @@ GENERATED: Final = {
     "picture": Case(made({"inlineData": {"mimeType": "image/png", "data": "YQ=="}}), "failed", requests=3),
     **{
         f"{reason}{', with text' * bool(parts)}": Case(made(*parts, finish=reason), "refused", error=reason)
-        for reason in ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII")
+        for reason in REFUSING
         for parts in ([], [{"text": "Bi"}])
     },
     "OTHER": Case(made({"text": "Bi"}, finish="OTHER"), "failed", error="OTHER", requests=3),
+    **{
+        reason: Case(made({"text": "Bi"}, finish=reason), "failed", error=reason, requests=3)
+        for reason in ("IMAGE_OTHER", "NO_IMAGE", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE")
+    },
+    "CONTINUATION": Case(made({"text": "Bird and"}, finish="CONTINUATION"), "ok", "Bird", FLAG),
+    "a block that is not specified": Case(
+        made(TEXT, promptFeedback={"blockReason": "BLOCK_REASON_UNSPECIFIED"}), "ok", "Bird"
+    ),
     "LANGUAGE": Case(made({"text": "Bi"}, finish="LANGUAGE"), "failed", error="LANGUAGE"),
     "MALFORMED_FUNCTION_CALL": Case(made(finish="MALFORMED_FUNCTION_CALL"), "failed", error="tool"),
     "finishReason unknown": Case(made(TEXT, finish="TIRED"), "failed", error="'TIRED'"),
@@ -236,7 +274,7 @@ GENERATED: Final = {
     "finishReason a number": Case(made(TEXT, finish=1), "failed", error="finishReason"),
     **{
         f"blocked: {reason}": Case({"promptFeedback": {"blockReason": reason}}, "refused", error=reason)
-        for reason in ("SAFETY", "OTHER", "PROHIBITED_CONTENT", "A_NEW_ONE")
+        for reason in ("SAFETY", "OTHER", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "JAILBREAK", "A_NEW_ONE")
     },
     "blocked, candidates empty": Case(
         {"promptFeedback": {"blockReason": "SAFETY"}, "candidates": []}, "refused", error="SAFETY"
@@ -255,6 +293,12 @@ GENERATED: Final = {
         made(TEXT, usageMetadata={"promptTokenCount": 30}), "ok", "Bird", {"prompt_tokens": 30, "new_tokens": None}
     ),
     "counts null": Case(made(TEXT, usageMetadata={"promptTokenCount": None}), "ok", "Bird"),
+    "counts of 5,000 digits": Case(
+        json.dumps(made(TEXT)).replace('"promptTokenCount": 30', f'"promptTokenCount": {"3" * 5_000}'),
+        "ok",
+        "Bird",
+        {"prompt_tokens": None, "thought_tokens": 5},
+    ),
     "counts of other types": Case(made(TEXT, usageMetadata={"promptTokenCount": "many"}), "ok", "Bird"),
     "modelVersion null": Case(made(TEXT, modelVersion=None), "ok", "Bird"),
     "lone surrogate": Case(made({"text": f"Bird {SURROGATE}"}), "ok", "Bird"),
@@ -334,3 +378,8 @@ def test_an_error_in_any_form_is_the_prompts_alone(family: str, body: str, tmp_p
             else GeminiEngine(GeminiSettings(base_url=server.url, **common))
         )
         assert run(engine, server, tmp_path).status == "failed"
+
+
+def test_every_reason_that_the_sdk_knows_has_a_meaning() -> None:
+    known = {str(reason.value) for reason in FinishReason} - {"FINISH_REASON_UNSPECIFIED", "LANGUAGE"}
+    assert known - _ENDINGS.keys() == set()
