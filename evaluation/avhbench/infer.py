@@ -23,7 +23,7 @@ from mma_bench.progress import Progress
 from mma_bench.schema import Condition
 
 PREDICTIONS: Final = "avhbench_predictions.jsonl"
-Status: TypeAlias = Literal["ok", "unparseable", "failed", "missing"]
+Status: TypeAlias = Literal["ok", "unparseable", "failed", "missing", "refused", "unsupported"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class AvhPrediction:
     Attributes:
         key: `<video id>/<entry key>`: unique in a run.
         source: The source video; answers about the same source are not independent.
-        status: `missing` if the video could not be read, so the model was not run.
+        status: `missing` if the video could not be read, so the model was not run; `refused` and `unsupported` as in
+            `contracts.Answer`.
         answer: Yes, No, or the stripped caption; None unless `status` is ok.
         raw: The model's raw output.
         error: Why there is no answer; None for `ok` and `unparseable`.
@@ -149,9 +150,12 @@ def _answered(model: Mapping[str, Any], clip: _Clip, prompt: Prompt, answer: Ans
     """The ledger entry of an answer."""
     entry = clip.entries[prompt.key]
     line = partial(_line, model, entry, usage=answer.usage, video_sha256=clip.sha256)
+    if answer.unsupported is not None:
+        return line("unsupported", error=answer.unsupported)
+    if answer.refused is not None:
+        return line("refused", error=answer.refused)
     if answer.error is not None or answer.text is None:
-        why = answer.error or answer.unsupported or answer.refused
-        return line("failed", error=why or "the engine returned neither an answer nor an error")
+        return line("failed", error=answer.error or "the engine returned neither an answer nor an error")
     read = answer.text.strip() or None if entry.task is Task.CAPTIONING else yes_or_no(answer.text)
     return line("unparseable" if read is None else "ok", answer=read, raw=answer.text)
 

@@ -20,6 +20,7 @@ from mma_bench.models.contracts import ClipTask, Engine, Prompt, Served
 from mma_bench.models.probe import probe
 from mma_bench.prompts import forced_choice
 
+_WORDS: Final = {True: "yes", False: "no", None: "cannot be told"}
 _OPTIONS: Final = ("Bird", "Siren")
 # A list of models and four prompts to a server, or the start of a program and one clip.
 _LIMITS: Final[Mapping[str, dict[str, Any]]] = {
@@ -66,7 +67,9 @@ def _server(engine: Served) -> Iterator[str]:
         )
     else:
         how = "the server counts no tokens of media: answers were compared"
-    yield f"sees: {'yes' if found.sees else 'no'}; hears: {'yes' if found.hears else 'no'} ({how})"
+    yield f"sees: {_WORDS[found.sees]}; hears: {_WORDS[found.hears]} ({how})"
+    if None in (found.sees, found.hears):
+        yield f"WARNING: a question about the clip got no answer: {found.answers[-1]}"
     if found.served_model is not None:
         yield f"answered as: {found.served_model}"
     if problems := found.problems(engine.name):

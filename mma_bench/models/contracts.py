@@ -25,6 +25,7 @@ OPERATIONAL: Final = frozenset(
         "max_retries",
         "max_tokens",
         "start_timeout_s",
+        "stream",
         "timeout_s",
     }
 )

@@ -125,6 +125,16 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
             reraise=True,
         )
 
+    def _listed_models(self) -> list[str]:
+        try:
+            models = self._client.models.list(config={"page_size": 1000, "query_base": True}).page
+            return [str(model.name).removeprefix("models/") for model in models]
+        except self._transport_errors as error:
+            address = self._settings.base_url or "the service"
+            raise Unanswered(f"no server answers at {address}: {self._excerpt(error)}") from None
+        except (self._errors.APIError, *UNREADABLE):
+            return []  # no list, or an odd one: the prompt decides
+
     def _close_client(self) -> None:
         self._client.close()
         self._http.close()

@@ -8,19 +8,21 @@ from mma_bench.models.contracts import ClipTask, Prompt, Served
 _HEARING: Final = (
     "set `sound` to how the server takes it (input_audio, in_video), with use_audio_in_video in extra_body for vLLM"
 )
+_LONGEST: Final = 200  # characters kept of an answer
 
 
 class Probe(NamedTuple):
-    """What adding the picture, then the sound, changed.
+    """What adding the picture, then the sound, changed; None if that cannot be told.
 
     `by` says what was compared. The number of prompt tokens tells more, if the server counts those of media; else the
     answers are compared, which a model that is not deterministic may change by itself.
     """
 
-    sees: bool
-    hears: bool
+    sees: bool | None
+    hears: bool | None
     by: str  # "prompt tokens" or "answers"
     prompt_tokens: list[int | None]  # without a clip, without its sound, with both
+    answers: list[str]  # likewise, or why there is none; the beginnings
     served_model: str | None  # the name that the server gives to the model
 
     def problems(self, name: str) -> list[tuple[str, str]]:
@@ -35,7 +37,7 @@ class Probe(NamedTuple):
                 (self.sees, "see", "picture", "start the server with video switched on"),
                 (self.hears, "hear", "sound", _HEARING),
             )
-            if not has
+            if has is False
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -52,9 +54,12 @@ def probe(engine: Served, task: ClipTask, prompt: Prompt) -> Probe:
     asked = (None, replace(task, hears=False), replace(task, hears=True))
     answers = [engine.ask_once(about, prompt) for about in asked]
     tokens = [answer.usage.get("prompt_tokens") or None for answer in answers]
+    said = [str(answer.text or answer.error or answer.refused)[:_LONGEST] for answer in answers]
     served = answers[-1].usage.get("served_model")
     bare, silent, whole = tokens
     if bare is not None and silent is not None and whole is not None and max(silent, whole) > bare:
-        return Probe(silent > bare, whole > silent, "prompt tokens", tokens, served)
-    texts = [answer.text for answer in answers]
-    return Probe(texts[0] != texts[1], texts[1] != texts[2], "answers", tokens, served)
+        return Probe(silent > bare, whole > silent, "prompt tokens", tokens, said, served)
+    first, second, third = (answer.text for answer in answers)
+    sees = None if first is None or second is None else first != second
+    hears = None if second is None or third is None else second != third
+    return Probe(sees, hears, "answers", tokens, said, served)

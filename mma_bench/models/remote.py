@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -21,7 +22,7 @@ from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.extras import EXTRAS, missing_extra
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
 from mma_bench.models.hints import hint_by_words, hint_for
-from mma_bench.redact import redacted, redacted_address
+from mma_bench.redact import redacted_address
 
 REFUSAL_HINTS: Final = {
     402: "pay the account's balance, then run the same command again to resume",
@@ -57,9 +58,9 @@ class RemoteSettings(Namespace):
 
     @field_validator("base_url")
     @classmethod
-    def _holds_no_secret(cls, url: str | None) -> str | None:
-        if url is not None and redacted(url) != url:
-            raise ValueError("a URL with a password or key would be written to every prediction; use api_key_env")
+    def _names_no_user(cls, url: str | None) -> str | None:
+        if url is not None and "@" in urlsplit(url).netloc:
+            raise ValueError("a URL with a user or password is not sent; put the key into the variable of api_key_env")
         return url
 
 
@@ -189,7 +190,8 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             raise MmaBenchError(f"{self.name}: {message}", hint=hint_for(message)) from None
         others = ""
         if listed and self._settings.model not in listed:
-            others = f"the server lists {', '.join(listed[:5])}, not {self._settings.model}"
+            alike = get_close_matches(self._settings.model, listed, n=5, cutoff=0.0)
+            others = f"the server lists {', '.join(alike)}, not {self._settings.model}"
         try:
             answer = self.ask_once(None, _SHORT)
         except MmaBenchError as error:

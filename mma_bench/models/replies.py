@@ -14,11 +14,10 @@ from pydantic import BeforeValidator
 from mma_bench.models.contracts import Answer, Prompt
 from mma_bench.models.quota import QUOTA_HINT, is_quota_spent
 from mma_bench.models.remote import REFUSAL_HINTS, Refused, Unanswered, cleaned
-from mma_bench.models.thoughts import split_thoughts
+from mma_bench.models.thoughts import MAX_THOUGHTS, split_thoughts
 from mma_bench.retry import TRANSIENT_STATUSES
 
 MAX_ANSWER: Final = 100_000  # characters; what is longer was made by no model under our limits
-MAX_THOUGHTS: Final = 20_000  # characters kept of the thoughts
 MAX_NAME: Final = 200  # characters kept of a name
 _MAX_COUNT: Final = 1 << 40
 _LONGEST_NUMBER: Final = 20  # digits; Python refuses to read more than 4,300

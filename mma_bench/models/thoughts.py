@@ -1,7 +1,11 @@
 """Takes a reasoning model's thoughts off its text, where the server leaves them in it."""
 
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from mma_bench.models.contracts import Answer
+
+MAX_THOUGHTS: Final = 20_000  # characters kept of the thoughts
 
 # As Qwen, DeepSeek and others write them (<think>), Mistral ([THINK]), Seed (<seed:think>), Kimi (◁think▷), Gemma 4
 # (<|channel>thought … <channel|>) and Cohere (<|START_THINKING|>).
@@ -60,6 +64,22 @@ def split_thoughts(text: str, *, opened: bool = False) -> Split:
     (thoughts if inside else answer).append(text[at:])
     said = "".join(answer)
     return Split(_RESPONSE.sub("", said).strip() if tags else said, "".join(thoughts).strip(), inside)
+
+
+def without_thoughts(key: str, text: str, usage: dict[str, Any], *, opened: bool = False) -> Answer:
+    """The answer to the prompt `key` in a generated text; thoughts are kept in `usage`.
+
+    A text of thoughts alone is an error. A text without thoughts is the answer, unchanged.
+
+    Args:
+        opened: As in `split_thoughts`.
+    """
+    split = split_thoughts(text, opened=opened)
+    if split.thoughts:
+        usage = {**usage, "thoughts": split.thoughts[:MAX_THOUGHTS]}
+    if split.unclosed or (split.thoughts and not split.answer.strip()):
+        return Answer(key, error="thoughts and no answer; hint: raise max_new_tokens", usage=usage)
+    return Answer(key, text=split.answer, usage=usage)
 
 
 def _split_channels(text: str) -> Split:

@@ -321,7 +321,7 @@ def test_a_server_that_lists_other_models_is_named_with_them() -> None:
         server.models = ["a", "b"]
         done = command(server)
     assert done.exit_code == 1
-    assert "the server lists a, b, not m" in done.output
+    assert "the server lists b, a, not m" in done.output
     with serving(hearing) as server:
         server.models = ["a"]
         done = command(server)

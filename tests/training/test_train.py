@@ -252,7 +252,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_keeps_the_last_check
     ) as caught:
         making.run(small, tmp_path / "run")
     assert caught.value.hint
-    assert caught.value.message.endswith("earlier checkpoints are kept")
+    assert caught.value.message.endswith("the step was not applied; earlier checkpoints are kept")
     kept = complete_checkpoints(tmp_path / "run" / "checkpoints")
     assert [path.name for path in kept] == ["checkpoint-2"]
     assert torch.isfinite(
@@ -274,6 +274,27 @@ def test_a_rate_that_breaks_the_model_is_seen_at_the_latest_by_the_validation(
         making.run(small, tmp_path / "run")
     there = complete_checkpoints(tmp_path / "run" / "checkpoints")
     assert caught.value.message.endswith("earlier checkpoints are kept" if there else "there is no checkpoint yet")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_loss_that_is_no_number_in_validation_is_not_said_to_be_a_steps(
+    after: int, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = AnswerTrainer.compute_loss
+
+    def poisoned(self: AnswerTrainer, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
+        if not model.training and self.state.global_step == after:
+            inputs["pixel_values_videos"] = inputs["pixel_values_videos"] * float("nan")
+        return plain(self, model, inputs, *arguments, **settings)
+
+    monkeypatch.setattr(AnswerTrainer, "compute_loss", poisoned)
+    with pytest.raises(NonFiniteLoss, match=f"the loss of the validation after step {after} is nan") as caught:
+        making.run(small, tmp_path / "run", every=1)
+    assert "the step was not applied" not in caught.value.message
+    kept = complete_checkpoints(tmp_path / "run" / "checkpoints")
+    assert [path.name for path in kept] == ["checkpoint-1"][: after - 1]
+    assert caught.value.message.endswith("earlier checkpoints are kept" if kept else "there is no checkpoint yet")
 
 
 def broken(small: Path, folder: Path) -> Path:
