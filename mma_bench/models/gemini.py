@@ -30,7 +30,7 @@ from mma_bench.models.remote import (
 )
 from mma_bench.retry import TRANSIENT_STATUSES, backoff, parse_retry_after, wait_at_least
 
-_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model`: older models are no longer available"}
+_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model`: the service retires older models"}
 
 
 class GeminiSettings(RemoteSettings):

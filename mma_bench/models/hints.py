@@ -20,6 +20,11 @@ _BY_WORDS: Final = (
         QUOTA_HINT,
     ),
     (
+        r"no longer available|no longer supported|(has been|was|is) (retired|shut ?down|deprecated|decommissioned)",
+        "the service has retired this model: set `model` to one that it still offers (`mma-bench models check NAME` "
+        "lists some), under another name than the published one",
+    ),
+    (
         r"rate.?limit|too many requests",
         "set a lower concurrency with --set concurrency=1, then run the same command again",
     ),
@@ -51,7 +56,7 @@ _BY_STATUS: Final = {
     "400": "see what the server's words and its log say about the request",
     "401": _KEY,
     "403": "use a key with access to this model",
-    "404": "correct `model` and `base_url`; the latter usually ends in /v1",
+    "404": "correct `model`, which may have been retired, and `base_url`, which usually ends in /v1",
     "413": "raise the largest request that the server or the proxy before it accepts: clips are sent in the request",
     "422": "correct extra_body and the other settings: the server does not take the request as it is",
     "429": "set a lower concurrency with --set concurrency=1, then run the same command again",

@@ -38,14 +38,17 @@ Part: TypeAlias = dict[str, Any]
 
 _MM, _USE_AUDIO = "mm_processor_kwargs", "use_audio_in_video"
 _LIST_TIMEOUT_S: Final = 20.0
-_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model` and `base_url`; the latter usually ends in /v1"}
+_REFUSAL_HINTS: Final = {
+    **REFUSAL_HINTS,
+    404: "correct `model`, which may have been retired, and `base_url`, which usually ends in /v1",
+}
 
 
 class OpenaiSettings(RemoteSettings):
     """Settings of the engine.
 
-    `sound` is how audio is sent: `input_audio` as a WAV part after the video, whose own track is removed (vLLM,
-    SGLang); `in_video` in the video's track; `none` for models without audio input.
+    `sound` is how audio is sent: `input_audio` (vLLM) or `audio_url` (SGLang, vLLM) as a WAV part after the video, whose
+    own track is removed; `in_video` in the video's track; `none` for models without audio input.
 
     A reasoning model needs `max_new_tokens`, since thoughts count as generated tokens. `opens_thoughts` is for a server
     whose chat template ends with an opening <think> and that leaves the thoughts in the text: what has no closing tag
@@ -53,7 +56,7 @@ class OpenaiSettings(RemoteSettings):
     """
 
     api_key_env: str | None = "OPENAI_API_KEY"
-    sound: Literal["input_audio", "in_video", "none"] = "input_audio"
+    sound: Literal["input_audio", "audio_url", "in_video", "none"] = "input_audio"
     # Added verbatim to every request, e.g. mm_processor_kwargs of vLLM.
     extra_body: dict[str, Any] = Field(default_factory=dict)
     # By condition, merged into extra_body key by key; null removes a key.
@@ -116,7 +119,9 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, _Media]):
         video = mp4_bytes(task, with_sound=sound == "in_video")
         parts: list[Part] = [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_base64(video)}"}}]
         if sound == "input_audio" and task.hears:
-            parts.append({"type": "input_audio", "input_audio": {"data": _base64(wav_bytes(task)), "format": "wav"}})
+            parts.append({"type": sound, sound: {"data": _base64(wav_bytes(task)), "format": "wav"}})
+        if sound == "audio_url" and task.hears:
+            parts.append({"type": sound, sound: {"url": f"data:audio/wav;base64,{_base64(wav_bytes(task))}"}})
         body = merged(self._settings.extra_body, self._settings.extra_body_by_condition.get(task.condition, {}))
         return _Media(parts, body if task.hears else _without_sound(body))
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from mma_bench.cli import main
 from mma_bench.models import check as models_check
 from tests.evaluation.packaged import BASES, packaged_row, write
+from tests.mma_bench.models.omni import omni_plain
 from tests.mma_bench.models.servers import Reply, Request, Server, serving
 
 SECRET = "hunter2-of-the-gateway"  # noqa: S105 - of no account
@@ -198,7 +199,9 @@ WORDS = [
     (400, "User location is not supported for the API use.", "not offered where"),
     (429, "You exceeded your current quota, please check your plan and billing details", "raise the quota"),
     (403, "insufficient_quota", "raise the quota"),
-    (404, "The model `m` does not exist.", "correct `model` and `base_url`"),
+    (404, "The model `m` does not exist.", "correct `model`, which may have been retired, and `base_url`"),
+    (404, "This model is no longer available to new users.", "has retired this model"),
+    (410, "gpt-4o-audio was shut down", "has retired this model"),
     (400, "This model's maximum context length is 32768 tokens.", "--max-model-len"),
     (400, "Unsupported parameter: 'max_tokens' is not supported with this model.", "extra_body"),
     (422, "body.seed: Extra inputs are not permitted", "extra_body"),
@@ -350,6 +353,9 @@ def check(server: Server, **settings: Any) -> Result:
         (deaf, 1, "hint: set `sound`"),
         (blind, 1, "hint: start the server with video"),
         (uncounted, 0, "answers were compared"),
+        (lambda _: Reply(completion()), 1, "hint: set `sound`"),
+        (Reply(completion("")), 0, "WARNING: mine did not answer a short prompt: no text"),
+        (Reply("<html>Sign in</html>"), 1, "not valid JSON"),
         (Reply({"error": {"message": "bad token"}}, 401), 1, "hint: set the environment variable that api_key_env"),
         (Reply({"error": {"message": "no such model"}}, 404), 1, "the server lists other, not m"),
     ],
@@ -372,6 +378,44 @@ def test_a_slow_and_a_dead_server_are_checked(monkeypatch: pytest.MonkeyPatch) -
     dead = check(server)
     assert dead.exit_code == 1
     assert "no server answers at" in dead.output
+
+
+def local(checkpoint: Path) -> Result:
+    settings = {"checkpoint": str(checkpoint)}
+    Path("local.yaml").write_text(
+        yaml.safe_dump({"name": "mine", "engine": "transformers", "needs": "it", "settings": settings})
+    )
+    return CliRunner().invoke(main, ["models", "check", "local.yaml"])
+
+
+def test_a_local_checkpoint_is_checked(tmp_path: Path) -> None:
+    empty = local(tmp_path)
+    assert empty.exit_code == 1
+    assert f"{tmp_path} has no config.json" in empty.output
+    done = local(omni_plain.checkpoint())
+    assert done.exit_code == 0, done.output
+    assert "checkpoint: the folder" in done.output
+    assert "not loaded" in done.output
+
+
+def test_what_a_model_says_to_no_clip_is_kept_as_evidence_even_without_an_answer() -> None:
+    def cut(request: Request) -> Reply:
+        finish = "length" if len(request.body["messages"][0]["content"]) == 1 else "stop"
+        reply = completion("Cat", prompt_tokens=0)
+        reply["choices"][0] |= {
+            "finish_reason": finish,
+            "message": {"content": "<think>Hm" if finish == "length" else "Cat"},
+        }
+        return Reply(reply)
+
+    with serving(cut) as server:
+        done = command(server)
+    assert done.exit_code == 0, done.output
+    probe = run_json()["probe"]
+    assert (probe["sees"], probe["hears"], probe["by"]) == (None, False, "answers")
+    assert "raise max_new_tokens" in probe["answers"][0]
+    assert "did not answer a short prompt" in done.output
+    assert "WARNING: mine does not see" not in done.output
 
 
 def test_baselines_and_what_a_program_lacks_are_checked() -> None:

@@ -92,6 +92,7 @@ class Server:
         self.closing = threading.Event()
         self.url = ""
         self.models: list[str] | None = None  # what it lists; None if it has no list
+        self.listing: dict[str, Any] | None = None  # a list of another form
 
     def next(self, request: Request) -> Reply:
         with self.lock:
@@ -143,8 +144,9 @@ def serving(*replies: Any) -> Iterator[Server]:
 
         def do_GET(self) -> None:
             listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in server.models or ()]}
-            data = b"" if server.models is None else json.dumps(listed).encode()
-            self.send_response(404 if server.models is None else 200)
+            found = server.models is not None or server.listing is not None
+            data = json.dumps(server.listing or listed).encode() if found else b""
+            self.send_response(200 if found else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
 from mma_bench.models.gemini import GeminiEngine, GeminiSettings
 from tests.mma_bench.models.servers import Reply, Request, Server, clip, has_audio_track, serving, task
@@ -47,7 +47,7 @@ def asked(server: Server, waits: list[float] | None = None, **settings: Any) -> 
     """An engine that does not sleep; the seconds that it would have waited are added to `waits`."""
     fast = {"max_retries": 2, "timeout_s": 600.0, "concurrency": 1}
     sleep = (waits if waits is not None else []).append
-    config = GeminiSettings(model="m", base_url=server.url, **{**fast, **settings})
+    config = GeminiSettings(**{"model": "m", "base_url": server.url, **fast, **settings})
     engine = GeminiEngine(config, name="mine", sleep=sleep)
     try:
         yield engine
@@ -151,6 +151,23 @@ def test_a_quota_that_is_used_up_stops_the_run_at_once(spent: Reply) -> None:
         engine.answer([task(SEE, HEAR)])
     assert "same command again" in str(stop.value.hint)
     assert len(server.requests) == 1
+
+
+def test_a_retired_model_is_named_with_the_closest_that_are_offered() -> None:
+    retired = "This model models/gemini-2.0-flash is no longer available."
+    with serving(Reply(fault(404, retired), 404)) as server:
+        server.listing = {"models": [{"name": f"models/{name}"} for name in ("aqa", "gemini-3.6-flash")]}
+        with asked(server, model="gemini-2.0-flash") as engine, pytest.raises(MmaBenchError) as error:
+            engine.check()
+    assert "no longer available" in error.value.message
+    assert "the server lists gemini-3.6-flash, aqa, not gemini-2.0-flash" in error.value.message
+
+
+def test_a_dead_service_fails_its_check_at_once() -> None:
+    with serving(OK) as server:
+        pass
+    with asked(server) as engine, pytest.raises(MmaBenchError, match="no server answers at"):
+        engine.check()
 
 
 def test_a_quota_per_minute_is_waited_for() -> None:
