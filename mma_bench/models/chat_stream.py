@@ -73,7 +73,8 @@ def read_stream(body: str, prompt: Prompt, *, opened: bool = False) -> Answer:
     if others.get("finish_reason") is None and not others.get("error"):
         raise Unanswered("the stream broke off before the end of the answer", again=True)
     message = {**said, **{key: others.pop(key) for key in ("audio", "tool_calls") if key in others}}
-    return read_completion(clean({**joined, "choices": [{**others, "message": message}]}), prompt, opened=opened)
+    whole: dict[str, Any] = {**joined, "choices": [{**others, "message": message}]}
+    return read_completion(clean(whole), prompt, opened=opened)
 
 
 def _chunk(event: str) -> _Chunk:

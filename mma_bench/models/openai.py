@@ -47,8 +47,8 @@ _REFUSAL_HINTS: Final = {
 class OpenaiSettings(RemoteSettings):
     """Settings of the engine.
 
-    `sound` is how audio is sent: `input_audio` (vLLM) or `audio_url` (SGLang, vLLM) as a WAV part after the video, whose
-    own track is removed; `in_video` in the video's track; `none` for models without audio input.
+    `sound` is how audio is sent: `input_audio` (vLLM) or `audio_url` (SGLang, vLLM) as a WAV part after the video,
+    whose own track is removed; `in_video` in the video's track; `none` for models without audio input.
 
     A reasoning model needs `max_new_tokens`, since thoughts count as generated tokens. `opens_thoughts` is for a server
     whose chat template ends with an opening <think> and that leaves the thoughts in the text: what has no closing tag

@@ -5,7 +5,10 @@ from typing import Any, Final, NamedTuple
 
 from mma_bench.models.contracts import ClipTask, Prompt, Served
 
-_HEARING: Final = "set `sound` to how the server takes it (input_audio, audio_url, in_video), with use_audio_in_video in extra_body for vLLM"
+_HEARING: Final = (
+    "set `sound` to how the server takes it (input_audio, audio_url, in_video), the last for vLLM with "
+    "use_audio_in_video in extra_body"
+)
 _LONGEST: Final = 200  # characters kept of an answer
 
 

@@ -235,7 +235,9 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             answer = self._ask_up_to(1 + min(_ASKED_AGAIN, self._settings.max_retries), clip, prompt)
         except Unanswered as error:
             why = f"clip {task.id}: {redacted_address(str(error))}"
-            answer = Answer(prompt.key, **{"refused" if error.refused else "error": why}, usage=error.usage)
+            answer = Answer(prompt.key, error=why, usage=error.usage)
+            if error.refused:
+                answer = Answer(prompt.key, refused=why, usage=error.usage)
         except Refused as error:
             self._stop_run(_stopping(error))
             return None

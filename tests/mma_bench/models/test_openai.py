@@ -124,6 +124,8 @@ def test_a_server_without_log_probabilities_gives_none() -> None:
     [
         ("input_audio", "aligned", False, True),
         ("input_audio", "audio_dropped", False, False),
+        ("audio_url", "aligned", False, True),
+        ("audio_url", "audio_dropped", False, False),
         ("in_video", "frames_zeroed", True, False),
         ("in_video", "audio_dropped", False, False),
         ("none", "aligned", False, False),
@@ -134,11 +136,12 @@ def test_sound_goes_out_exactly_where_the_condition_has_it(sound: str, condition
         one(server, on=task(SEE, condition=condition), sound=sound)
     (request,) = server.requests
     assert has_audio_track(video_of(request)) is track
-    heard = [item["input_audio"] for item in parts(request) if item["type"] == "input_audio"]
+    heard = [item[sound] for item in parts(request) if item["type"] in ("input_audio", "audio_url")]
     assert bool(heard) is part
     for item in heard:
-        with wave.open(io.BytesIO(base64.b64decode(item["data"]))) as file:
-            assert (file.getnchannels(), file.getframerate(), item["format"]) == (1, 16_000, "wav")
+        data = item.get("data") or item["url"].removeprefix("data:audio/wav;base64,")
+        with wave.open(io.BytesIO(base64.b64decode(data))) as file:
+            assert (file.getnchannels(), file.getframerate(), item.get("format", "wav")) == (1, 16_000, "wav")
             assert file.getnframes() / file.getframerate() == pytest.approx(1, abs=0.1)
             assert max(file.readframes(8000)) > 0
 
