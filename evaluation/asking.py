@@ -5,19 +5,33 @@ and retries failed ones.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, StageError
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import write_json
 from mma_bench.models.ahead import ahead
-from mma_bench.models.contracts import Answer, ClipTask, Engine, PreparesAhead, Prompt, Stopped
+from mma_bench.models.contracts import (
+    OPERATIONAL,
+    Answer,
+    AnswersEach,
+    ClipTask,
+    Engine,
+    PreparesAhead,
+    Prompt,
+    Stopped,
+)
 from mma_bench.progress import Progress
+from mma_bench.redact import redacted_settings
 from mma_bench.tables import read_json
+
+_REASONS_SHOWN: Final = 5
 
 Clip = TypeVar("Clip")  # the caller's data about a clip, needed to write a ledger entry
 
@@ -32,13 +46,29 @@ def identity(engine: Engine) -> dict[str, str | None]:
     }
 
 
+def described(engine: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """An engine's settings for run.json, without secrets in URLs.
+
+    Returns:
+        `settings`, which identify the run, and `operation`, which a resumed run may change; without `operation` if
+        there are none.
+    """
+    shown = redacted_settings(settings)
+    operation = {key: value for key, value in shown.items() if key in OPERATIONAL}
+    return {"settings": {"engine": engine, **_identifying(shown)}, **({"operation": operation} if operation else {})}
+
+
+def _identifying(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in OPERATIONAL}
+
+
 def claim(path: Path, run: Mapping[str, Any]) -> None:
     """Write run.json, or check that the existing one describes the same run.
 
     Args:
         path: The file.
         run: What identifies the run. The optional key `data` maps each condition to the fingerprint of its data;
-            conditions may be added to a run.
+            conditions may be added to a run. The optional key `operation` does not identify it and is replaced.
 
     Raises:
         ConfigError: The file describes another run; names the key that differs.
@@ -47,11 +77,13 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
     there = read_json(path) if path.exists() else {}
     data = {**there.get("data", {}), **run.get("data", {})}
     if there:
-        differing = [key for key in run if key != "data" and there.get(key) != run[key]]
+        # Earlier releases recorded what is now under `operation` among the settings.
+        before = {**there, "settings": _identifying(there.get("settings", {}))}
+        differing = [key for key in run if key not in ("data", "operation") and before.get(key) != run[key]]
         if differing:
             key = differing[0]
             raise ConfigError(
-                f"{path.parent} holds another run: {key} was {there.get(key)!r} and is now {run[key]!r}",
+                f"{path.parent} holds another run: {key} was {before.get(key)!r} and is now {run[key]!r}",
                 hint="use a different --out for this run",
             )
         changed = [condition for condition, seen in there.get("data", {}).items() if data[condition] != seen]
@@ -60,7 +92,8 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
                 f"{path.parent} holds a run on different data: {changed[0]} has changed since",
                 hint="use a different --out for this run",
             )
-    write_json(path, {**run, "data": data} if "data" in run else run)
+    kept = {"probe": there["probe"]} if "probe" in there else {}  # of the server, recorded when it was first asked
+    write_json(path, {**run, "data": data, **kept} if "data" in run else {**run, **kept})
 
 
 def ask_all(
@@ -72,6 +105,7 @@ def ask_all(
     holds: Callable[[Clip, Prompt, Entry], bool],
     entry_of: Callable[[Clip, Prompt, Answer], Entry],
     batch: int = 1,
+    before: Callable[[ClipTask], None] = lambda _: None,
 ) -> None:
     """Run all prompts without an answer in the ledger and append the answers; media are decoded one batch ahead.
 
@@ -82,7 +116,8 @@ def ask_all(
         progress: Advances once per clip, including clips with no open prompts.
         holds: Whether an entry that did not fail is still valid for this prompt and clip.
         entry_of: Builds the ledger entry of an answer.
-        batch: Clips per engine call; does not affect the answers.
+        batch: Clips per engine call; does not affect the answers. An engine that `AnswersEach` does without.
+        before: Called with every task that is about to be asked.
 
     Raises:
         Stopped: The engine cannot continue; the answers so far are in the ledger.
@@ -96,6 +131,7 @@ def ask_all(
         for clip, task in clips:
             asked = tuple(prompt for prompt in task.prompts if not is_answered(clip, task, prompt))
             if asked:
+                before(task)
                 yield clip, replace(task, prompts=asked)
             else:
                 progress.advance()
@@ -104,15 +140,31 @@ def ask_all(
         prepare = engine.prepare if isinstance(engine, PreparesAhead) else _unprepared
         return [(clip, task.prompts, prepare(task)) for clip, task in tasks]
 
+    def keep(clip: Clip, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> None:
+        by_key = {prompt.key: prompt for prompt in prompts}
+        for answer in answers:
+            ledger.append(entry_of(clip, by_key[answer.key], answer))
+
+    if isinstance(engine, AnswersEach):
+        asked_about: dict[str, Clip] = {}
+
+        def tasks() -> Iterator[ClipTask]:
+            for clip, task in due():
+                asked_about[task.id] = clip
+                yield task
+
+        for task, given in engine.answer_each(tasks()):
+            keep(asked_about.pop(task.id), task.prompts, given)
+            progress.advance()
+        return
+
     unanswered = due()
     for asked in ahead(prepared, iter(lambda: list(islice(unanswered, batch)), []), depth=1):
         try:
             answers = engine.answer([task for _, _, task in asked])
         except Stopped as stop:
             for (clip, prompts, _), given in zip(asked, stop.answers, strict=True):
-                by_key = {prompt.key: prompt for prompt in prompts}
-                for answer in given:
-                    ledger.append(entry_of(clip, by_key[answer.key], answer))
+                keep(clip, prompts, given)
             raise
         for (clip, prompts, _), given in zip(asked, answers, strict=True):
             for prompt, answer in zip(prompts, given, strict=True):
@@ -122,3 +174,36 @@ def ask_all(
 
 def _unprepared(task: ClipTask) -> ClipTask:
     return task
+
+
+def failed_prompts(errors: Sequence[str], total: int, hint_of: Callable[[str], str] | None = None) -> StageError | None:
+    """The error that a command ends with if prompts failed, with counts by reason; None if none failed.
+
+    Args:
+        errors: The error of each failed prompt.
+        total: The number of prompts.
+        hint_of: What to do about one error, if that can be told.
+    """
+    if not errors:
+        return None
+    # Numbers and request IDs differ from prompt to prompt.
+    reasons = [re.sub(r"^clip \S+: ", "", error) for error in errors]
+    example = {_kind_of(reason): reason for reason in reasons}
+    kinds = Counter(map(_kind_of, reasons))
+    lines = []
+    for kind, count in kinds.most_common(_REASONS_SHOWN):
+        lines.append(f"  {count} x {example[kind][:300]}")
+        if hint_of is not None:
+            lines.append(f"      {hint_of(example[kind])}")
+    rest = sum(kinds.values()) - sum(count for _, count in kinds.most_common(_REASONS_SHOWN))
+    if rest:
+        lines.append(f"  {rest} x other reasons")
+    return StageError(
+        "\n".join([f"{len(errors)} of {total} prompts failed:", *lines]),
+        hint="run the same command again, which asks only these",
+    )
+
+
+def _kind_of(reason: str) -> str:
+    """The reason without its numbers, except for a status at its beginning."""
+    return reason[:3] + re.sub(r"[0-9a-f-]{8,}|\d+", "#", reason[3:])

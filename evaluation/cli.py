@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mma_bench.commands import UNCHECKED, listed, read_overrides, refuse_dataset
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, StageError
 from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.tasks.cli import tasks_path
 
@@ -65,7 +65,12 @@ _ASKING = (
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
     UNCHECKED,
-    click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Clips per model call."),
+    click.option(
+        "--batch",
+        type=click.IntRange(min=1),
+        help="Clips per model call; default: `batch` in the model's file, else 1. Servers get as many requests at once "
+        "as the setting `concurrency` says, whatever the batch.",
+    ),
     click.option(
         "--out",
         type=_FOLDER,
@@ -96,16 +101,20 @@ def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: s
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
 
-    _infer(out=out, dataset=dataset, **asking)
+    failed = _infer(out=out, dataset=dataset, **asking)
     scoring.main(out, seen_classes)
     reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None, paper_clips=paper_clips)
+    if failed is not None:
+        raise failed
 
 
 @click.command()
 @_asking
 def infer(**asking: Any) -> None:
     """Run a model and write predictions.jsonl; a restarted run repeats no finished prompt."""
-    _infer(**asking)
+    failed = _infer(**asking)
+    if failed is not None:
+        raise failed
 
 
 @click.command()
@@ -160,13 +169,32 @@ def leaderboard(runs: Path) -> None:
     board.main(runs)
 
 
-@click.command()
-def models() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
     """List the available models, their engines and their requirements."""
+    if context.invoked_subcommand is not None:
+        return
     from mma_bench.models import list_models
 
     for model in list_models():
         click.echo(f"{model.name:<28} {model.engine:<13} {model.needs}")
+
+
+@models.command()
+@click.argument("model")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's YAML file."
+)
+def check(model: str, settings: tuple[str, ...]) -> None:
+    """Say within a minute whether MODEL can be asked here, and whether it sees and hears.
+
+    Exit code 0: it can, and it does.
+    """
+    from mma_bench.models.check import check_model
+
+    for line in check_model(model, read_overrides(settings)):
+        click.echo(line)
 
 
 COMMANDS = (evaluate, infer, score, results, compare, leaderboard, models, avhbench, avhbench_compare, tasks_path)
@@ -190,12 +218,17 @@ def _infer(
     unchecked: bool,
     batch: int | None,
     out: Path,
-) -> None:
+) -> StageError | None:
+    """Run the model; returns the error to end with if prompts failed, after the rest has been scored."""
+    from mma_bench.evaluation.asking import described, failed_prompts
     from mma_bench.evaluation.conditions import CONFIGS, with_silence
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
+    from mma_bench.evaluation.predictions import read_predictions
     from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
     from mma_bench.models import load_config, open_engine
+    from mma_bench.models.contracts import Served
+    from mma_bench.models.hints import hint_for
 
     names = [str(protocol) for protocol in Protocol]
     asked = listed(protocols)
@@ -206,6 +239,12 @@ def _infer(
         )
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
+    unknown = [name for name in config.settings.get("extra_body_by_condition", {}) if name not in CONFIGS]
+    if unknown:
+        raise ConfigError(
+            f"{model}: extra_body_by_condition: unknown condition {unknown[0]!r}",
+            hint=f"the conditions are {', '.join(CONFIGS)}",
+        )
     benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit, checked=not unchecked)
     chosen = with_silence(chosen_conditions(benchmark, listed(conditions)), silence)
     left_out = [condition for condition in chosen if CONFIGS[condition] in config.without]
@@ -219,6 +258,11 @@ def _infer(
     )
     engine = open_engine(model, adapter=adapter, overrides=overrides)
     try:
-        infer(engine, benchmark, plan, out, settings={"engine": config.engine, **config.settings})
+        path = infer(engine, benchmark, plan, out, **described(config.engine, config.settings))
     finally:
         engine.close()
+    if not path.exists() or not path.stat().st_size:
+        return None  # nothing to ask, as of a server if only log-likelihoods are wanted
+    predictions = read_predictions(path)
+    errors = [str(prediction.error) for prediction in predictions if prediction.status == "failed"]
+    return failed_prompts(errors, len(predictions), hint_for if isinstance(engine, Served) else None)

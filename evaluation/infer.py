@@ -16,6 +16,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.conditions import CONFIGS, hears
 from mma_bench.evaluation.dataset import Benchmark, Row
+from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.evaluation.normalisation import likeliest
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.predictions import Prediction, to_entry
@@ -45,8 +46,18 @@ class Plan:
     batch: int = 1
 
 
-def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settings: dict[str, Any]) -> Path:
+def infer(
+    engine: Engine,
+    benchmark: Benchmark,
+    plan: Plan,
+    out: Path,
+    *,
+    settings: dict[str, Any],
+    operation: dict[str, Any] | None = None,
+) -> Path:
     """Run every prompt without an answer in `out/predictions.jsonl`; return its path.
+
+    `settings` identify the run; `operation`, the engine's other settings, is only recorded (`asking.described`).
 
     Prompts of a mode that the engine does not support are skipped; the caller reports it (`contracts.modes_of`).
 
@@ -67,10 +78,12 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
         "judge": benchmark.judges(),
         "prompt_version": PROMPT_VERSION,
         "settings": settings,
+        **({"operation": operation} if operation else {}),
         "data": fingerprints,
     }
     claim(out / "run.json", run)
     path = out / "predictions.jsonl"
+    first_contact = FirstContact(engine, out / "run.json")
     with Ledger(path) as ledger:
         for condition in plan.conditions:
             if isinstance(engine, CountsAnswers):
@@ -85,6 +98,7 @@ def infer(engine: Engine, benchmark: Benchmark, plan: Plan, out: Path, *, settin
                     holds=lambda _, prompt, entry: bool(entry["prompt_sha256"] == _sha256(prompt.text)),
                     entry_of=partial(_entry, run, fingerprints[condition]),
                     batch=plan.batch,
+                    before=first_contact,
                 )
     return path
 
@@ -128,11 +142,11 @@ def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, a
         options=list(prompt.options),
         expected=right,
         other=_other(row, question, right),
-        status="failed" if answer.unsupported is None else "unsupported",
+        status="unsupported" if answer.unsupported is not None else "failed" if answer.refused is None else "refused",
         answer=None,
         raw=answer.text,
         logprobs=answer.logprobs,
-        error=answer.error or answer.unsupported,
+        error=answer.error or answer.unsupported or answer.refused,
         usage=answer.usage,
         prompt_version=version_of(protocol, row),
         prompt_sha256=_sha256(prompt.text),

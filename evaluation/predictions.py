@@ -12,7 +12,7 @@ from mma_bench.errors import DataError
 from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.settings import problems
 
-Status: TypeAlias = Literal["ok", "unparseable", "failed", "unsupported"]
+Status: TypeAlias = Literal["ok", "unparseable", "failed", "unsupported", "refused"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Prediction:
         answer: The parsed class, None unless `status` is ok.
         raw: The model's raw output; None for scored options and failures.
         logprobs: Log-likelihood by option, summed over its tokens; None for generated answers.
-        status: With an answer, ok or unparseable; without one, failed, or unsupported: the model cannot take the
-            prompt.
+        status: With an answer, ok or unparseable; without one, failed, unsupported (the model cannot take the prompt)
+            or refused (the model or its server refuses to answer).
         error: Why there is no answer; None if there is one.
         prompt_version: Version of the prompt text: the dataset's if it provides the text, else this release's.
         settings: Generation and engine settings.
@@ -72,7 +72,7 @@ class Prediction:
     @property
     def is_answered(self) -> bool:
         """Whether there is an answer, right, wrong or unparseable."""
-        return self.status not in ("failed", "unsupported")
+        return self.status in ("ok", "unparseable")
 
 
 def option_order(prediction: Prediction) -> str:

@@ -78,7 +78,9 @@ def summarise(
         "published": {"model": name, "beside": paper_clips and name is not None, "source": SOURCE},
         "notes": [
             *_notes(rows),
-            *_unsupported(predictions),
+            *_withheld(predictions, "unsupported", "are more than this model takes"),
+            *_withheld(predictions, "refused", "were refused by the model or its server"),
+            *_served(predictions),
             *_lengths(scores.get("context_tokens", [])),
             *([note] if note else []),
         ],
@@ -123,17 +125,25 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _unsupported(predictions: Sequence[Prediction]) -> list[str]:
+def _withheld(predictions: Sequence[Prediction], status: str, what: str) -> list[str]:
     asked = Counter(row.condition for row in predictions)
     reasons: dict[str, list[str]] = {}
     for row in predictions:
-        if row.status == "unsupported":
+        if row.status == status:
             reasons.setdefault(row.condition, []).append(row.error or "")
     return [
-        f"Under {condition}, {len(found):,} of {_counted(asked[condition], 'prompt')} are more than this model takes, "
+        f"Under {condition}, {len(found):,} of {_counted(asked[condition], 'prompt')} {what}, "
         f"which counts as neither right nor wrong: {Counter(found).most_common(1)[0][0]}"
         for condition, found in reasons.items()
     ]
+
+
+def _served(predictions: Sequence[Prediction]) -> list[str]:
+    served = Counter(name for row in predictions if (name := row.usage.get("served_model")))
+    if len(served) < 2:
+        return []
+    names = ", ".join(f"{name} ({_counted(count, 'answer')})" for name, count in served.most_common())
+    return [f"The server answered under several names, so that the run may mix models: {names}."]
 
 
 def _lengths(rows: Sequence[Row]) -> list[str]:

@@ -2,7 +2,8 @@
 
 Accuracy is over all answers: an unparseable answer is wrong, and `parsed` is the share of parseable ones. A failed
 prompt has no answer and is excluded; a run with failed prompts is incomplete. A prompt that the model cannot take
-(unsupported) has no answer either, but is not missing; it is counted only where there are some.
+(unsupported) or refuses to answer (refused) has no answer either, but is not missing; these are counted only where
+there are some.
 """
 
 from collections import defaultdict
@@ -45,7 +46,7 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
     scores: Scores = {
         "headline": headline(cells),
         "failed": sum(row.status == "failed" for row in predictions),
-        **_unsupported(predictions),
+        **_withheld(predictions),
         "run": _run(predictions[0]),
         "accuracy": accuracies(cells),
         "drop": drops(cells),
@@ -90,17 +91,17 @@ def _accuracy(rows: Sequence[Prediction]) -> dict[str, Any]:
         "prompts": len(rows),
         "unparseable": unparseable,
         "failed": sum(row.status == "failed" for row in rows),
-        **_unsupported(rows),
+        **_withheld(rows),
         "parsed": (len(answered) - unparseable) / len(answered) if answered else None,
         **estimated(outcomes(answered)),
         "chance": chance(rows),
     }
 
 
-def _unsupported(rows: Sequence[Prediction]) -> dict[str, int]:
-    """The number of unsupported prompts, if there are any."""
-    count = sum(row.status == "unsupported" for row in rows)
-    return {"unsupported": count} if count else {}
+def _withheld(rows: Sequence[Prediction]) -> dict[str, int]:
+    """The numbers of unsupported and of refused prompts, where there are any."""
+    counts = {status: sum(row.status == status for row in rows) for status in ("unsupported", "refused")}
+    return {status: count for status, count in counts.items() if count}
 
 
 def answer_sources(rows: Sequence[Prediction]) -> list[tuple[str, Callable[[Prediction], bool]]]:

@@ -29,8 +29,13 @@ def _number(value: object) -> object:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
+_Whole: TypeAlias = Annotated[Count, Field(le=1_000_000_000)]  # a larger one is a slip
+_Pixels: TypeAlias = Annotated[Count, Field(le=1 << 26)]
+_UpToOne: TypeAlias = Annotated[Positive, Field(le=1), BeforeValidator(_number)]
+
+
 class TrainConfig(Namespace):
-    """Settings of a run; frozen, unknown keys are rejected.
+    """Settings of a run; frozen, unknown keys are rejected, and so are numbers that can only be slips.
 
     One optimiser step sees `batch` × `accumulation` examples, regardless of the number of processes.
     """
@@ -41,41 +46,44 @@ class TrainConfig(Namespace):
     # "All linear projection layers" (5.1). In a mixture-of-experts thinker the feed-forward projections are inside the
     # experts, where LoRA is not applied, so only the attention's are adapted.
     projections: tuple[Projection, ...] = Field(default=PROJECTIONS, strict=False, min_length=1)
-    rank: Count = 8
-    alpha: Count | None = None  # scale of the update is alpha / rank; null: twice the rank
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rank: Annotated[Count, Field(le=65_536)] = 8
+    alpha: _Whole | None = None  # scale of the update is alpha / rank; null: twice the rank
+    dropout: Annotated[float, Field(ge=0, lt=1), BeforeValidator(_number)] = 0.0
 
-    learning_rate: Annotated[Positive, BeforeValidator(_number)] = 1e-4
+    # AdamW changes each weight by about the rate in each step, so a rate above 1 is a slip.
+    learning_rate: _UpToOne = 1e-4
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    warmup: Fraction = 0.1  # fraction of the steps
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    adam_epsilon: Annotated[Positive, BeforeValidator(_number)] = 1e-8
-    max_grad_norm: Positive = 1.0
-    batch: Count = 4  # examples per forward pass
-    accumulation: Count = 4  # batches per optimiser step, over all processes
-    epochs: Positive | None = 5.0
-    max_steps: Count | None = None  # instead of epochs
-    seed: int = 0
+    warmup: Annotated[Fraction, BeforeValidator(_number)] = 0.1  # fraction of the steps
+    weight_decay: Annotated[Fraction, BeforeValidator(_number)] = 0.0
+    adam_epsilon: _UpToOne = 1e-8
+    max_grad_norm: Annotated[Positive, Field(le=1e9), BeforeValidator(_number)] = 1.0
+    batch: _Whole = 4  # examples per forward pass
+    accumulation: _Whole = 4  # batches per optimiser step, over all processes
+    epochs: Annotated[Positive, Field(le=1e6)] | None = 5.0
+    max_steps: _Whole | None = None  # instead of epochs
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0  # NumPy takes no other
 
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16 or fp16 on a GPU, fp32 on the CPU
     device: Literal["auto", "cpu"] = "auto"  # auto: the GPU if there is one
     gradient_checkpointing: bool = True
 
-    fps: Positive = 2.0
-    max_frames: Annotated[int, Field(ge=2)] | None = None
-    min_pixels: Count | None = None  # of a resized frame, as in the evaluation
-    max_pixels: Count | None = 254_016  # 504 × 504, appendix C; Table 8 says 13K
+    fps: Annotated[Positive, Field(le=1_000)] = 2.0
+    max_frames: Annotated[_Whole, Field(ge=2)] | None = None
+    min_pixels: _Pixels | None = None  # of a resized frame, as in the evaluation
+    max_pixels: _Pixels | None = 254_016  # 504 × 504, appendix C; Table 8 says 13K
     system: str | None = None
 
     # Also filters the validation set, so that a control's checkpoint is not selected on conditions it must not see.
     conditions: tuple[Literal["aligned", "misaligned"], ...] = Field(
         default=("aligned", "misaligned"), strict=False, min_length=1
     )
-    every: Count | None = None  # steps between validations, each with a checkpoint; null: once an epoch
-    keep_last: Count = 2  # checkpoints besides the best one
+    every: _Whole | None = None  # steps between validations, each with a checkpoint; null: once an epoch
+    keep_last: _Whole = 2  # checkpoints besides the best one
     unreadable: Literal["stop", "skip"] = "stop"  # on a clip that cannot be decoded; skipped ones are recorded
-    cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000  # processed clips kept in memory, per decoding process
-    decode_workers: Annotated[int, Field(ge=0)] = 0  # prefetching decoder processes; 0: decode in the training process
+    # Processed clips kept in memory, per decoding process.
+    cache_bytes: Annotated[int, Field(ge=0, lt=1 << 50)] = 2_000_000_000
+    # Prefetching decoder processes; 0: decode in the training process.
+    decode_workers: Annotated[int, Field(ge=0, le=1_024)] = 0
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "TrainConfig":

@@ -24,7 +24,7 @@ COMPLETE: Final = "complete.json"  # written last; a checkpoint without it is in
 
 
 class NonFiniteLoss(MmaBenchError):
-    """The loss is NaN or infinite; the step was not applied."""
+    """The loss of a step, which was not applied, or of a validation is NaN or infinite."""
 
 
 class UnreadableClip(DataError):
@@ -85,11 +85,13 @@ class AnswerTrainer(Trainer):
             count = asked.sum() if num_items_in_batch is None else num_items_in_batch
             loss = each.sum() / max(int(count), 1) * self.accelerator.num_processes
         if not bool(torch.isfinite(loss)):
-            when = "at" if model.training else "of the validation after"
+            when, applied = ("at", "the step was not applied; ") if model.training else ("of the validation after", "")
             step = self.state.global_step + model.training
+            there = complete_checkpoints(Path(self.args.output_dir))
+            kept = "earlier checkpoints are kept" if there else "there is no checkpoint yet"
             raise NonFiniteLoss(
                 f"the loss {when} step {step} is {float(loss.detach())}, with the examples {', '.join(names)}; "
-                "the step was not applied and earlier checkpoints are kept",
+                f"{applied}{kept}",
                 hint="lower learning_rate, or set precision to bf16 or fp32, in a new folder",
             )
         if not return_outputs:

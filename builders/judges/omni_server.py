@@ -97,7 +97,7 @@ class OmniServerJudge:
         except Stopped as stopped:
             raise Blocked("server_refuses", f"{stopped.message}; {stopped.hint}") from None
         if reply.error is not None or reply.text is None:
-            raise Retryable("no_answer", reply.error or "the server gave no text")
+            raise Retryable("no_answer", reply.error or reply.refused or "the server gave no text")
         if not reply.first_token_logprobs:
             raise Retryable("no_logprobs", f"{self.settings.model} gave no logprobs; use a server that does")
         # Spellings that differ in case or spaces are separate tokens.

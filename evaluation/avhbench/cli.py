@@ -52,11 +52,14 @@ def avhbench(
     question.
     """
     from mma_bench.commands import read_overrides
+    from mma_bench.evaluation.asking import described, failed_prompts
     from mma_bench.evaluation.avhbench import score as avhbench_score
     from mma_bench.evaluation.avhbench.annotations import Task, annotations_sha256, read_annotations
-    from mma_bench.evaluation.avhbench.infer import ask
+    from mma_bench.evaluation.avhbench.infer import ask, read_avh_predictions
     from mma_bench.evaluation.avhbench.meteor import Meteor
     from mma_bench.models import load_config, open_engine
+    from mma_bench.models.contracts import Served
+    from mma_bench.models.hints import hint_for
 
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides)
@@ -73,18 +76,23 @@ def avhbench(
         Meteor()  # fail on a missing NLTK now, not after hours of inference
     engine = open_engine(model, adapter=adapter, overrides=overrides)
     try:
-        ask(
+        path = ask(
             engine,
             entries,
             videos,
             out,
             annotations=annotations_sha256(annotations),
-            settings={"engine": config.engine, **config.settings},
+            **described(config.engine, config.settings),
             batch=config.batch,
         )
     finally:
         engine.close()
     click.echo(avhbench_score.main(out))
+    lines = read_avh_predictions(path)
+    errors = [str(line.error) for line in lines if line.status == "failed"]
+    failed = failed_prompts(errors, len(lines), hint_for if isinstance(engine, Served) else None)
+    if failed is not None:
+        raise failed
 
 
 @click.command(name="avhbench-compare")

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from mma_bench.errors import DataError
 from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.avhbench.annotations import Entry, Task, yes_or_no
+from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.executor.ledger import Ledger
 from mma_bench.files import clip_path
 from mma_bench.models.contracts import Answer, ClipTask, Engine, Prompt
@@ -22,7 +23,7 @@ from mma_bench.progress import Progress
 from mma_bench.schema import Condition
 
 PREDICTIONS: Final = "avhbench_predictions.jsonl"
-Status: TypeAlias = Literal["ok", "unparseable", "failed", "missing"]
+Status: TypeAlias = Literal["ok", "unparseable", "failed", "missing", "refused", "unsupported"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class AvhPrediction:
     Attributes:
         key: `<video id>/<entry key>`: unique in a run.
         source: The source video; answers about the same source are not independent.
-        status: `missing` if the video could not be read, so the model was not run.
+        status: `missing` if the video could not be read, so the model was not run; `refused` and `unsupported` as in
+            `contracts.Answer`.
         answer: Yes, No, or the stripped caption; None unless `status` is ok.
         raw: The model's raw output.
         error: Why there is no answer; None for `ok` and `unparseable`.
@@ -73,6 +75,7 @@ def ask(
     *,
     annotations: str,
     settings: dict[str, Any],
+    operation: dict[str, Any] | None = None,
     batch: int = 1,
 ) -> Path:
     """Answer every question missing from `out/avhbench_predictions.jsonl`; return its path.
@@ -83,7 +86,8 @@ def ask(
         videos: The folder with `<video_id>.mp4`.
         out: The run's folder.
         annotations: Fingerprint of the annotations.
-        settings: The engine's, for `avhbench_run.json`.
+        settings: The engine's, for `avhbench_run.json`; they identify the run.
+        operation: The engine's other settings, likewise (`asking.described`).
         batch: Clips per engine call; does not affect the answers.
 
     Raises:
@@ -99,7 +103,8 @@ def ask(
             f"{videos} contains none of the {len(by_video)} videos", hint="pass the folder that contains <video_id>.mp4"
         )
     model = identity(engine)
-    claim(out / "avhbench_run.json", {**model, "annotations_sha256": annotations, "settings": settings})
+    run = {**model, "annotations_sha256": annotations, "settings": settings}
+    claim(out / "avhbench_run.json", {**run, "operation": operation} if operation else run)
     path = out / PREDICTIONS
     with Ledger(path) as ledger, Progress(f"{engine.name}, AVHBench", len(by_video)) as progress:
         ask_all(
@@ -111,6 +116,7 @@ def ask(
             holds=lambda clip, _, entry: bool(entry["video_sha256"] == clip.sha256),
             entry_of=partial(_answered, model),
             batch=batch,
+            before=FirstContact(engine, out / "avhbench_run.json"),
         )
     return path
 
@@ -144,10 +150,12 @@ def _answered(model: Mapping[str, Any], clip: _Clip, prompt: Prompt, answer: Ans
     """The ledger entry of an answer."""
     entry = clip.entries[prompt.key]
     line = partial(_line, model, entry, usage=answer.usage, video_sha256=clip.sha256)
+    if answer.unsupported is not None:
+        return line("unsupported", error=answer.unsupported)
+    if answer.refused is not None:
+        return line("refused", error=answer.refused)
     if answer.error is not None or answer.text is None:
-        return line(
-            "failed", error=answer.error or answer.unsupported or "the engine returned neither an answer nor an error"
-        )
+        return line("failed", error=answer.error or "the engine returned neither an answer nor an error")
     read = answer.text.strip() or None if entry.task is Task.CAPTIONING else yes_or_no(answer.text)
     return line("unparseable" if read is None else "ok", answer=read, raw=answer.text)
 

@@ -66,11 +66,15 @@ def measured(task: Task, rows: Sequence[AvhPrediction], meteor: Meteor | None = 
     answered = [row for row in rows if row.status in ("ok", "unparseable")]
     return {
         **{status: sum(row.status == status for row in rows) for status in ("missing", "failed", "unparseable")},
+        **{status: count for status in _NO_ANSWER if (count := sum(row.status == status for row in rows))},
         "metric": "accuracy" if scorer is None else scorer.name,
         **asdict(estimate(values)),
         "parsed": _ratio(sum(row.status == "ok" for row in answered), len(answered)),
         **(_yes(answered) if scorer is None else {}),
     }
+
+
+_NO_ANSWER: Final = ("refused", "unsupported")  # of few models: counted where there are some
 
 
 def value_of(row: AvhPrediction, meteor: Meteor | None) -> float | None:
@@ -119,6 +123,9 @@ def markdown(scores: dict[str, Any]) -> str:
     ]
     text = table([*header, "Questions", "Unparseable", "Failed", "Missing"], rows)
     text += "\nThe value is over all answers: an unparseable one is wrong, “read” is the share of parseable ones.\n"
+    for row in scores["tasks"]:
+        if counts := [f"{row[status]} {status}" for status in _NO_ANSWER if status in row]:
+            text += f"\n{row['task']}: {', '.join(counts)}; no answers, neither right nor wrong, and not asked again.\n"
     text += notes(scores["tasks"]) + published_table(scores["tasks"])
     if scores["missing_videos"]:
         text += f"\nMissing videos ({len(scores['missing_videos'])}): {', '.join(scores['missing_videos'])}\n"

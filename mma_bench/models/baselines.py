@@ -88,9 +88,8 @@ class BaselineEngine:
 
     def _one(self, task: ClipTask, prompt: Prompt) -> Answer:
         if not prompt.options:
-            return Answer(
-                prompt.key, error=f"clip {task.id}: {self.name} needs options to choose from, and the prompt has none"
-            )
+            why = f"clip {task.id}: {self.name} needs options to choose from, and the prompt has none"
+            return Answer(prompt.key, unsupported=why)
         try:
             found = self._baseline.weights(task, prompt)
         except InvalidInput as error:

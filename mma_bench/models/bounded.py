@@ -5,7 +5,7 @@ any size; and the SDKs follow redirects with the key and the clip to any other h
 """
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from mma_bench.retry import call_in_time
@@ -14,11 +14,14 @@ MAX_REPLY_BYTES: Final = 16 << 20  # after unpacking
 _OPTIONS: Final = {"stream": True, "follow_redirects": False}
 
 
-def bounded_client(base: type[Any], timeout_s: float, **arguments: Any) -> Any:
+def bounded_client(
+    base: type[Any], timeout_s: float, *, mark: Callable[[Any], None] | None = None, **arguments: Any
+) -> Any:
     """A client of class `base`, an `httpx.Client` or one of its fork httpx2, or of a subclass.
 
     Args:
         timeout_s: For a whole request: connecting, sending, and reading the reply. Raises the library's `ReadTimeout`.
+        mark: Called with each whole reply before it is passed on, e.g. to change its headers.
         arguments: Of `base`.
     """
     client = next(kind for kind in base.__mro__ if kind.__name__ == "Client")
@@ -29,7 +32,10 @@ def bounded_client(base: type[Any], timeout_s: float, **arguments: Any) -> Any:
 
         def exchange() -> Any:
             replies.append(base.send(self, request, **(options | _OPTIONS)))
-            return _whole(httpx, replies[0])
+            whole = _whole(httpx, replies[0])
+            if mark is not None:
+                mark(whole)
+            return whole
 
         try:
             return call_in_time(exchange, timeout_s)

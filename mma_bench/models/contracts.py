@@ -4,7 +4,7 @@ An engine gets all prompts of one clip under one condition at once, so that medi
 shared prompt prefix is computed once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -13,6 +13,22 @@ from mma_bench.schema import Modality
 
 Mode: TypeAlias = Literal["generate", "score"]
 MODES: Final[frozenset[Mode]] = frozenset({"generate", "score"})
+# Settings of engines that do not change the answers: they do not identify a run, which may be resumed with others.
+OPERATIONAL: Final = frozenset(
+    {
+        "api_key_env",
+        "backoff_s",
+        "base_url",
+        "concurrency",
+        "max_failures",
+        "max_requests",
+        "max_retries",
+        "max_tokens",
+        "start_timeout_s",
+        "stream",
+        "timeout_s",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,11 @@ class Answer:
             prompt sets `top_logprobs` and the engine supports it.
         error: What failed, with a hint if there is one; None on success.
         usage: Counts and metadata: `prompt_tokens` (all of the input, media included), `text_tokens` (those of the
-            prompt's text alone), `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`, `fed`.
+            prompt's text alone), `audio_tokens`, `video_tokens`, `new_tokens`, `finish_reason`, `fed`; of a server also
+            `served_model`, `thought_tokens`, `thoughts` (the text), `truncated` (true if the answer reached its token
+            limit) and, without an answer, the beginning of its `reply`.
+        unsupported: Why the model cannot take the prompt; None if it can.
+        refused: Why the model or its server refuses an answer; None if it does not.
     """
 
     key: str
@@ -97,6 +117,7 @@ class Answer:
     error: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
+    refused: str | None = None
 
 
 class Stopped(MmaBenchError):
@@ -147,6 +168,44 @@ class PreparesAhead(Protocol):
 
     def prepare(self, task: ClipTask) -> Any:
         """The prepared input that `answer` accepts in place of the task; called in another thread."""
+        ...
+
+
+@runtime_checkable
+class AnswersEach(Protocol):
+    """An engine that has several prompts in progress and gives each clip's answers when it has them."""
+
+    def answer_each(self, tasks: Iterable[ClipTask]) -> Iterator[tuple[ClipTask, list[Answer]]]:
+        """The tasks with their answers, in any order; `tasks` is consumed as far as there is room for more.
+
+        Raises:
+            Stopped: As `Engine.answer`, after the answers obtained so far, and carrying none.
+        """
+        ...
+
+
+@runtime_checkable
+class Served(Protocol):
+    """An engine whose model is behind a server, which may be down, or not give the media to its model."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self) -> list[str]:
+        """See that the server answers a short prompt; returns warnings, e.g. that it lists other models.
+
+        Raises:
+            MmaBenchError: It does not; with the server's words and a hint.
+        """
+        ...
+
+    def ask_once(self, task: ClipTask | None, prompt: Prompt) -> Answer:
+        """One answer outside the run's budget; without a clip if `task` is None.
+
+        Raises:
+            MmaBenchError: The server does not answer; with its words and a hint.
+            InvalidInput: The clip cannot be read.
+        """
         ...
 
 

@@ -8,17 +8,20 @@ given options, so the engine supports `generate` only.
 import importlib
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from mma_bench.config import Positive
 from mma_bench.models.bounded import bounded_client
 from mma_bench.models.clip_bytes import mp4_bytes
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
+from mma_bench.models.gemini_reply import read_generated
+from mma_bench.models.quota import LONGEST_WAIT_S, QUOTA_HINT, is_quota_spent
 from mma_bench.models.remote import (
     REFUSAL_HINTS,
+    UNREADABLE,
     Refused,
     RemoteEngine,
     RemoteSettings,
@@ -27,20 +30,37 @@ from mma_bench.models.remote import (
 )
 from mma_bench.retry import TRANSIENT_STATUSES, backoff, parse_retry_after, wait_at_least
 
-_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model`: older models are no longer available"}
-_LONGEST_WAIT_S: Final = 120.0
+_REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model`: the service retires older models"}
 
 
 class GeminiSettings(RemoteSettings):
     """Settings of the engine.
 
     Thoughts count as generated tokens, so `thinking_budget` is added to the prompt's token limit: otherwise a model
-    that always thinks spends the limit on thoughts and returns no answer.
+    that always thinks spends the limit on thoughts and returns no answer. Models from Gemini 3 on take a level,
+    `reasoning`, in place of a budget; how many tokens it takes is unknown, so `max_new_tokens` is needed too.
     """
 
     api_key_env: str | None = "GEMINI_API_KEY"
-    thinking_budget: Annotated[int, Field(ge=0)] | None = None  # tokens; None for models that do not think
+    # Tokens; -1 leaves the number to the model; None for models that do not think.
+    thinking_budget: Annotated[int, Field(ge=-1)] | None = None
+    reasoning: Literal["minimal", "low", "medium", "high"] | None = None
     backoff_s: Positive = 1.0  # delay before the second attempt unless the server specifies one; doubles, with jitter
+
+    @model_validator(mode="after")
+    def _leaves_room_for_the_answer(self) -> Self:
+        if self.reasoning is not None and self.thinking_budget is not None:
+            raise ValueError("reasoning and thinking_budget exclude each other: keep the one that the model takes")
+        if (self.reasoning is not None or self.thinking_budget == -1) and self.max_new_tokens is None:
+            raise ValueError("set max_new_tokens too: thoughts count as generated tokens")
+        return self
+
+    @field_validator("base_url")
+    @classmethod
+    def _has_no_query(cls, url: str | None) -> str | None:
+        if url is not None and "?" in url:
+            raise ValueError("the SDK cannot send a query with every request; give the address without it")
+        return url
 
 
 class _Detail(BaseModel):
@@ -99,11 +119,21 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
             retry=retry_if_exception_type(_Transient),
             stop=stop_after_attempt(settings.max_retries + 1),
             wait=wait_at_least(
-                lambda error: getattr(error, "retry_after_s", None), backoff(settings.backoff_s, _LONGEST_WAIT_S)
+                lambda error: getattr(error, "retry_after_s", None), backoff(settings.backoff_s, LONGEST_WAIT_S)
             ),
             sleep=sleep,
             reraise=True,
         )
+
+    def _listed_models(self) -> list[str]:
+        try:
+            models = self._client.models.list(config={"page_size": 1000, "query_base": True}).page
+            return [str(model.name).removeprefix("models/") for model in models]
+        except self._transport_errors as error:
+            address = self._settings.base_url or "the service"
+            raise Unanswered(f"no server answers at {address}: {self._excerpt(error)}") from None
+        except (self._errors.APIError, *UNREADABLE):
+            return []  # no list, or an odd one: the prompt decides
 
     def _close_client(self) -> None:
         self._client.close()
@@ -113,24 +143,28 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
         return self._types.Part.from_bytes(data=mp4_bytes(task, with_sound=True), mime_type="video/mp4")
 
     def _ask(self, media: Any, prompt: Prompt) -> Answer:
-        types, budget = self._types, self._settings.thinking_budget
+        types, budget, level = self._types, self._settings.thinking_budget, self._settings.reasoning
+        thinking = None
+        if budget is not None or level is not None:
+            thinking = types.ThinkingConfig(thinking_budget=budget, thinking_level=level)
         config = types.GenerateContentConfig(
             temperature=prompt.temperature,
             seed=prompt.seed,
-            max_output_tokens=prompt.max_new_tokens + (budget or 0),
-            thinking_config=None if budget is None else types.ThinkingConfig(thinking_budget=budget),
+            max_output_tokens=self._limit(prompt) + max(budget or 0, 0),
+            thinking_config=thinking,
+            should_return_http_response=True,  # the SDK's own reading fails on much that is sent
         )
-        contents = [media, types.Part.from_text(text=prompt.text)]
+        contents = [*([] if media is None else [media]), types.Part.from_text(text=prompt.text)]
         reply = self._call(
             lambda: self._client.models.generate_content(model=self._settings.model, contents=contents, config=config)
         )
-        return _read(reply, prompt)
+        return self._read(read_generated, reply.sdk_http_response.body or "", prompt)
 
     def _call(self, call: Callable[[], Any]) -> Any:
         """The service's reply; transient failures are retried after the delay requested by the service.
 
         Raises:
-            Refused: 401, 403, 404, or an invalid key.
+            Refused: 401, 402, 403, 404, an invalid key, or a quota that is used up.
             Unanswered: All other errors, after up to `max_retries` retries if they are transient.
         """
         try:
@@ -148,13 +182,15 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
             if code in _REFUSAL_HINTS:
                 raise Refused(f"{self.name}: {message}", _REFUSAL_HINTS[code]) from None
             asked_s = _retry_after_s(error, details)
-            if code not in TRANSIENT_STATUSES or (asked_s or 0) > _LONGEST_WAIT_S:
+            if code == 429 and is_quota_spent(str(error.details), asked_s):
+                raise Refused(f"{self.name}: {message}", QUOTA_HINT) from None
+            if code not in TRANSIENT_STATUSES or (asked_s or 0) > LONGEST_WAIT_S:
                 raise Unanswered(message) from None
             raise _Transient(message, asked_s) from None
         except self._transport_errors as error:
             raise _Transient(f"{type(error).__name__}: {self._excerpt(error)}") from None
-        except ValueError as error:  # broken JSON
-            raise _Transient(f"the reply is not valid JSON: {self._excerpt(error)}") from None
+        except UNREADABLE as error:
+            raise Unanswered(f"the reply cannot be read: {type(error).__name__}: {self._excerpt(error)}") from None
 
 
 def _details(error: Any) -> list[_Detail]:
@@ -169,29 +205,6 @@ def _retry_after_s(error: Any, details: list[_Detail]) -> float | None:
     delays = [detail.retryDelay.removesuffix("s") for detail in details if detail.retryDelay is not None]
     headers = getattr(error.response, "headers", None) or {}
     return parse_retry_after(delays[0] if delays else headers.get("retry-after"))
-
-
-def _read(reply: Any, prompt: Prompt) -> Answer:
-    """The answer in a reply, without the thoughts."""
-    counts = reply.usage_metadata
-    usage: dict[str, Any] = {"served_model": reply.model_version}
-    if counts is not None:
-        usage["prompt_tokens"] = counts.prompt_token_count or 0
-        usage["thought_tokens"] = counts.thoughts_token_count or 0
-        usage["new_tokens"] = (counts.candidates_token_count or 0) + usage["thought_tokens"]
-    candidate = reply.candidates[0] if reply.candidates else None
-    if candidate is None:
-        blocked = reply.prompt_feedback.block_reason if reply.prompt_feedback else None
-        why = f"the prompt was blocked: {blocked.value}" if blocked else "the reply has no candidates"
-        return Answer(prompt.key, error=why, usage=usage)
-    finish = candidate.finish_reason.value if candidate.finish_reason else None
-    usage["finish_reason"] = finish
-    parts = (candidate.content.parts if candidate.content else None) or []
-    texts = [part.text for part in parts if part.text and not part.thought]
-    # Output truncated by a filter is not an answer; output truncated by the prompt's token limit is.
-    if not texts or finish not in ("STOP", "MAX_TOKENS"):
-        return Answer(prompt.key, error=f"the model gave no complete answer: finish_reason {finish}", usage=usage)
-    return Answer(prompt.key, text="".join(texts), usage=usage)
 
 
 def _client_class() -> type[Any]:

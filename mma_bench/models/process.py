@@ -37,6 +37,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -69,6 +70,7 @@ class ProcessSettings(Namespace):
     start_timeout_s: Positive = 900.0  # timeout until ready: loading a model takes long
     timeout_s: Positive = 600.0  # timeout for all prompts of one clip
     max_failures: Count = 3  # consecutive failed clips that stop the run
+    max_new_tokens: Count | None = None  # in place of each prompt's own limit, for models that think first
 
 
 class ProcessEngine:
@@ -131,6 +133,9 @@ class ProcessEngine:
 
     def _ask(self, task: ClipTask) -> list[Answer]:
         """The answers about a clip; a failed program is restarted once and the request repeated."""
+        if self._settings.max_new_tokens is not None:
+            limited = [replace(prompt, max_new_tokens=self._settings.max_new_tokens) for prompt in task.prompts]
+            task = replace(task, prompts=tuple(limited))
         video = Path(self._clips.name) / "clip.mp4"
         video.write_bytes(mp4_bytes(task, with_sound=True))
         # A local program has no shared load to back off from, so retry without waiting.

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt
+from mma_bench.models.thoughts import without_thoughts
 from mma_bench.settings import problems
 
 _PROMPT_FIELDS: Final = (*("key", "text", "mode", "options", "max_new_tokens", "temperature", "seed"),)
@@ -104,7 +105,7 @@ def _answer(reply: _ReplyAnswer, prompt: Prompt, *, hears: bool) -> Answer:
     if prompt.mode == "generate":
         if reply.text is None:
             raise ProcessFault(f"gave no text for {prompt.key}")
-        return Answer(prompt.key, text=reply.text, usage=usage)
+        return without_thoughts(prompt.key, reply.text, usage)
     if reply.logprobs is None or reply.logprobs.keys() != set(prompt.options):
         given = "none" if reply.logprobs is None else f"those of {sorted(reply.logprobs)}"
         raise ProcessFault(f"must give the logprobs of exactly the options for {prompt.key}, but gave {given:.200}")

@@ -5,11 +5,15 @@ many consecutive failures stop the run; the answers so far are kept (`contracts.
 """
 
 import os
+import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated, Final, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, Generic, TypeVar
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field, field_validator
 
@@ -17,9 +21,11 @@ from mma_bench.config import Count, Namespace, Positive
 from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
 from mma_bench.extras import EXTRAS, missing_extra
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
-from mma_bench.redact import redacted
+from mma_bench.models.hints import hint_by_words, hint_for
+from mma_bench.redact import redacted_address
 
 REFUSAL_HINTS: Final = {
+    402: "pay the account's balance, then run the same command again to resume",
     401: "set the environment variable that api_key_env names to a valid key",
     403: "use a key with access to this model",
     **dict.fromkeys(
@@ -27,6 +33,12 @@ REFUSAL_HINTS: Final = {
         "set base_url to the server's own address: a redirect, which would get the key and clips, is not followed",
     ),
 }
+
+# What the clients raise themselves on error replies of another form than they expect.
+UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_ASKED_AGAIN: Final = 2  # times, after a reply without an answer that may come the next time
+_MAX_KEPT: Final = 2_000  # characters of a reply without an answer
+_SHORTEST_SECRET: Final = 6
 
 
 class RemoteSettings(Namespace):
@@ -36,27 +48,43 @@ class RemoteSettings(Namespace):
     revision: str | None = None  # for the record; None uses the model's name, all that a server guarantees
     base_url: str | None = None  # None uses the service's default
     api_key_env: str | None  # environment variable with the key; None if not required
-    concurrency: Count = 8  # concurrent requests; needs a large enough batch
+    concurrency: Count = 8  # concurrent requests, whatever the batch
     timeout_s: Positive = 120.0  # per attempt
     max_retries: Annotated[int, Field(ge=0)] = 5  # after 429, 5xx, timeouts and broken connections
     max_requests: Count | None = None  # requests per run; retries are not counted
     max_tokens: Count | None = None  # input and output tokens per run; requests in flight may exceed it
     max_failures: Count = 20  # consecutive failures that stop the run
+    max_new_tokens: Count | None = None  # in place of each prompt's own limit, for models whose thoughts count
 
     @field_validator("base_url")
     @classmethod
-    def _holds_no_secret(cls, url: str | None) -> str | None:
-        if url is not None and redacted(url) != url:
-            raise ValueError("a URL with a password or key would be written to every prediction; use api_key_env")
+    def _names_no_user(cls, url: str | None) -> str | None:
+        if url is not None and "@" in urlsplit(url).netloc:
+            raise ValueError("a URL with a user or password is not sent; put the key into the variable of api_key_env")
         return url
 
+
+_SHORT: Final = Prompt("check", "Reply with the word yes.")
 
 Settings = TypeVar("Settings", bound=RemoteSettings)
 Media = TypeVar("Media")
 
 
 class Unanswered(Exception):
-    """One prompt got no answer, after retries if the error was transient."""
+    """One prompt got no answer, after retries if the error was transient.
+
+    Args:
+        message: The reason.
+        again: Another attempt may well succeed: a reply came, but without an answer.
+        usage: As in `Answer`.
+        refused: The server refuses to answer this prompt.
+    """
+
+    def __init__(
+        self, message: str, *, again: bool = False, usage: dict[str, Any] | None = None, refused: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.again, self.usage, self.refused = again, usage or {}, refused
 
 
 class Refused(Exception):
@@ -89,9 +117,13 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         self.name, self.revision = name or settings.model, settings.revision or settings.model
         self.adapter = self.adapter_revision = None
         self._settings, self._key = settings, api_key(settings)
+        # A value as short as a version is part of many words.
+        in_query = [value for value in address_of(settings)[1].values() if len(value) >= _SHORTEST_SECRET]
+        self._secrets = [secret for secret in (self._key, *in_query) if secret]
         self._pool = ThreadPoolExecutor(settings.concurrency)
         self._lock = threading.Lock()
         self._requests = self._tokens = self._failures = 0
+        self._served: list[str] = []  # the names under which the server answered
         self._stop: MmaBenchError | None = None
 
     @abstractmethod
@@ -99,8 +131,12 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         """A clip in the server's format; called once per clip. Raises InvalidInput."""
 
     @abstractmethod
-    def _ask(self, media: Media, prompt: Prompt) -> Answer:
-        """The answer to one prompt. Raises Unanswered or Refused."""
+    def _ask(self, media: Media | None, prompt: Prompt) -> Answer:
+        """The answer to one prompt, without a clip if `media` is None. Raises Unanswered or Refused."""
+
+    def _listed_models(self) -> list[str]:
+        """The names of the models that the server lists, asked once; empty if it has no list. Raises Unanswered."""
+        return []
 
     @abstractmethod
     def _close_client(self) -> None:
@@ -108,16 +144,77 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def answer(self, tasks: Sequence[ClipTask]) -> list[list[Answer]]:
         """As `Engine.answer`, with up to `concurrency` requests in flight."""
-        waiting: list[list[Future[Answer | None]]] = []
-        for task in tasks:
-            # The pool is FIFO: a clip's media are submitted before its prompts.
-            media = self._pool.submit(self._media, task)
-            waiting.append([self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts])
-        answers = [[future.result() for future in row] for row in waiting]
-        got = [[answer for answer in row if answer is not None] for row in answers]
+        answers = [_received(futures) for futures in [self._submit(task) for task in tasks]]
         if self._stop is not None:
-            raise Stopped(self._stop.message, got, hint=self._stop.hint)
-        return got
+            raise Stopped(self._stop.message, answers, hint=self._stop.hint)
+        return answers
+
+    def answer_each(self, tasks: Iterable[ClipTask]) -> Iterator[tuple[ClipTask, list[Answer]]]:
+        """As `AnswersEach.answer_each`, with `concurrency` requests in flight as long as there are clips."""
+        remaining = iter(tasks)
+        asked: list[tuple[ClipTask, list[Future[Answer | None]]]] = []
+        unfinished: set[Future[Answer | None]] = set()
+        try:
+            while True:
+                # Twice as many prompts as threads: none of these waits for the caller to take an answer.
+                while self._stop is None and len(unfinished) < 2 * self._settings.concurrency:
+                    task = next(remaining, None)
+                    if task is None:
+                        break
+                    asked.append((task, self._submit(task)))
+                    unfinished.update(asked[-1][1])
+                if not asked:
+                    break
+                unfinished = wait(unfinished, return_when=FIRST_COMPLETED).not_done
+                finished = [(task, futures) for task, futures in asked if unfinished.isdisjoint(futures)]
+                asked = [(task, futures) for task, futures in asked if not unfinished.isdisjoint(futures)]
+                for task, futures in finished:
+                    yield task, _received(futures)
+        finally:
+            for future in unfinished:
+                future.cancel()
+        if self._stop is not None:
+            raise Stopped(self._stop.message, [], hint=self._stop.hint)
+
+    def _submit(self, task: ClipTask) -> "list[Future[Answer | None]]":
+        # The pool is FIFO: a clip's media are submitted before its prompts.
+        media = self._pool.submit(self._media, task)
+        return [self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts]
+
+    def check(self) -> list[str]:
+        """As `Served.check`: first the list of models, which fails at once if no server is there."""
+        try:
+            listed = self._listed_models()
+        except Unanswered as error:
+            message = redacted_address(str(error))
+            raise MmaBenchError(f"{self.name}: {message}", hint=hint_for(message)) from None
+        others = ""
+        if listed and self._settings.model not in listed:
+            alike = get_close_matches(self._settings.model, listed, n=5, cutoff=0.0)
+            others = f"the server lists {', '.join(alike)}, not {self._settings.model}"
+        try:
+            answer = self.ask_once(None, _SHORT)
+        except MmaBenchError as error:
+            if others:
+                raise MmaBenchError(f"{error.message}; {others}", hint="set `model` to one that is listed") from None
+            raise
+        why = answer.error or answer.refused
+        unanswered = f"{self.name} did not answer a short prompt: {why}" if why else ""
+        return [warning for warning in (others, unanswered) if warning]
+
+    def ask_once(self, task: ClipTask | None, prompt: Prompt) -> Answer:
+        """As `Served.ask_once`."""
+        try:
+            return self._ask(None if task is None else self._media(task), prompt)
+        except Refused as error:
+            raise _stopping(error) from None
+        except Unanswered as error:
+            message = redacted_address(str(error))
+            if error.refused:
+                return Answer(prompt.key, refused=message, usage=error.usage)
+            if error.usage.keys() - {"reply"}:  # the model was asked, and gave no answer to this prompt
+                return Answer(prompt.key, error=message, usage=error.usage)
+            raise MmaBenchError(f"{self.name}: {message}", hint=hint_for(message)) from None
 
     def close(self) -> None:
         """Wait for the requests in flight, then close the threads and connections."""
@@ -135,14 +232,47 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
                 return None
             if prompt.mode not in self.modes:
                 raise Unanswered(f"{self.name} gives no log-likelihoods; use mode generate")
-            answer = self._ask(clip, prompt)
+            answer = self._ask_up_to(1 + min(_ASKED_AGAIN, self._settings.max_retries), clip, prompt)
         except Unanswered as error:
-            answer = Answer(prompt.key, error=f"clip {task.id}: {error}")
+            why = f"clip {task.id}: {redacted_address(str(error))}"
+            answer = Answer(prompt.key, error=why, usage=error.usage)
+            if error.refused:
+                answer = Answer(prompt.key, refused=why, usage=error.usage)
         except Refused as error:
-            self._stop_run(MmaBenchError(str(error), hint=error.hint))
+            self._stop_run(_stopping(error))
             return None
         self._record(answer)
         return answer
+
+    def _ask_up_to(self, times: int, media: Media, prompt: Prompt) -> Answer:
+        """As `_ask`, asked again if a reply came without an answer."""
+        while True:
+            try:
+                return self._ask(media, prompt)
+            except Unanswered as error:
+                times -= 1
+                if not error.again or times == 0 or self._stop is not None:
+                    raise
+                self._count_tokens(error.usage)
+
+    def _read(self, read: Callable[[str, Prompt], Answer], body: str, prompt: Prompt) -> Answer:
+        """What `read` makes of a reply; without an answer, the reply itself is kept, up to a bound, in `usage`.
+
+        Raises:
+            Refused, Unanswered: As `read`.
+        """
+        try:
+            answer = read(body, prompt)
+        except Unanswered as error:
+            usage = {**error.usage, "reply": self._excerpt(body, _MAX_KEPT)}
+            raise Unanswered(self._excerpt(error), again=error.again, usage=usage, refused=error.refused) from None
+        except Refused as error:
+            raise Refused(f"{self.name}: {self._excerpt(error)}", error.hint) from None
+        return answer if answer.refused is None else replace(answer, refused=self._excerpt(answer.refused))
+
+    def _limit(self, prompt: Prompt) -> int:
+        """The largest number of generated tokens."""
+        return self._settings.max_new_tokens or prompt.max_new_tokens
 
     def _reserve_request(self) -> bool:
         """Count a request, unless the run has stopped; an exhausted budget stops it."""
@@ -163,29 +293,73 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def _record(self, answer: Answer) -> None:
         """Count tokens and consecutive failures; too many failures stop the run."""
+        self._count_tokens(answer.usage)
+        self._compare_served(answer.usage.get("served_model"))
         with self._lock:
-            self._tokens += answer.usage.get("prompt_tokens", 0) + answer.usage.get("new_tokens", 0)
             self._failures = self._failures + 1 if answer.error else 0
             in_a_row = self._failures
         if in_a_row >= self._settings.max_failures:
             self._stop_run(
                 MmaBenchError(
                     f"{self._settings.model}: {in_a_row} consecutive requests failed, the last with: {answer.error}",
-                    hint="check that the server is running and accepts these media, then run the same command again",
+                    hint=hint_for(str(answer.error)),
                 )
+            )
+
+    def _count_tokens(self, usage: dict[str, Any]) -> None:
+        with self._lock:
+            self._tokens += usage.get("prompt_tokens", 0) + usage.get("new_tokens", 0)
+
+    def _compare_served(self, served: str | None) -> None:
+        """Say so when the server answers under another name than before."""
+        with self._lock:
+            is_new = served is not None and served not in self._served
+            if served is not None and is_new:
+                self._served.append(served)
+        if is_new and self._served[0] != served:
+            print(
+                f"{self.name}: the server now answers as {served!r}, before as {self._served[0]!r}; "
+                "the run mixes models",
+                file=sys.stderr,
             )
 
     def _stop_run(self, why: MmaBenchError) -> None:
         with self._lock:
             self._stop = self._stop or why
 
-    def _excerpt(self, text: object) -> str:
-        """A server's message on one line of at most 500 characters, without the key, which some servers echo."""
-        line = redacted(" ".join(str(text).split()))
-        return (line.replace(self._key, "***") if self._key else line)[:500]
+    def _excerpt(self, text: object, longest: int = 500) -> str:
+        """A server's message on one line of at most `longest` characters, without secrets, which some servers echo."""
+        whole = str(text)
+        for secret in self._secrets:
+            whole = whole.replace(secret, "***")
+        return redacted_address(" ".join(cleaned(whole[: 10 * longest]).split()))[:longest]
 
     def _tried(self) -> str:
         return f"tried {self._settings.max_retries + 1} times"
+
+
+def cleaned(text: str) -> str:
+    """`text` with U+FFFD for lone surrogates, which no UTF-8 file can hold, and for NUL."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\x00", "\ufffd")
+
+
+def _stopping(error: Refused) -> MmaBenchError:
+    """Words say more than the status that the hint of the refusal is for."""
+    return MmaBenchError(redacted_address(str(error)), hint=hint_by_words(str(error)) or error.hint)
+
+
+def _received(futures: "Iterable[Future[Answer | None]]") -> list[Answer]:
+    """The answers, without those of prompts that were not asked since the run has stopped."""
+    return [answer for future in futures if (answer := future.result()) is not None]
+
+
+def address_of(settings: RemoteSettings) -> tuple[str | None, dict[str, str]]:
+    """The base URL without its query, and the query by parameter, e.g. a gateway's version or key."""
+    if settings.base_url is None:
+        return None, {}
+    parts = urlsplit(settings.base_url)
+    return urlunsplit(parts._replace(query="", fragment="")), dict(parse_qsl(parts.query))
 
 
 def api_key(settings: RemoteSettings) -> str | None:

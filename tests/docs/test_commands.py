@@ -39,6 +39,7 @@ OURS: Final = [command for command in ALL if command.text.startswith("mma-bench 
 # weights, or speak of another version than the small project's.
 RUN: Final = {
     "mma-bench models": None,
+    "mma-bench models check NAME": ("mma-bench models check oracle",),
     "mma-bench doctor": None,
     "mma-bench sft": None,
     "mma-bench evaluate --model specialist --out results/specialist": (

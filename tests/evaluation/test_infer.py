@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +107,17 @@ def test_an_engine_that_gives_nothing_is_not_scored_as_wrong(tmp_path: Path) -> 
     assert {prediction.status for prediction in predictions.values()} == {"failed"}
 
 
-def test_what_the_model_cannot_take_is_recorded_and_not_asked_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", ["unsupported", "refused"])
+def test_what_the_model_cannot_take_or_refuses_is_recorded_and_not_asked_again(status: str, tmp_path: Path) -> None:
     def reply(_task: Any, prompt: Any) -> Answer:
-        return Answer(prompt.key, unsupported="40,700 tokens do not fit")
+        return replace(Answer(prompt.key), **{status: "40,700 tokens do not fit"})
 
     start(tmp_path, Scripted(reply), protocols=(Protocol.FORCED_CHOICE,))
     second = Scripted(says("Cat"))
     after = start(tmp_path, second, protocols=(Protocol.FORCED_CHOICE,))
     assert second.asked == []
     assert {(row.status, row.error, row.answer) for row in after.values()} == {
-        ("unsupported", "40,700 tokens do not fit", None)
+        (status, "40,700 tokens do not fit", None)
     }
 
 

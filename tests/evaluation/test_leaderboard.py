@@ -122,12 +122,13 @@ def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
     assert page.text.count("(other data)") == 2  # marked in either chart
 
 
-def test_what_a_model_cannot_take_stands_in_its_cell(tmp_path: Path) -> None:
-    rows = [*_hears(0.8), prediction("z", "long_context", "visual", status="unsupported", error="too long")]
+@pytest.mark.parametrize("status", ["unsupported", "refused"])
+def test_what_a_model_cannot_take_or_refuses_stands_in_its_cell(status: str, tmp_path: Path) -> None:
+    rows = [*_hears(0.8), prediction("z", "long_context", "visual", status=status, error="too long")]
     write_predictions(tmp_path / "one" / "predictions.jsonl", rows)
     leaderboard.main(tmp_path)
-    assert "1 unsupported" in Page((tmp_path / "leaderboard.html").read_text()).text
-    assert "(1 unsupported)" in (tmp_path / "leaderboard.md").read_text()
+    assert f"1 {status}" in Page((tmp_path / "leaderboard.html").read_text()).text
+    assert f"(1 {status})" in (tmp_path / "leaderboard.md").read_text()
 
 
 def test_names_are_text(tmp_path: Path) -> None:

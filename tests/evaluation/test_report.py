@@ -287,16 +287,29 @@ def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest
     assert read_json(many / "report.json")["notes"] == []
 
 
-def test_what_the_model_cannot_take_is_said_by_condition(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [("unsupported", "are more than this model takes"), ("refused", "were refused by the model or its server")],
+)
+def test_what_the_model_cannot_take_or_refuses_is_said_by_condition(status: str, what: str, tmp_path: Path) -> None:
     rows = [prediction(f"c{i}") for i in range(report.SMALL)]
-    rows += [prediction(f"c{i}", "long_context", status="unsupported", error="too long") for i in range(3)]
+    rows += [prediction(f"c{i}", "long_context", status=status, error="too long") for i in range(3)]
     write_run(tmp_path, rows)
     score.main(tmp_path)
     report.main(tmp_path)
     found = read_json(tmp_path / "report.json")
-    said = "3 of 3 prompts are more than this model takes, which counts as neither right nor wrong: too long"
+    said = f"3 of 3 prompts {what}, which counts as neither right nor wrong: too long"
     assert found["notes"] == [f"Under long_context, {said}"]
     assert found["complete"] is True
+
+
+def test_a_run_with_answers_of_several_models_says_so(tmp_path: Path) -> None:
+    rows = [prediction(f"c{i}", usage={"served_model": "new" if i == 0 else "old"}) for i in range(report.SMALL)]
+    write_run(tmp_path, rows)
+    score.main(tmp_path)
+    report.main(tmp_path)
+    (note,) = read_json(tmp_path / "report.json")["notes"]
+    assert note.endswith(f"may mix models: old ({report.SMALL - 1} answers), new (1 answer).")
 
 
 def test_a_run_of_failures_alone_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,17 +36,18 @@ def test_an_answer_that_cannot_be_read_is_wrong_and_a_failed_prompt_has_none() -
     assert score.accuracy(rows) == [found]
 
 
-def test_what_the_model_cannot_take_is_neither_an_answer_nor_missing() -> None:
+@pytest.mark.parametrize("status", ["unsupported", "refused"])
+def test_what_the_model_cannot_take_or_refuses_is_neither_an_answer_nor_missing(status: str) -> None:
     rows = [
         prediction("a", answer="Bird"),
-        *(prediction(base, "long_context", status="unsupported", error="too long") for base in "bc"),
+        *(prediction(base, "long_context", status=status, error="too long") for base in "bc"),
     ]
     scores = score.score(rows)
     found = _only(scores["accuracy"], condition="long_context")
     assert (found["prompts"], found["n"], found["mean"]) == (2, 0, None)
-    assert (found["unparseable"], found["failed"], found["unsupported"]) == (0, 0, 2)
-    assert "unsupported" not in _only(scores["accuracy"], condition="aligned"), "counted only where there are some"
-    assert (scores["failed"], scores["unsupported"]) == (0, 2)
+    assert (found["unparseable"], found["failed"], found[status]) == (0, 0, 2)
+    assert status not in _only(scores["accuracy"], condition="aligned"), "counted only where there are some"
+    assert (scores["failed"], scores[status]) == (0, 2)
     assert not [row for row in scores["capture"] if row["condition"] == "long_context" and row["n"]]
 
 

@@ -13,7 +13,7 @@ from mma_bench.errors import ConfigError, DataError, MmaBenchError
 from mma_bench.executor.task import Task, entry_of
 from mma_bench.fetch import FetchError, Url
 from mma_bench.models.openai import OpenaiSettings
-from mma_bench.redact import redacted
+from mma_bench.redact import redacted, redacted_address, redacted_settings
 
 SECRET = "hunter2"  # noqa: S105 - of no account
 URLS = (
@@ -50,6 +50,19 @@ def test_a_secret_is_hidden_and_the_rest_of_the_text_kept(url: str) -> None:
 
 def test_an_address_that_was_split_is_hidden() -> None:
     assert redacted(f"'https://me:{SECRET}' is not a repository") == "'https://***' is not a repository"
+
+
+def test_of_a_server_s_address_the_whole_query_is_hidden() -> None:
+    for url in (*URLS, f"https://host/v1?ak={SECRET}", f"https://host/v1?v=1&{SECRET}", f"https://host/v1#{SECRET}"):
+        text = redacted_address(f"cannot reach '{url}' now?")
+        assert SECRET not in text
+        assert text.startswith(f"cannot reach '{url.partition(':/')[0]}:/")
+        assert text.endswith("' now?")
+        assert redacted_settings({"a": [url, 1, None], "b": {"c": url}}) == {
+            "a": [redacted_address(url), 1, None],
+            "b": {"c": redacted_address(url)},
+        }
+    assert redacted_address("http://host:8000/v1 is slow, why?") == "http://host:8000/v1 is slow, why?"
 
 
 @pytest.mark.parametrize("text", HARMLESS)

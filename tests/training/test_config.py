@@ -51,6 +51,10 @@ def test_a_rate_may_be_written_as_everybody_writes_it() -> None:
         ({"warmup": 1.5}, "warmup"),
         ({"learning_rate": "fast"}, "learning_rate"),
         ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": "1e30"}, "learning_rate"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"max_grad_norm": "1e30"}, "max_grad_norm"),
+        ({"max_grad_norm": float("inf")}, "max_grad_norm"),
         ({"conditions": ["audio_removed"]}, "conditions"),
         ({"min_pixels": 300_000}, "min_pixels"),
         ({"precision": "fp8"}, "precision"),
@@ -60,6 +64,26 @@ def test_a_value_that_cannot_be_used_is_named(overrides: dict[str, Any], key: st
     with pytest.raises(ConfigError, match=key) as caught:
         load_config("paper", overrides)
     assert caught.value.hint
+
+
+_NUMBERS = [
+    name
+    for name, field in TrainConfig.model_fields.items()
+    if isinstance(field.default, int | float) and not isinstance(field.default, bool)
+] + ["alpha", "max_steps", "max_frames", "min_pixels", "every"]  # these are null by default
+
+
+@pytest.mark.parametrize("key", _NUMBERS)
+@pytest.mark.parametrize("slip", [1e30, 10**30, -(10**30), "1e30"])
+def test_a_number_that_can_only_be_a_slip_is_named(key: str, slip: float | str) -> None:
+    others = {"epochs": None} if key == "max_steps" else {}
+    with pytest.raises(ConfigError, match=key):
+        load_config("paper", {key: slip, **others})
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "adam_epsilon", "weight_decay", "dropout", "warmup"])
+def test_a_number_without_a_decimal_point_is_read(key: str) -> None:
+    assert getattr(load_config("paper", {key: "1e-3"}), key) == 1e-3
 
 
 def test_a_file_that_is_no_config_is_named(tmp_path: Path) -> None:

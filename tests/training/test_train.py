@@ -252,6 +252,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_keeps_the_last_check
     ) as caught:
         making.run(small, tmp_path / "run")
     assert caught.value.hint
+    assert caught.value.message.endswith("the step was not applied; earlier checkpoints are kept")
     kept = complete_checkpoints(tmp_path / "run" / "checkpoints")
     assert [path.name for path in kept] == ["checkpoint-2"]
     assert torch.isfinite(
@@ -262,9 +263,38 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_keeps_the_last_check
 
 
 @pytest.mark.slow
-def test_a_rate_that_breaks_the_model_is_seen_at_the_latest_by_the_validation(small: Path, tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLoss, match=r"the loss (at|of the validation after) step \d+ is (nan|inf)"):
-        making.run(small, tmp_path / "run", learning_rate=1e30, warmup=0.0, every=1)
+def test_a_rate_that_breaks_the_model_is_seen_at_the_latest_by_the_validation(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The config refuses such a rate.
+    config = making.config(warmup=0.0, every=1).model_copy(update={"learning_rate": 1e30})
+    monkeypatch.setattr(making, "config", lambda: config)
+    said = r"the loss (at|of the validation after) step \d+ is (nan|inf)"
+    with pytest.raises(NonFiniteLoss, match=said) as caught:
+        making.run(small, tmp_path / "run")
+    there = complete_checkpoints(tmp_path / "run" / "checkpoints")
+    assert caught.value.message.endswith("earlier checkpoints are kept" if there else "there is no checkpoint yet")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_loss_that_is_no_number_in_validation_is_not_said_to_be_a_steps(
+    after: int, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = AnswerTrainer.compute_loss
+
+    def poisoned(self: AnswerTrainer, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
+        if not model.training and self.state.global_step == after:
+            inputs["pixel_values_videos"] = inputs["pixel_values_videos"] * float("nan")
+        return plain(self, model, inputs, *arguments, **settings)
+
+    monkeypatch.setattr(AnswerTrainer, "compute_loss", poisoned)
+    with pytest.raises(NonFiniteLoss, match=f"the loss of the validation after step {after} is nan") as caught:
+        making.run(small, tmp_path / "run", every=1)
+    assert "the step was not applied" not in caught.value.message
+    kept = complete_checkpoints(tmp_path / "run" / "checkpoints")
+    assert [path.name for path in kept] == ["checkpoint-1"][: after - 1]
+    assert caught.value.message.endswith("earlier checkpoints are kept" if kept else "there is no checkpoint yet")
 
 
 def broken(small: Path, folder: Path) -> Path:

@@ -34,6 +34,7 @@ from mma_bench.models.omni.load import AdapterError, LoadedAdapter, load_adapter
 from mma_bench.models.omni.media import Media, decode
 from mma_bench.models.omni.memory import or_none, release
 from mma_bench.models.omni.prefix import Prefix, Reader
+from mma_bench.models.thoughts import without_thoughts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,9 +59,13 @@ class OmniSettings(Namespace):
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     device_map: str | None = None  # cpu, cuda, cuda:1, auto …; None uses the GPU if available
     attention: Literal["sdpa", "eager"] = "sdpa"  # sdpa uses flash kernels where possible
+    max_new_tokens: Count | None = None  # in place of each prompt's own limit, for models that think first
+    opens_thoughts: bool = False  # the chat template ends with an opening <think>
 
     @model_validator(mode="after")
-    def _bounds_are_in_order(self) -> "OmniSettings":
+    def _is_consistent(self) -> "OmniSettings":
+        if self.opens_thoughts and self.max_new_tokens is None:
+            raise ValueError("set max_new_tokens too: thoughts count as generated tokens")
         if self.min_pixels is not None and self.max_pixels is not None and self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels ({self.min_pixels}) is above max_pixels ({self.max_pixels})")
         return self
@@ -173,7 +178,7 @@ class OmniEngine:
         for index, (prompt, inputs) in enumerate(zip(task.prompts, prepared.prompts, strict=True)):
             if isinstance(inputs, InvalidInput):
                 answers[index] = _failed(task, prompt, inputs)
-            elif (length := len(head.ids) + len(inputs.ids) + prompt.max_new_tokens) > self._most_tokens:
+            elif (length := len(head.ids) + len(inputs.ids) + self._limit(prompt)) > self._most_tokens:
                 why = f"prompt and answer take up to {length} tokens, the model's context has {self._most_tokens}"
                 answers[index] = _failed(task, prompt, why)
             else:
@@ -225,12 +230,17 @@ class OmniEngine:
         written = self._reader.generate(
             read,
             inputs.ids[-1],
-            max_new_tokens=prompt.max_new_tokens,
+            max_new_tokens=self._limit(prompt),
             temperature=prompt.temperature,
             seed=prompt.seed,
         )
         usage |= {"new_tokens": len(written.ids), "finish_reason": "stop" if written.ended else "length"}
-        return Answer(prompt.key, text=self._inputs.text(written.ids), usage=usage)
+        text = self._inputs.text(written.ids)
+        return without_thoughts(prompt.key, text, usage, opened=self._settings.opens_thoughts)
+
+    def _limit(self, prompt: Prompt) -> int:
+        """The largest number of generated tokens."""
+        return self._settings.max_new_tokens or prompt.max_new_tokens
 
     def close(self) -> None:
         """Free the model's memory."""

@@ -151,6 +151,29 @@ def test_an_answer_that_does_not_hold_the_word_is_never_read_as_it(text: str) ->
     assert answer is None or answer.lower() in text.lower()
 
 
+def test_a_question_that_is_refused_or_too_much_has_that_status_and_is_not_asked_again(bench: Path) -> None:
+    def reply(task: ClipTask, prompt: Any) -> Answer:
+        if task.id == "00006":
+            return Answer(prompt.key, refused="content_filter")
+        return Answer(prompt.key, unsupported="too long") if task.id == "00191_swap" else Answer(prompt.key, text="Yes")
+
+    rows = run(bench, Scripted(reply))
+    by_status = {row.status: row for row in rows.values()}
+    assert by_status.keys() == {"ok", "refused", "unsupported"}
+    assert (by_status["refused"].error, by_status["unsupported"].error) == ("content_filter", "too long")
+    again = Scripted(says("No"))
+    assert run(bench, again) == rows
+    assert not again.asked
+    scores = score(list(rows.values()))
+    assert sum(task.get("refused", 0) for task in scores["tasks"]) == 1
+    assert sum(task.get("unsupported", 0) for task in scores["tasks"]) == len(
+        [row for row in rows.values() if row.video_id == "00191_swap"]
+    )
+    assert all(task["failed"] == 0 for task in scores["tasks"])
+    assert "refused" in markdown(scores)
+    assert "refused" not in markdown(score([row(0, "No", "no")]))
+
+
 def test_a_second_run_asks_nothing_and_a_failed_question_is_asked_again(bench: Path) -> None:
     def reply(task: ClipTask, prompt: Any) -> Answer:
         return Answer(prompt.key, error="out of memory") if task.id == "00006" else Answer(prompt.key, text="Yes")
@@ -379,7 +402,7 @@ def test_the_command_asks_scores_and_prints_the_table(bench: Path) -> None:
     matching = next(row for row in scores["tasks"] if row["task"] == Task.MATCHING)
     assert (matching["mean"], matching["yes"]) == (pytest.approx(2 / 3), 1.0)
     captioning = next(row for row in scores["tasks"] if row["task"] == Task.CAPTIONING)
-    assert (captioning["failed"], captioning["mean"]) == (1, None)  # it can only choose
+    assert (captioning["unsupported"], captioning["mean"]) == (1, None)  # it can only choose
     assert (bench / "out" / "avhbench.md").read_text() in done.output
     assert main(bench / "out") in done.output
 

@@ -91,6 +91,8 @@ class Server:
         self.lock = threading.Lock()
         self.closing = threading.Event()
         self.url = ""
+        self.models: list[str] | None = None  # what it lists; None if it has no list
+        self.listing: dict[str, Any] | None = None  # a list of another form
 
     def next(self, request: Request) -> Reply:
         with self.lock:
@@ -139,6 +141,16 @@ def serving(*replies: Any) -> Iterator[Server]:
                 return  # the client did not wait
             if reply.cut:
                 self.close_connection = True
+
+        def do_GET(self) -> None:
+            listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in server.models or ()]}
+            found = server.models is not None or server.listing is not None
+            data = json.dumps(server.listing or listed).encode() if found else b""
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
 
         def trickle(self, what: str) -> None:
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

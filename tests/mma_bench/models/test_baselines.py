@@ -109,7 +109,7 @@ def test_a_chain_of_thought_ends_as_it_should() -> None:
 
 def test_without_options_there_is_nothing_to_choose() -> None:
     ((answer,),) = RANDOM.answer([task(Prompt("visual.caption.0", "Describe."))])
-    assert "needs options" in (answer.error or "")
+    assert "needs options" in (answer.unsupported or "")
 
 
 def test_the_modality_is_a_field_of_the_prompt_and_not_read_out_of_its_key() -> None:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.models.contracts import Answer, ClipTask, Prompt, Stopped
 from mma_bench.models.gemini import GeminiEngine, GeminiSettings
 from tests.mma_bench.models.servers import Reply, Request, Server, clip, has_audio_track, serving, task
@@ -46,7 +47,7 @@ def asked(server: Server, waits: list[float] | None = None, **settings: Any) -> 
     """An engine that does not sleep; the seconds that it would have waited are added to `waits`."""
     fast = {"max_retries": 2, "timeout_s": 600.0, "concurrency": 1}
     sleep = (waits if waits is not None else []).append
-    config = GeminiSettings(model="m", base_url=server.url, **{**fast, **settings})
+    config = GeminiSettings(**{"model": "m", "base_url": server.url, **fast, **settings})
     engine = GeminiEngine(config, name="mine", sleep=sleep)
     try:
         yield engine
@@ -131,10 +132,61 @@ def test_a_busy_server_is_asked_again_as_late_as_it_wishes(busy: Reply) -> None:
     assert waits == [3.0]
 
 
-def test_a_wait_that_is_too_long_is_the_prompts_error() -> None:
-    with serving(Reply(fault(429, "quota of the day"), 429, {"Retry-After": "86400"})) as server:
-        assert "quota of the day" in (one(server).error or "")
+_PER_DAY = {
+    "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+    "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}],
+}
+
+
+@pytest.mark.parametrize(
+    "spent",
+    [
+        Reply(fault(429, "quota"), 429, {"Retry-After": "86400"}),
+        Reply(fault(429, "quota", _PER_DAY), 429, {"Retry-After": "3"}),
+        Reply(fault(402, "quota"), 402),
+    ],
+)
+def test_a_quota_that_is_used_up_stops_the_run_at_once(spent: Reply) -> None:
+    with serving(spent) as server, asked(server) as engine, pytest.raises(Stopped, match="quota") as stop:
+        engine.answer([task(SEE, HEAR)])
+    assert "same command again" in str(stop.value.hint)
     assert len(server.requests) == 1
+
+
+def test_a_retired_model_is_named_with_the_closest_that_are_offered() -> None:
+    retired = "This model models/gemini-2.0-flash is no longer available."
+    with serving(Reply(fault(404, retired), 404)) as server:
+        server.listing = {"models": [{"name": f"models/{name}"} for name in ("aqa", "gemini-3.6-flash")]}
+        with asked(server, model="gemini-2.0-flash") as engine, pytest.raises(MmaBenchError) as error:
+            engine.check()
+    assert "no longer available" in error.value.message
+    assert "the server lists gemini-3.6-flash, aqa, not gemini-2.0-flash" in error.value.message
+
+
+def test_a_dead_service_fails_its_check_at_once() -> None:
+    with serving(OK) as server:
+        pass
+    with asked(server) as engine, pytest.raises(MmaBenchError, match="no server answers at"):
+        engine.check()
+
+
+def test_a_quota_per_minute_is_waited_for() -> None:
+    minute = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]}
+    with serving(Reply(fault(429, "quota", minute), 429), OK) as server:
+        assert one(server).text == "Bird"
+
+
+def test_a_level_of_thought_is_sent_with_room_for_it() -> None:
+    with pytest.raises(ValidationError, match="max_new_tokens"):
+        GeminiSettings(model="m", reasoning="low")
+    with pytest.raises(ValidationError, match="exclude"):
+        GeminiSettings(model="m", reasoning="low", thinking_budget=1, max_new_tokens=9)
+    with serving(OK) as server:
+        one(server, reasoning="low", max_new_tokens=500)
+        one(server, thinking_budget=-1, max_new_tokens=600)
+    level, free = (request.body["generationConfig"] for request in server.requests)
+    assert (level["maxOutputTokens"], list(level["thinkingConfig"].values())) == (500, ["LOW"])
+    assert (free["maxOutputTokens"], list(free["thinkingConfig"].values())) == (600, [-1])
 
 
 @pytest.mark.parametrize("details", ["a proxy's page", [{"retryDelay": 3}], {"retryDelay": "3s"}])
@@ -182,13 +234,11 @@ def test_silence_is_the_prompts_error_after_all_attempts() -> None:
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
-        (Reply(json.dumps(reply("Bird"))[:40]), "tried 1 times"),
+        (Reply(json.dumps(reply("Bird"))[:40]), "not valid JSON"),
         (Reply(json.dumps(reply("Bird")), cut=True), "tried 1 times"),
         (Reply({}), "no candidate"),
-        (Reply({"promptFeedback": {"blockReason": "SAFETY"}}), "the prompt was blocked: SAFETY"),
-        (Reply(reply(finish="MAX_TOKENS")), "no complete answer: finish_reason MAX_TOKENS"),
-        (Reply(reply("Bi", finish="SAFETY")), "no complete answer: finish_reason SAFETY"),
-        (Reply({"candidates": [{"finishReason": "STOP"}]}), "no complete answer"),
+        (Reply(reply(finish="MAX_TOKENS")), "cut off before the answer (finish_reason MAX_TOKENS)"),
+        (Reply({"candidates": [{"finishReason": "STOP"}]}), "no text besides thoughts (finish_reason STOP)"),
         (Reply(fault(400, "too long"), 400), "400 SAID: too long"),
     ],
 )

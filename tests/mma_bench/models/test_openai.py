@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import logging
+import math
 import threading
 import wave
 from collections.abc import Iterator
@@ -123,6 +124,8 @@ def test_a_server_without_log_probabilities_gives_none() -> None:
     [
         ("input_audio", "aligned", False, True),
         ("input_audio", "audio_dropped", False, False),
+        ("audio_url", "aligned", False, True),
+        ("audio_url", "audio_dropped", False, False),
         ("in_video", "frames_zeroed", True, False),
         ("in_video", "audio_dropped", False, False),
         ("none", "aligned", False, False),
@@ -133,11 +136,12 @@ def test_sound_goes_out_exactly_where_the_condition_has_it(sound: str, condition
         one(server, on=task(SEE, condition=condition), sound=sound)
     (request,) = server.requests
     assert has_audio_track(video_of(request)) is track
-    heard = [item["input_audio"] for item in parts(request) if item["type"] == "input_audio"]
+    heard = [item[sound] for item in parts(request) if item["type"] in ("input_audio", "audio_url")]
     assert bool(heard) is part
     for item in heard:
-        with wave.open(io.BytesIO(base64.b64decode(item["data"]))) as file:
-            assert (file.getnchannels(), file.getframerate(), item["format"]) == (1, 16_000, "wav")
+        data = item.get("data") or item["url"].removeprefix("data:audio/wav;base64,")
+        with wave.open(io.BytesIO(base64.b64decode(data))) as file:
+            assert (file.getnchannels(), file.getframerate(), item.get("format", "wav")) == (1, 16_000, "wav")
             assert file.getnframes() / file.getframerate() == pytest.approx(1, abs=0.1)
             assert max(file.readframes(8000)) > 0
 
@@ -176,11 +180,10 @@ def test_silence_is_the_prompts_error() -> None:
     [
         (Reply(json.dumps(completion())[:90]), "not valid JSON"),
         (Reply(json.dumps(completion()), cut=True), "tried 1 times"),
-        (Reply({"error": "odd"}), "not a chat completion"),
+        (Reply({"error": "odd"}), "the server states an error: odd"),
         (Reply('"Bird"'), "not a chat completion"),
-        (Reply(completion(["Bird"])), "not a chat completion (choices.0.message.content: "),
-        (Reply(completion(None)), "the model gave no answer: finish_reason stop"),
-        (Reply(completion("Bi", finish_reason="content_filter")), "finish_reason content_filter"),
+        (Reply(completion(["Bird"])), "not a chat completion (choices.0.message.content."),
+        (Reply(completion(None)), "no text besides thoughts (finish_reason stop)"),
         (Reply({"error": {"message": "too long"}}, 400), "too long"),
     ],
 )
@@ -340,3 +343,194 @@ def test_no_redirect_gets_the_key_or_the_clip(status: int) -> None:
             engine.answer([task(SEE)])
     assert not other.requests
     assert "redirect" in str(stopped.value.hint)
+
+
+@pytest.mark.parametrize(
+    "spent",
+    [
+        Reply({"error": {"message": "quota", "code": "insufficient_quota", "type": "insufficient_quota"}}, 429, SOON),
+        Reply({"error": {"message": "Limit: 200 requests per day (RPD)", "code": "rate_limit_exceeded"}}, 429, SOON),
+        Reply({"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429}}, 429, SOON),
+        Reply({"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429}}),
+        Reply({"error": {"message": "Rate limit exceeded: free-models-per-day", "code": "429"}}),
+        Reply({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}),
+        Reply({"error": {"message": "Limit reached on RPD", "status": 429}}),
+        Reply({"error": {"message": "This request requires more credits", "code": 402}}),
+        Reply({"object": "error", "message": "Daily request limit reached", "code": "rate_limit_exceeded"}),
+        Reply({"error": {"message": "Limit 100000, Used 99336 of TPD", "code": "rate_limit_exceeded"}}, 429, SOON),
+        Reply({"error": {"message": "x", "metadata": {"limit_source": "free_tier_daily"}}}, 429, SOON),
+        Reply({"error": {"message": "slow down"}}, 429, {"Retry-After": "86400"}),
+        Reply({"error": {"message": "Insufficient Balance"}}, 402),
+    ],
+)
+def test_a_quota_that_is_used_up_stops_the_run_at_once(spent: Reply) -> None:
+    with serving(spent) as server, asked(server) as engine, pytest.raises(Stopped) as stop:
+        engine.answer([task(SEE, HEAR)])
+    assert "same command again" in str(stop.value.hint)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        Reply({"error": {"message": "Rate limit reached on tokens per min (TPM): Limit 30000"}}, 429, SOON),
+        Reply({"error": {"message": "Too many requests. Read the daily news on our status page"}}, 429, SOON),
+        Reply({"error": {"message": "You exceeded your current quota", "code": 429}}, 429, SOON),
+        Reply({"error": {"message": "a word of 400 characters per day", "code": 400}}),
+    ],
+)
+def test_a_server_that_is_busy_for_a_moment_is_asked_again(busy: Reply) -> None:
+    with serving(busy, OK) as server, asked(server) as engine:
+        ((first,), (second,)) = engine.answer([task(SEE), task(HEAR, id="b.aligned")])
+    assert (first.text is None) is (busy.status == 200)
+    assert second.text == "Bird"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "content_filter", "message": "The response was filtered", "param": "prompt"},
+        {"code": None, "innererror": {"code": "ResponsibleAIPolicyViolation"}, "message": "filtered"},
+        {"code": "content_policy_violation", "message": "Your request was rejected"},
+        {"code": "data_inspection_failed", "message": "Input data may contain inappropriate content."},
+    ],
+)
+@pytest.mark.parametrize("status", [400, 200])
+def test_a_filter_that_is_an_error_is_a_refusal(error: dict[str, Any], status: int) -> None:
+    with serving(Reply({"error": error}, status)) as server:
+        answer = one(server)
+    assert error["message"] in (answer.refused or "")
+    assert (answer.text, answer.error) == (None, None)
+
+
+def test_a_reasoning_models_settings_reach_the_server() -> None:
+    with serving(OK) as server:
+        one(
+            server,
+            reasoning="low",
+            max_new_tokens=500,
+            length_parameter="max_completion_tokens",
+            omit=["temperature", "seed"],
+        )
+    body = server.requests[0].body
+    assert (body["reasoning_effort"], body["max_completion_tokens"]) == ("low", 500)
+    assert not {"temperature", "seed", "max_tokens"} & body.keys()
+
+
+@pytest.mark.parametrize("settings", [{"reasoning": "low"}, {"opens_thoughts": True}])
+def test_thoughts_need_room(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="max_new_tokens"):
+        OpenaiSettings(model="m", **settings)
+
+
+def test_where_the_template_opens_the_thoughts_a_text_without_a_closing_tag_is_no_answer() -> None:
+    cut, whole = completion("a Bird", finish_reason="length"), completion("a Cat?</think>Bird")
+    with serving(Reply(cut), Reply(whole)) as server:
+        answers = [one(server, opens_thoughts=True, max_new_tokens=9) for _ in range(2)]
+    assert [answer.text for answer in answers] == [None, "Bird"]
+    assert "raise max_new_tokens" in (answers[0].error or "")
+
+
+def test_a_reply_without_an_answer_is_asked_for_again() -> None:
+    with serving(Reply(completion("")), OK) as server:
+        assert one(server).text == "Bird"
+    replies = (Reply(completion("")), OK)
+    with serving(*replies) as server, asked(server, max_tokens=33) as engine, pytest.raises(Stopped, match="64 used"):
+        engine.answer([task(SEE), task(HEAR, id="b.aligned")])
+
+
+def test_another_model_behind_the_same_name_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(OK, Reply({**completion(), "model": "other"})) as server, asked(server) as engine:
+        engine.answer([task(SEE, HEAR), task(SEE, HEAR, id="b.aligned")])
+    said = capsys.readouterr().err
+    assert said.count("mine: the server now answers as 'other', before as 'served'") == 1
+
+
+@pytest.mark.parametrize(
+    "logprob", [None, float("nan"), float("inf"), -float("inf"), "low", 3.0, pytest.param(..., id="missing")]
+)
+def test_a_log_probability_that_is_none_leaves_the_answer_without_them(logprob: Any) -> None:
+    second = {"token": "Cat"} | ({} if logprob is ... else {"logprob": logprob})
+    position = {"token": "Bird", "logprob": -0.25, "top_logprobs": [{"token": "Bird", "logprob": -0.25}, second]}
+    with serving(Reply(completion(logprobs={"content": [position]}))) as server:
+        answer = one(server, replace(SEE, top_logprobs=2))
+    assert (answer.text, answer.first_token_logprobs) == ("Bird", None)
+
+
+def test_tokens_with_the_same_text_are_added_up_and_the_first_of_thoughts_is_not_the_answers() -> None:
+    tops = [("Bird", -1.0), ("Bird", -1.0), ("Bird", -2.0), ("Cat", -9999.0)]
+    position = {"top_logprobs": [{"token": token, "logprob": logprob} for token, logprob in tops]}
+    given = [Reply(completion(text, logprobs={"content": [position]})) for text in ("Bird", "<think>Hm</think>Bird")]
+    with serving(*given) as server:
+        plain, thought = (one(server, replace(SEE, top_logprobs=4)) for _ in range(2))
+    assert plain.first_token_logprobs == pytest.approx({"Bird": math.log(math.exp(-1) + math.exp(-2)), "Cat": -9999.0})
+    assert (thought.text, thought.first_token_logprobs) == ("Bird", None)
+
+
+@pytest.mark.parametrize("tops", [[("Bird", -0.1), ("Cat", -0.1)], [("Bird", -0.3), ("Bird", -0.4), ("Cat", -2.0)]])
+def test_log_probabilities_of_more_than_one_together_are_none(tops: list[tuple[str, float]]) -> None:
+    position = {"top_logprobs": [{"token": token, "logprob": logprob} for token, logprob in tops]}
+    with serving(Reply(completion(logprobs={"content": [position]}))) as server:
+        answer = one(server, replace(SEE, top_logprobs=4))
+    assert (answer.text, answer.first_token_logprobs) == ("Bird", None)
+
+
+def streamed(*pieces: dict[str, Any], finish: str | None = "stop", done: bool = True) -> str:
+    """The body of a stream with these deltas."""
+    choices = [{"index": 0, "delta": piece, "finish_reason": None} for piece in pieces]
+    choices += [{"index": 0, "delta": {}, "finish_reason": finish}]
+    chunks: list[Any] = [{"model": "served", "choices": [choice]} for choice in choices]
+    chunks.append({"model": "served", "choices": [], "usage": {"prompt_tokens": 30, "completion_tokens": 2}})
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n" * done
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "error"),
+    [
+        (streamed({"role": "assistant", "content": ""}, {"content": "Bi"}, {"content": "rd"}), "Bird", None),
+        (streamed({"reasoning_content": "Cat?"}, {"content": "Bird"}), "Bird", None),
+        (streamed({"content": "<thi"}, {"content": "nk>Cat?</think>Bird"}), "Bird", None),
+        (streamed({"content": "Bird"}, done=False), "Bird", None),
+        (json.dumps(completion()), "Bird", None),
+        (streamed({"content": "Bird"}, finish=None), None, "broke off"),
+        (streamed({"content": "Bird"}, finish=None, done=False), None, "broke off"),
+        (streamed({"content": "Bird"})[:90], None, "not valid JSON"),
+        ('data: {"error": {"message": "out of memory"}}\n\n', None, "out of memory"),
+        (streamed({"content": ["Bird"]}), None, "not of chat completions"),
+        ("", None, "broke off"),
+        (
+            "<html><body>Sign in</body></html>",
+            None,
+            "not valid JSON (Expecting value: line 1 column 1 (char 0)): <html>",
+        ),
+        (streamed({"content": "Bird \ud83d"}, {"content": "\udc26"}), "Bird \U0001f426", None),
+    ],
+)
+def test_a_stream_is_an_answer_only_as_a_whole(body: str, text: str | None, error: str | None) -> None:
+    with serving(Reply(body, headers={"Content-Type": "text/event-stream"})) as server:
+        answer = one(server, stream=True)
+    assert server.requests[0].body["stream"] is True
+    assert answer.text == text
+    assert (error or "") in (answer.error or "")
+    if text is not None:
+        assert (answer.usage["prompt_tokens"], answer.usage["finish_reason"]) == (30, "stop")
+
+
+def test_a_connection_that_breaks_off_within_a_stream_is_no_answer() -> None:
+    with serving(Reply(streamed({"content": "Bird"}), cut=True)) as server:
+        assert one(server, stream=True, max_retries=0).text is None
+
+
+def test_a_condition_has_settings_of_its_own_and_no_track_is_used_where_there_is_none() -> None:
+    body = {"mm_processor_kwargs": {"use_audio_in_video": True, "fps": 2}, "top_k": 1}
+    own = {"frames_zeroed": {"mm_processor_kwargs": {"fps": 1}, "top_k": None}}
+    with serving(OK) as server:
+        for condition in ("aligned", "frames_zeroed", "audio_dropped"):
+            on = task(SEE, condition=condition)
+            one(server, on=on, sound="in_video", extra_body=body, extra_body_by_condition=own)
+    sent = [(request.body["mm_processor_kwargs"], request.body.get("top_k")) for request in server.requests]
+    assert sent == [
+        ({"use_audio_in_video": True, "fps": 2}, 1),
+        ({"use_audio_in_video": True, "fps": 1}, None),
+        ({"use_audio_in_video": False, "fps": 2}, 1),
+    ]

@@ -148,6 +148,35 @@ def test_questions_and_answers(tmp_path: Path) -> None:
     assert count(tmp_path, "starts") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "answer", "thoughts"),
+    [
+        ("<think>Cat?</think>\n\nBird", "Bird", "Cat?"),
+        ("Cat?</think>Bird", "Bird", "Cat?"),
+        ("<think>\n\n</think>\n\nBird", "Bird", None),
+        (" Bird\n", " Bird\n", None),
+        ("<thing>Bird", "<thing>Bird", None),
+        ("", "", None),
+        ("<think>It is a Bird", None, "It is a Bird"),
+        ("<think>It is a Bird</think>", None, "It is a Bird"),
+    ],
+)
+def test_thoughts_are_no_part_of_an_answer(tmp_path: Path, text: str, answer: str | None, thoughts: str | None) -> None:
+    reply = f"say({{'answers': [{{'key': p['key'], 'text': {text!r}}} for p in request['prompts']]}})"
+    with running(tmp_path, reply) as engine:
+        (given,) = one(engine, task(SEE))
+    assert (given.text, given.usage.get("thoughts")) == (answer, thoughts)
+    assert (given.error is None) == (answer is not None)
+    assert "raise max_new_tokens" in (given.error or "raise max_new_tokens")
+
+
+def test_a_models_file_may_give_room_for_thoughts(tmp_path: Path) -> None:
+    with running(tmp_path, max_new_tokens=900) as engine:
+        one(engine, task(SEE))
+    (request,) = [json.loads(line) for line in (tmp_path / "requests").read_text().splitlines()]
+    assert request["prompts"][0]["max_new_tokens"] == 900
+
+
 def test_answers_in_any_order_find_their_prompts(tmp_path: Path) -> None:
     with running(tmp_path, "say({'answers': good(request)[::-1]})") as engine:
         assert [answer.text for answer in one(engine, task(SEE, HEAR))] == ["visual", "audio"]

@@ -235,6 +235,31 @@ def test_sampling_is_seeded_and_leaves_torchs_generator_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize(
+    ("text", "settings", "answer", "thoughts"),
+    [
+        ("<think>Cat?</think>\n\nBird", {}, "Bird", "Cat?"),
+        ("<think>It is a Bird", {}, None, "It is a Bird"),
+        ("It is a Bird", {"opens_thoughts": True, "max_new_tokens": 9}, None, "It is a Bird"),
+        (" Bird\n", {}, " Bird\n", None),
+    ],
+)
+def test_thoughts_are_no_part_of_an_answer(
+    text: str, settings: dict[str, Any], answer: str | None, thoughts: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine()._inputs, "text", lambda ids: text)
+    monkeypatch.setattr(engine(), "_settings", OmniSettings(checkpoint="c", **settings))
+    given = only(task(WRITE))
+    assert (given.text, given.usage.get("thoughts")) == (answer, thoughts)
+    assert "raise max_new_tokens" in (given.error or "raise max_new_tokens")
+    assert given.usage["new_tokens"] <= settings.get("max_new_tokens", WRITE.max_new_tokens)
+
+
+def test_more_room_for_thoughts_counts_against_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine(), "_settings", OmniSettings(checkpoint="c", max_new_tokens=10_000_000))
+    assert "the model's context has" in (only(task(WRITE)).error or "")
+
+
 def test_usage_counts_tokens_and_says_why_the_answer_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     cut = only(task(replace(WRITE, max_new_tokens=2)))
     assert (cut.usage["new_tokens"], cut.usage["finish_reason"]) == (2, "length")
