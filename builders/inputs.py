@@ -55,6 +55,7 @@ def named_paths(params: Params) -> dict[str, dict[str, Path]]:
             "acquire.manifest": acquire.manifest,
         },
         "judge": {"judge.model": params.judge.model if isinstance(params.judge, OmniJudgeParams) else None},
+        "pair": {"pair.given": params.pair.given},
         "verify": {"verify.reviews": verify.reviews if "app" in verify.evidence else None},
     }
     # A judge's model is a file only if it is a YAML file of the user's own.

@@ -18,7 +18,7 @@ from mma_bench.builders.pages import charts
 from mma_bench.builders.pages.files import Group, clip_ends, groups, sentence
 from mma_bench.builders.pages.gallery import Exhibit, gallery
 from mma_bench.classes import ClassTable, load_classes
-from mma_bench.config import EncoderJudgeParams, Params
+from mma_bench.config import EncoderJudgeParams, NoJudgeParams, Params
 from mma_bench.errors import ClipError, DataError
 from mma_bench.files import write_text
 from mma_bench.page import render, svg
@@ -133,7 +133,7 @@ def page(
     judge = params.judge
     thresholds = (
         {}  # one for each class, too many lines for a chart
-        if isinstance(judge, EncoderJudgeParams)
+        if isinstance(judge, EncoderJudgeParams | NoJudgeParams)
         else {"visual": judge.visual_threshold, "audio": judge.audio_threshold}
     )
     rejected = verdicts.filter(pl.col("status") != "ok").sort("split", "class_name", "clip_id")

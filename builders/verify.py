@@ -158,7 +158,8 @@ def drop_unfit(
         for clip_id, (reason, twin) in leaks(aligned, params.validate_.near_duplicate_bits).items()
     }
     left = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
-    donors = {str(split): count for split, count in params.pair.donors.items()}
+    # Given pairs are kept as they are, so no clip is dropped because there is no donor to choose.
+    donors = {} if params.pair.given else {str(split): count for split, count in params.pair.donors.items()}
     lonely = without_donors(left, donors, params.pair.slack_s)
     dropped |= dict.fromkeys(lonely, ("no_donor", "fewer classes have a sound that is long enough than pair.donors"))
     kept = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mma_bench.errors import ConfigError
 from mma_bench.schema import Condition, Split
 from mma_bench.settings import checked, read_yaml
 
@@ -38,7 +39,14 @@ class OntologyParams(Namespace):
 class CandidatesParams(Namespace):
     """Appendix A.2."""
 
+    audioset: bool = True  # false: only the clips of the manifests are candidates
     manifests: dict[str, str]  # further segments to filter by the same rules: name → CSV, see docs/build.md
+
+    @model_validator(mode="after")
+    def _there_is_a_list(self) -> "CandidatesParams":
+        if not (self.audioset or self.manifests):
+            raise ValueError("audioset is false and manifests is empty, so there would be no candidates")
+        return self
 
 
 class YouTubeParams(Namespace):
@@ -103,11 +111,18 @@ class NormaliseParams(Namespace):
     clip_s: Positive  # test clips are cut to at most this; train clips have exactly this length
     min_test_s: Positive  # shorter test clips are refused
     train_size: Count  # train clips are square, with sides of this many pixels
+    train_min_s: Positive | None = None  # null: train clips have exactly clip_s; else shorter ones are kept from here
+    preset: Literal["fast", "veryfast"] = "fast"  # of x264, for clips that are encoded
     min_rms_dbfs: Annotated[float, Field(ge=-120, le=0)]  # a clip is silent if its loudest 0.1 s are quieter
     max_gap_s: Positive  # one decoded picture may be held for this long
     max_frozen_s: Positive  # a clip that moves at other times may stand still for this long
     max_pixels: Count  # width × height of one frame
     max_source_s: Positive  # longer files are refused without decoding
+
+    @property
+    def shortest_train_s(self) -> float:
+        """The least length of a train clip, in seconds."""
+        return self.clip_s if self.train_min_s is None else self.train_min_s
 
     @property
     def min_peak(self) -> float:
@@ -156,7 +171,13 @@ class EncoderJudgeParams(Namespace):
     processes: Count  # each loads both encoders
 
 
-JudgeSection: TypeAlias = JudgeParams | OmniJudgeParams | EncoderJudgeParams  # of params.yaml
+class NoJudgeParams(Namespace):
+    """No checks here: the clips come from a list whose makers have checked them."""
+
+    name: Literal["none"]
+
+
+JudgeSection: TypeAlias = JudgeParams | OmniJudgeParams | EncoderJudgeParams  # of params.yaml, if there is a judge
 
 
 class VerifyParams(Namespace):
@@ -181,6 +202,7 @@ class PairParams(Namespace):
     """Section 3 and 5.1."""
 
     seed: int
+    given: str | None = None  # a CSV of pairs to keep (base_id, donor_id, donor_class); null: they are chosen here
     slack_s: Annotated[float, Field(ge=0)]  # a donor's sound may end this much before the base's picture
     donors: dict[Literal["test", "train"], Count]  # misaligned variants per aligned clip
 
@@ -267,7 +289,7 @@ class Params(Namespace):
     candidates: CandidatesParams
     acquire: AcquireParams
     normalise: NormaliseParams
-    judge: Annotated[JudgeSection, Field(discriminator="name")]
+    judge: Annotated[JudgeSection | NoJudgeParams, Field(discriminator="name")]
     verify: VerifyParams
     pair: PairParams
     conflicts: ConflictsParams
@@ -293,6 +315,18 @@ class Params(Namespace):
                     "sft.conditions"
                 )
         return self
+
+    def asked_judge(self) -> JudgeSection:
+        """The judge, where one is needed.
+
+        Raises:
+            ConfigError: judge.name is none.
+        """
+        if isinstance(self.judge, NoJudgeParams):
+            raise ConfigError(
+                "judge.name is none, so there is no judge to ask", hint="name a params file with another judge"
+            )
+        return self.judge
 
     def on_ray(self) -> RayParams | None:
         """The executor's Ray parameters; None: worker processes on this machine."""
