@@ -42,7 +42,6 @@ from mma_bench.prompts import judge_question
 from mma_bench.schema import CHECKS, MODALITIES, NORMALISED, VERDICTS, Modality
 from mma_bench.tables import from_rows, outcome_counts, outcome_table, read_table, write_table
 
-NO_JUDGE: Final = "none (checked by the makers of the list)"
 VERSION: Final = 2  # of this stage's rules: raise it to judge every clip again
 
 JUDGE: Final[TypeAdapter[JudgeSection]] = TypeAdapter(JudgeSection)
@@ -52,7 +51,7 @@ def main(params: Params) -> None:
     """Judge every normalised clip."""
     normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
     if isinstance(params.judge, NoJudgeParams):
-        table = unjudged(normalised)
+        table = unjudged(normalised, params.judge.judge)
     else:
         table = judged(
             normalised.rows(named=True),
@@ -65,14 +64,15 @@ def main(params: Params) -> None:
     write_json(layout.metrics("judge"), outcome_counts(table))
 
 
-def unjudged(clips: pl.DataFrame) -> pl.DataFrame:
+def unjudged(clips: pl.DataFrame, judge: str) -> pl.DataFrame:
     """Every clip passes, and no check has an answer: schema VERDICTS.
 
     Args:
         clips: Good rows of NORMALISED, of a list whose makers have checked them.
+        judge: For the column of that name.
     """
     rows = clips.select("clip_id", "split", "class_name").with_columns(
-        status=pl.lit("ok"), reason=pl.lit(""), detail=pl.lit(""), judge=pl.lit(NO_JUDGE)
+        status=pl.lit("ok"), reason=pl.lit(""), detail=pl.lit(""), judge=pl.lit(judge)
     )
     return from_rows(rows.rows(named=True), VERDICTS)
 

@@ -168,10 +168,13 @@ def page(
         forest=forest(classes),
         steps=dict(sorted(_steps(classes).items())),
         clip_facts=_clip_facts(aligned, params, splits),
-        checks={
+        checks={}
+        if isinstance(judge, NoJudgeParams)
+        else {
             check: svg(charts.scores(verdicts, check, thresholds.get(check.split("_")[0])), f"Scores of {check}")
             for check in CHECKS
         },
+        judge_of_none=judge.judge if isinstance(judge, NoJudgeParams) else None,
         judged=verdicts.height,
         rejected=rejected.head(_MAX_REJECTED).to_dicts(),
         rejected_more=max(0, rejected.height - _MAX_REJECTED),

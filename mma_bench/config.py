@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mma_bench.errors import ConfigError
-from mma_bench.schema import Condition, Split
+from mma_bench.schema import Condition, Split, unjudged_by
 from mma_bench.settings import checked, read_yaml
 
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -175,6 +175,12 @@ class NoJudgeParams(Namespace):
     """No checks here: the clips come from a list whose makers have checked them."""
 
     name: Literal["none"]
+    checked_by: Annotated[str, Field(min_length=1)]  # for the dataset's column `judge`
+
+    @property
+    def judge(self) -> str:
+        """What stands in the column `judge`."""
+        return unjudged_by(self.checked_by)
 
 
 JudgeSection: TypeAlias = JudgeParams | OmniJudgeParams | EncoderJudgeParams  # of params.yaml, if there is a judge

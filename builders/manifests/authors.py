@@ -103,7 +103,7 @@ def _add_clip(
 ) -> ImportedClip:
     if (stated := entry.split or split) is None:
         raise DataError(f"{entry.where}: its split is not stated", hint="pass --split test or --split train")
-    clip_id, start_ms, end_ms = _placed(entry.clip, audioset, entry.where)
+    clip_id, start_ms, end_ms = _placed(entry.clip, audioset, entry.where, found)
     known = found.clips.get(clip_id)
     meaning = labels.meaning(entry.clip.labels, entry.where)
     if meaning is None and known is not None:
@@ -145,14 +145,21 @@ def _class_in_audioset(
     )
 
 
-def _placed(clip: Named, audioset: Mapping[str, Sequence[AudioSetSegment]], where: str) -> tuple[str, int, int]:
-    """Id, start and end of a clip: as the list says, else as AudioSet does."""
+def _placed(
+    clip: Named, audioset: Mapping[str, Sequence[AudioSetSegment]], where: str, found: Imported
+) -> tuple[str, int, int]:
+    """Id, start and end of a clip: as the entry says, else as another entry of its video does, else as AudioSet does."""
     segments = audioset.get(clip.video_id, ())
     if clip.start_ms is None:
-        if len(segments) != 1:
-            said = "is not in AudioSet" if not segments else f"has {len(segments)} segments in AudioSet"
+        listed = [known for known in found.clips.values() if known.video_id == clip.video_id]
+        spans = {(known.start_ms, known.end_ms) for known in listed}
+        spans = spans or {(segment.start_ms, segment.end_ms) for segment in segments}
+        if len(spans) != 1:
+            place = "the list" if listed else "AudioSet"
+            said = f"has {len(spans)} segments in {place}" if spans else "is not in AudioSet"
             raise DataError(f"{where}: its start is not stated, and {clip.video_id} {said}", hint=HINT)
-        return f"{clip.video_id}_{segments[0].start_ms}", segments[0].start_ms, segments[0].end_ms
+        start_ms, end_ms = spans.pop()
+        return f"{clip.video_id}_{start_ms}", start_ms, end_ms
     ends = [segment.end_ms for segment in segments if segment.start_ms == clip.start_ms]
     end_ms = clip.end_ms or next(iter(ends), clip.start_ms + SEGMENT_MS)
     if end_ms - clip.start_ms > SEGMENT_MS:
@@ -184,7 +191,7 @@ def _add_pair(
     class_name = "" if meaning is None else meaning[1]
     donor: ImportedClip | None = None
     if sound.video_id:
-        donor_id = _placed(sound, audioset, where)[0]
+        donor_id = _placed(sound, audioset, where, found)[0]
         if donor_id == base.clip_id:  # the clip's own sound: an aligned entry that says so
             return
         donor = found.clips.get(donor_id)

@@ -12,12 +12,11 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from mma_bench.builders.manifests.listed_fields import plain
-from mma_bench.builders.sources.naming import SUFFIXES, parse_name
+from mma_bench.builders.sources.naming import SUFFIXES, parse_name, replaced_sound
 from mma_bench.errors import DataError
 
 HINT: Final = "correct the entry; docs/authors.md lists the fields that are read"
 
-_REPLACED: Final = re.compile(r"(?P<clip>.+)_repDiff_(?P<label>.+)_\d+")
 _SOUND_SUFFIXES: Final = (".wav", ".m4a", ".flac", ".mp3", ".aac", ".ogg")
 _MILLISECONDS_FROM: Final = 1000  # no segment of AudioSet starts after 590 s, see `sources.naming`
 
@@ -65,12 +64,12 @@ def cut_of(text: str) -> Cut | None:
     stem = PurePosixPath(text.strip().replace("\\", "/")).name
     for suffix in (*SUFFIXES, *_SOUND_SUFFIXES):
         stem = stem.removesuffix(suffix)
-    match = _REPLACED.fullmatch(stem)
-    cut = parse_name(f"{match['clip'] if match else stem}.mp4")
+    clip_name, label = replaced_sound(stem) or (stem, None)
+    cut = parse_name(f"{clip_name}.mp4")
     if cut is None:
         return None
     clip = Named(cut.video_id, cut.start_ms, cut.end_ms)
-    return Cut(clip, match["label"] if match else None, bare=text == cut.video_id)
+    return Cut(clip, label, bare=text == cut.video_id)
 
 
 def merged(cuts: Sequence[tuple[str, Named]], where: str, starts: set[int], ends: set[int]) -> Named:
