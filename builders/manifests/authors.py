@@ -148,7 +148,7 @@ def _class_in_audioset(
 def _placed(
     clip: Named, audioset: Mapping[str, Sequence[AudioSetSegment]], where: str, found: Imported
 ) -> tuple[str, int, int]:
-    """Id, start and end of a clip: as the entry says, else as another entry of its video does, else as AudioSet does."""
+    """Id, start and end of a clip: as the entry says, else as another of its video does, else as AudioSet does."""
     segments = audioset.get(clip.video_id, ())
     if clip.start_ms is None:
         listed = [known for known in found.clips.values() if known.video_id == clip.video_id]

@@ -73,6 +73,7 @@ ELSEWHERE: Final = {
     "mma-bench avhbench": "tests/evaluation/avhbench/test_avhbench.py",
     "mma-bench avhbench-compare": "tests/evaluation/avhbench/test_compare.py",
     "mma-bench judge compare": "tests/evaluation/judges/test_compare.py",
+    "mma-bench authors import": "tests/builders/manifests/test_authors.py",
     "mma-bench candidates check": "tests/builders/manifests/test_check.py",
     "mma-bench judge calibrate": "tests/evaluation/judges/test_calibrate_build.py",
     "mma-bench review serve": "tests/builders/review/conftest.py",

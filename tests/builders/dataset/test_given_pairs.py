@@ -39,9 +39,10 @@ def pair(base: str, donor: str = "", sound: str = "") -> GivenPair:
     return GivenPair(where="pairs.csv, line 2", base_id=base, donor_id=donor, donor_class=sound)
 
 
-def donors(
-    *listed: GivenPair, table: pl.DataFrame | None = None, seed: int = 1
-) -> tuple[dict[str, list[str]], dict[str, dict[str, int]]]:
+Chosen = tuple[dict[str, list[str]], dict[str, dict[str, int]]]
+
+
+def donors(*listed: GivenPair, table: pl.DataFrame | None = None, seed: int = 1) -> Chosen:
     chosen, left_out = given_donors(clips() if table is None else table, listed, seed=seed, slack_s=0.1)
     return chosen, {split: dict(counts) for split, counts in left_out.items() if counts}
 
