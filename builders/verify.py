@@ -21,7 +21,7 @@ import polars as pl
 from pydantic import BeforeValidator
 
 from mma_bench import layout
-from mma_bench.builders.dataset.filters import leaks, without_donors
+from mma_bench.builders.dataset.filters import leaks, unlicensed, without_donors
 from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
 from mma_bench.csv_rows import CsvRow, Filled, read_rows, warn_unknown
@@ -153,9 +153,11 @@ def drop_unfit(
 
     Each dropped clip is in `data/dropped.csv` with its reason.
     """
-    dropped = {
+    dropped = dict(unlicensed(aligned, params.package.licences))
+    left = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
+    dropped |= {
         clip_id: (reason, f"like test clip {twin}")
-        for clip_id, (reason, twin) in leaks(aligned, params.validate_.near_duplicate_bits).items()
+        for clip_id, (reason, twin) in leaks(left, params.validate_.near_duplicate_bits).items()
     }
     left = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
     # Given pairs are kept as they are, so no clip is dropped because there is no donor to choose.

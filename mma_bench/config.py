@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mma_bench.errors import ConfigError
+from mma_bench.licences import Licence
 from mma_bench.schema import Condition, Split, unjudged_by
 from mma_bench.settings import checked, read_yaml
 
@@ -78,6 +79,7 @@ class AcquireParams(Namespace):
     shards: str | None  # for `tar`: where the WebDataset shards are
     youtube: YouTubeParams | None  # for `youtube`
     manifest: str | None  # the frozen manifest of a released version: only its clips are fetched
+    licences: str | None = None  # what `mma-bench acquire licences` wrote: the terms of videos from any source
     tombstones: str  # a CSV of ids that must never be fetched again; `mma-bench acquire remove` writes it
     splits: dict[Literal["test", "train"], list[str]]  # the subsets of candidates.parquet that feed each split
     limit: Count | None  # at most this many clips per split, for trials; null takes all
@@ -235,6 +237,8 @@ class PackageParams(Namespace):
 
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     max_shard_mb: Count
+    # Only clips under these, base and donor alike; null: all. Media may be passed on only under such terms.
+    licences: Annotated[list[Licence], Field(min_length=1)] | None = None
 
 
 class SftParams(Namespace):

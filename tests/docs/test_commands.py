@@ -65,6 +65,7 @@ RUN: Final = {
 ELSEWHERE: Final = {
     "mma-bench build": "tests/e2e/test_build.py",
     "mma-bench validate": "tests/validation/test_gate.py",
+    "mma-bench acquire licences": "tests/builders/sources/test_licences.py",
     "mma-bench acquire status": "tests/docs/test_code.py",
     "mma-bench acquire retry": "tests/builders/sources/test_cli.py",
     "mma-bench attend": "tests/evaluation/attention/test_cli.py",
