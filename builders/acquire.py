@@ -22,6 +22,7 @@ from mma_bench import layout
 from mma_bench.builders.sources import accounts, open_source
 from mma_bench.builders.sources.availability import publish
 from mma_bench.builders.sources.contracts import ClipSource, Refusal, Request, Segment
+from mma_bench.builders.sources.licences import read_licences, with_licences
 from mma_bench.builders.sources.selection import chosen
 from mma_bench.builders.sources.tombstones import Tombstone, read_tombstones
 from mma_bench.config import Params
@@ -131,6 +132,10 @@ def main(params: Params) -> None:
     )
     rows = selected.with_columns(source=pl.lit(source.name)).iter_rows(named=True)
     table = outcome_table(rows, entries.by_key(selected["clip_id"]), ACQUIRED)
+    if rule.licences is not None:
+        listed = read_licences(Path(rule.licences))
+        warn_unknown(Path(rule.licences), "video_id", listed, table["video_id"])
+        table = with_licences(table, listed)
     clips = table.filter(pl.col("status") == "ok")
     remove_partial(entries)
     remove_strays(layout.ACQUIRED_CLIPS, map(Path, clips["path"]))

@@ -133,8 +133,10 @@ def funnel(fates: pl.DataFrame) -> dict[str, int]:
     return {"segments": sum(by_reason.values()), **counts, "candidates": by_reason.get("", 0)}
 
 
-def read_lists(folder: Path, manifests: Mapping[str, str], known: Iterable[str]) -> Iterator[tuple[str, SegmentList]]:
-    """Subset and list, one after the other: AudioSet's of `folder`, then those of the manifests.
+def read_lists(
+    folder: Path, manifests: Mapping[str, str], known: Iterable[str], *, audioset: bool = True
+) -> Iterator[tuple[str, SegmentList]]:
+    """Subset and list, one after the other: AudioSet's of `folder`, if they are wanted, then those of the manifests.
 
     Raises:
         DataError: As `read_audioset` and `read_clip_manifest`; or a manifest's subset has the name of another subset.
@@ -150,7 +152,7 @@ def read_lists(folder: Path, manifests: Mapping[str, str], known: Iterable[str])
                     hint=f"rename candidates.manifests.{name} in params.yaml",
                 )
             others[subset] = segments
-    for subset in AUDIOSET:
+    for subset in AUDIOSET if audioset else ():
         yield subset, read_audioset(folder / f"{subset}_segments.csv", subset, labels)
     yield from others.items()
 
@@ -160,7 +162,8 @@ def main(params: Params) -> None:
     classes = load_classes(layout.CLASSES)
     rule = rule_of(classes)
     passed, decided, funnels = [], [], {}
-    for subset, segments in read_lists(layout.METADATA, params.candidates.manifests, classes.nodes):
+    settings = params.candidates
+    for subset, segments in read_lists(layout.METADATA, settings.manifests, classes.nodes, audioset=settings.audioset):
         found = decide(segments.label_sets, rule)
         passed.append(candidates(segments, found))
         label_set = pl.col("label_ids").list.join(",")

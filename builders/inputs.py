@@ -53,8 +53,10 @@ def named_paths(params: Params) -> dict[str, dict[str, Path]]:
             "acquire.folder": acquire.folder if {"folder", "clips"} & set(acquire.sources) else None,
             "acquire.shards": acquire.shards if "tar" in acquire.sources else None,
             "acquire.manifest": acquire.manifest,
+            "acquire.licences": acquire.licences,
         },
         "judge": {"judge.model": params.judge.model if isinstance(params.judge, OmniJudgeParams) else None},
+        "pair": {"pair.given": params.pair.given},
         "verify": {"verify.reviews": verify.reviews if "app" in verify.evidence else None},
     }
     # A judge's model is a file only if it is a YAML file of the user's own.

@@ -30,7 +30,7 @@ from pydantic import TypeAdapter
 from mma_bench import layout
 from mma_bench.builders.judges import open_judge, sample_rate, worker_count
 from mma_bench.builders.judges.contracts import Judge, View
-from mma_bench.config import JudgeSection, Params, RayParams
+from mma_bench.config import JudgeSection, NoJudgeParams, Params, RayParams
 from mma_bench.errors import ClipError, InvalidInput
 from mma_bench.executor import run
 from mma_bench.executor.ledger import Entry
@@ -40,7 +40,7 @@ from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.decode import audio, frames
 from mma_bench.prompts import judge_question
 from mma_bench.schema import CHECKS, MODALITIES, NORMALISED, VERDICTS, Modality
-from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
+from mma_bench.tables import from_rows, outcome_counts, outcome_table, read_table, write_table
 
 VERSION: Final = 2  # of this stage's rules: raise it to judge every clip again
 
@@ -50,15 +50,31 @@ JUDGE: Final[TypeAdapter[JudgeSection]] = TypeAdapter(JudgeSection)
 def main(params: Params) -> None:
     """Judge every normalised clip."""
     normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
-    table = judged(
-        normalised.rows(named=True),
-        params.judge,
-        workers=params.workers,
-        give_up_after=params.give_up_after,
-        ray=params.on_ray(),
-    )
+    if isinstance(params.judge, NoJudgeParams):
+        table = unjudged(normalised, params.judge.judge)
+    else:
+        table = judged(
+            normalised.rows(named=True),
+            params.judge,
+            workers=params.workers,
+            give_up_after=params.give_up_after,
+            ray=params.on_ray(),
+        )
     write_table(table, layout.VERDICTS, VERDICTS, ["split", "clip_id"])
     write_json(layout.metrics("judge"), outcome_counts(table))
+
+
+def unjudged(clips: pl.DataFrame, judge: str) -> pl.DataFrame:
+    """Every clip passes, and no check has an answer: schema VERDICTS.
+
+    Args:
+        clips: Good rows of NORMALISED, of a list whose makers have checked them.
+        judge: For the column of that name.
+    """
+    rows = clips.select("clip_id", "split", "class_name").with_columns(
+        status=pl.lit("ok"), reason=pl.lit(""), detail=pl.lit(""), judge=pl.lit(judge)
+    )
+    return from_rows(rows.rows(named=True), VERDICTS)
 
 
 def judged(

@@ -6,7 +6,8 @@ any clip can be combined with the video packets of any other. Sample rate and ch
 - **test**: native geometry with square pixels, at most `clip_s` long. A clip that already meets all this is copied
   packet by packet (see `copyable`), any other is re-encoded.
 - **train** (appendix C): exactly `clip_s` long, a square of `train_size` pixels by cover-scaling and centre crop,
-  always re-encoded; shorter clips are refused.
+  always re-encoded; shorter clips are refused. With `train_min_s`, clips from that length on are kept as long as they
+  are, which is what the authors' own script does.
 
 A clip of `clip_s` holds the frames and the AAC packets that begin before `clip_s`: at 29.97 frames/s, 10 s are 300
 frames (10.01 s), and sound lasts up to one packet longer. A train clip that lacks one frame of this counts as complete,
@@ -20,7 +21,7 @@ Reasons to refuse a clip, besides those in `mma_bench.media`:
 | `truncated` | a packet is cut off, or less decodes than the header promises |
 | `no_frames`, `no_audio_samples` | the file is well formed, but has no frames or samples within `clip_s` |
 | `single_frame` | a still picture |
-| `too_short` | test: under `min_test_s`; train: under `clip_s` |
+| `too_short` | test: under `min_test_s`; train: under `clip_s`, or `train_min_s` |
 | `late_start` | picture (as decoded) and sound start more than 0.5 s apart, e.g. in a cut that begins off a key frame |
 | `picture_gap` | no new picture is decoded for longer than `max_gap_s` |
 | `frozen` | the decoded picture stands still for longer than `max_frozen_s` and moves at other times |
@@ -113,7 +114,9 @@ def task_of(clip: Mapping[str, Any], settings: NormaliseParams, bounds: Validate
     checked = bounds.model_dump(exclude={"near_duplicate_bits"})
     return Task(
         key=f"{clip['split']}/{clip['clip_id']}",
-        fingerprint=fingerprint(VERSION, encoder, settings.model_dump(), checked, payload, clip["sha256"]),
+        fingerprint=fingerprint(
+            VERSION, encoder, settings.model_dump(exclude_defaults=True), checked, payload, clip["sha256"]
+        ),
         payload=payload,
     )
 
@@ -162,7 +165,7 @@ def normalise_clip(settings: NormaliseParams, payload: Mapping[str, Any]) -> dic
             shape = shape_of(split, header, times, settings)
             encode(source, staged, shape)
             facts = facts_of(staged, target)
-            if split is Split.TRAIN and facts["frames"] < shape.frames:
+            if split is Split.TRAIN and settings.train_min_s is None and facts["frames"] < shape.frames:
                 raise InvalidInput("too_short", f"{facts['frames']} frames, {shape.frames} are needed", subject=source)
         check_written(source, staged, split, facts, times, settings)
         sha256 = file_sha256(staged)
@@ -218,16 +221,18 @@ def shape_of(split: Split, header: Probe, times: Timeline, settings: NormalisePa
         fps = Fraction(header.fps).limit_denominator(1001)  # 30000/1001 even if the container rounds times
     fps = min(usual_rate(fps), Fraction(MAX_FPS))
     is_train = split is Split.TRAIN
-    seconds = settings.clip_s if is_train else min(settings.clip_s, float(times.video_end_s))
+    is_whole = is_train and settings.train_min_s is None
+    seconds = settings.clip_s if is_whole else min(settings.clip_s, float(times.video_end_s))
     return Shape(
         fps=fps,
         frames=frames_within(seconds, fps),
         seconds=seconds,
         square=settings.train_size if is_train else None,
-        fill=max(1, round(times.last_may_stand_s * fps)) if is_train else 0,
+        fill=max(1, round(times.last_may_stand_s * fps)) if is_whole else 0,
         stretch=header.pixel_aspect != 1,
         sample_rate=header.sample_rate,
         channels=header.channels,
+        preset=settings.preset,
     )
 
 
@@ -284,10 +289,9 @@ def check_written(
         raise InvalidInput(
             "truncated", f"the header announces {announced_s:.2f} s of picture, {seen_s:.2f} s decode", subject=source
         )
-    if split is Split.TEST and seen_s < settings.min_test_s:
-        raise InvalidInput(
-            "too_short", f"decodes to {seen_s:.3f} s, test clips need {settings.min_test_s:g} s", subject=source
-        )
+    least_s = settings.min_test_s if split is Split.TEST else settings.train_min_s
+    if least_s is not None and seen_s < least_s:
+        raise InvalidInput("too_short", f"decodes to {seen_s:.3f} s, {split} clips need {least_s:g} s", subject=source)
     # The loudest part is at least as loud as the whole, so most clips need no second decoding.
     if facts["rms_dbfs"] < settings.min_rms_dbfs and (loudest := loudest_dbfs(written)) < settings.min_rms_dbfs:
         raise InvalidInput(

@@ -1,6 +1,7 @@
 """Pair: chooses whose sound each aligned clip gets in its misaligned variants (sections 3 and 5.1 of the paper).
 
-In: `aligned.parquet` and the class list. Out: `pairs.parquet`, `donors[split]` rows per clip, from distinct classes.
+In: `aligned.parquet` and the class list. Out: `pairs.parquet`, `donors[split]` rows per clip, from distinct classes; or
+the pairs that the list `pair.given` names, as far as their clips are there (`dataset/given_pairs.py`).
 
 Three guarantees, which conflict with each other: donor classes are used near-uniformly (a class's size does not
 matter), a clip's pairs depend on the rest of the data as little as possible (adding a clip leaves most pairs unchanged,
@@ -12,17 +13,23 @@ Thorup and Zadimoghaddam, arXiv 1608.01350), gives the first.
 
 import hashlib
 import math
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from mma_bench import layout
+from mma_bench.builders.dataset.given_pairs import given_donors
 from mma_bench.classes import ClassTable, class_distance, load_classes
 from mma_bench.config import Params
 from mma_bench.errors import DataError
 from mma_bench.files import write_json
+from mma_bench.pair_list import read_pairs
 from mma_bench.schema import ALIGNED, PAIRS
 from mma_bench.tables import from_rows, read_table, write_table
 
@@ -93,23 +100,30 @@ def pairs(
     aligned: pl.DataFrame, classes: ClassTable, donors: dict[str, int], *, seed: int, slack_s: float
 ) -> pl.DataFrame:
     """The table of pairs (schema PAIRS) over all splits; a donor is always of its base's split."""
-    rows = []
+    chosen: dict[str, list[str]] = {}
     for split in sorted(aligned["split"].unique().to_list()):
         clips = aligned.filter(pl.col("split") == split)
-        class_of = dict(clips.select("clip_id", "class_name").iter_rows())
-        for base, chosen in choose_donors(clips, donors[split], seed=seed, slack_s=slack_s).items():
-            rows += [
-                {
-                    "split": split,
-                    "base_id": base,
-                    "donor_id": donor,
-                    "rank": rank,
-                    "visual_class": class_of[base],
-                    "audio_class": class_of[donor],
-                    "class_distance": class_distance(classes, class_of[base], class_of[donor]),
-                }
-                for rank, donor in enumerate(chosen)
-            ]
+        chosen |= choose_donors(clips, donors[split], seed=seed, slack_s=slack_s)
+    return table_of(chosen, aligned, classes)
+
+
+def table_of(chosen: Mapping[str, Sequence[str]], aligned: pl.DataFrame, classes: ClassTable) -> pl.DataFrame:
+    """The table of pairs (schema PAIRS): base id → donor ids, best first."""
+    class_of = dict(aligned.select("clip_id", "class_name").iter_rows())
+    split_of = dict(aligned.select("clip_id", "split").iter_rows())
+    rows = [
+        {
+            "split": split_of[base],
+            "base_id": base,
+            "donor_id": donor,
+            "rank": rank,
+            "visual_class": class_of[base],
+            "audio_class": class_of[donor],
+            "class_distance": class_distance(classes, class_of[base], class_of[donor]),
+        }
+        for base, donors in chosen.items()
+        for rank, donor in enumerate(donors)
+    ]
     return from_rows(rows, PAIRS)
 
 
@@ -148,8 +162,16 @@ def _mix(values: Hashes) -> Hashes:
 def main(params: Params) -> None:
     """Run the stage."""
     aligned = read_table(layout.ALIGNED, ALIGNED)
-    donors = {str(split): count for split, count in params.pair.donors.items()}
-    table = pairs(aligned, load_classes(layout.CLASSES), donors, seed=params.pair.seed, slack_s=params.pair.slack_s)
+    rule, classes = params.pair, load_classes(layout.CLASSES)
+    left_out: Mapping[str, Mapping[str, int]] = {}
+    if rule.given is None:
+        donors = {str(split): count for split, count in rule.donors.items()}
+        table = pairs(aligned, classes, donors, seed=rule.seed, slack_s=rule.slack_s)
+    else:
+        listed = read_pairs(Path(rule.given))
+        chosen, left_out = given_donors(aligned, listed, seed=rule.seed, slack_s=rule.slack_s)
+        table = table_of(chosen, aligned, classes)
+        _report(rule.given, len(listed), table, left_out)
     write_table(table, layout.PAIRS, PAIRS, sort_by=["split", "base_id", "rank"])
     write_json(
         layout.metrics("pair"),
@@ -159,7 +181,26 @@ def main(params: Params) -> None:
                 "pairs": rows.height,
                 "donor_classes": rows["audio_class"].n_unique(),
                 "mean_class_distance": round(float(np.mean(rows["class_distance"].to_numpy())), 3),
+                **left_out.get(str(split), {}),
             }
             for (split,), rows in sorted(table.group_by("split"))
         },
     )
+
+
+def _report(given: str, listed: int, table: pl.DataFrame, left_out: Mapping[str, Mapping[str, int]]) -> None:
+    """Say how many of the given pairs are there.
+
+    Raises:
+        DataError: None is.
+    """
+    reasons: Counter[str] = Counter()
+    for counts in left_out.values():
+        reasons.update(counts)
+    said = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in sorted(reasons.items()))
+    print(f"pair: {table.height} of {listed} pairs of {given} are kept{f'; {said}' if said else ''}", file=sys.stderr)
+    if table.is_empty():
+        raise DataError(
+            f"none of the {listed} pairs of {given} has both its clips in {layout.ALIGNED}",
+            hint="check that pair.given belongs to the list of clips that is built, or set it to null",
+        )

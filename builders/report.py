@@ -18,7 +18,7 @@ from mma_bench.builders.pages import charts
 from mma_bench.builders.pages.files import Group, clip_ends, groups, sentence
 from mma_bench.builders.pages.gallery import Exhibit, gallery
 from mma_bench.classes import ClassTable, load_classes
-from mma_bench.config import EncoderJudgeParams, Params
+from mma_bench.config import EncoderJudgeParams, NoJudgeParams, Params
 from mma_bench.errors import ClipError, DataError
 from mma_bench.files import write_text
 from mma_bench.page import render, svg
@@ -133,7 +133,7 @@ def page(
     judge = params.judge
     thresholds = (
         {}  # one for each class, too many lines for a chart
-        if isinstance(judge, EncoderJudgeParams)
+        if isinstance(judge, EncoderJudgeParams | NoJudgeParams)
         else {"visual": judge.visual_threshold, "audio": judge.audio_threshold}
     )
     rejected = verdicts.filter(pl.col("status") != "ok").sort("split", "class_name", "clip_id")
@@ -168,10 +168,13 @@ def page(
         forest=forest(classes),
         steps=dict(sorted(_steps(classes).items())),
         clip_facts=_clip_facts(aligned, params, splits),
-        checks={
+        checks={}
+        if isinstance(judge, NoJudgeParams)
+        else {
             check: svg(charts.scores(verdicts, check, thresholds.get(check.split("_")[0])), f"Scores of {check}")
             for check in CHECKS
         },
+        judge_of_none=judge.judge if isinstance(judge, NoJudgeParams) else None,
         judged=verdicts.height,
         rejected=rejected.head(_MAX_REJECTED).to_dicts(),
         rejected_more=max(0, rejected.height - _MAX_REJECTED),

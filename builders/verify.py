@@ -21,7 +21,7 @@ import polars as pl
 from pydantic import BeforeValidator
 
 from mma_bench import layout
-from mma_bench.builders.dataset.filters import leaks, without_donors
+from mma_bench.builders.dataset.filters import leaks, unlicensed, without_donors
 from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
 from mma_bench.csv_rows import CsvRow, Filled, read_rows, warn_unknown
@@ -153,12 +153,15 @@ def drop_unfit(
 
     Each dropped clip is in `data/dropped.csv` with its reason.
     """
-    dropped = {
+    dropped = dict(unlicensed(aligned, params.package.licences))
+    left = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
+    dropped |= {
         clip_id: (reason, f"like test clip {twin}")
-        for clip_id, (reason, twin) in leaks(aligned, params.validate_.near_duplicate_bits).items()
+        for clip_id, (reason, twin) in leaks(left, params.validate_.near_duplicate_bits).items()
     }
     left = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
-    donors = {str(split): count for split, count in params.pair.donors.items()}
+    # Given pairs are kept as they are, so no clip is dropped because there is no donor to choose.
+    donors = {} if params.pair.given else {str(split): count for split, count in params.pair.donors.items()}
     lonely = without_donors(left, donors, params.pair.slack_s)
     dropped |= dict.fromkeys(lonely, ("no_donor", "fewer classes have a sound that is long enough than pair.donors"))
     kept = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))

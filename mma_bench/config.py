@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mma_bench.schema import Condition, Split
+from mma_bench.errors import ConfigError
+from mma_bench.licences import Licence
+from mma_bench.schema import Condition, Split, unjudged_by
 from mma_bench.settings import checked, read_yaml
 
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -38,7 +40,14 @@ class OntologyParams(Namespace):
 class CandidatesParams(Namespace):
     """Appendix A.2."""
 
+    audioset: bool = True  # false: only the clips of the manifests are candidates
     manifests: dict[str, str]  # further segments to filter by the same rules: name → CSV, see docs/build.md
+
+    @model_validator(mode="after")
+    def _there_is_a_list(self) -> "CandidatesParams":
+        if not (self.audioset or self.manifests):
+            raise ValueError("audioset is false and manifests is empty, so there would be no candidates")
+        return self
 
 
 class YouTubeParams(Namespace):
@@ -70,6 +79,7 @@ class AcquireParams(Namespace):
     shards: str | None  # for `tar`: where the WebDataset shards are
     youtube: YouTubeParams | None  # for `youtube`
     manifest: str | None  # the frozen manifest of a released version: only its clips are fetched
+    licences: str | None = None  # what `mma-bench acquire licences` wrote: the terms of videos from any source
     tombstones: str  # a CSV of ids that must never be fetched again; `mma-bench acquire remove` writes it
     splits: dict[Literal["test", "train"], list[str]]  # the subsets of candidates.parquet that feed each split
     limit: Count | None  # at most this many clips per split, for trials; null takes all
@@ -103,11 +113,18 @@ class NormaliseParams(Namespace):
     clip_s: Positive  # test clips are cut to at most this; train clips have exactly this length
     min_test_s: Positive  # shorter test clips are refused
     train_size: Count  # train clips are square, with sides of this many pixels
+    train_min_s: Positive | None = None  # null: train clips have exactly clip_s; else shorter ones are kept from here
+    preset: Literal["fast", "veryfast"] = "fast"  # of x264, for clips that are encoded
     min_rms_dbfs: Annotated[float, Field(ge=-120, le=0)]  # a clip is silent if its loudest 0.1 s are quieter
     max_gap_s: Positive  # one decoded picture may be held for this long
     max_frozen_s: Positive  # a clip that moves at other times may stand still for this long
     max_pixels: Count  # width × height of one frame
     max_source_s: Positive  # longer files are refused without decoding
+
+    @property
+    def shortest_train_s(self) -> float:
+        """The least length of a train clip, in seconds."""
+        return self.clip_s if self.train_min_s is None else self.train_min_s
 
     @property
     def min_peak(self) -> float:
@@ -156,7 +173,19 @@ class EncoderJudgeParams(Namespace):
     processes: Count  # each loads both encoders
 
 
-JudgeSection: TypeAlias = JudgeParams | OmniJudgeParams | EncoderJudgeParams  # of params.yaml
+class NoJudgeParams(Namespace):
+    """No checks here: the clips come from a list whose makers have checked them."""
+
+    name: Literal["none"]
+    checked_by: Annotated[str, Field(min_length=1)]  # for the dataset's column `judge`
+
+    @property
+    def judge(self) -> str:
+        """What stands in the column `judge`."""
+        return unjudged_by(self.checked_by)
+
+
+JudgeSection: TypeAlias = JudgeParams | OmniJudgeParams | EncoderJudgeParams  # of params.yaml, if there is a judge
 
 
 class VerifyParams(Namespace):
@@ -181,6 +210,7 @@ class PairParams(Namespace):
     """Section 3 and 5.1."""
 
     seed: int
+    given: str | None = None  # a CSV of pairs to keep (base_id, donor_id, donor_class); null: they are chosen here
     slack_s: Annotated[float, Field(ge=0)]  # a donor's sound may end this much before the base's picture
     donors: dict[Literal["test", "train"], Count]  # misaligned variants per aligned clip
 
@@ -207,6 +237,8 @@ class PackageParams(Namespace):
 
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     max_shard_mb: Count
+    # Only clips under these, base and donor alike; null: all. Media may be passed on only under such terms.
+    licences: Annotated[list[Licence], Field(min_length=1)] | None = None
 
 
 class SftParams(Namespace):
@@ -267,7 +299,7 @@ class Params(Namespace):
     candidates: CandidatesParams
     acquire: AcquireParams
     normalise: NormaliseParams
-    judge: Annotated[JudgeSection, Field(discriminator="name")]
+    judge: Annotated[JudgeSection | NoJudgeParams, Field(discriminator="name")]
     verify: VerifyParams
     pair: PairParams
     conflicts: ConflictsParams
@@ -293,6 +325,18 @@ class Params(Namespace):
                     "sft.conditions"
                 )
         return self
+
+    def asked_judge(self) -> JudgeSection:
+        """The judge, where one is needed.
+
+        Raises:
+            ConfigError: judge.name is none.
+        """
+        if isinstance(self.judge, NoJudgeParams):
+            raise ConfigError(
+                "judge.name is none, so there is no judge to ask", hint="name a params file with another judge"
+            )
+        return self.judge
 
     def on_ray(self) -> RayParams | None:
         """The executor's Ray parameters; None: worker processes on this machine."""

@@ -131,6 +131,14 @@ VERDICTS: Final[Schema] = {
     "prompt_sha256": _STR,
 }
 
+
+def unjudged_by(makers: str) -> str:
+    """The judge of clips that no judge has checked, since the makers of their list have."""
+    return f"none (checked by {makers})"
+
+
+PAPERS_OWN_CLIPS: Final = unjudged_by("the paper's authors")  # the paper's results are comparable with those on them
+
 # Human reviews of clips that the judge passed, as written by `mma-bench review export`; one row per clip and person.
 REVIEWS: Final[Schema] = {
     "clip_id": _STR,

@@ -81,7 +81,8 @@ def class_counts(normalised: pl.DataFrame, params: Params) -> pl.DataFrame:
     other classes, and whether there are `enough`.
     """
     good = normalised.filter(pl.col("status") == "ok")
-    splits = [split for split in params.pair.donors if params.acquire.splits.get(split)]
+    chosen = {} if params.pair.given else params.pair.donors  # given pairs need no classes to choose from
+    splits = [split for split in chosen if params.acquire.splits.get(split)]
     return pl.DataFrame(
         [
             (split, good.filter(pl.col("split") == split)["class_name"].n_unique(), params.pair.donors[split])
@@ -177,6 +178,8 @@ def _of_the_collection() -> list[Promise]:
 
 def _of_the_form(params: Params) -> list[Promise]:
     clip_s, slack, size = params.normalise.clip_s, params.validate_.duration_tolerance_s, params.normalise.train_size
+    shortest_s = params.normalise.shortest_train_s
+    span = f"{clip_s:g}" if shortest_s == clip_s else f"{shortest_s:g} to {clip_s:g}"
     return [
         _rule(
             "test_clip_is_not_too_long",
@@ -199,9 +202,9 @@ def _of_the_form(params: Params) -> list[Promise]:
         *(
             _rule(
                 f"train_{stream}_has_the_fixed_length",
-                f"The {stream} of a train clip lasts {clip_s:g} ± {slack:g} s; others are discarded.",
+                f"The {stream} of a train clip lasts {span} ± {slack:g} s; others are discarded.",
                 "appendix C",
-                between(f"{stream}_duration_s", clip_s - slack, clip_s + slack, _TRAIN),
+                between(f"{stream}_duration_s", shortest_s - slack, clip_s + slack, _TRAIN),
             )
             for stream in ("video", "audio")
         ),

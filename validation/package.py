@@ -1,5 +1,6 @@
 """Invariants of `mma-bench/`, the published dataset: every variant, unaltered, with the correct questions."""
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 
@@ -15,6 +16,7 @@ from mma_bench.validation.package_facts import (
     Truth,
     config_facts,
     file_facts,
+    licence_facts,
     no_rows,
     packaged_ids,
     read_shards,
@@ -31,7 +33,8 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     checksums = inputs.note(TABLE).read_text(encoding="utf-8")
     head = card_head(inputs.note(_CARD).read_text(encoding="utf-8"))
     variants = inputs.parts(layout.VARIANTS, VARIANTS, [*REFERENCE, "status"])
-    truth = Truth(variants, inputs.table(layout.ALIGNED, ALIGNED))
+    aligned = inputs.table(layout.ALIGNED, ALIGNED)
+    truth = Truth(variants, aligned)
     files = sorted(path for path in layout.PACKAGE.rglob("*") if path.is_file() and path != TABLE)
     found = {path.relative_to(layout.PACKAGE).as_posix(): inputs.sha256[inputs.note(path).as_posix()] for path in files}
     packaged = packaged_ids(layout.PACKAGE)
@@ -41,14 +44,33 @@ def frames(inputs: Inputs, params: Params) -> Frames:
         "ids": outer_join_ids(truth.ids, packaged["id"]),
         "configs": config_facts(packaged, head, due),
         "files": file_facts(found, checksums, head),
+        **({"licences": licence_facts(inputs, aligned)} if params.package.licences else {}),
     }
 
 
 _rule = partial(Promise, hint="run `mma-bench build package` again, then `dvc repro`")
 
 
-def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suite interface)
+def promises(params: Params) -> list[Promise]:
     """All promises, in page order."""
+    return [*_of_the_dataset(), *(_of_the_licences(params.package.licences) if params.package.licences else ())]
+
+
+def _of_the_licences(allowed: Sequence[str]) -> list[Promise]:
+    return [
+        _rule(
+            f"{who}_may_be_passed_on",
+            f"The {what} of each row is of a clip under {' or '.join(allowed)} (package.licences).",
+            "the build",
+            one_of(f"{who}_licence", list(allowed)),
+            frame="licences",
+            show=(f"{who}_id",),
+        )
+        for who, what in (("base", "picture"), ("donor", "sound"))
+    ]
+
+
+def _of_the_dataset() -> list[Promise]:
     return [
         _rule(
             "file_is_as_listed",

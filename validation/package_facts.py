@@ -13,12 +13,15 @@ from typing import Any
 
 import polars as pl
 
+from mma_bench import layout
 from mma_bench.errors import InvalidInput
+from mma_bench.licences import licence_of
 from mma_bench.progress import Progress
 from mma_bench.prompts import NONE_OF_THE_ABOVE, forced_choice, misleading_caption, with_short_answer
 from mma_bench.schema import MODALITIES, VARIANTS, Condition
 from mma_bench.validation.accounts import differs_in
 from mma_bench.validation.evaluate import PART
+from mma_bench.validation.inputs import Inputs
 
 LIST = pl.List(pl.String())
 # The stable columns of the dataset: others may be added, none of these is removed.
@@ -55,6 +58,21 @@ def packaged_ids(folder: Path) -> pl.DataFrame:
             ids = pl.DataFrame({"id": [None] * pq.read_metadata(shard).num_rows}, schema={"id": pl.String()})
         tables.append(ids.with_columns(**_place(shard)))
     return pl.concat(tables)
+
+
+def licence_facts(inputs: Inputs, aligned: pl.DataFrame) -> pl.DataFrame:
+    """The good variants with the licences of the clips that they show (`base_licence`) and sound like.
+
+    A variant without a donor has the sound of its base. A licence is "" if none lets the media be passed on.
+    """
+    licences = {clip: licence_of(terms) or "" for clip, terms in aligned.select("clip_id", "licence").iter_rows()}
+    variants = pl.concat(inputs.parts(layout.VARIANTS, VARIANTS, ["id", "base_id", "donor_id", "status"]))
+    good = variants.filter(pl.col("status") == "ok").select("id", "base_id", pl.coalesce("donor_id", "base_id"))
+    of_base, of_donor = (
+        pl.Series(f"{who}_licence", [licences.get(clip, "") for clip in good[f"{who}_id"]], dtype=pl.String())
+        for who in ("base", "donor")
+    )
+    return good.with_columns(of_base, of_donor)
 
 
 def read_shards(folder: Path) -> Iterator[pl.DataFrame]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 
 from mma_bench import layout
 from mma_bench.classes import ClassTable, load_classes
 from mma_bench.config import Params
+from mma_bench.pair_list import read_pairs
 from mma_bench.schema import ALIGNED, PAIRS
 from mma_bench.validation.accounts import counts_beside
 from mma_bench.validation.expect import at_least, equal, holds
@@ -25,11 +27,17 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     pairs = inputs.table(layout.PAIRS, PAIRS)
     classes = load_classes(inputs.note(layout.CLASSES))
     metric = inputs.json(layout.metrics("pair"))
+    rows = pair_facts(pairs, aligned, classes)
     return {
-        "rows": pair_facts(pairs, aligned, classes),
-        "bases": base_facts(pairs, aligned, {str(split): count for split, count in params.pair.donors.items()}),
+        "rows": rows if params.pair.given is None else with_given(rows, inputs.note(Path(params.pair.given))),
+        "bases": base_facts(pairs, aligned, donors_due(params)),
         "counts": pair_counts(metric, pairs),
     }
+
+
+def donors_due(params: Params) -> dict[str, int] | None:
+    """Split → donors of each clip; None if the pairs are given."""
+    return None if params.pair.given else {str(split): count for split, count in params.pair.donors.items()}
 
 
 def pair_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, classes: ClassTable) -> pl.DataFrame:
@@ -60,8 +68,24 @@ def pair_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, classes: ClassTable) 
     )
 
 
-def base_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, donors: dict[str, int]) -> pl.DataFrame:
-    """One row per aligned clip: its pairs, their donors' classes, whether ranks start at 0, and the expected number."""
+def with_given(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """The pairs with `is_given`: the file lists the donor, or only a class, which the donor has."""
+    listed: set[tuple[str, str]] = set()
+    for pair in read_pairs(path):
+        listed.add((pair.base_id, pair.donor_id or pair.donor_class))
+    found = [
+        (base, donor) in listed or (base, sound) in listed
+        for base, donor, sound in rows.select("base_id", "donor_id", "audio_class").iter_rows()
+    ]
+    return rows.with_columns(pl.Series("is_given", found, dtype=pl.Boolean()))
+
+
+def base_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, donors: dict[str, int] | None) -> pl.DataFrame:
+    """One row per aligned clip: its pairs, their donors' classes, whether ranks start at 0, and the expected number.
+
+    Args:
+        donors: Split → donors of each clip; None: as many as there are.
+    """
     of_base = pairs.group_by("split", "base_id").agg(
         pl.len().alias("pairs"),
         pl.col("audio_class").n_unique().alias("donor_classes"),
@@ -73,7 +97,11 @@ def base_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, donors: dict[str, int
         .with_columns(
             pl.col("pairs", "donor_classes").fill_null(0),
             pl.col("ranks_run_from_0").fill_null(True),
-            pl.col("split").replace_strict(donors, default=0, return_dtype=pl.Int64()).alias("due"),
+            (
+                pl.col("pairs").fill_null(0)
+                if donors is None
+                else pl.col("split").replace_strict(donors, default=0, return_dtype=pl.Int64())
+            ).alias("due"),
         )
         .sort("clip_id")
     )
@@ -93,15 +121,8 @@ _rule = partial(Promise, hint="run `mma-bench build pair` again, then `dvc repro
 
 def promises(params: Params) -> list[Promise]:
     """All promises, in page order."""
-    donors = ", ".join(f"{count} in {split}" for split, count in sorted(params.pair.donors.items()))
     return [
-        _rule(
-            "every_clip_has_its_donors",
-            f"Each aligned clip has exactly as many donors as pair.donors sets: {donors}.",
-            "section 3, section 5.1",
-            equal("pairs", "due"),
-            frame="bases",
-        ),
+        *(_as_given(params.pair.given) if params.pair.given else _as_many_as_set(params)),
         _rule(
             "donors_are_of_distinct_classes",
             "The donors of a clip have distinct classes.",
@@ -162,4 +183,28 @@ def promises(params: Params) -> list[Promise]:
             "the build",
             equal("class_distance", "edges"),
         ),
+    ]
+
+
+def _as_many_as_set(params: Params) -> list[Promise]:
+    donors = ", ".join(f"{count} in {split}" for split, count in sorted(params.pair.donors.items()))
+    return [
+        _rule(
+            "every_clip_has_its_donors",
+            f"Each aligned clip has exactly as many donors as pair.donors sets: {donors}.",
+            "section 3, section 5.1",
+            equal("pairs", "due"),
+            frame="bases",
+        )
+    ]
+
+
+def _as_given(path: str) -> list[Promise]:
+    return [
+        _rule(
+            "pair_is_given",
+            f"Each pair is one of {path}: its base with its donor, or with a donor of its class.",
+            "section 3",
+            holds("is_given"),
+        )
     ]

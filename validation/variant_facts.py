@@ -27,15 +27,15 @@ def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Se
     return pl.Series("id", ids, dtype=pl.String())
 
 
-def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """One row per aligned clip: its good misaligned variants, their distinct audio classes, and the expected number.
+def misaligned_per_clip(
+    variants: pl.DataFrame, aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params
+) -> pl.DataFrame:
+    """One row per aligned clip: its good misaligned variants, their distinct audio classes, and how many pairs it has.
 
     None are expected of a clip that was dropped from every condition.
     """
-    due = {
-        split: params.pair.donors["test" if split == "test" else "train"] if _MISALIGNED in conditions else 0
-        for split, conditions in params.conditions().items()
-    }
+    misaligned = [split for split, conditions in params.conditions().items() if _MISALIGNED in conditions]
+    due = pairs.filter(pl.col("split").is_in(misaligned)).group_by("split", "base_id").agg(pl.len().alias("pairs"))
     good = variants.filter(pl.col("status") == "ok")
     used = good["base_id"].unique().to_list()
     made = (
@@ -46,12 +46,12 @@ def misaligned_per_clip(variants: pl.DataFrame, aligned: pl.DataFrame, params: P
     return (
         aligned.select("clip_id", "split")
         .join(made, left_on=["split", "clip_id"], right_on=["split", "base_id"], how="left")
-        .with_columns(
+        .join(due, left_on=["split", "clip_id"], right_on=["split", "base_id"], how="left")
+        .select(
+            "clip_id",
+            "split",
             pl.col("misaligned", "sounds_like").fill_null(0),
-            pl.when(pl.col("clip_id").is_in(used))
-            .then(pl.col("split").replace_strict(due, default=0, return_dtype=pl.Int64()))
-            .otherwise(0)
-            .alias("due"),
+            pl.when(pl.col("clip_id").is_in(used)).then(pl.col("pairs").fill_null(0)).otherwise(0).alias("due"),
         )
         .sort("clip_id")
     )

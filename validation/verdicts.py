@@ -5,7 +5,7 @@ from functools import partial
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.config import EncoderJudgeParams, JudgeSection, OmniJudgeParams, Params
+from mma_bench.config import EncoderJudgeParams, JudgeSection, NoJudgeParams, OmniJudgeParams, Params
 from mma_bench.models.encoders.thresholds import read_thresholds
 from mma_bench.prompts import SAYS_YES
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
@@ -28,11 +28,25 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     verdicts = inputs.table(layout.VERDICTS, VERDICTS)
     metric = inputs.json(layout.metrics("judge"))
     return {
-        "rows": verdict_facts(verdicts, normalised, params.judge),
+        "rows": unchecked_facts(verdicts, normalised)
+        if isinstance(params.judge, NoJudgeParams)
+        else verdict_facts(verdicts, normalised, params.judge),
         "ids": outer_join_ids(normalised.filter(pl.col("status") == "ok")["clip_id"], verdicts["clip_id"]),
         "counts": count_rows(metric, verdicts),
         "judges": judge_facts(verdicts),
     }
+
+
+def altered(verdicts: pl.DataFrame, normalised: pl.DataFrame) -> pl.Expr | pl.Series:
+    """The first column that differs from `normalised`."""
+    clips = normalised.unique("clip_id", keep="first", maintain_order=True)
+    return differs_in(verdicts, clips, "clip_id", ["split", "class_name"]).alias("altered")
+
+
+def unchecked_facts(verdicts: pl.DataFrame, normalised: pl.DataFrame) -> pl.DataFrame:
+    """The table with `altered` and `passed_unchecked`, for a build without a judge."""
+    empty = pl.all_horizontal(pl.col(name).is_null() for name in (*_PASSES, *_SCORES))
+    return verdicts.with_columns(altered(verdicts, normalised), passed_unchecked=(pl.col("status") == "ok") & empty)
 
 
 def verdict_facts(verdicts: pl.DataFrame, normalised: pl.DataFrame, judge: JudgeSection) -> pl.DataFrame:
@@ -50,12 +64,7 @@ def verdict_facts(verdicts: pl.DataFrame, normalised: pl.DataFrame, judge: Judge
         pl.coalesce(*failed, pl.lit(None, pl.String())).alias("failed_check"),
         pl.coalesce(*misjudged, pl.lit(None, pl.String())).alias("misjudged"),
         first_null([*_PASSES, *_SCORES]).alias("unanswered"),
-        differs_in(
-            verdicts,
-            normalised.unique("clip_id", keep="first", maintain_order=True),
-            "clip_id",
-            ["split", "class_name"],
-        ).alias("altered"),
+        altered(verdicts, normalised),
     )
 
 
@@ -83,8 +92,14 @@ def judge_facts(verdicts: pl.DataFrame) -> pl.DataFrame:
 _rule = partial(Promise, hint="run `mma-bench build judge` again, then `dvc repro`")
 
 
-def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suite interface)
+def promises(params: Params) -> list[Promise]:
     """All promises, in page order."""
+    if isinstance(params.judge, NoJudgeParams):
+        return [*_of_the_table(), *_of_no_judge()]
+    return [*_of_the_table(), *_of_the_checks()]
+
+
+def _of_the_table() -> list[Promise]:
     return [
         _rule(
             "every_good_clip_is_judged",
@@ -121,6 +136,22 @@ def promises(params: Params) -> list[Promise]:  # noqa: ARG001 (part of the suit
             one_of("status", ["ok", "rejected", "refused", "given_up"]),
             show=("reason", "detail"),
         ),
+    ]
+
+
+def _of_no_judge() -> list[Promise]:
+    return [
+        _rule(
+            "every_clip_passes_unchecked",
+            "There is no judge: every clip passes, and none has the score or answer of a check.",
+            "the build",
+            holds("passed_unchecked"),
+        )
+    ]
+
+
+def _of_the_checks() -> list[Promise]:
+    return [
         _rule(
             "every_check_is_answered",
             "A judged clip has a score and an answer for each of the four checks.",

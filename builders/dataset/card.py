@@ -58,6 +58,7 @@ class CardFacts:
         funnel: Subset → {"segments": n, drop reason: n, ..., "candidates": n}.
         stages: Stage → split → {"in": n, reason: n, ..., "ok": n}.
         sizes: (condition, split) → size, for what is packaged.
+        only: The licences that the edition is restricted to; None: it is not.
     """
 
     version: str
@@ -68,6 +69,7 @@ class CardFacts:
     funnel: Mapping[str, Mapping[str, int]]
     stages: Mapping[str, Mapping[str, Mapping[str, int]]]
     sizes: Mapping[tuple[str, str], Size]
+    only: Sequence[str] | None = None
 
 
 def dataset_card(facts: CardFacts) -> str:
@@ -86,6 +88,7 @@ def dataset_card(facts: CardFacts) -> str:
             steps=list(dict.fromkeys(step for counts in facts.funnel.values() for step in counts)),
             class_rows=_class_rows(facts.aligned),
             licences=licences(facts.aligned),
+            only=facts.only,
             composed=composed(facts.aligned),
             judges=facts.aligned["judge"].unique().sort().to_list(),
             reviewed=int(facts.aligned["human_verified"].sum()),
@@ -101,9 +104,24 @@ def dataset_card(facts: CardFacts) -> str:
     return f"---\n{head}---\n{text}"
 
 
-def licence_notice(aligned: pl.DataFrame) -> str:
-    """`LICENSE.md`, which the card's metadata point to: the terms by source, as in the card."""
-    return templates().get_template("licences.md").render(licences=licences(aligned), composed=composed(aligned))
+def licence_notice(aligned: pl.DataFrame, only: Sequence[str] | None = None) -> str:
+    """`LICENSE.md`, which the card's metadata point to: the terms by source, as in the card.
+
+    Args:
+        aligned: Schema ALIGNED.
+        only: As in `CardFacts`.
+    """
+    return (
+        templates()
+        .get_template("licences.md")
+        .render(licences=licences(aligned), composed=composed(aligned), only=only)
+    )
+
+
+def credits(aligned: pl.DataFrame) -> str:
+    """`CREDITS.md`: source and terms of every clip."""
+    clips = aligned.select("clip_id", "source", "licence").sort("clip_id").to_dicts()
+    return templates().get_template("credits.md").render(clips=clips)
 
 
 def composed(aligned: pl.DataFrame) -> int:

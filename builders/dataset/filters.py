@@ -4,6 +4,7 @@ What a clip is on its own was checked by `normalise` and the judge. The rules he
 
 | reason | meaning |
 |---|---|
+| `other_licence` | its terms are none of `package.licences`, if there are any |
 | `same_video`, `same_picture`, `same_sound` | a train clip shares its source video or a stream with a test clip |
 | `near_duplicate` | the perceptual hash of a train clip differs from a test clip's in few bits |
 | `no_donor` | too few classes have a sound that is long enough for the clip's misaligned variants |
@@ -11,17 +12,34 @@ What a clip is on its own was checked by `normalise` and the judge. The rules he
 Of a test and a train clip that share something, the train clip is dropped: models are compared on the test split.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from mma_bench.licences import licence_of
 from mma_bench.schema import Split
 
 _SHARED: Final = {"same_video": "video_id", "same_picture": "video_sha256", "same_sound": "audio_sha256"}
 _BLOCK: Final = 1 << 22  # pairs of hashes compared at once: 32 MB
+
+
+def unlicensed(clips: pl.DataFrame, licences: Sequence[str] | None) -> dict[str, tuple[str, str]]:
+    """Clip → the reason to drop it and its terms; none if all licences are allowed.
+
+    Args:
+        clips: Columns clip_id, licence.
+        licences: The allowed ones, see `mma_bench.licences`; None allows all.
+    """
+    if licences is None:
+        return {}
+    return {
+        clip_id: ("other_licence", terms)
+        for clip_id, terms in clips.select("clip_id", "licence").iter_rows()
+        if licence_of(terms) not in licences
+    }
 
 
 def leaks(clips: pl.DataFrame, bits: int) -> dict[str, tuple[str, str]]:

@@ -3,7 +3,7 @@ it).
 """
 
 import re
-from pathlib import Path
+from importlib.resources.abc import Traversable
 from typing import Final, Literal, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -47,7 +47,7 @@ class Decision(CsvRow):
         return class_name
 
 
-def read_decisions(path: Path) -> list[Decision]:
+def read_decisions(path: Traversable) -> list[Decision]:
     """Read the table in its order.
 
     Raises:

@@ -3,7 +3,8 @@
 A manifest is a CSV with a header: clip_id, split, and label_ids, AudioSet's label ids separated by `;`. If a table
 `labels.csv` (label, label_id) lies beside it, the clips have labels of another label set instead, in the column labels,
 and the table maps each to AudioSet's label for the same event. Optional: video, for clips of one source video, which
-must not be in both splits; clips with the same photo are of one, too.
+must not be in both splits; clips with the same photo are of one, too. Optional: start_s and end_s, the part of the
+video that is the clip, in seconds; without them a clip is 10 s long.
 """
 
 import re
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from mma_bench.csv_rows import ClipId, CsvRow, Filled, read_rows
 
 LABEL_MAP: Final = "labels.csv"
+CLIP_S: Final = 10.0  # clips without times are composed to AudioSet's length
 _HINT: Final = "correct candidates.manifests in params.yaml"
 
 
@@ -28,6 +30,7 @@ class ManifestClip:
         video_id: The source video: clips that share it are in one split.
         labels: As the manifest has them.
         label_ids: AudioSet's; a label that the table lacks stands for itself.
+        start_s, end_s: The part of the video, in seconds.
     """
 
     where: str
@@ -36,6 +39,8 @@ class ManifestClip:
     video_id: str
     labels: tuple[str, ...]
     label_ids: tuple[str, ...]
+    start_s: float = 0.0
+    end_s: float = CLIP_S
 
 
 class _Row(CsvRow):
@@ -43,6 +48,8 @@ class _Row(CsvRow):
     split: str
     photo: str = ""
     video: str = ""
+    start_s: str = ""
+    end_s: str = ""
 
     @field_validator("split")
     @classmethod
@@ -50,6 +57,26 @@ class _Row(CsvRow):
         if not re.fullmatch(r"[a-z0-9_]+", split):
             raise ValueError(f"{split!r} is not the name of a split; use lower-case letters, e.g. eval")
         return split
+
+    @field_validator("start_s", "end_s")
+    @classmethod
+    def _is_a_time(cls, text: str) -> str:
+        if text and not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", text):
+            raise ValueError(f"{text!r} is not a number of seconds, with at most three decimals")
+        return text
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> "_Row":
+        if bool(self.start_s) != bool(self.end_s):
+            raise ValueError("start_s and end_s belong together: give both or neither")
+        if self.start_s and float(self.end_s) <= float(self.start_s):
+            raise ValueError(f"the end ({self.end_s}) is not after the start ({self.start_s})")
+        return self
+
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """Start and end in seconds."""
+        return (float(self.start_s), float(self.end_s)) if self.start_s else (0.0, CLIP_S)
 
 
 class _Clip(_Row):
@@ -102,5 +129,5 @@ def read_manifest(path: Path) -> list[ManifestClip]:
         labels = tuple(label.strip() for label in row.labels.split(";"))
         label_ids = tuple(dict.fromkeys(own.get(label, label) for label in labels))
         video = row.video or Path(row.photo or row.clip_id).stem
-        clips.append(ManifestClip(row.where, row.clip_id, row.split, video, labels, label_ids))
+        clips.append(ManifestClip(row.where, row.clip_id, row.split, video, labels, label_ids, *row.span_s))
     return clips

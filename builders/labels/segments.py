@@ -19,8 +19,6 @@ from mma_bench.builders.labels.manifests import LABEL_MAP, ManifestClip, read_la
 from mma_bench.csv_rows import warn_unknown
 from mma_bench.errors import DataError
 
-MANIFEST_CLIP_S: Final = 10.0  # clips of a manifest are composed to AudioSet's length
-
 # A row of AudioSet: ID, START, END, "LABEL,LABEL" with one blank after each separator.
 _ID: Final = r"[A-Za-z0-9_-]{11}"
 _SECONDS: Final = r"[0-9]{1,7}(?:\.[0-9]{1,3})?"  # at most the millisecond resolution of a clip id
@@ -176,7 +174,7 @@ def _check_labels(labels: list[str], known: Collection[str], where: str, hint: s
 
 
 def read_clip_manifest(path: Path, name: str, known: Collection[str]) -> dict[str, SegmentList]:
-    """Read a manifest of clips from elsewhere, such as the bundled sample; each clip is 10 s long.
+    """Read a manifest of clips from elsewhere, such as the bundled sample.
 
     Args:
         path: See `mma_bench.builders.labels.manifests`.
@@ -200,17 +198,19 @@ def read_clip_manifest(path: Path, name: str, known: Collection[str]) -> dict[st
 
 def clip_lists(clips: Sequence[ManifestClip], name: str) -> dict[str, SegmentList]:
     """The clips of a manifest as a list for each split, called `<name>_<split>`."""
-    rows = [(clip.split, clip.clip_id, clip.video_id, ";".join(clip.label_ids)) for clip in clips]
-    columns = dict.fromkeys(("split", "clip_id", "video_id", "labels"), pl.String())
-    table = pl.DataFrame(rows, schema=columns, orient="row")
+    rows = [
+        (clip.split, clip.clip_id, clip.video_id, ";".join(clip.label_ids), clip.start_s, clip.end_s) for clip in clips
+    ]
+    texts = dict.fromkeys(("split", "clip_id", "video_id", "labels"), pl.String())
+    table = pl.DataFrame(rows, schema=texts | {"start_s": pl.Float64(), "end_s": pl.Float64()}, orient="row")
     return {
         f"{name}_{split}": _segment_list(
             table.filter(pl.col("split") == split),
             f"{name}_{split}",
             clip_id=pl.col("clip_id"),
             video_id=pl.col("video_id"),
-            start_s=pl.lit(0.0),
-            end_s=pl.lit(MANIFEST_CLIP_S),
+            start_s=pl.col("start_s"),
+            end_s=pl.col("end_s"),
             label_ids=pl.col("labels").str.split(";"),
         )
         for split in table["split"].unique(maintain_order=True)

@@ -1,4 +1,4 @@
-"""`mma-bench candidates …`: look at a manifest of clips before a build."""
+"""`mma-bench candidates …` and `mma-bench authors …`: clips that a list names, before a build."""
 
 from pathlib import Path
 
@@ -34,4 +34,35 @@ def check(manifest: Path) -> None:
         )
 
 
-COMMANDS = (candidates,)
+@click.group()
+def authors() -> None:
+    """Build the benchmark from the clip lists of the paper's authors."""
+
+
+@authors.command("import")
+@click.argument("source", metavar="PATH|ORG/NAME")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("manifests/authors"),
+    show_default=True,
+    help="The folder of the files that profiles/authors.yaml names.",
+)
+@click.option("--revision", help="The version, if the list is on the Hub.")
+@click.option("--split", type=click.Choice(["test", "train"]), help="The split of entries that state none.")
+@needs("build")
+def import_list(source: str, out: Path, revision: str | None, split: str | None) -> None:
+    """Turn a published clip list into the inputs of a build, and report how it differs from this project's clips.
+
+    PATH is a JSON file, or a folder of such files or of the clips themselves; ORG/NAME is a dataset on the Hub, of
+    which only the JSON files are fetched.
+    """
+    from mma_bench.builders.manifests.authors_import import import_list as run
+    from mma_bench.builders.manifests.authors_report import lines
+
+    report = run(source, out, revision=revision, split=split)
+    click.echo("\n".join(lines(report)))
+    click.echo(f"wrote {out}; to build these clips: cp profiles/authors.yaml params.yaml && dvc repro")
+
+
+COMMANDS = (candidates, authors)

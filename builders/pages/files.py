@@ -19,6 +19,7 @@ _SAID: Final = {
     "another_file_taken": "not needed, since another file of the clip was taken",
     "not_wanted": "of segments that this build does not use",
     "unknown_name": "with a name of no known form",
+    "misaligned_by_name": "misaligned by its name",
     "not_a_video": "of other kinds than video",
     "link": "links, not followed",
 }

@@ -93,10 +93,11 @@ def croissant(
         **_responsible(facts),
         # mlcroissant 1.1.1 writes its own `data_manipulation_protocol` as rai:dataDataManipulationProtocol.
         extra_properties={
+            "creditText": "CREDITS.md names source, author and terms of every clip; so does the column licence.",
             "rai:dataManipulationProtocol": (
                 "Misaligned, audio_removed and frames_zeroed replace one sense and keep the other's packets "
                 "bit for bit."
-            )
+            ),
         },
     )
     described: dict[str, Any] = metadata.to_json()

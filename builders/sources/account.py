@@ -7,6 +7,7 @@ A file that may hold a clip of this build is taken (`ok`), refused with a reason
 |---|---|
 | `another_file_taken` | another file of the same clip was taken |
 | `not_wanted` | its name is that of a segment that this build does not use |
+| `misaligned_by_name` | its name says that its sound is another clip's, as the paper's authors name such clips |
 | `unknown_name` | a video file whose name has none of the known forms, or is not in the manifest |
 | `not_a_video` | another kind of file |
 | `link` | a link to a folder or to nothing, or neither a file nor a folder |
@@ -15,6 +16,7 @@ A file that may hold a clip of this build is taken (`ok`), refused with a reason
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from mma_bench.builders.sources.naming import is_video_name, replaced_sound
 from mma_bench.executor.ledger import Entry
 from mma_bench.tables import escaped
 
@@ -22,8 +24,16 @@ TAKEN: Final = ("ok", "")
 ANOTHER_TAKEN: Final = ("unused", "another_file_taken")
 NOT_WANTED: Final = "not_wanted"
 UNKNOWN_NAME: Final = "unknown_name"
+MISALIGNED: Final = "misaligned_by_name"
 NOT_A_VIDEO: Final = "not_a_video"
 LINK: Final = "link"
+
+
+def unnamed(name: str) -> str:
+    """Why a file is not used whose name is not that of a clip."""
+    if not is_video_name(name):
+        return NOT_A_VIDEO
+    return UNKNOWN_NAME if replaced_sound(name.rpartition(".")[0]) is None else MISALIGNED
 
 
 class FileAccount:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from mma_bench.commands import needs
+
 _PARAMS = click.option(
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )
@@ -47,6 +49,34 @@ def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
     click.echo(
         "next: commit the list, run `dvc repro`, and publish the result as a new version; "
         "`dvc gc --workspace` removes unused files from DVC's cache"
+    )
+
+
+@acquire.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("licences.csv"),
+    show_default=True,
+    help="The list, for acquire.licences in params.yaml.",
+)
+@_PARAMS
+@needs("build")
+def licences(out: Path, params_path: Path) -> None:
+    """Look up the licence, author, title and date of every candidate's video, without its media.
+
+    Prints how large the edition under CC BY would be, the one whose media may be passed on. If interrupted or blocked,
+    the same command goes on.
+    """
+    from mma_bench.builders.sources.licences import main
+    from mma_bench.config import load_params
+
+    params = load_params(params_path)
+    found = main(params, out)
+    for line in found.lines({str(split): count for split, count in params.pair.donors.items()}):
+        click.echo(line)
+    click.echo(
+        f"wrote {out}; for that edition, set acquire.licences: {out} and package.licences: [cc-by] in params.yaml"
     )
 
 

@@ -32,6 +32,7 @@ class Fetched:
         origin: Where in the source it was, for the ledger.
         note: Something a person should check although the clip is fine, e.g. a choice between two files; or "".
         refused: Other files of the clip that cannot be used, by path, each with its reason.
+        credit: The fields of `credits.Credit`, from a site that tells them.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Fetched:
     origin: str
     note: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
+    credit: Mapping[str, str] | None = None
 
 
 class Request(Protocol):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from mma_bench import layout
-from mma_bench.builders.sources.account import LINK, NOT_A_VIDEO, UNKNOWN_NAME, FileAccount
+from mma_bench.builders.sources.account import LINK, FileAccount, unnamed
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.builders.sources.naming import (
     SUFFIXES,
@@ -24,7 +24,6 @@ from mma_bench.builders.sources.naming import (
     best_first,
     check_length,
     first_usable,
-    is_video_name,
     parse_name,
 )
 from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
@@ -181,7 +180,7 @@ def _files(folder: Path, account: FileAccount) -> Iterator[Found]:
             account.add(shown)
             yield Found(path, cut, not entry.is_symlink() or _stays_inside(folder, path))
         else:
-            account.add(shown, UNKNOWN_NAME if is_video_name(entry.name) else NOT_A_VIDEO)
+            account.add(shown, unnamed(entry.name))
 
 
 def _stays_inside(folder: Path, path: str) -> bool:

@@ -36,6 +36,7 @@ _TIME = r"\d{1,9}(?:\.\d{1,9})?"
 _ID = "[A-Za-z0-9_-]{11}"
 _PLAIN = re.compile(rf"[Yv]?({_ID})(?:_({_TIME})(?:[_-]({_TIME}))?)?(?:_out)?", re.ASCII)
 _BRACKETED = re.compile(rf"[^\0\n]*\[({_ID})\](?:-\[({_TIME})-({_TIME})\]|[_-]({_TIME})[_-]({_TIME}))?", re.ASCII)
+_REPLACED = re.compile(r"(?P<clip>[^\0\n]+)_repDiff_(?P<label>[^\0\n]+)_\d+", re.ASCII)
 _MILLISECONDS_FROM: Final = 1000
 
 
@@ -68,6 +69,16 @@ def _milliseconds(text: str | None) -> int | None:
     if "." not in text and int(text) >= _MILLISECONDS_FROM:
         return int(text)
     return round(float(text) * 1000)
+
+
+def replaced_sound(stem: str) -> tuple[str, str] | None:
+    """Name of the clip and label of the sound that replaced its own, where a name tells of both; else None.
+
+    Args:
+        stem: A name without its suffix, such as `Y<id>_repDiff_<Class>_0`, as the paper's authors name such clips.
+    """
+    match = _REPLACED.fullmatch(stem)
+    return None if match is None else (match["clip"], match["label"])
 
 
 def is_video_name(name: str) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, cast
 
-from mma_bench.builders.sources.account import NOT_A_VIDEO, UNKNOWN_NAME, FileAccount
+from mma_bench.builders.sources.account import FileAccount, unnamed
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
 from mma_bench.builders.sources.folder import LICENCE
 from mma_bench.builders.sources.naming import (
@@ -22,7 +22,6 @@ from mma_bench.builders.sources.naming import (
     best_first,
     check_length,
     first_usable,
-    is_video_name,
     parse_name,
 )
 from mma_bench.errors import ConfigError, InvalidInput, Permanent, Retryable
@@ -165,9 +164,7 @@ def members(shard: Path, account: FileAccount) -> Iterator[Member]:
                         raise _refused(shard, member.name, why)
                     cut = parse_name(PurePosixPath(member.name).name) if member.isreg() else None
                     if cut is None and member.isreg():
-                        account.add(
-                            f"{shard}/{member.name}", UNKNOWN_NAME if is_video_name(member.name) else NOT_A_VIDEO
-                        )
+                        account.add(f"{shard}/{member.name}", unnamed(member.name))
                     if cut is not None:
                         account.add(f"{shard}/{member.name}")
                         yield Member(shard, member.name, cut, member.offset_data, member.size)

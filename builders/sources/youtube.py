@@ -12,9 +12,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from http.client import HTTPException
 from pathlib import Path
@@ -24,7 +24,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from mma_bench import layout
 from mma_bench.builders.sources.contracts import Fetched, Refusal, Request, Segment
-from mma_bench.builders.sources.folder import LICENCE
+from mma_bench.builders.sources.credits import Credit, credit_of
 from mma_bench.builders.sources.pacing import Pacer, RateLimits
 from mma_bench.builders.sources.ranged import Limits, RangedFile
 from mma_bench.builders.sources.section import cut
@@ -99,56 +99,43 @@ class YouTubeSection:
         """
         folder = clip_path(layout.PARTIAL_CLIPS, self.segment.clip_id, "")
         done, receipt = folder / "section.mp4", folder / "section.json"
-        if not self._is_finished(done, receipt):
+        if (credit := self._finished(done, receipt)) is None:
             folder.mkdir(parents=True, exist_ok=True)
-            retrying(self.settings)(self._download, folder)
+            credit = retrying(self.settings)(self._download, folder)
             receipt.unlink(missing_ok=True)
             (folder / "cut.mp4").replace(done)
-            write_json(receipt, {"revision": self.revision, "sha256": file_sha256(done)})
+            kept = {"revision": self.revision, "sha256": file_sha256(done), "credit": asdict(credit)}
+            write_json(receipt, kept)
             for leftover in folder.glob("stream-*"):
                 leftover.unlink()
         try:
             os.link(done, into)
         except OSError:  # a file system without hard links
             shutil.copyfile(done, into)
-        return Fetched(source=NAME, licence=LICENCE, origin=redacted(self._page()))
+        return Fetched(source=NAME, licence=credit.terms, origin=redacted(self._page()), credit=asdict(credit))
 
-    def _is_finished(self, done: Path, receipt: Path) -> bool:
+    def _finished(self, done: Path, receipt: Path) -> Credit | None:
+        """Whose clip an earlier run has finished; None if none has."""
         try:
             kept = json.loads(receipt.read_text(encoding="utf-8"))
-            return bool(kept == {"revision": self.revision, "sha256": file_sha256(done)})
-        except (OSError, ValueError):
-            return False
+            credit = Credit(**kept.pop("credit"))
+            return credit if kept == {"revision": self.revision, "sha256": file_sha256(done)} else None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
 
     def _page(self) -> str:
-        return self.settings.url.replace("{id}", self.segment.video_id)
+        return page_of(self.settings, self.segment.video_id)
 
-    def _download(self, folder: Path) -> None:
+    def _download(self, folder: Path) -> Credit:
         """One attempt: load the page, read the ranges, cut.
 
         Raises:
             ClipError: The classified failure, counted by the pacer.
         """
-        from urllib3.exceptions import HTTPError as Urllib3Error
-        from yt_dlp.networking.exceptions import HTTPError
-        from yt_dlp.utils import YoutubeDLError
-
-        pace, credentials = pacer(self.settings), access()
-        on_page = True
-        pace.wait_for_turn()
-        try:
-            extract = partial(_downloader(self.settings, credentials).extract_info, self._page(), download=False)
-            # The socket's timeout is for each read: bytes that come one by one would never end.
-            found = call_in_time(extract, self.settings.retry_budget_s)
-            on_page = False
-            self._cut(read_video(found, self._page()), folder, credentials, pace)
-        except (YoutubeDLError, OSError, HTTPException, Urllib3Error, ClipError) as error:
-            meaning, asked_s = classify(error, page=on_page, secrets=credentials.secrets), retry_after_s(error)
-            for cause in chain(error):
-                if isinstance(cause, HTTPError):
-                    cause.close()
-            raise pace.failed(meaning, self.segment.video_id, asked_s) from error
-        pace.succeeded()
+        with _attempt(self.settings, self.segment.video_id) as attempt:
+            found = attempt.info()
+            self._cut(read_video(found, self._page()), folder, attempt.credentials, attempt.pace)
+        return credit_of(found, self.segment.video_id, self._page())
 
     def _cut(self, video: Video, folder: Path, credentials: Access, pace: Pacer) -> None:
         if video.is_live:
@@ -188,6 +175,70 @@ class YouTubeSection:
                 f"{self._page()} lasts {video.duration:g} s, but its rendition has {found_s:.1f} s of the section's "
                 f"{due_s:.1f} s",
             )
+
+
+def page_of(settings: YouTubeParams, video_id: str) -> str:
+    """The address of a video's page."""
+    return settings.url.replace("{id}", video_id)
+
+
+def look_up(settings: YouTubeParams, video_id: str) -> Credit:
+    """Whose a video is, from its page alone.
+
+    Raises:
+        ClipError: See `youtube_errors`.
+    """
+
+    def once() -> Credit:
+        with _attempt(settings, video_id) as attempt:
+            return credit_of(attempt.info(), video_id, page_of(settings, video_id))
+
+    return retrying(settings)(once)
+
+
+@dataclass
+class _Attempt:
+    """One look at a video; `on_page` until its page is there."""
+
+    settings: YouTubeParams
+    video_id: str
+    pace: Pacer
+    credentials: Access
+    on_page: bool = True
+
+    def info(self) -> Any:
+        """The info dict of the video."""
+        page = page_of(self.settings, self.video_id)
+        extract = partial(_downloader(self.settings, self.credentials).extract_info, page, download=False)
+        # The socket's timeout is for each read: bytes that come one by one would never end.
+        found = call_in_time(extract, self.settings.retry_budget_s)
+        self.on_page = False
+        return found
+
+
+@contextmanager
+def _attempt(settings: YouTubeParams, video_id: str) -> Iterator[_Attempt]:
+    """Wait for the turn, and classify and count what goes wrong.
+
+    Raises:
+        ClipError: The classified failure.
+    """
+    from urllib3.exceptions import HTTPError as Urllib3Error
+    from yt_dlp.networking.exceptions import HTTPError
+    from yt_dlp.utils import YoutubeDLError
+
+    attempt = _Attempt(settings, video_id, pacer(settings), access())
+    attempt.pace.wait_for_turn()
+    try:
+        yield attempt
+    except (YoutubeDLError, OSError, HTTPException, Urllib3Error, ClipError) as error:
+        secrets = attempt.credentials.secrets
+        meaning, asked_s = classify(error, page=attempt.on_page, secrets=secrets), retry_after_s(error)
+        for cause in chain(error):
+            if isinstance(cause, HTTPError):
+                cause.close()
+        raise attempt.pace.failed(meaning, video_id, asked_s) from error
+    attempt.pace.succeeded()
 
 
 def retrying(settings: YouTubeParams, *, sleep: Callable[[float], None] = time.sleep) -> Retrying:

@@ -143,7 +143,7 @@ def score_row(params: Params, classes: Sequence[str], row: Mapping[str, str]) ->
     source = Path(f"{row['clip_id']}.mp4")
     compose(Path(row["photo"]), Path(row["sound"]), row["clip_id"], source)
     payload = {"clip_id": row["clip_id"], "split": _SPLITS[row["split"]], "path": str(source)}
-    return score_file(params.judge.model_dump_json(), classes, normalise_clip(params.normalise, payload))
+    return score_file(params.asked_judge().model_dump_json(), classes, normalise_clip(params.normalise, payload))
 
 
 def score_file(params: str, classes: Sequence[str], clip: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def main(params_path: Path, options: Options) -> None:
         DataError: No clip is labelled, or no threshold reaches the precision.
     """
     params = load_params(params_path)
-    judge = open_for_calibration(params.judge)
+    judge = open_for_calibration(params.asked_judge())
     clips = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("clip_id")
     labelled = labels_of(clips, options.labels)
     if not labelled:
@@ -96,7 +96,7 @@ def main(params_path: Path, options: Options) -> None:
             hint="build up to `normalise` from AudioSet's evaluation clips, or label a hundred clips of your own "
             "(--labels FILE.csv with clip_id, visible and audible)",
         )
-    pairs = _scored(clips.rows(named=True), labelled, params.judge, judge, params.workers)
+    pairs = _scored(clips.rows(named=True), labelled, params.asked_judge(), judge, params.workers)
     classes = (
         {modality: set(judge.encoders.prompts[modality]) for modality in MODALITIES}
         if isinstance(judge, EncoderJudge)

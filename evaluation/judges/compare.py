@@ -120,8 +120,8 @@ def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataF
             hint="pass a params file (.yaml) with a `judge` section, or a verdict table (.parquet)",
         )
     params = load_params(path)
-    table = judged(clips, params.judge, workers=params.workers)
-    return Compared(_judge_of(path, table), params.judge, table, params.workers)
+    table = judged(clips, params.asked_judge(), workers=params.workers)
+    return Compared(_judge_of(path, table), params.asked_judge(), table, params.workers)
 
 
 def _judge_of(path: Path, table: pl.DataFrame) -> str:

@@ -22,6 +22,7 @@ from mma_bench.executor.ledger import Entries, Entry, Ledger
 from mma_bench.executor.task import FAILED, GIVEN_UP, SETTLED, Task, Work, attempt, entry_of, file_stamp
 from mma_bench.faults import advice, shows_machine_fault
 from mma_bench.files import file_sha256
+from mma_bench.layout import CLIP_STAGES
 from mma_bench.progress import Progress
 
 _AT_ONCE = 1_000  # clips that are recorded together
@@ -132,6 +133,11 @@ def _given_up(task: Task, before: Entry | None) -> Entry:
     return entry_of(task, GIVEN_UP, before["reason"] or "not_tried", f"given up by --settle; {before['detail']}")
 
 
+def _settling(title: str, whom: str) -> str:
+    """How to go past clips that are not settled, which only a stage can."""
+    return f"; `mma-bench build {title} --settle` ends the stage without {whom}" if title in CLIP_STAGES else ""
+
+
 def _print_given_up(reasons: Counter[str], clips: int, title: str) -> None:
     if reasons:
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
@@ -193,8 +199,7 @@ def _check_settled(ledger: Ledger, tasks: Sequence[Task], title: str, give_up_af
             f"  {tried - unsettled} of {len(tasks)} clips are settled, none of the others was given up",
             hint=advice(
                 block["reason"],
-                "then run the same command again: finished clips are kept; "
-                f"`mma-bench build {title} --settle` ends the stage without the others",
+                f"then run the same command again: finished clips are kept{_settling(title, 'the others')}",
             ),
         )
     if bug is not None:
@@ -204,7 +209,7 @@ def _check_settled(ledger: Ledger, tasks: Sequence[Task], title: str, give_up_af
             hint="report it with the traceback above; the clips are not to blame and can be tried again. Run the same "
             "command again: finished clips are kept, those that met a bug come last"
             + (f" and are given up after {give_up_after} runs" if give_up_after else "")
-            + f"; `mma-bench build {title} --settle` ends the stage without them",
+            + _settling(title, "them"),
         )
     if first is not None:
         raise StageError(
@@ -214,7 +219,7 @@ def _check_settled(ledger: Ledger, tasks: Sequence[Task], title: str, give_up_af
                 first["reason"],
                 "run the same command again: finished clips are kept, only these are retried"
                 + (f", and given up after {give_up_after} runs" if give_up_after else "")
-                + f"; `mma-bench build {title} --settle` ends the stage without them",
+                + _settling(title, "them"),
             ),
         )
     if tried < len(tasks):

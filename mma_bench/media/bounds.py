@@ -25,12 +25,13 @@ def check_bounds(
         raise InvalidInput(
             "audio_too_short", f"{sound_s:.2f} s of sound for {picture_s:.2f} s of picture", subject=clip
         )
-    shortest_s = settings.clip_s if split is Split.TRAIN else 0.0
+    shortest_s = settings.shortest_train_s if split is Split.TRAIN else 0.0
     for stream, seconds in (("picture", picture_s), ("sound", sound_s)):
         if not shortest_s - bounds.duration_tolerance_s <= seconds <= settings.clip_s + bounds.duration_tolerance_s:
             raise InvalidInput(
                 "wrong_length",
-                f"{seconds:.3f} s of {stream}, {settings.clip_s:g} ± {bounds.duration_tolerance_s:g} s are allowed",
+                f"{seconds:.3f} s of {stream}, "
+                f"{_span(shortest_s, settings.clip_s)} ± {bounds.duration_tolerance_s:g} s are allowed",
                 subject=clip,
             )
     if facts["luma_max"] <= bounds.max_black_luma:
@@ -45,3 +46,8 @@ def check_bounds(
             f"frames 0.2 s apart differ by {facts['motion']:.2f} of 255, at least {bounds.min_motion:g} is needed",
             subject=clip,
         )
+
+
+def _span(shortest_s: float, longest_s: float) -> str:
+    """A train clip of one length has no range; a test clip may be as short as normalise lets it."""
+    return f"{shortest_s:g} to {longest_s:g}" if 0 < shortest_s < longest_s else f"{longest_s:g}"

@@ -48,6 +48,7 @@ class Shape:
             except an odd last row or column, which yuv420p does not allow, and pixels that are not square.
         fill: At most this many missing frames at the end are copies of the last one, and missing sound is padded with
             silence; 0 fills neither.
+        preset: Of x264: a faster one makes larger files.
         stretch: Whether the source's pixels are not square, so that a picture that keeps its shape is scaled.
         sample_rate: Of the source, in Hz.
         channels: Of the source.
@@ -61,6 +62,7 @@ class Shape:
     sample_rate: int
     channels: int
     stretch: bool = False
+    preset: str = "fast"
 
 
 def encode(source: Path, target: Path, shape: Shape) -> None:
@@ -144,7 +146,7 @@ def command(source: Path, target: Path, shape: Shape, streams: tuple[int, int] =
         format="mp4",
         vcodec="libx264",
         acodec="aac",
-        preset="fast",
+        preset=shape.preset,
         crf=_CRF,
         pix_fmt="yuv420p",
         audio_bitrate=_AUDIO_BITS_PER_S,

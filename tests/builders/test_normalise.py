@@ -164,6 +164,26 @@ def test_train_clips_are_square_and_exactly_as_long(run: Run, tmp_path: Path, si
 
 
 @pytest.mark.slow
+def test_a_train_clip_may_be_shorter_where_the_settings_say_so(run: Run, tmp_path: Path) -> None:
+    short = clip(tmp_path / "short.mp4", seconds=1.2)
+    assert refusal(run, short, "train") == "too_short"
+    result = run(short, "train", SHORT.model_copy(update={"train_min_s": 1.0}))
+    assert (result["width"], result["height"]) == (64, 64)
+    assert result["video_duration_s"] == pytest.approx(1.2, abs=0.05)
+    Path(result["path"]).unlink()
+    assert refusal(run, short, "train", SHORT.model_copy(update={"train_min_s": 1.5})) == "too_short"
+
+
+def test_the_preset_is_that_of_the_settings(run: Run, tmp_path: Path) -> None:
+    source = clip(tmp_path / "clip.mp4", seconds=2.2)
+    written = {
+        preset: run(source, "train", SHORT.model_copy(update={"preset": preset}))["sha256"]
+        for preset in ("fast", "veryfast")
+    }
+    assert written["fast"] != written["veryfast"]
+
+
+@pytest.mark.slow
 def test_a_train_clip_may_lack_one_frame_but_not_two(run: Run, tmp_path: Path) -> None:
     assert run(clip(tmp_path / "one.mp4", seconds=1.96), "train")["frames"] == 50
     Path("data/normalised/train/clip.mp4").unlink()
@@ -404,6 +424,8 @@ def test_fingerprint_depends_on_all_that_the_result_depends_on() -> None:
         task_of(base, SHORT.model_copy(update={"min_rms_dbfs": -50.0}), PARAMS.validate_, "ffmpeg 5").fingerprint,
         task_of(base, SHORT, PARAMS.validate_.model_copy(update={"min_motion": 0.4}), "ffmpeg 5").fingerprint,
         task_of(base, SHORT, PARAMS.validate_, "ffmpeg 6").fingerprint,
+        task_of(base, SHORT.model_copy(update={"preset": "veryfast"}), PARAMS.validate_, "ffmpeg 5").fingerprint,
+        task_of(base, SHORT.model_copy(update={"train_min_s": 1.0}), PARAMS.validate_, "ffmpeg 5").fingerprint,
     ]
     assert len(set(prints)) == len(prints)
     assert task_of(base, SHORT, PARAMS.validate_, "ffmpeg 5").fingerprint == prints[0]

@@ -66,6 +66,7 @@ RUN: Final = {
 ELSEWHERE: Final = {
     "mma-bench build": "tests/e2e/test_build.py",
     "mma-bench validate": "tests/validation/test_gate.py",
+    "mma-bench acquire licences": "tests/builders/sources/test_licences.py",
     "mma-bench acquire status": "tests/docs/test_code.py",
     "mma-bench acquire retry": "tests/builders/sources/test_cli.py",
     "mma-bench attend": "tests/evaluation/attention/test_cli.py",
@@ -74,6 +75,7 @@ ELSEWHERE: Final = {
     "mma-bench avhbench": "tests/evaluation/avhbench/test_avhbench.py",
     "mma-bench avhbench-compare": "tests/evaluation/avhbench/test_compare.py",
     "mma-bench judge compare": "tests/evaluation/judges/test_compare.py",
+    "mma-bench authors import": "tests/builders/manifests/test_authors.py",
     "mma-bench candidates check": "tests/builders/manifests/test_check.py",
     "mma-bench judge calibrate": "tests/evaluation/judges/test_calibrate_build.py",
     "mma-bench review serve": "tests/builders/review/conftest.py",

@@ -23,7 +23,9 @@ CLIPS = {
     "yard-02": ("rooster-1", "train", "rooster"),
     "yard-03": ("dog-2", "train", "puppy"),
     "radio-01": ("cat-1", "eval", "kitten;radio"),  # the filter drops it
+    "film-01": ("frog-1", "eval", "frog"),  # its terms forbid to pass it on
 }
+KEPT = sorted(set(CLIPS) - {"radio-01", "film-01"})
 LABELS = {
     "kitten": "/m/01yrx",
     "puppy": "/m/0bt9lr",
@@ -47,7 +49,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table.writerow(("clip_id", "split", "labels", "licence", "file", "source"))
         for clip_id, (source, split, labels) in CLIPS.items():
             shutil.copyfile(sources[source], folder / f"films/{clip_id}.MP4")
-            table.writerow((clip_id, split, labels, LICENCE, f"films/{clip_id}.MP4", "the yard's films"))
+            terms = "all rights reserved" if clip_id == "film-01" else LICENCE
+            table.writerow((clip_id, split, labels, terms, f"films/{clip_id}.MP4", "the yard's films"))
     with (folder / "labels.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("label", "label_id"), *LABELS.items()])
     edit_params(root, "candidates", manifests={"my_clips": "my-clips/manifest.csv"})
@@ -55,10 +58,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edit_params(root, "acquire", source="clips", folder="my-clips", splits=splits)
     edit_params(root, "pair", donors={"test": 1, "train": 1})
     edit_params(root, "sft", validation_share=0.0)
+    edit_params(root, "package", licences=["cc-by"])
     ontology = dvc(root, "repro", "ontology")
     assert ontology.returncode == 0, ontology.stdout + ontology.stderr
     told = command(root, "mma_bench.cli", "candidates", "check", "my-clips/manifest.csv")
-    assert "eval: 3 of 4 clips are kept" in told.stdout, told.stdout + told.stderr
+    assert "eval: 4 of 5 clips are kept" in told.stdout, told.stdout + told.stderr
     assert "radio-01" in told.stdout
     done = dvc(root, "repro")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -74,8 +78,7 @@ def test_the_dataset_holds_the_clips_with_their_own_terms(project: Path) -> None
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True, check=True
     )
-    kept = sorted(set(CLIPS) - {"radio-01"})
-    assert sorted(json.loads(loaded.stdout)) == [[clip_id, LICENCE, "the yard's films"] for clip_id in kept]
+    assert sorted(json.loads(loaded.stdout)) == [[clip_id, LICENCE, "the yard's films"] for clip_id in KEPT]
 
 
 def test_card_licence_notice_and_page_name_them(project: Path) -> None:
@@ -84,12 +87,26 @@ def test_card_licence_notice_and_page_name_them(project: Path) -> None:
     for text in (card, (project / "mma-bench/LICENSE.md").read_text(), (project / "reports/dataset.html").read_text()):
         assert "ada@example.org" in text
         assert "<ada@example.org>" not in text, "a licence is text, not markup"
+        assert "all rights reserved" not in text
     assert "| 5 |" in card
+
+
+def test_only_clips_that_may_be_passed_on_are_in_the_edition(project: Path) -> None:
+    assert "under CC-BY" in (project / "mma-bench/README.md").read_text()
+    credits = (project / "mma-bench/CREDITS.md").read_text()
+    assert all(f"| `{clip_id}` | the yard's films | CC BY 4.0, Ada" in credits for clip_id in KEPT)
+    assert "film-01" not in credits
+    dropped = pl.read_csv(project / "data/dropped.csv")
+    assert dropped.select("clip_id", "reason", "detail").rows() == [("film-01", "other_licence", "all rights reserved")]
+    gate = json.loads((project / "reports/validation/package.json").read_text())
+    names = {promise["name"] for promise in gate["expectations"]}
+    assert {"base_may_be_passed_on", "donor_may_be_passed_on"} <= names
 
 
 def test_every_file_of_the_folder_is_accounted_for(project: Path) -> None:
     page = (project / "reports/dataset.html").read_text()
-    assert "Of 9 files: 5 used, 1 of segments that this build does not use, 1 with a name of no known form" in page
+    told = "Of 10 files: 5 used, 1 dropped by verify, 1 of segments that this build does not use, 1 with a name of"
+    assert told in page
     files = dict(pl.read_parquet(project / "data/files.parquet").select("path", "reason").iter_rows())
     assert files["my-clips/films/unlisted.mp4"] == "unknown_name"
     assert files["my-clips/films/radio-01.MP4"] == "not_wanted"

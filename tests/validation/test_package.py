@@ -306,3 +306,24 @@ def test_a_frame_in_parts_is_judged_as_one_frame(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(evaluate, "PART", 3)
     assert evaluate.evaluate(promises, {"rows": frame.clone()}) == whole
     assert evaluate.evaluate(promises, {"rows": frame.iter_slices(2)}) == whole
+
+
+@pytest.fixture
+def free(dataset: Dataset) -> Dataset:
+    """An edition restricted to CC BY, of clips that are under it."""
+    dataset.raw["package"]["licences"] = ["cc-by"]
+    dataset.tables["aligned"] = dataset.tables["aligned"].with_columns(licence=pl.lit("CC BY 4.0, Ada"))
+    return dataset
+
+
+def test_an_edition_of_free_clips_passes(free: Dataset) -> None:
+    free.write()
+    for who in ("base", "donor"):
+        free.check("package", f"{who}_may_be_passed_on")
+
+
+@pytest.mark.parametrize(("who", "clip_id"), [("base", "cat-1"), ("donor", "dog-1")])
+def test_a_picture_or_a_sound_that_may_not_be_passed_on_is_refused(free: Dataset, who: str, clip_id: str) -> None:
+    free.assert_refused(
+        "package", f"{who}_may_be_passed_on", lambda world: world.edit("aligned", clip_id, licence="CC BY-NC 4.0, Ada")
+    )

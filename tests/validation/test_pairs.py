@@ -1,7 +1,9 @@
 """Every promise about pairs, broken on purpose."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tests.validation.world import World
@@ -47,3 +49,24 @@ def test_one_donor_too_many_is_refused(world: World) -> None:
         "every_clip_has_its_donors",
         lambda world: world.double("pairs", "cat-1", donor_id="bell-1", audio_class="Bell", rank=1),
     )
+
+
+@pytest.fixture
+def given(world: World) -> World:
+    """A list of pairs: cat-1 with dog-1, bell-1 with any cat; the others have none."""
+    world.raw["pair"]["given"] = "pairs.csv"
+    Path("pairs.csv").write_text("base_id,donor_id,donor_class\ncat-1,dog-1,\nbell-1,,Cat\n")
+    world.tables["pairs"] = world.tables["pairs"].filter(pl.col("base_id").is_in(["cat-1", "bell-1"]))
+    world.metrics["pair"] = {"test": {"bases": 2, "pairs": 2}}
+    return world
+
+
+def test_given_pairs_need_not_be_as_many_as_set(given: World) -> None:
+    given.write()
+    given.check("pairs")
+    assert "every_clip_has_its_donors" not in given.promise_names("pairs")
+
+
+def test_a_pair_that_is_not_given_is_refused(given: World) -> None:
+    Path("pairs.csv").write_text("base_id,donor_id,donor_class\ncat-1,dog-1,\nbell-1,,Dog\n")
+    given.assert_refused("pairs", "pair_is_given", lambda _: None)

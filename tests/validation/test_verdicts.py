@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+import polars as pl
 import pytest
 
-from mma_bench.schema import CHECKS
-from tests.validation.world import World
+from mma_bench.schema import CHECKS, VERDICTS
+from tests.validation.world import World, counts
 
 FAULTS: dict[str, Callable[[World], None]] = {
     "every_good_clip_is_judged": lambda world: world.drop("verdicts", "cat-1"),
@@ -100,3 +101,31 @@ class TestInWords:
             "answer_follows_the_rule",
             lambda world: world.edit("verdicts", "cat-9", audio_unimodal_answer="yes"),
         )
+
+
+@pytest.fixture
+def unjudged(world: World) -> World:
+    """No judge: every clip passes, without scores."""
+    world.raw["judge"] = {"name": "none", "checked_by": "others"}
+    empty = [f"{check}_{part}" for check in CHECKS for part in ("score", "pass", "answer")]
+    table = world.tables["verdicts"].filter(pl.col("status") == "ok")
+    world.tables["verdicts"] = table.with_columns(
+        *(pl.lit(None, VERDICTS[name]).alias(name) for name in (*empty, "judge_revision", "prompt_sha256")),
+        judge=pl.lit("none (checked by others)"),
+    )
+    kept = table["clip_id"].to_list()
+    world.tables["normalised"] = world.tables["normalised"].filter(
+        pl.col("clip_id").is_in(kept) | (pl.col("status") != "ok")
+    )
+    world.metrics["judge"] = counts(world.tables["verdicts"])
+    return world
+
+
+def test_without_a_judge_every_clip_passes_unchecked(unjudged: World) -> None:
+    unjudged.write()
+    unjudged.check("verdicts")
+
+
+def test_without_a_judge_a_score_or_a_rejection_is_refused(unjudged: World) -> None:
+    name = "every_clip_passes_unchecked"
+    unjudged.assert_refused("verdicts", name, lambda world: world.edit("verdicts", "cat-1", visual_unimodal_score=0.5))

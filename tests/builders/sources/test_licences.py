@@ -1,0 +1,219 @@
+"""Licences of videos: read as the page states them, looked up without media, and kept with the clip."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from mma_bench import layout
+from mma_bench.builders.sources import licences, youtube
+from mma_bench.builders.sources.credits import Credit, credit_of
+from mma_bench.builders.sources.folder import LICENCE
+from mma_bench.cli import main
+from mma_bench.config import YouTubeParams, load_params
+from mma_bench.errors import ConfigError, DataError, Permanent, Retryable
+from mma_bench.licences import licence_of
+from tests.builders.sources.site_project import write_project
+
+MARKED = "Creative Commons Attribution license (reuse allowed)"
+PAGE = "https://www.youtube.com/watch?v=aaaaaaaaaaa"
+
+
+def info(**changes: Any) -> dict[str, Any]:
+    return {"license": MARKED, "title": "A cat", "uploader": "Ada", "upload_date": "20120304", **changes}
+
+
+def credit(**changes: Any) -> Credit:
+    return credit_of(info(**changes), "aaaaaaaaaaa", PAGE)
+
+
+def test_a_marked_video_has_terms_with_its_author() -> None:
+    assert credit().terms == f'CC BY, as marked on YouTube: "A cat" by Ada, 2012-03-04, {PAGE}'
+    assert licence_of(credit().terms) == "cc-by"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"license": None},
+        {"license": ""},
+        {"license": "Standard YouTube License"},
+        {"license": "Creative Commons Attribution license (reuse allowed) of another kind"},
+        {"license": "CC BY-NC"},
+        {"license": {"name": MARKED}},
+        {"uploader": None},  # CC BY requires the author's name
+    ],
+)
+def test_nothing_is_guessed(changes: dict[str, Any]) -> None:
+    assert credit(**changes).terms == LICENCE
+
+
+def test_odd_facts_of_a_page_are_text_on_one_line() -> None:
+    odd = credit(title="two\nlines\ud800 | <b>", uploader=None, channel="Ch", upload_date="20121399")
+    assert odd.terms == f'CC BY, as marked on YouTube: "two lines\\ud800 | <b>" by Ch, {PAGE}'
+    assert len(credit(title="x" * 5000).title) == 300
+    assert credit_of(None, "aaaaaaaaaaa", PAGE).terms == LICENCE
+    secret = credit_of(info(), "aaaaaaaaaaa", "https://user:pass@host/aaaaaaaaaaa?key=secret12345")
+    assert "secret12345" not in secret.url
+    assert "pass" not in secret.url
+
+
+VIDEOS = {"aaaaaaaaaaa": info(), "bbbbbbbbbbb": info(license=None), "ccccccccccc": info(title="A, dog")}
+
+
+@contextmanager
+def _site(monkeypatch: pytest.MonkeyPatch, log: Path) -> Iterator[None]:
+    """yt-dlp over the videos above; every page that is read is in the log."""
+    from yt_dlp.utils import DownloadError
+
+    class Downloader:
+        def extract_info(self, page: str, *, download: bool) -> dict[str, Any]:
+            assert not download
+            video = page.rpartition("/")[2]
+            with log.open("a") as stream:
+                stream.write(f"{video}\n")
+            if video not in VIDEOS:
+                raise DownloadError(f"ERROR: [youtube] {video}: This video has been removed by the uploader")
+            return VIDEOS[video]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(youtube, "_opened", lambda *_: Downloader())
+        yield
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    ids = [*VIDEOS, "ddddddddddd"]
+    write_project(tmp_path, "http://127.0.0.1:9/{id}", ids, workers=1)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def from_table(_: YouTubeParams, payload: dict[str, Any]) -> dict[str, Any]:
+    """In place of `look_up_one`, in the workers; every video that is asked for is in the log."""
+    video = payload["video_id"]
+    with Path("asked.txt").open("a") as stream:
+        stream.write(f"{video}\n")
+    if video == "ddddddddddd":
+        raise Permanent("removed", f"{video}: Video unavailable")
+    if video == "eeeeeeeeeee" and not Path("healed").exists():
+        raise Retryable("unreachable", "no answer")
+    return asdict(credit_of(VIDEOS.get(video, {}), video, f"http://127.0.0.1:9/{video}"))
+
+
+def look_up(monkeypatch: pytest.MonkeyPatch, exit_code: int = 0) -> str:
+    monkeypatch.setattr(licences, "look_up_one", from_table)
+    result = CliRunner().invoke(main, ["acquire", "licences"])
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
+def test_the_list_is_written_and_the_editions_size_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = look_up(monkeypatch)
+    assert "3 of 4 videos could be read; 2 are under CC BY" in output
+    assert "test: at most 2 of 4 clips, of 1 classes" in output
+    assert "too few classes for pair.donors.test (1): lower it below 1" in output
+    with (project / "licences.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["video_id"], row["licence"], row["title"]) for row in rows] == [
+        ("aaaaaaaaaaa", MARKED, "A cat"),
+        ("bbbbbbbbbbb", "", "A cat"),
+        ("ccccccccccc", MARKED, "A, dog"),
+    ]
+    assert not list(project.glob("data/acquired/**/*.mp4"))
+
+
+def test_a_second_run_asks_for_nothing_that_is_known(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up(monkeypatch)
+    first = Counter((project / "asked.txt").read_text().split())
+    written = (project / "licences.csv").read_bytes()
+    look_up(monkeypatch)
+    assert Counter((project / "asked.txt").read_text().split()) == first
+    assert (project / "licences.csv").read_bytes() == written
+
+
+def test_videos_that_cannot_be_read_now_leave_a_list_of_the_others(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(project, "http://127.0.0.1:9/{id}", [*VIDEOS, "eeeeeeeeeee"], workers=1)
+    output = look_up(monkeypatch, exit_code=4)
+    assert "wrote licences.csv: 3 of 4 videos so far" in output
+    assert "run the same command again" in output
+    assert "--settle" not in output
+    assert len(licences.read_licences(Path("licences.csv"))) == 3
+    Path("healed").touch()
+    assert "4 of 4 videos could be read" in look_up(monkeypatch)
+
+
+def test_one_page_is_one_request(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_params(Path("params.yaml")).acquire.youtube
+    assert settings is not None
+    with _site(monkeypatch, project / "asked.txt"):
+        assert youtube.look_up(settings, "aaaaaaaaaaa").is_cc_by
+        with pytest.raises(Permanent):
+            youtube.look_up(settings, "ddddddddddd")
+    assert (project / "asked.txt").read_text().split() == ["aaaaaaaaaaa", "ddddddddddd"]
+
+
+def test_without_a_site_the_command_says_what_to_set(project: Path) -> None:
+    params = load_params(Path("params.yaml"))
+    bare = params.model_copy(update={"acquire": params.acquire.model_copy(update={"youtube": None})})
+    with pytest.raises(ConfigError, match=r"acquire\.youtube is null"):
+        licences.main(bare, project / "licences.csv")
+
+
+def test_terms_of_the_list_replace_the_uploaders_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "licences.csv"
+    licences.write_licences(
+        path, {"aaaaaaaaaaa": credit(), "bbbbbbbbbbb": replace(credit(license=""), video_id="bbbbbbbbbbb")}
+    )
+    table = pl.DataFrame(
+        {"video_id": ["aaaaaaaaaaa", "aaaaaaaaaaa", "bbbbbbbbbbb", "ccccccccccc"]}
+        | {"licence": [LICENCE, "all rights reserved", LICENCE, LICENCE]}
+    )
+    found = licences.with_licences(table, licences.read_licences(path))["licence"].to_list()
+    assert found == [credit().terms, "all rights reserved", LICENCE, LICENCE]
+
+
+def test_a_list_that_is_not_there_or_has_a_video_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "licences.csv"
+    with pytest.raises(ConfigError, match=r"acquire\.licences names"):
+        licences.read_licences(path)
+    path.write_text("video_id,licence,title,uploader,uploaded,url\na,,,,,\na,,,,,\n")
+    with pytest.raises(DataError, match=r"line 3.*already in line 2"):
+        licences.read_licences(path)
+
+
+def test_a_clip_keeps_the_licence_that_its_page_had(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when a run ends between the download and the ledger."""
+    made = project / "made.mp4"
+    made.write_bytes(b"clip")
+    params = load_params(Path("params.yaml")).acquire
+    assert params.youtube is not None
+    source = youtube.YouTubeSource(params.youtube, max_bytes=1000)
+    request = source.request(youtube.Segment("aaaaaaaaaaa_2000", "aaaaaaaaaaa", 2.0, 3.0))
+
+    def cut(self: object, video: object, folder: Path, *_: object) -> None:
+        (folder / "cut.mp4").write_bytes(b"clip")
+
+    monkeypatch.setattr(youtube.YouTubeSection, "_cut", cut)
+    monkeypatch.setattr(youtube, "read_video", lambda *_: None)
+    with _site(monkeypatch, project / "asked.txt"):
+        first = request.fetch(project / "one.mp4")
+        second = request.fetch(project / "two.mp4")
+    page = "http://127.0.0.1:9/aaaaaaaaaaa"
+    assert first.licence == second.licence == f'CC BY, as marked on YouTube: "A cat" by Ada, 2012-03-04, {page}'
+    assert first.credit == second.credit
+    assert first.credit is not None
+    assert first.credit["uploaded"] == "2012-03-04"
+    assert (project / "asked.txt").read_text().split() == ["aaaaaaaaaaa"]
+    receipt = json.loads((project / layout.PARTIAL_CLIPS / "aaaaaaaaaaa_2000/section.json").read_text())
+    assert receipt["credit"]["licence"] == MARKED
