@@ -27,6 +27,9 @@ from mma_bench.evaluation.published import (
     published_seen_rows,
     weights_of,
 )
+from mma_bench.evaluation.verdict import good_when, verdict
+from mma_bench.evaluation.wrong_answers import FOLDER as REST
+from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wrong_answers
 from mma_bench.files import write_json, write_text
 from mma_bench.folders import exclusive
 from mma_bench.page import render, svg
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 SMALL: Final = 100  # base clips; with fewer, intervals are wider than about ±10 points
 _EXAMPLES: Final = 5
+_WIDE: Final = 9.0  # inches of a chart that fills the page
 _CUT: Final = 200  # maximum characters of an answer or an error
 PROTOCOLS: Final = {
     "forced_choice": "Forced choice",
@@ -71,8 +75,11 @@ def summarise(
     name = published_name(run["model"], run["adapter"], run["settings"])
     rows = [_with_published(row, name if paper_clips else None) for row in scores["accuracy"]]
     note = circular(run, judges)
+    options = _options(predictions)
     return {
         "headline": scores["headline"],
+        "verdict": verdict(scores["headline"], model_name(run), options),
+        "options": options,
         "complete": scores["failed"] == 0,
         "run": dict(run),
         "published": {"model": name, "beside": paper_clips and name is not None, "source": SOURCE},
@@ -99,6 +106,17 @@ def summarise(
 def _with_published(row: Mapping[str, Any], name: str | None) -> Row:
     cell = row["protocol"], row["condition"], row["question"]
     return {**row, "published": None if name is None else published_accuracy(name, *cell)}
+
+
+def _options(predictions: Sequence[Prediction]) -> dict[str, str]:
+    """Protocol → number of options, `2 to 40` if it differs between prompts."""
+    numbers: dict[str, set[int]] = {}
+    for row in predictions:
+        numbers.setdefault(row.protocol, set()).add(len(row.options))
+    return {
+        protocol: f"{min(found)}" if len(found) == 1 else f"{min(found)} to {max(found)}"
+        for protocol, found in numbers.items()
+    }
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
@@ -155,14 +173,16 @@ def _examples(predictions: Sequence[Prediction], status: str, text_of: Callable[
     return [{"text": text, "count": count} for text, count in common]
 
 
-def page(summary: Summary, shown: Shown) -> str:
-    """The report as one HTML document."""
+def page(summary: Summary, shown: Shown, wrong: Sequence[Row] = ()) -> str:
+    """The report as one HTML document; `wrong` are the rows of `wrong_answers`."""
     return render(
         "report.html",
         "mma_bench.evaluation",
         title=f"{model_name(summary['run'])} on MMA-Bench",
         sections=[_section(summary, protocol) for protocol in _asked(summary)],
         mistakes=shown,
+        wrong=table(wrong[:PER_PAGE], len(wrong)),
+        facts=facts(summary["run"]),
         **_words(summary),
     )
 
@@ -185,6 +205,7 @@ def _words(summary: Summary) -> dict[str, Any]:
         "cell": format_estimate,
         "percent": percent,
         "measures": MEASURES,
+        "good_when": good_when,
         "paper": published_rows(),
         "paper_seen": published_seen_rows(),
         "conditions": [str(condition) for condition in Condition],
@@ -194,6 +215,20 @@ def _words(summary: Summary) -> dict[str, Any]:
         "normalisations": NORMALISATIONS,
         "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
+
+
+def facts(run: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """The run's facts as rows of a table: nested ones by their path, lists as text, without empty ones."""
+    rows: list[tuple[str, str]] = []
+    for key, value in run.items():
+        path = f"{above} · {key}" if above else str(key)
+        if isinstance(value, Mapping):
+            rows += facts(value, path)
+        elif isinstance(value, list | tuple):
+            rows.append((path, "; ".join(map(str, value))))
+        elif value is not None:
+            rows.append((path, str(value)))
+    return rows
 
 
 def model_name(run: Mapping[str, Any]) -> str:
@@ -225,10 +260,17 @@ def shares(values: Sequence[float]) -> str:
 
 
 def points(row: Mapping[str, Any]) -> str:
-    """A change in percentage points with its interval."""
+    """A change in percentage points with its interval.
+
+    With few pairs McNemar's exact test can be more cautious than the interval. If it does not reject at 5 %, the
+    interval shown reaches 0, so that the two do not contradict each other.
+    """
     if row["difference"] is None:
         return "–"
-    text = f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+    low, high = row["low"], row["high"]
+    if row.get("p") is not None and row["p"] >= 0.05:
+        low, high = min(low, 0.0), max(high, 0.0)
+    text = f"{100 * row['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
     return text.replace("-", "−")
 
 
@@ -261,13 +303,16 @@ def _section(summary: Summary, protocol: str) -> Row:
     heading = section["heading"]
     return {
         **section,
-        "accuracy_chart": svg(figures.accuracy_bars(section["accuracy"]), f"Accuracy, {heading}"),
-        "capture_chart": _chart(figures.capture_bars, section["capture"], f"What the answers followed, {heading}"),
+        "accuracy_chart": svg(_wide(figures.accuracy_bars(section["accuracy"])), f"Accuracy, {heading}"),
+        "capture_chart": _chart(
+            figures.capture_bars, section["capture"], f"What the answers followed, {heading}", wide=True
+        ),
         "class_chart": _chart(figures.class_map, section["by_class"], f"Accuracy by class, {heading}"),
         "distance_chart": _chart(
             lambda rows: figures.group_points(rows, "steps between the two classes in the ontology"),
             [row for row in section["by_distance"] if row["condition"] == Condition.MISALIGNED],
             f"Accuracy by distance of the conflict, {heading}",
+            wide=True,
         ),
         "seen_charts": {
             condition: _chart(
@@ -280,9 +325,20 @@ def _section(summary: Summary, protocol: str) -> Row:
     }
 
 
-def _chart(draw: Callable[[Sequence[Row]], "Figure"], rows: Sequence[Row], label: str) -> Markup | None:
+def _chart(
+    draw: Callable[[Sequence[Row]], "Figure"], rows: Sequence[Row], label: str, *, wide: bool = False
+) -> Markup | None:
     """A chart, or None if there is nothing to plot."""
-    return svg(draw(rows), label) if any(row["mean"] is not None for row in rows) else None
+    if all(row["mean"] is None for row in rows):
+        return None
+    figure = draw(rows)
+    return svg(_wide(figure) if wide else figure, label)
+
+
+def _wide(figure: "Figure") -> "Figure":
+    """As wide as the page on a desktop; a narrow window scrolls it."""
+    figure.set_size_inches(_WIDE, figure.get_figheight())
+    return figure
 
 
 def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, all_mistakes: bool = False) -> None:
@@ -304,10 +360,12 @@ def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, a
     if "headline" not in scores:
         raise DataError(f"{out}/scores.json was written by an older version", hint=f"run `mma-bench score {out}`")
     shown = Shown([], 0) if dataset is None else mistakes(predictions, dataset, run["split"])
+    wrong = wrong_answers(predictions)
     summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
     with exclusive(out):  # so that all are of one run
         write_json(out / "report.json", summary)
         write_text(out / "report.md", markdown(summary))
-        write_text(out / "report.html", page(summary, shown))
+        write_text(out / "report.html", page(summary, shown, wrong))
+        write_rest(wrong, out / REST)
         if all_mistakes and dataset is not None:
             write_pages(predictions, dataset, run["split"], out / FOLDER)

@@ -73,7 +73,9 @@ def render(template: str, package: str = "mma_bench", *, title: str, **context: 
         keep_trailing_newline=True,
     )
     environment.filters["count"] = lambda number: f"{int(number):,}"
-    return environment.get_template(template).render(title=title, light=LIGHT, dark=DARK, **context)
+    text = environment.get_template(template).render(title=title, light=LIGHT, dark=DARK, **context)
+    # Markdown must not contain tags of others either, but quotation marks are plain text there.
+    return text.replace("&#39;", "'").replace("&#34;", '"') if template.endswith(".md") else text
 
 
 def data_uri(content: bytes, media_type: str) -> str:
