@@ -25,12 +25,27 @@ from mma_bench.evaluation.headline import MEASURES, headline
 from mma_bench.evaluation.model_figures import FIGURES, PaperFigure, figure_rows
 from mma_bench.evaluation.predictions import Prediction, option_order, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
+from mma_bench.evaluation.published import SOURCE, published_rows
 from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, percent, points
 from mma_bench.evaluation.score import accuracies
+from mma_bench.evaluation.submission import SUFFIX, read_submission
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.stats import format_estimate
 
+# Sorts a table by the column whose button was clicked, descending first; cells carry their value in data-value.
+SORT = """
+for (const button of document.querySelectorAll("th button")) button.addEventListener("click", () => {
+  const head = button.closest("th"), body = head.closest("table").tBodies[0];
+  const down = head.getAttribute("aria-sort") !== "descending";
+  for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const value = row => parseFloat(row.cells[head.cellIndex].dataset.value || "-Infinity");
+  const sorted = [...body.rows].sort((a, b) =>
+    a.dataset.unranked - b.dataset.unranked || (down ? value(b) - value(a) : value(a) - value(b)));
+  body.append(...sorted);
+});
+"""
 OTHER_DATA = "other data"
 INCOMPLETE = "incomplete"
 
@@ -144,21 +159,52 @@ def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
     )
 
 
-def main(results: Path) -> None:
-    """Write leaderboard.html, leaderboard.md and leaderboard.json into the results folder.
+def main(results: Path) -> dict[str, Any]:
+    """Write leaderboard.html, leaderboard.md and leaderboard.json into the results folder; return the last's content.
+
+    Runs are folders with predictions.jsonl, or submissions (`submission`).
 
     Raises:
         DataError: There is no run below the folder, or a run cannot be read.
     """
     paths = sorted(results.rglob("predictions.jsonl"))
-    if not paths:
-        raise DataError(f"no predictions.jsonl below {results}", hint="set each run's --out to a folder below it")
+    submitted = sorted(results.rglob(f"*{SUFFIX}"))
+    if not paths and not submitted:
+        raise DataError(
+            f"no predictions.jsonl below {results}, and no *{SUFFIX}",
+            hint="set each run's --out to a folder below it",
+        )
     runs = [Run.of(path.parent.relative_to(results).as_posix(), read_predictions(path)) for path in paths]
+    runs += [
+        Run.of(path.relative_to(results).as_posix().removesuffix(SUFFIX) + " (submitted)", read_submission(path))
+        for path in submitted
+    ]
     board = summarise(runs)
     write_json(results / "leaderboard.json", board)
     html, text = pages(runs, board)
     write_text(results / "leaderboard.html", html)
     write_text(results / "leaderboard.md", text)
+    return board
+
+
+SUMMARY_HEADS = ("run", "rank", "both right", "visual", "audio", "protocol")
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The runs for the terminal, best first, unranked ones last with the reason: lead columns in percent."""
+    rows = []
+    for run in summary["runs"]:
+        protocols = list(dict.fromkeys(row["protocol"] for row in run["headline"]))
+        if not protocols:
+            continue
+        protocol = "forced_choice" if "forced_choice" in protocols else protocols[0]
+        own = [row for row in run["headline"] if row["protocol"] == protocol]
+        means = {(row["measure"], row["question"]): row["mean"] for row in own}
+        lead = [means.get(cell) for cell in (("both_right", "both"), ("accuracy", "visual"), ("accuracy", "audio"))]
+        rank = run["rank"].get(protocol)
+        shown = (str(rank or run["unranked"] or "–"), *(percent(value) for value in lead), protocol.replace("_", " "))
+        rows.append(((rank is None, rank or 0, run["run"]), (run["run"], *shown)))
+    return [row for _, row in sorted(rows)]
 
 
 def summarise(runs: Sequence[Run]) -> dict[str, Any]:
@@ -215,6 +261,9 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
             percent=percent,
             measure_names=MEASURES,
             p_value=p_value,
+            paper=published_rows(),
+            source=SOURCE,
+            script=SORT if template.endswith(".html") else "",
         )
         for template in ("leaderboard.html", "leaderboard.md")
     )
@@ -243,6 +292,7 @@ def _board(
         "protocol": protocol,
         "heading": PROTOCOLS[protocol],
         "measures": measures,
+        "leads": [(run, _lead(run, protocol)) for run in listed],
         "headlines": [(run, [run.headline_row(protocol, *measure) for measure in measures]) for run in listed],
         "cells": cells,
         "lines": [(run, [run.row(protocol, *cell) for cell in cells]) for run in listed],
@@ -251,6 +301,14 @@ def _board(
         "chart": svg(figures.ranking(drawn), f"Misaligned clips, {protocol}") if drawn else None,
         "figures": _side_by_side([row for row in drawable if row["protocol"] == protocol], listed, protocol),
     }
+
+
+def _lead(run: Run, protocol: str) -> dict[str, Any]:
+    """Both questions correct, the accuracy of each under conflict, and their gap in points (visual minus audio)."""
+    cells = {"both": "both_right", "visual": "accuracy", "audio": "accuracy"}
+    rows = {question: run.headline_row(protocol, measure, question) for question, measure in cells.items()}
+    visual, audio = ((rows[question] or {}).get("mean") for question in QUESTIONS)
+    return {**rows, "gap": None if visual is None or audio is None else 100 * (visual - audio)}
 
 
 def _side_by_side(

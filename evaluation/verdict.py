@@ -92,4 +92,22 @@ def _against_chance(row: Mapping[str, Any]) -> str:
     """A remark unless the whole interval is above chance."""
     if row["low"] > row["chance"]:
         return ""
-    return " (no better than guessing)" if row["high"] >= row["chance"] else " (worse than guessing)"
+    return " (not distinguishable from guessing)" if row["high"] >= row["chance"] else " (worse than guessing)"
+
+
+def summary_rows(headline: Sequence[Mapping[str, Any]], protocol: str | None = None) -> list[tuple[str, ...]]:
+    """The tiles as rows for the terminal: measure, share with its interval, chance, what is good.
+
+    Args:
+        headline: Rows of the scores' `headline`.
+        protocol: Default: that of the verdict.
+    """
+    chosen = [row for row in headline if protocol is None or row["protocol"] == protocol]
+    found = verdict(chosen, "", dict.fromkeys((row["protocol"] for row in chosen), ""))
+    return [
+        (tile["heading"], f"{format_estimate(tile)} %", f"{100 * tile['chance']:.1f} %", tile["good"])
+        for tile in (found or {"tiles": []})["tiles"]
+    ]
+
+
+SUMMARY_HEADS: Final = ("Where video and audio conflict", "share [95 %]", "chance", "good is")

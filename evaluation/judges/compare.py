@@ -65,8 +65,8 @@ class Compared:
     workers: int = 1
 
 
-def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: float) -> None:
-    """Compare judges; see the module docstring.
+def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: float) -> dict[str, Any]:
+    """Compare judges; see the module docstring. Returns the content of compare.json.
 
     Raises:
         ConfigError: A file is neither a params file nor a verdict table, or a judge appears twice.
@@ -106,6 +106,7 @@ def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: flo
     from mma_bench.evaluation.judges.page import page
 
     write_text(out / "compare.html", page(report))
+    return report
 
 
 def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataFrame) -> Compared:
