@@ -12,7 +12,7 @@ from mma_bench.evaluation.predictions import Prediction
 from mma_bench.evaluation.published import published_rows
 from mma_bench.stats import format_estimate, holm
 from mma_bench.tables import read_json
-from tests.evaluation.pages import CHROMIUM, Page, look
+from tests.evaluation.pages import CHROMIUM, Page, clicked, look
 from tests.evaluation.runs import answers, prediction, write_predictions
 
 OTHER = "0" * 64
@@ -105,6 +105,13 @@ def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
         ["2", "two/deep"],
         ["–", "foreign (other data: not ranked)"],
     ]
+    assert read_json(tmp_path / "headline.json")["one"] == {
+        "both_right": 0.8,
+        "right_visual": 1.0,
+        "right_audio": 0.8,
+        "led_astray_visual": 0.0,
+        "led_astray_audio": pytest.approx(0.2),
+    }
     rows = comparisons([Run.of("one", runs["one"]), Run.of("two/deep", runs["two/deep"])])
     assert board["pairs"] == rows
     for row in rows:
@@ -168,3 +175,13 @@ def test_it_fits_in_a_browser(tmp_path: Path, width: int, runs: int) -> None:
     found = look(tmp_path / "leaderboard.html", width)
     assert (found["fetched"], found["wide"]) == ([], [])
     assert found["scroll"] <= found["client"] <= width
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_click_on_a_heading_sorts_and_unranked_runs_stay_below(tmp_path: Path) -> None:
+    for name, share in (("a", 0.2), ("b", 0.9), ("c", 0.5)):
+        write_predictions(tmp_path / name / "predictions.jsonl", _hears(share))
+    write_predictions(tmp_path / "foreign" / "predictions.jsonl", _hears(1.0, dataset_fingerprint=OTHER))
+    leaderboard.main(tmp_path)
+    assert clicked(tmp_path / "leaderboard.html", "th button", 3, "tbody th.model") == ["b", "c", "a", "foreign"]
