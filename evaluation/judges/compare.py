@@ -9,7 +9,7 @@ predictions of earlier evaluations. Out, in one folder: `agreement.parquet`, `co
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from mma_bench.evaluation.judges.calibrate import sample_pairs
 from mma_bench.evaluation.judges.operating_point import Pair, curve, operating_point, pairs_of_evidence
 from mma_bench.evaluation.judges.yardstick import FilterAudit, audit_filter, audit_judge
 from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.report import facts
 from mma_bench.evaluation.score import accuracy
 from mma_bench.files import write_json, write_text
 from mma_bench.models.encoders.thresholds import read_thresholds
@@ -53,13 +54,15 @@ class Compared:
     """A judge with its verdicts.
 
     Attributes:
-        name: The judge's name, with its revision if two share a name.
+        name: The file it was given by.
+        judge: The judge's own name.
         params: The judge's parameters; None if only its verdicts are given.
         verdicts: Schema VERDICTS.
         workers: The worker count of its params file.
     """
 
     name: str
+    judge: str
     params: JudgeSection | None
     verdicts: pl.DataFrame
     workers: int = 1
@@ -74,7 +77,8 @@ def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: flo
     """
     normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
     clips = normalised.rows(named=True)
-    compared = named([_opened(path, clips, normalised) for path in judges])
+    compared = [_opened(path, clips, normalised) for path in judges]
+    refuse_twins(compared)
     verdicts = {judge.name: judge.verdicts for judge in compared}
     with Progress("agreement", len(compared) * (len(compared) - 1) // 2 * 5, "check") as progress:
         found = []
@@ -87,6 +91,7 @@ def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: flo
     counts = class_counts(verdicts)
     report: dict[str, Any] = {
         "judges": [_about(judge, counts) for judge in compared],
+        "differences": differences(compared),
         "clips": len(judged_by_all(verdicts)),
         "agreement": [asdict(row) for row in found],
         "rejected_alone": rejected_alone(verdicts),
@@ -114,7 +119,7 @@ def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataF
         table = read_table(path, VERDICTS).join(normalised.select("clip_id", "split"), on=["clip_id", "split"])
         if table.is_empty():
             raise DataError(f"{path} has no verdicts on clips of this build", hint="pass verdicts on the same clips")
-        return Compared(_judge_of(path, table), None, table)
+        return Compared(str(path), _judge_of(path, table), None, table)
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(
             f"{path} is neither a params file nor a verdict table",
@@ -122,7 +127,7 @@ def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataF
         )
     params = load_params(path)
     table = judged(clips, params.judge, workers=params.workers)
-    return Compared(_judge_of(path, table), params.judge, table, params.workers)
+    return Compared(str(path), _judge_of(path, table), params.judge, table, params.workers)
 
 
 def _judge_of(path: Path, table: pl.DataFrame) -> str:
@@ -134,27 +139,47 @@ def _judge_of(path: Path, table: pl.DataFrame) -> str:
     return str(names[0])
 
 
-def named(judges: Sequence[Compared]) -> list[Compared]:
-    """The judges with unique names.
+def refuse_twins(judges: Sequence[Compared]) -> None:
+    """Refuse the same judge in the same revision twice.
 
     Raises:
-        ConfigError: The same judge in the same revision twice.
+        ConfigError: Names the judge and its files.
     """
-    plain = [judge.name for judge in judges]
-    full = [f"{judge.name} {judge.verdicts['judge_revision'][0][:8]}" for judge in judges]
-    if len(set(full)) < len(full):
-        twice = next(name for name in full if full.count(name) > 1)
-        raise ConfigError(f"the judge {twice} was given twice", hint="pass judges that differ in weights or thresholds")
-    return [
-        replace(judge, name=name if plain.count(name) == 1 else longer)
-        for name, longer, judge in zip(plain, full, judges, strict=True)
+    files: dict[str, list[str]] = {}
+    for judge in judges:
+        revision = judge.verdicts["judge_revision"][0][:8]
+        files.setdefault(f"{judge.judge} {revision}", []).append(judge.name)
+    for name, given in files.items():
+        if len(given) > 1:
+            raise ConfigError(
+                f"the judge {name} was given twice: {', '.join(given)}",
+                hint="pass judges that differ in weights or thresholds",
+            )
+
+
+def differences(judges: Sequence[Compared]) -> list[dict[str, Any]]:
+    """What differs between the judges: a row for each `setting`, with its `values` by judge, None where it has none."""
+    known = {
+        judge.name: {
+            "judge": judge.judge,
+            "revision": str(judge.verdicts["judge_revision"][0]),
+            **dict(facts({} if judge.params is None else judge.params.model_dump(mode="json"))),
+        }
+        for judge in judges
+    }
+    settings = dict.fromkeys(setting for values in known.values() for setting in values)
+    rows = [
+        {"setting": setting, "values": {name: values.get(setting) for name, values in known.items()}}
+        for setting in settings
     ]
+    return [row for row in rows if len(set(row["values"].values())) > 1]
 
 
 def _about(judge: Compared, counts: list[dict[str, Any]]) -> dict[str, Any]:
     statuses = dict(judge.verdicts["status"].value_counts(sort=True).iter_rows())
     return {
         "name": judge.name,
+        "judge": judge.judge,
         "revision": judge.verdicts["judge_revision"][0],
         "statuses": statuses,
         "shift": distribution_shift(counts, judge.name),
