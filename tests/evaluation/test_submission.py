@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from mma_bench.errors import DataError
-from mma_bench.evaluation import leaderboard
+from mma_bench.evaluation import leaderboard, score
+from mma_bench.evaluation.cli import results
+from mma_bench.evaluation.predictions import read_predictions
 from mma_bench.evaluation.submission import read_submission, write_submission
 from mma_bench.files import write_json
 from mma_bench.tables import read_json
-from tests.evaluation.runs import answers, write_predictions
+from tests.evaluation.runs import answers, write_predictions, write_run
 
 
 def test_a_submission_is_ranked_by_its_answers(tmp_path: Path) -> None:
@@ -27,6 +30,18 @@ def test_a_submission_is_ranked_by_its_answers(tmp_path: Path) -> None:
     assert [run["run"] for run in board["runs"]] == ["own", "theirs (submitted)"]
     assert all(run["rank"]["forced_choice"] for run in board["runs"])
     assert board["pairs"]
+
+
+def test_the_command_writes_it_under_a_name_that_the_leaderboard_finds(tmp_path: Path) -> None:
+    out = write_run(tmp_path / "run", answers(2))
+    score.main(out)
+    refused = CliRunner().invoke(results, [str(out), "--submission", str(tmp_path / "a.json")])
+    assert refused.exit_code == 2
+    assert "must end in .submission.json" in refused.output
+    path = tmp_path / "a.submission.json"
+    written = CliRunner().invoke(results, [str(out), "--submission", str(path)], catch_exceptions=False)
+    assert written.exit_code == 0
+    assert read_submission(path) == read_predictions(out / "predictions.jsonl")
 
 
 @pytest.mark.parametrize(
