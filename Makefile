@@ -31,8 +31,8 @@ repro: setup ## Build the benchmark: AudioSet's metadata to mma-bench/, as defin
 evaluate: setup-all ## Evaluate the baselines and a tiny random model on the built benchmark (a few minutes)
 	dvc repro validate_package evaluation/dvc.yaml
 
-miniature: setup-all ## The paper's effect on a tiny model: three seeds of up to 10 minutes each, and a page
-	@echo "Three seeds of up to 10 minutes each on 2 cores, plus a few minutes of overhead; run it again to resume."
+miniature: setup-all ## The paper's effect on a tiny model: three seeds of 10 to 20 minutes each, and a page
+	@echo "Three seeds of 10 to 20 minutes each on 2 cores, plus a few minutes of overhead; run it again to resume."
 	dvc repro training/miniature/dvc.yaml
 
 test: setup-all lint types test-fast ## Lint, types and all tests, the fast ones first, including browser tests

@@ -50,7 +50,7 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
 
 
 def read_parts(path: Path, schema: Schema, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """Some columns of a table written by `write_table`, a few thousand rows at a time; at least one part.
+    """Some columns of a table written by `write_table`, a hundred rows at a time; at least one part.
 
     Raises:
         DataError: As `read_table`.

@@ -1,5 +1,6 @@
 """A copy of the votes while people vote: all that the server has acknowledged is in it."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -24,13 +25,15 @@ def back_up(store: Store, out: Path) -> int:
         How many rows of votes are in the copy.
 
     Raises:
-        ConfigError: `out` exists, or the database is not a file of SQLite.
+        ConfigError: `out` exists or is a URL, or the database is not a file of SQLite.
     """
     if store.file is None:
         raise ConfigError(
             f"{store.where} is not a file of SQLite",
             hint="use the server's own back-up, e.g. `pg_dump --format=custom --file=FILE DATABASE` for PostgreSQL",
         )
+    if re.match(r"\w+:/", str(out)):  # a folder named "https:" is hardly meant, and the rest may hold a password
+        raise ConfigError(f"{out} is a URL, not a file", hint="name a new file")
     if out.exists():
         raise ConfigError(f"{out} exists already", hint="name a new file; an older back-up is not overwritten")
     with atomic_path(out) as staged:

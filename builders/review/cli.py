@@ -10,6 +10,7 @@ import click
 
 from mma_bench.builders.review import DEFAULT_URL
 from mma_bench.commands import needs, refuse_dataset
+from mma_bench.redact import redacted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -208,7 +209,7 @@ def backup(file: Path, database: str) -> None:
 
     store = Store(database)
     try:
-        click.echo(f"{file}: {back_up(store, file)} rows of votes")
+        click.echo(redacted(f"{file}: {back_up(store, file)} rows of votes"))
     finally:
         store.close()
 

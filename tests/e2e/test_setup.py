@@ -44,8 +44,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def make(project: Path, target: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    outer = {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}  # of the make that runs the tests: this one is not its child
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in outer},
         "PATH": f"{project / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "FAKE_STATUS": str(status),
     }

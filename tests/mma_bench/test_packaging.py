@@ -36,7 +36,10 @@ def build(kind: str, source: Path, into: Path) -> Path:
     """Call the build backend as pip does, without a network; `kind` is wheel, editable or sdist."""
     into.mkdir()
     code = f"import sys; from setuptools.build_meta import build_{kind}; build_{kind}(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, str(into)], cwd=source, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(into)], cwd=source, check=True, capture_output=True, text=True
+    )
+    assert "Warning" not in done.stderr, done.stderr  # pip shows them to whoever installs
     (built,) = into.iterdir()
     return built
 

@@ -105,7 +105,7 @@ def test_a_worker_that_dies_costs_only_its_clip(cluster: Any, tmp_path: Path, st
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 8, "a line per clip"
     if stateful:
         assert max(entry["result"]["loads"] for entry in entries if entry["status"] == "ok") >= 2
-    assert on_ray(tmp_path, tasks_for(tmp_path, fates), crash, stateful=stateful) == entries
+    assert list(on_ray(tmp_path, tasks_for(tmp_path, fates), crash, stateful=stateful)) == list(entries)
     assert Counter(calls(tmp_path)) == begun, "the ledger had it all"
     assert not (tmp_path / "ledger.running").exists()
 
