@@ -260,17 +260,12 @@ def shares(values: Sequence[float]) -> str:
 
 
 def points(row: Mapping[str, Any]) -> str:
-    """A change in percentage points with its interval.
-
-    With few pairs McNemar's exact test can be more cautious than the interval. If it does not reject at 5 %, the
-    interval shown reaches 0, so that the two do not contradict each other.
-    """
+    """A change in percentage points with its interval."""
     if row["difference"] is None:
         return "–"
-    low, high = row["low"], row["high"]
-    if row.get("p") is not None and row["p"] >= 0.05:
-        low, high = min(low, 0.0), max(high, 0.0)
-    text = f"{100 * row['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    text = f"{100 * row['difference']:+.1f}"
+    if row["low"] is not None:
+        text += f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
     return text.replace("-", "−")
 
 

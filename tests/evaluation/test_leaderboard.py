@@ -10,7 +10,7 @@ from mma_bench.evaluation import leaderboard, model_figures, report, score
 from mma_bench.evaluation.leaderboard import Run, comparable, comparisons, order, summarise, unranked
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.evaluation.published import published_rows
-from mma_bench.stats import format_estimate, holm
+from mma_bench.stats import format_estimate, holm, paired
 from mma_bench.tables import read_json
 from tests.evaluation.pages import CHROMIUM, Page, clicked, look
 from tests.evaluation.runs import answers, prediction, write_predictions
@@ -71,8 +71,8 @@ def test_pairs_are_corrected_over_the_whole_page() -> None:
     rows = [row for row in comparisons(runs) if row["question"] == "audio"]
     assert [(row["first"], row["second"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [row["difference"] for row in rows] == pytest.approx([0.8, 1.0, 0.2])
-    raw = [2 / 2**8, 2 / 2**10, 0.5]
-    assert [row["p"] for row in rows] == pytest.approx(raw)
+    changed = [8, 10, 2]
+    assert [row["p"] for row in rows] == [paired([1.0] * n + [0.0] * (10 - n), [list(range(10))]).p for n in changed]
     assert len(comparisons(runs)) == 9  # three pairs: visual, audio, both
     assert [row["p_holm"] for row in comparisons(runs)] == pytest.approx(holm([row["p"] for row in comparisons(runs)]))
 

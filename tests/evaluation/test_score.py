@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mma_bench import stats
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation import score
 from mma_bench.stats import Estimate, format_estimate
@@ -153,9 +154,10 @@ def test_drops_are_paired_by_clip_and_corrected() -> None:
     drops = score.score(rows)["drop"]
     misaligned, zeroed = (_only(drops, condition=name) for name in ("misaligned", "frames_zeroed"))
     assert (misaligned["difference"], misaligned["clusters"], misaligned["unpaired"]) == (-1.0, 8, 1)
-    assert misaligned["p"] == pytest.approx(2 / 2**8)
-    assert misaligned["p_holm"] == pytest.approx(2 * 2 / 2**8)
-    assert (zeroed["difference"], zeroed["p_holm"], zeroed["unpaired"]) == (-1 / 8, 1.0, 0)
+    assert misaligned["p"] == stats.paired([-1.0] * 8, [list(range(8))]).p
+    assert misaligned["p_holm"] == pytest.approx(2 * misaligned["p"])
+    assert (zeroed["difference"], zeroed["unpaired"]) == (-1 / 8, 0)
+    assert zeroed["p_holm"] == zeroed["p"] == stats.paired([-1.0] + [0.0] * 7, [list(range(8))]).p
     assert all(row["condition"] != "aligned" for row in drops)
 
 
