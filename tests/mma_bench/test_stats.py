@@ -146,7 +146,7 @@ def test_one_answer_for_each_clip_has_the_interval_of_bonett_and_price_and_its_t
 
 
 def _tables(n: int) -> list[tuple[int, int, stats.Difference]]:
-    """Every outcome of n pairs of one answer each: how many changed for the better, for the worse, and what is found."""
+    """Every outcome of n pairs: how many changed for the better, how many for the worse, and what is found."""
     return [
         (
             better,
