@@ -131,8 +131,10 @@ def score(out: Path, seen_classes: Path | None) -> None:
 def results(out: Path, dataset: Path | None, paper_clips: bool, all_mistakes: bool, submission: Path | None) -> None:
     """Write report.md, report.json and report.html from a run's scores."""
     from mma_bench.evaluation import report as reporting
+    from mma_bench.evaluation.completeness import limit_of
     from mma_bench.evaluation.predictions import read_predictions
     from mma_bench.evaluation.submission import SUFFIX, write_submission
+    from mma_bench.tables import read_json
 
     if all_mistakes and dataset is None:
         raise click.UsageError("--all-mistakes needs --dataset, which has the clips")
@@ -140,7 +142,8 @@ def results(out: Path, dataset: Path | None, paper_clips: bool, all_mistakes: bo
         raise click.UsageError(f"--submission must end in {SUFFIX}, so that the leaderboard finds it")
     reporting.main(out, dataset, paper_clips=paper_clips, all_mistakes=all_mistakes)
     if submission is not None:
-        write_submission(read_predictions(out / "predictions.jsonl"), submission)
+        limit = limit_of(read_json(out / "run.json"))
+        write_submission(read_predictions(out / "predictions.jsonl"), submission, limit)
     conclude((), (), page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
 
 
@@ -163,11 +166,14 @@ def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
 
 @click.command()
 @click.argument("runs", type=_FOLDER)
-def leaderboard(runs: Path) -> None:
+@click.option("--dataset", help="A folder or ORG/NAME: check submissions against it, not against the other runs.")
+@click.option("--revision", help="Tag or commit of a dataset on the Hub.")
+def leaderboard(runs: Path, dataset: str | None, revision: str | None) -> None:
     """Compare all runs below a folder: leaderboard.html, leaderboard.md and leaderboard.json."""
     from mma_bench.evaluation import leaderboard as board
+    from mma_bench.evaluation.dataset import Benchmark
 
-    summary = board.main(runs)
+    summary = board.main(runs, None if dataset is None else Benchmark(dataset, revision=revision))
     conclude(board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html")
 
 

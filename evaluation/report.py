@@ -8,13 +8,12 @@ nothing is recomputed here.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-from markupsafe import Markup
+from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
 from mma_bench.evaluation.circular import circular, judges_of
+from mma_bench.evaluation.formats import PROTOCOLS, SMALL, facts, model_name, p_value, percent, points, shares
 from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.mistakes import FOLDER, Shown, mistakes, write_pages
 from mma_bench.evaluation.normalisation import NORMALISATIONS
@@ -25,31 +24,20 @@ from mma_bench.evaluation.published import (
     published_name,
     published_rows,
     published_seen_rows,
-    weights_of,
 )
+from mma_bench.evaluation.report_charts import charts
 from mma_bench.evaluation.verdict import good_when, verdict
 from mma_bench.evaluation.wrong_answers import FOLDER as REST
 from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wrong_answers
 from mma_bench.files import write_json, write_text
 from mma_bench.folders import exclusive
-from mma_bench.page import render, svg
+from mma_bench.page import render
 from mma_bench.schema import Condition
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-SMALL: Final = 100  # base clips; with fewer, intervals are wider than about ±10 points
 _EXAMPLES: Final = 5
-_WIDE: Final = 9.0  # inches of a chart that fills the page
 _CUT: Final = 200  # maximum characters of an answer or an error
-PROTOCOLS: Final = {
-    "forced_choice": "Forced choice",
-    "loglikelihood": "Forced choice by log-likelihood",
-    "abstention": "Abstention",
-    "chain_of_thought": "Chain of thought",
-}
 
 Summary: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, Any]
@@ -179,7 +167,7 @@ def page(summary: Summary, shown: Shown, wrong: Sequence[Row] = ()) -> str:
         "report.html",
         "mma_bench.evaluation",
         title=f"{model_name(summary['run'])} on MMA-Bench",
-        sections=[_section(summary, protocol) for protocol in _asked(summary)],
+        sections=[{**own, **charts(own)} for own in (_tables(summary, name) for name in _asked(summary))],
         mistakes=shown,
         wrong=table(wrong[:PER_PAGE], len(wrong)),
         facts=facts(summary["run"]),
@@ -217,58 +205,6 @@ def _words(summary: Summary) -> dict[str, Any]:
     }
 
 
-def facts(run: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """The run's facts as rows of a table: nested ones by their path, lists as text, without empty ones."""
-    rows: list[tuple[str, str]] = []
-    for key, value in run.items():
-        path = f"{above} · {key}" if above else str(key)
-        if isinstance(value, Mapping):
-            rows += facts(value, path)
-        elif isinstance(value, list | tuple):
-            rows.append((path, "; ".join(map(str, value))))
-        elif value is not None:
-            rows.append((path, str(value)))
-    return rows
-
-
-def model_name(run: Mapping[str, Any]) -> str:
-    """The model with its adapter, and with its weights if its name is published but the weights are not."""
-    name, settings = str(run["model"]), run["settings"]
-    published = published_name(name, None)
-    if published is not None and published_name(name, None, settings) != published:
-        name += f" with {weights_of(settings)}"
-    return name + (f" + {run['adapter']}" if run["adapter"] else "")
-
-
-def p_value(p: float | None) -> str:
-    """Three decimals; a dash without a test."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def percent(value: float | None) -> str:
-    """A fraction in percent with one decimal, with two below 1 %; a dash if None."""
-    if value is None:
-        return "–"
-    return f"{100 * value:.2f}" if 0 < value < 0.01 else f"{100 * value:.1f}"
-
-
-def shares(values: Sequence[float]) -> str:
-    """Fractions that belong together, in whole percent."""
-    return " / ".join(f"{100 * value:.0f}" for value in values)
-
-
-def points(row: Mapping[str, Any]) -> str:
-    """A change in percentage points with its interval."""
-    if row["difference"] is None:
-        return "–"
-    text = f"{100 * row['difference']:+.1f}"
-    if row["low"] is not None:
-        text += f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
-    return text.replace("-", "−")
-
-
 def _asked(summary: Summary) -> list[str]:
     there = {row["protocol"] for row in summary["accuracy"]}
     return [name for name in PROTOCOLS if name in there] + sorted(there - PROTOCOLS.keys())
@@ -291,49 +227,6 @@ def _side_by_side(rows: Sequence[Row]) -> list[Row]:
         cell = cells.setdefault((row["condition"], row["question"]), {**row, "by": {}})
         cell["by"][row["normalisation"]] = row
     return list(cells.values())
-
-
-def _section(summary: Summary, protocol: str) -> Row:
-    section = _tables(summary, protocol)
-    heading = section["heading"]
-    return {
-        **section,
-        "accuracy_chart": svg(_wide(figures.accuracy_bars(section["accuracy"])), f"Accuracy, {heading}"),
-        "capture_chart": _chart(
-            figures.capture_bars, section["capture"], f"What the answers followed, {heading}", wide=True
-        ),
-        "class_chart": _chart(figures.class_map, section["by_class"], f"Accuracy by class, {heading}"),
-        "distance_chart": _chart(
-            lambda rows: figures.group_points(rows, "steps between the two classes in the ontology"),
-            [row for row in section["by_distance"] if row["condition"] == Condition.MISALIGNED],
-            f"Accuracy by distance of the conflict, {heading}",
-            wide=True,
-        ),
-        "seen_charts": {
-            condition: _chart(
-                lambda rows: figures.group_points(rows, "classes"),
-                [row for row in section["by_seen"] if row["condition"] == condition],
-                f"Accuracy on seen and unseen classes, {condition}, {heading}",
-            )
-            for condition in dict.fromkeys(row["condition"] for row in section["by_seen"])
-        },
-    }
-
-
-def _chart(
-    draw: Callable[[Sequence[Row]], "Figure"], rows: Sequence[Row], label: str, *, wide: bool = False
-) -> Markup | None:
-    """A chart, or None if there is nothing to plot."""
-    if all(row["mean"] is None for row in rows):
-        return None
-    figure = draw(rows)
-    return svg(_wide(figure) if wide else figure, label)
-
-
-def _wide(figure: "Figure") -> "Figure":
-    """As wide as the page on a desktop; a narrow window scrolls it."""
-    figure.set_size_inches(_WIDE, figure.get_figheight())
-    return figure
 
 
 def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, all_mistakes: bool = False) -> None:

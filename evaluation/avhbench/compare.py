@@ -28,7 +28,7 @@ from mma_bench.evaluation.avhbench.score import (
     value_of,
 )
 from mma_bench.evaluation.comparisons import MODEL_SETTINGS, corrected
-from mma_bench.evaluation.report import p_value, percent, points
+from mma_bench.evaluation.formats import p_value, percent, points
 from mma_bench.files import write_json, write_text
 from mma_bench.stats import Difference, format_estimate, mean_change, paired
 from mma_bench.tables import read_json

@@ -22,6 +22,7 @@ from mma_bench.builders.labels.segments import read_audioset
 from mma_bench.classes import load_classes
 from mma_bench.config import EncoderJudgeParams, JudgeSection, load_params
 from mma_bench.errors import ConfigError, DataError
+from mma_bench.evaluation.formats import facts
 from mma_bench.evaluation.judges.agreement import (
     agreements,
     class_counts,
@@ -34,7 +35,6 @@ from mma_bench.evaluation.judges.calibrate import sample_pairs
 from mma_bench.evaluation.judges.operating_point import Pair, curve, operating_point, pairs_of_evidence
 from mma_bench.evaluation.judges.yardstick import FilterAudit, audit_filter, audit_judge
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.report import facts
 from mma_bench.evaluation.score import accuracy
 from mma_bench.files import write_json, write_text
 from mma_bench.models.encoders.thresholds import read_thresholds

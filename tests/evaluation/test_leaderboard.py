@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from mma_bench.errors import DataError
-from mma_bench.evaluation import leaderboard, model_figures, report, score
-from mma_bench.evaluation.leaderboard import Run, comparable, comparisons, order, summarise, unranked
+from mma_bench.evaluation import formats, leaderboard, model_figures, score
+from mma_bench.evaluation.leaderboard import comparisons, summarise
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.evaluation.published import published_rows
+from mma_bench.evaluation.ranking import Run, comparable, order, unranked
 from mma_bench.stats import format_estimate, holm, paired
 from mma_bench.tables import read_json
 from tests.evaluation.pages import CHROMIUM, Page, clicked, look
@@ -116,8 +117,8 @@ def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
     assert board["pairs"] == rows
     for row in rows:
         assert {"difference", "low", "high", "p", "p_holm"} <= row.keys()
-        assert report.points(row) in page.text
-        assert report.points(row) in text
+        assert formats.points(row) in page.text
+        assert formats.points(row) in text
     assert "two/deep against one" in page.text
     assert "foreign against" not in page.text
     assert page.text.count("other data: not ranked") == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mma_bench.evaluation import mistakes, report, score, verdict, wrong_answers
+from mma_bench.evaluation import formats, mistakes, report, score, verdict, wrong_answers
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 from tests.evaluation.pages import Page
@@ -79,7 +79,7 @@ def test_intervals_are_shown_as_they_are_and_agree_with_p_on_few_clips(clips: in
             for row in rows
         ]
         (row,) = score.score(rows)["drop"]
-        low, high = report.points(row).replace("−", "-").split("[")[1].rstrip("]").split(", ")
+        low, high = formats.points(row).replace("−", "-").split("[")[1].rstrip("]").split(", ")
         assert (float(low), float(high)) == (
             pytest.approx(100 * row["low"], abs=0.06),
             pytest.approx(100 * row["high"], abs=0.06),
