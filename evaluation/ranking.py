@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mma_bench.evaluation.cells import Cell, by_cell
 from mma_bench.evaluation.comparisons import Clips, clips_of
@@ -59,7 +59,13 @@ class Run:
 
     @classmethod
     def of(
-        cls, folder: str, predictions: Sequence[Prediction], facts: Mapping[str, Any] | None = None, **known: bool
+        cls,
+        folder: str,
+        predictions: Sequence[Prediction],
+        facts: Mapping[str, Any] | None = None,
+        *,
+        finished: bool = True,
+        checked: bool = True,
     ) -> "Run":
         """Score a run.
 
@@ -67,9 +73,9 @@ class Run:
             folder: The run's name.
             predictions: Its predictions.
             facts: The content of its run.json, if there is one.
-            known: `finished` and `checked`, where more is known than run.json and the predictions tell.
+            finished: False if more is known to be missing than run.json and the predictions tell.
+            checked: As in the class.
         """
-        finished = known.pop("finished", True) and missing(facts or {}, predictions) is None
         first, cells = predictions[0], by_cell(predictions)
         return cls(
             folder=folder,
@@ -88,8 +94,8 @@ class Run:
                 if cell[1] == Condition.MISALIGNED
             },
             limit=limit_of(facts or {}),
-            finished=finished,
-            **known,
+            finished=finished and missing(facts or {}, predictions) is None,
+            checked=checked,
         )
 
     def row(self, protocol: str, condition: str, question: str) -> dict[str, Any] | None:

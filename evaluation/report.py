@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
 from mma_bench.evaluation.circular import circular, judges_of
+from mma_bench.evaluation.completeness import limit_of, missing
 from mma_bench.evaluation.formats import PROTOCOLS, SMALL, facts, model_name, p_value, percent, points, shares
 from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.mistakes import FOLDER, Shown, mistakes, write_pages
@@ -72,6 +73,7 @@ def summarise(
         "run": dict(run),
         "published": {"model": name, "beside": paper_clips and name is not None, "source": SOURCE},
         "notes": [
+            *_trial(run, predictions),
             *_notes(rows),
             *_unsupported(predictions),
             *_lengths(scores.get("context_tokens", [])),
@@ -105,6 +107,16 @@ def _options(predictions: Sequence[Prediction]) -> dict[str, str]:
         protocol: f"{min(found)}" if len(found) == 1 else f"{min(found)} to {max(found)}"
         for protocol, found in numbers.items()
     }
+
+
+def _trial(run: Mapping[str, Any], predictions: Sequence[Prediction]) -> list[str]:
+    """Why the run is no whole one: limited, or unfinished."""
+    notes = []
+    if (limit := limit_of(run)) is not None:
+        notes.append(f"A trial run with --limit {limit}: at most {_counted(limit, 'base clip')}. It is not ranked.")
+    if (lacking := missing(run, predictions)) is not None:
+        notes.append(f"Unfinished: {lacking}. The run is not ranked; the same command goes on with it.")
+    return notes
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

@@ -83,7 +83,7 @@ def read_submission(path: Path) -> Submission:
 
 def _prediction(entry: Any, where: str) -> Prediction:
     try:
-        row = _CHECKED.validate_python(vars(Prediction(**entry)), strict=True)
+        row = _CHECKED.validate_python(vars(Prediction(**entry)))
     except (TypeError, ValidationError):
         raise DataError(f"{where} of `predictions` is not a prediction", hint=_HINT) from None
     for name, known in (("condition", CONDITIONS), ("protocol", tuple(Protocol)), ("question", QUESTIONS)):

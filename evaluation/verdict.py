@@ -20,8 +20,7 @@ _LOW: Final = ("led_by_other", "led_by_caption")  # measures that count mistakes
 _TILES: Final = (
     ("accuracy", "visual", "Sees under conflict", "asked what is seen, names it"),
     ("accuracy", "audio", "Hears under conflict", "asked what is heard, names it"),
-    ("led_by_other", "audio", "Led astray by the picture", "asked what is heard, names what is seen"),
-    ("led_by_other", "visual", "Led astray by the sound", "asked what is seen, names what is heard"),
+    ("led_by_other", "audio", "Led astray", "asked what is heard, names what is seen"),
     ("both_right", "both", "Both senses right", "both questions about the same clip answered correctly"),
 )
 
@@ -85,7 +84,7 @@ def _sentence(rows: Mapping[tuple[str, str], Mapping[str, Any]], name: str) -> s
 
 def _share(row: Mapping[str, Any]) -> str:
     mean, interval = format_estimate(row).split(" ", 1)
-    return f"{mean} % {interval}"
+    return f"{mean}\N{NO-BREAK SPACE}% {interval}"
 
 
 def _against_chance(row: Mapping[str, Any]) -> str:

@@ -25,13 +25,13 @@ def test_the_verdict_stands_first_with_the_numbers_of_the_scores(tmp_path: Path)
     text, page = _report(tmp_path)
     found = read_json(tmp_path / "report.json")["verdict"]
     rows = {(row["measure"], row["question"]): row for row in read_json(tmp_path / "scores.json")["headline"]}
-    assert len(found["tiles"]) == 5
+    assert len(found["tiles"]) == 4
     for tile in found["tiles"]:
         assert rows[tile["measure"], tile["question"]].items() <= tile.items()
     for written in (text, page.text):
         assert written.index(found["sentence"]) < written.index("Conflicting video and audio")
         assert all(format_estimate(tile).split(" ", 1)[1] in written for tile in found["tiles"])
-    assert [tile["good"] for tile in found["tiles"]] == ["high", "high", "low", "low", "high"]
+    assert [tile["good"] for tile in found["tiles"]] == ["high", "high", "low", "high"]
     assert found["options"] == "4"
 
 
@@ -85,6 +85,15 @@ def test_intervals_are_shown_as_they_are_and_agree_with_p_on_few_clips(clips: in
             pytest.approx(100 * row["high"], abs=0.06),
         )
         assert (row["low"] > 0 or row["high"] < 0) == (row["p"] < 0.05)
+
+
+def test_a_limited_or_unfinished_run_is_said_to_be(tmp_path: Path) -> None:
+    data = dict.fromkeys(("aligned", "misaligned"), "f" * 64)
+    write_run(tmp_path, [row for row in answers(4) if row.condition == "aligned"], data=data, limit=4)
+    text, page = _report(tmp_path)
+    for written in (text, page.text):
+        assert "A trial run with --limit 4: at most 4 base clips." in written
+        assert "Unfinished: no visual question was asked under misaligned (forced_choice)." in written
 
 
 def test_markdown_has_no_entities_for_quotation_marks(tmp_path: Path) -> None:
