@@ -69,7 +69,7 @@ def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def main(results: Path, benchmark: Benchmark | None = None) -> dict[str, Any]:
-    """Write leaderboard.html, leaderboard.md, leaderboard.json and headline.json; return leaderboard.json's content.
+    """Write leaderboard.html, leaderboard.md and leaderboard.json; return leaderboard.json's content.
 
     Runs are folders with predictions.jsonl, or submissions (`submission`), which are checked against the dataset if
     there is one, else against the prompts of the other runs.
@@ -93,7 +93,6 @@ def main(results: Path, benchmark: Benchmark | None = None) -> dict[str, Any]:
     html, text = pages(runs, board)
     write_text(results / "leaderboard.html", html)
     write_text(results / "leaderboard.md", text)
-    write_json(results / "headline.json", as_metrics(board))
     return board
 
 
@@ -113,21 +112,6 @@ def _submitted(path: Path, results: Path, known: Prompts, benchmark: Benchmark |
     name = path.relative_to(results).as_posix().removesuffix(SUFFIX) + " (submitted)"
     finished = benchmark is None or len(known) == len(found.predictions)
     return Run.of(name, found.predictions, {"limit": found.limit}, finished=finished, checked=checked)
-
-
-def as_metrics(summary: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
-    """Run → its few numbers of the first protocol as fractions, for `dvc metrics show`; None without answers."""
-    found: dict[str, dict[str, float | None]] = {}
-    for run in summary["runs"]:
-        protocols = [row["protocol"] for row in run["headline"]]
-        protocol = "forced_choice" if "forced_choice" in protocols else next(iter(protocols), None)
-        found[run["run"]] = {
-            name if question == "both" else f"{name}_{question}": row["mean"]
-            for row in run["headline"]
-            for name, measure in (("both_right", "both_right"), ("right", "accuracy"), ("led_astray", "led_by_other"))
-            if (question := row["question"]) and (row["protocol"], row["measure"]) == (protocol, measure)
-        }
-    return found
 
 
 SUMMARY_HEADS = ("run", "rank", "both right", "visual", "audio", "protocol")

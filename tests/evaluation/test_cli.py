@@ -36,6 +36,7 @@ def test_evaluate_writes_predictions_scores_and_three_reports(bench: Path) -> No
         "run.json",
         "predictions.jsonl",
         "scores.json",
+        "lead.json",
         "metrics.json",
         "report.md",
         "report.json",

@@ -106,13 +106,6 @@ def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
         ["2", "two/deep"],
         ["–", "foreign (other data: not ranked)"],
     ]
-    assert read_json(tmp_path / "headline.json")["one"] == {
-        "both_right": 0.8,
-        "right_visual": 1.0,
-        "right_audio": 0.8,
-        "led_astray_visual": 0.0,
-        "led_astray_audio": pytest.approx(0.2),
-    }
     rows = comparisons([Run.of("one", runs["one"]), Run.of("two/deep", runs["two/deep"])])
     assert board["pairs"] == rows
     for row in rows:

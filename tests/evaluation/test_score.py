@@ -311,3 +311,15 @@ def test_a_list_of_classes_is_read_however_it_was_saved(tmp_path: Path, encoding
     (tmp_path / "seen.txt").write_text("Cat\nVögel\n", encoding="latin-1")
     with pytest.raises(DataError, match=r"seen\.txt, line 2: not UTF-8"):
         score.read_seen_classes(tmp_path / "seen.txt")
+
+
+def test_the_lead_is_of_forced_choice_and_short() -> None:
+    rows = [*answers(), *answers(protocol="abstention", seed=1)]
+    scores = score.score(rows)
+    own = {(row["measure"], row["question"]): row["mean"] for row in score.score(answers())["headline"]}
+    assert score.as_headline(scores) == {
+        "both": own["both_right", "both"],
+        "sees": own["accuracy", "visual"],
+        "hears": own["accuracy", "audio"],
+        "astray": own["led_by_other", "audio"],
+    }

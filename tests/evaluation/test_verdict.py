@@ -28,8 +28,9 @@ def test_the_verdict_stands_first_with_the_numbers_of_the_scores(tmp_path: Path)
     assert len(found["tiles"]) == 4
     for tile in found["tiles"]:
         assert rows[tile["measure"], tile["question"]].items() <= tile.items()
-    for written in (text, page.text):
-        assert written.index(found["sentence"]) < written.index("Conflicting video and audio")
+    sentence = found["sentence"].replace("\N{NO-BREAK SPACE}", " ")
+    for written in (text.replace("\N{NO-BREAK SPACE}", " "), page.text):
+        assert written.index(sentence) < written.index("Conflicting video and audio")
         assert all(format_estimate(tile).split(" ", 1)[1] in written for tile in found["tiles"])
     assert [tile["good"] for tile in found["tiles"]] == ["high", "high", "low", "high"]
     assert found["options"] == "4"
