@@ -172,8 +172,8 @@ def as_headline(scores: Scores) -> dict[str, float | None]:
     """Few fractions for `dvc metrics show`, where video and audio conflict: of forced choice, or of the first protocol.
 
     Returns:
-        `both`, both questions right; `sees` and `hears`, the accuracies; `astray`, led by the picture if asked about the
-        sound. None without answers. (Names are short: the width of DVC's table is their sum.)
+        `both`, both questions right; `sees` and `hears`, the accuracies; `astray`, led by the picture if asked about
+        the sound. None without answers. (Names are short: the width of DVC's table is their sum.)
     """
     named = {
         ("both_right", "both"): "both",
