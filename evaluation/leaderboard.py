@@ -25,7 +25,7 @@ from mma_bench.evaluation.model_figures import FIGURES, PaperFigure, figure_rows
 from mma_bench.evaluation.predictions import read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.published import SOURCE, published_rows
-from mma_bench.evaluation.ranking import Run, order, ranks, unranked
+from mma_bench.evaluation.ranking import REASONS, Run, order, ranks, unranked
 from mma_bench.evaluation.submission import (
     SUFFIX,
     Prompts,
@@ -172,6 +172,7 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
             runs=runs,
             boards=boards,
             unranked=left_out,
+            reasons=REASONS,
             comparisons=summary["pairs"],
             cell=format_estimate,
             points=points,
