@@ -1,6 +1,6 @@
 """The commands of the evaluation: `evaluate` is `infer`, `score` and `results` in one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +10,7 @@ from mma_bench.commands import UNCHECKED, listed, read_overrides, refuse_dataset
 from mma_bench.errors import ConfigError, StageError
 from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.tasks.cli import tasks_path
+from mma_bench.terminal import conclude
 
 if TYPE_CHECKING:
     from mma_bench.evaluation.conditions import Silence
@@ -102,8 +103,9 @@ def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: s
     from mma_bench.evaluation import score as scoring
 
     failed = _infer(out=out, dataset=dataset, **asking)
-    scoring.main(out, seen_classes)
+    scores = scoring.main(out, seen_classes)
     reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None, paper_clips=paper_clips)
+    _conclude(scores, page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
     if failed is not None:
         raise failed
 
@@ -124,7 +126,7 @@ def score(out: Path, seen_classes: Path | None) -> None:
     """Compute scores.json from a run's predictions, offline."""
     from mma_bench.evaluation import score as scoring
 
-    scoring.main(out, seen_classes)
+    _conclude(scoring.main(out, seen_classes), then=f"mma-bench results {out}")
 
 
 @click.command()
@@ -134,13 +136,24 @@ def score(out: Path, seen_classes: Path | None) -> None:
 @click.option(
     "--all-mistakes", is_flag=True, help="Also write mistakes/*.html with all wrong answers; needs --dataset."
 )
-def results(out: Path, dataset: Path | None, paper_clips: bool, all_mistakes: bool) -> None:
+@click.option("--submission", type=_FILE, help="Also write the run as NAME.submission.json, for a leaderboard.")
+def results(out: Path, dataset: Path | None, paper_clips: bool, all_mistakes: bool, submission: Path | None) -> None:
     """Write report.md, report.json and report.html from a run's scores."""
     from mma_bench.evaluation import report as reporting
+    from mma_bench.evaluation.completeness import limit_of
+    from mma_bench.evaluation.predictions import read_predictions
+    from mma_bench.evaluation.submission import SUFFIX, write_submission
+    from mma_bench.tables import read_json
 
     if all_mistakes and dataset is None:
         raise click.UsageError("--all-mistakes needs --dataset, which has the clips")
+    if submission is not None and not submission.name.endswith(SUFFIX):
+        raise click.UsageError(f"--submission must end in {SUFFIX}, so that the leaderboard finds it")
     reporting.main(out, dataset, paper_clips=paper_clips, all_mistakes=all_mistakes)
+    if submission is not None:
+        limit = limit_of(read_json(out / "run.json"))
+        write_submission(read_predictions(out / "predictions.jsonl"), submission, limit)
+    conclude((), (), page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
 
 
 @click.command()
@@ -162,11 +175,15 @@ def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
 
 @click.command()
 @click.argument("runs", type=_FOLDER)
-def leaderboard(runs: Path) -> None:
+@click.option("--dataset", help="A folder or ORG/NAME: check submissions against it, not against the other runs.")
+@click.option("--revision", help="Tag or commit of a dataset on the Hub.")
+def leaderboard(runs: Path, dataset: str | None, revision: str | None) -> None:
     """Compare all runs below a folder: leaderboard.html, leaderboard.md and leaderboard.json."""
     from mma_bench.evaluation import leaderboard as board
+    from mma_bench.evaluation.dataset import Benchmark
 
-    board.main(runs)
+    summary = board.main(runs, None if dataset is None else Benchmark(dataset, revision=revision))
+    conclude(board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html")
 
 
 @click.group(invoke_without_command=True)
@@ -198,6 +215,14 @@ def check(model: str, settings: tuple[str, ...]) -> None:
 
 
 COMMANDS = (evaluate, infer, score, results, compare, leaderboard, models, avhbench, avhbench_compare, tasks_path)
+
+
+def _conclude(scores: Mapping[str, Any], *, page: Path | None = None, then: str) -> None:
+    from mma_bench.evaluation.verdict import SUMMARY_HEADS, summary_rows
+
+    conclude(SUMMARY_HEADS, summary_rows(scores["headline"]), page=page, then=then)
+    if scores["failed"]:
+        click.echo(f"{scores['failed']:,} prompts failed: run the same `evaluate` again to retry them")
 
 
 def _infer(

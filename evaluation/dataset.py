@@ -100,6 +100,11 @@ class Benchmark:
                 refuse_altered(row, f"{self.name}, {condition}")
             yield row
 
+    def texts(self, condition: str) -> Iterator[Row]:
+        """Rows of one condition without their clips."""
+        first = next(self._stream(condition), {})
+        yield from self.rows(condition, columns=[column for column in first if column != "video"])
+
     def fingerprint(self, condition: str) -> str:
         """SHA-256 over all rows of a condition, so that predictions on different data are never mixed."""
         digest = hashlib.sha256()

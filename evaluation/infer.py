@@ -200,3 +200,14 @@ def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str,
             hint=f"choose among {', '.join(possible)}",
         )
     return tuple(wanted) or tuple(there)
+
+
+def asked(row: Row, prompt: Prompt, fingerprint: str) -> Prediction:
+    """What a prediction says about its prompt and clip, whichever model answers; without an answer."""
+    nobody = dict.fromkeys(("model", "model_revision", "adapter", "adapter_revision", "dataset"), "")
+    return Prediction(**_entry({**nobody, "settings": {}}, fingerprint, row, prompt, Answer(prompt.key)))
+
+
+def read_anew(prediction: Prediction) -> Prediction:
+    """The prediction with the class and status that its raw output or its log-likelihoods have in this release."""
+    return _read(replace(prediction, answer=None), Protocol(prediction.protocol))

@@ -7,9 +7,7 @@ correctly, and compared in pairs on the same clips. A run on different data, wit
 answers is listed and marked, but neither ranked nor compared.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,116 +16,42 @@ from markupsafe import Markup
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
-from mma_bench.evaluation.cells import Cell, by_cell
-from mma_bench.evaluation.comparisons import Clips, clips_of, compare_runs, corrected
+from mma_bench.evaluation.comparisons import compare_runs, corrected
 from mma_bench.evaluation.conditions import CONDITIONS
-from mma_bench.evaluation.headline import MEASURES, headline
+from mma_bench.evaluation.dataset import Benchmark
+from mma_bench.evaluation.formats import PROTOCOLS, p_value, percent, points
+from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.model_figures import FIGURES, PaperFigure, figure_rows
-from mma_bench.evaluation.predictions import Prediction, option_order, read_predictions
+from mma_bench.evaluation.predictions import read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
-from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, percent, points
-from mma_bench.evaluation.score import accuracies
+from mma_bench.evaluation.published import SOURCE, published_rows
+from mma_bench.evaluation.ranking import REASONS, Run, order, ranks, unranked
+from mma_bench.evaluation.submission import (
+    SUFFIX,
+    Prompts,
+    check_rows,
+    prompts_of_dataset,
+    prompts_of_runs,
+    read_submission,
+)
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.stats import format_estimate
+from mma_bench.tables import read_json
 
-OTHER_DATA = "other data"
-INCOMPLETE = "incomplete"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run with its scores.
-
-    Attributes:
-        folder: Path relative to the results folder; the run's name.
-        headline: Rows of `headline.headline`.
-        accuracy: Rows of `score.accuracy`.
-        clips: Outcomes by clip, for pairwise comparison.
-        data: Condition → fingerprint of its data, and prompt version with the order of the options.
-    """
-
-    folder: str
-    model: str
-    failed: int
-    headline: list[dict[str, Any]]
-    accuracy: list[dict[str, Any]]
-    clips: Mapping[Cell, Clips]
-    data: dict[str, tuple[str, str]]
-
-    @classmethod
-    def of(cls, folder: str, predictions: Sequence[Prediction]) -> "Run":
-        """Score a run."""
-        first, cells = predictions[0], by_cell(predictions)
-        return cls(
-            folder=folder,
-            model=model_name({"model": first.model, "adapter": first.adapter, "settings": first.settings}),
-            failed=sum(row.status == "failed" for row in predictions),
-            headline=headline(cells),
-            accuracy=accuracies(cells),
-            clips=clips_of(cells),
-            data={
-                row.condition: (row.dataset_fingerprint, f"{row.prompt_version}, {option_order(row)}")
-                for row in predictions
-            },
-        )
-
-    def row(self, protocol: str, condition: str, question: str) -> dict[str, Any] | None:
-        """The accuracy of one cell, None if it was not run."""
-        wanted = protocol, condition, question
-        found = (row for row in self.accuracy if (row["protocol"], row["condition"], row["question"]) == wanted)
-        return next(found, None)
-
-    def headline_row(self, protocol: str, measure: str, question: str) -> dict[str, Any] | None:
-        """A row of the headline, None if it was not run."""
-        wanted = protocol, measure, question
-        found = (row for row in self.headline if (row["protocol"], row["measure"], row["question"]) == wanted)
-        return next(found, None)
-
-    def parsed(self, protocol: str) -> float | None:
-        """The share of parseable answers under a protocol, None without answers."""
-        rows = [row for row in self.accuracy if row["protocol"] == protocol]
-        answers = sum(row["n"] for row in rows)
-        return 1 - sum(row["unparseable"] for row in rows) / answers if answers else None
-
-
-def order(runs: Sequence[Run], protocol: str) -> list[Run]:
-    """The runs that used the protocol, sorted by both questions correct, descending; runs without a value come last."""
-
-    def key(run: Run) -> tuple[float, str]:
-        row = run.headline_row(protocol, "both_right", "both")
-        return (1.0 if row is None or row["mean"] is None else -row["mean"], run.folder)
-
-    return sorted((run for run in runs if any(row["protocol"] == protocol for row in run.accuracy)), key=key)
-
-
-def unranked(runs: Sequence[Run]) -> dict[str, str]:
-    """Folder → why the run is not comparable: OTHER_DATA or INCOMPLETE.
-
-    A run is incomplete if a prompt failed, or if another run on the same data covers more clips in a shared condition.
-    """
-    same = {run.folder for run in comparable(runs)}
-    asked: dict[Cell, set[str]] = defaultdict(set)
-    for run in runs:
-        for cell, clips in run.clips.items() if run.folder in same else ():
-            asked[cell] |= clips.outcomes.keys()
-    found = {}
-    for run in runs:
-        if run.folder not in same:
-            found[run.folder] = OTHER_DATA
-        elif run.failed or any(clips.outcomes.keys() != asked[cell] for cell, clips in run.clips.items()):
-            found[run.folder] = INCOMPLETE
-    return found
-
-
-def comparable(runs: Sequence[Run]) -> list[Run]:
-    """The runs whose data and prompts match the majority of runs under every condition."""
-    counted: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
-    for run in sorted(runs, key=lambda run: run.folder):
-        for condition, data in run.data.items():
-            counted[condition][data] += 1
-    common = {condition: counts.most_common(1)[0][0] for condition, counts in counted.items()}
-    return [run for run in runs if all(common[condition] == data for condition, data in run.data.items())]
+# Sorts a table by the column whose button was clicked, descending first; cells carry their value in data-value.
+SORT = """
+for (const button of document.querySelectorAll("th button")) button.addEventListener("click", () => {
+  const head = button.closest("th"), body = head.closest("table").tBodies[0];
+  const down = head.getAttribute("aria-sort") !== "descending";
+  for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const value = row => parseFloat(row.cells[head.cellIndex].dataset.value || "-Infinity");
+  const sorted = [...body.rows].sort((a, b) =>
+    a.dataset.unranked - b.dataset.unranked || (down ? value(b) - value(a) : value(a) - value(b)));
+  body.append(...sorted);
+});
+"""
 
 
 def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -144,21 +68,70 @@ def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
     )
 
 
-def main(results: Path) -> None:
-    """Write leaderboard.html, leaderboard.md and leaderboard.json into the results folder.
+def main(results: Path, benchmark: Benchmark | None = None) -> dict[str, Any]:
+    """Write leaderboard.html, leaderboard.md and leaderboard.json; return leaderboard.json's content.
+
+    Runs are folders with predictions.jsonl, or submissions (`submission`), which are checked against the dataset if
+    there is one, else against the prompts of the other runs.
 
     Raises:
-        DataError: There is no run below the folder, or a run cannot be read.
+        DataError: There is no run below the folder, a run cannot be read, or a submission is not what it states.
     """
     paths = sorted(results.rglob("predictions.jsonl"))
-    if not paths:
-        raise DataError(f"no predictions.jsonl below {results}", hint="set each run's --out to a folder below it")
-    runs = [Run.of(path.parent.relative_to(results).as_posix(), read_predictions(path)) for path in paths]
+    submitted = sorted(results.rglob(f"*{SUFFIX}"))
+    if not paths and not submitted:
+        raise DataError(
+            f"no predictions.jsonl below {results}, and no *{SUFFIX}",
+            hint="set each run's --out to a folder below it",
+        )
+    own = {path.parent: read_predictions(path) for path in paths}
+    runs = [Run.of(folder.relative_to(results).as_posix(), rows, _facts(folder)) for folder, rows in own.items()]
+    known = prompts_of_runs(own.values())
+    runs += [_submitted(path, results, known, benchmark) for path in submitted]
     board = summarise(runs)
     write_json(results / "leaderboard.json", board)
     html, text = pages(runs, board)
     write_text(results / "leaderboard.html", html)
     write_text(results / "leaderboard.md", text)
+    return board
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """The content of run.json; empty if there is none."""
+    path = folder / "run.json"
+    facts: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return facts
+
+
+def _submitted(path: Path, results: Path, known: Prompts, benchmark: Benchmark | None) -> Run:
+    """A submission as a run, checked."""
+    found = read_submission(path)
+    if benchmark is not None:
+        known = prompts_of_dataset(benchmark, found.predictions)
+    checked = check_rows(path, found.predictions, known)
+    name = path.relative_to(results).as_posix().removesuffix(SUFFIX) + " (submitted)"
+    finished = benchmark is None or len(known) == len(found.predictions)
+    return Run.of(name, found.predictions, {"limit": found.limit}, finished=finished, checked=checked)
+
+
+SUMMARY_HEADS = ("run", "rank", "both right", "visual", "audio", "protocol")
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The runs for the terminal, best first, unranked ones last with the reason: lead columns in percent."""
+    rows = []
+    for run in summary["runs"]:
+        protocols = list(dict.fromkeys(row["protocol"] for row in run["headline"]))
+        if not protocols:
+            continue
+        protocol = "forced_choice" if "forced_choice" in protocols else protocols[0]
+        own = [row for row in run["headline"] if row["protocol"] == protocol]
+        means = {(row["measure"], row["question"]): row["mean"] for row in own}
+        lead = [means.get(cell) for cell in (("both_right", "both"), ("accuracy", "visual"), ("accuracy", "audio"))]
+        rank = run["rank"].get(protocol)
+        shown = (str(rank or run["unranked"] or "–"), *(percent(value) for value in lead), protocol.replace("_", " "))
+        rows.append(((rank is None, rank or 0, run["run"]), (run["run"], *shown)))
+    return [row for _, row in sorted(rows)]
 
 
 def summarise(runs: Sequence[Run]) -> dict[str, Any]:
@@ -171,29 +144,19 @@ def summarise(runs: Sequence[Run]) -> dict[str, Any]:
     left_out = unranked(runs)
     compared = [run for run in runs if run.folder not in left_out]
     protocols = list(dict.fromkeys(row["protocol"] for run in runs for row in run.accuracy))
-    ranks = {protocol: _ranks(compared, protocol) for protocol in protocols}
+    by_protocol = {protocol: ranks(compared, protocol) for protocol in protocols}
     listed = [
         {
             "run": run.folder,
             "model": run.model,
             "unranked": left_out.get(run.folder),
-            "rank": {protocol: rank[run.folder] for protocol, rank in ranks.items() if run.folder in rank},
+            "rank": {protocol: rank[run.folder] for protocol, rank in by_protocol.items() if run.folder in rank},
             "headline": run.headline,
             "accuracy": run.accuracy,
         }
         for run in runs
     ]
     return {"runs": listed, "pairs": comparisons(compared), "figures": figure_rows(listed)}
-
-
-def _ranks(compared: Sequence[Run], protocol: str) -> dict[str, int]:
-    """Folder → rank, from 1, of the runs that can be ranked; ties share a rank."""
-    values = {
-        run.folder: row["mean"]
-        for run in order(compared, protocol)
-        if (row := run.headline_row(protocol, "both_right", "both")) is not None and row["mean"] is not None
-    }
-    return {folder: 1 + sum(other > value for other in values.values()) for folder, value in values.items()}
 
 
 def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
@@ -209,12 +172,16 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
             runs=runs,
             boards=boards,
             unranked=left_out,
+            reasons=REASONS,
             comparisons=summary["pairs"],
             cell=format_estimate,
             points=points,
             percent=percent,
             measure_names=MEASURES,
             p_value=p_value,
+            paper=published_rows(),
+            source=SOURCE,
+            script=SORT if template.endswith(".html") else "",
         )
         for template in ("leaderboard.html", "leaderboard.md")
     )
@@ -243,14 +210,23 @@ def _board(
         "protocol": protocol,
         "heading": PROTOCOLS[protocol],
         "measures": measures,
+        "leads": [(run, _lead(run, protocol)) for run in listed],
         "headlines": [(run, [run.headline_row(protocol, *measure) for measure in measures]) for run in listed],
         "cells": cells,
         "lines": [(run, [run.row(protocol, *cell) for cell in cells]) for run in listed],
         "parsed": {run.folder: run.parsed(protocol) for run in listed},
-        "rank": _ranks(compared, protocol),
+        "rank": ranks(compared, protocol),
         "chart": svg(figures.ranking(drawn), f"Misaligned clips, {protocol}") if drawn else None,
         "figures": _side_by_side([row for row in drawable if row["protocol"] == protocol], listed, protocol),
     }
+
+
+def _lead(run: Run, protocol: str) -> dict[str, Any]:
+    """Both questions correct, the accuracy of each under conflict, and their gap in points (visual minus audio)."""
+    cells = {"both": "both_right", "visual": "accuracy", "audio": "accuracy"}
+    rows = {question: run.headline_row(protocol, measure, question) for question, measure in cells.items()}
+    visual, audio = ((rows[question] or {}).get("mean") for question in QUESTIONS)
+    return {**rows, "gap": None if visual is None or audio is None else 100 * (visual - audio)}
 
 
 def _side_by_side(

@@ -8,13 +8,13 @@ nothing is recomputed here.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-from markupsafe import Markup
+from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
 from mma_bench.evaluation.circular import circular, judges_of
+from mma_bench.evaluation.completeness import limit_of, missing
+from mma_bench.evaluation.formats import PROTOCOLS, SMALL, facts, model_name, p_value, percent, points, shares
 from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.mistakes import FOLDER, Shown, mistakes, write_pages
 from mma_bench.evaluation.normalisation import NORMALISATIONS
@@ -25,27 +25,20 @@ from mma_bench.evaluation.published import (
     published_name,
     published_rows,
     published_seen_rows,
-    weights_of,
 )
+from mma_bench.evaluation.report_charts import charts
+from mma_bench.evaluation.verdict import good_when, verdict
+from mma_bench.evaluation.wrong_answers import FOLDER as REST
+from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wrong_answers
 from mma_bench.files import write_json, write_text
 from mma_bench.folders import exclusive
-from mma_bench.page import render, svg
+from mma_bench.page import render
 from mma_bench.schema import Condition
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-SMALL: Final = 100  # base clips; with fewer, intervals are wider than about ±10 points
 _EXAMPLES: Final = 5
 _CUT: Final = 200  # maximum characters of an answer or an error
-PROTOCOLS: Final = {
-    "forced_choice": "Forced choice",
-    "loglikelihood": "Forced choice by log-likelihood",
-    "abstention": "Abstention",
-    "chain_of_thought": "Chain of thought",
-}
 
 Summary: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, Any]
@@ -71,12 +64,16 @@ def summarise(
     name = published_name(run["model"], run["adapter"], run["settings"])
     rows = [_with_published(row, name if paper_clips else None) for row in scores["accuracy"]]
     note = circular(run, judges)
+    options = _options(predictions)
     return {
         "headline": scores["headline"],
+        "verdict": verdict(scores["headline"], model_name(run), options),
+        "options": options,
         "complete": scores["failed"] == 0,
         "run": dict(run),
         "published": {"model": name, "beside": paper_clips and name is not None, "source": SOURCE},
         "notes": [
+            *_trial(run, predictions),
             *_notes(rows),
             *_withheld(predictions, "unsupported", "are more than this model takes"),
             *_withheld(predictions, "refused", "were refused by the model or its server"),
@@ -101,6 +98,27 @@ def summarise(
 def _with_published(row: Mapping[str, Any], name: str | None) -> Row:
     cell = row["protocol"], row["condition"], row["question"]
     return {**row, "published": None if name is None else published_accuracy(name, *cell)}
+
+
+def _options(predictions: Sequence[Prediction]) -> dict[str, str]:
+    """Protocol → number of options, `2 to 40` if it differs between prompts."""
+    numbers: dict[str, set[int]] = {}
+    for row in predictions:
+        numbers.setdefault(row.protocol, set()).add(len(row.options))
+    return {
+        protocol: f"{min(found)}" if len(found) == 1 else f"{min(found)} to {max(found)}"
+        for protocol, found in numbers.items()
+    }
+
+
+def _trial(run: Mapping[str, Any], predictions: Sequence[Prediction]) -> list[str]:
+    """Why the run is no whole one: limited, or unfinished."""
+    notes = []
+    if (limit := limit_of(run)) is not None:
+        notes.append(f"A trial run with --limit {limit}: at most {_counted(limit, 'base clip')}. It is not ranked.")
+    if (lacking := missing(run, predictions)) is not None:
+        notes.append(f"Unfinished: {lacking}. The run is not ranked; the same command goes on with it.")
+    return notes
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
@@ -165,14 +183,16 @@ def _examples(predictions: Sequence[Prediction], status: str, text_of: Callable[
     return [{"text": text, "count": count} for text, count in common]
 
 
-def page(summary: Summary, shown: Shown) -> str:
-    """The report as one HTML document."""
+def page(summary: Summary, shown: Shown, wrong: Sequence[Row] = ()) -> str:
+    """The report as one HTML document; `wrong` are the rows of `wrong_answers`."""
     return render(
         "report.html",
         "mma_bench.evaluation",
         title=f"{model_name(summary['run'])} on MMA-Bench",
-        sections=[_section(summary, protocol) for protocol in _asked(summary)],
+        sections=[{**own, **charts(own)} for own in (_tables(summary, name) for name in _asked(summary))],
         mistakes=shown,
+        wrong=table(wrong[:PER_PAGE], len(wrong)),
+        facts=facts(summary["run"]),
         **_words(summary),
     )
 
@@ -195,6 +215,7 @@ def _words(summary: Summary) -> dict[str, Any]:
         "cell": format_estimate,
         "percent": percent,
         "measures": MEASURES,
+        "good_when": good_when,
         "paper": published_rows(),
         "paper_seen": published_seen_rows(),
         "conditions": [str(condition) for condition in Condition],
@@ -204,42 +225,6 @@ def _words(summary: Summary) -> dict[str, Any]:
         "normalisations": NORMALISATIONS,
         "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
-
-
-def model_name(run: Mapping[str, Any]) -> str:
-    """The model with its adapter, and with its weights if its name is published but the weights are not."""
-    name, settings = str(run["model"]), run["settings"]
-    published = published_name(name, None)
-    if published is not None and published_name(name, None, settings) != published:
-        name += f" with {weights_of(settings)}"
-    return name + (f" + {run['adapter']}" if run["adapter"] else "")
-
-
-def p_value(p: float | None) -> str:
-    """Three decimals; a dash without a test."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def percent(value: float | None) -> str:
-    """A fraction in percent with one decimal, with two below 1 %; a dash if None."""
-    if value is None:
-        return "–"
-    return f"{100 * value:.2f}" if 0 < value < 0.01 else f"{100 * value:.1f}"
-
-
-def shares(values: Sequence[float]) -> str:
-    """Fractions that belong together, in whole percent."""
-    return " / ".join(f"{100 * value:.0f}" for value in values)
-
-
-def points(row: Mapping[str, Any]) -> str:
-    """A change in percentage points with its interval."""
-    if row["difference"] is None:
-        return "–"
-    text = f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
-    return text.replace("-", "−")
 
 
 def _asked(summary: Summary) -> list[str]:
@@ -266,35 +251,6 @@ def _side_by_side(rows: Sequence[Row]) -> list[Row]:
     return list(cells.values())
 
 
-def _section(summary: Summary, protocol: str) -> Row:
-    section = _tables(summary, protocol)
-    heading = section["heading"]
-    return {
-        **section,
-        "accuracy_chart": svg(figures.accuracy_bars(section["accuracy"]), f"Accuracy, {heading}"),
-        "capture_chart": _chart(figures.capture_bars, section["capture"], f"What the answers followed, {heading}"),
-        "class_chart": _chart(figures.class_map, section["by_class"], f"Accuracy by class, {heading}"),
-        "distance_chart": _chart(
-            lambda rows: figures.group_points(rows, "steps between the two classes in the ontology"),
-            [row for row in section["by_distance"] if row["condition"] == Condition.MISALIGNED],
-            f"Accuracy by distance of the conflict, {heading}",
-        ),
-        "seen_charts": {
-            condition: _chart(
-                lambda rows: figures.group_points(rows, "classes"),
-                [row for row in section["by_seen"] if row["condition"] == condition],
-                f"Accuracy on seen and unseen classes, {condition}, {heading}",
-            )
-            for condition in dict.fromkeys(row["condition"] for row in section["by_seen"])
-        },
-    }
-
-
-def _chart(draw: Callable[[Sequence[Row]], "Figure"], rows: Sequence[Row], label: str) -> Markup | None:
-    """A chart, or None if there is nothing to plot."""
-    return svg(draw(rows), label) if any(row["mean"] is not None for row in rows) else None
-
-
 def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, all_mistakes: bool = False) -> None:
     """Write report.md, report.json and report.html into a run's folder.
 
@@ -314,10 +270,12 @@ def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, a
     if "headline" not in scores:
         raise DataError(f"{out}/scores.json was written by an older version", hint=f"run `mma-bench score {out}`")
     shown = Shown([], 0) if dataset is None else mistakes(predictions, dataset, run["split"])
+    wrong = wrong_answers(predictions)
     summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
     with exclusive(out):  # so that all are of one run
         write_json(out / "report.json", summary)
         write_text(out / "report.md", markdown(summary))
-        write_text(out / "report.html", page(summary, shown))
+        write_text(out / "report.html", page(summary, shown, wrong))
+        write_rest(wrong, out / REST)
         if all_mistakes and dataset is not None:
             write_pages(predictions, dataset, run["split"], out / FOLDER)

@@ -149,11 +149,12 @@ def read_seen_classes(path: Path | None) -> frozenset[str]:
 
 
 def main(out: Path, seen_classes: Path | None = None) -> Scores:
-    """Read `out/predictions.jsonl`, write `out/scores.json`, return the scores."""
+    """Read `out/predictions.jsonl`; write `scores.json`, `metrics.json`, `lead.json` and `accuracy.csv`."""
     scores = score(read_predictions(out / "predictions.jsonl"), read_seen_classes(seen_classes))
     write_json(out / "scores.json", scores)
     write_json(out / "metrics.json", as_metrics(scores))
     write_text(out / "accuracy.csv", as_csv(scores))
+    write_json(out / "lead.json", as_headline(scores))
     return scores
 
 
@@ -166,6 +167,27 @@ def as_csv(scores: Scores) -> str:
         if row["mean"] is not None
     ]
     return "\n".join(["cell,accuracy", *rows]) + "\n"
+
+
+def as_headline(scores: Scores) -> dict[str, float | None]:
+    """Few fractions for `dvc metrics show`, where video and audio conflict: of forced choice, or of the first protocol.
+
+    Returns:
+        `both`, both questions right; `sees` and `hears`, the accuracies; `astray`, led by the picture if asked about
+        the sound. None without answers. (Names are short: the width of DVC's table is their sum.)
+    """
+    named = {
+        ("both_right", "both"): "both",
+        ("accuracy", "visual"): "sees",
+        ("accuracy", "audio"): "hears",
+        ("led_by_other", "audio"): "astray",
+    }
+    protocols = [row["protocol"] for row in scores["headline"]]
+    protocol = "forced_choice" if "forced_choice" in protocols else next(iter(protocols), None)
+    means = {
+        (row["measure"], row["question"]): row["mean"] for row in scores["headline"] if row["protocol"] == protocol
+    }
+    return {name: means[cell] for cell, name in named.items() if cell in means}
 
 
 def as_metrics(scores: Scores) -> dict[str, Any]:

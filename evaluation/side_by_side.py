@@ -16,9 +16,9 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import Cell, by_cell, is_right
 from mma_bench.evaluation.comparisons import clips_of, compare_runs
 from mma_bench.evaluation.dataset import Benchmark
+from mma_bench.evaluation.formats import PROTOCOLS, model_name, p_value, points
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, text_of
-from mma_bench.evaluation.report import PROTOCOLS, model_name, p_value, points
 from mma_bench.files import write_json, write_text
 from mma_bench.page import data_uri, render
 from mma_bench.schema import Condition

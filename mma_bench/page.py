@@ -1,4 +1,4 @@
-"""The base of every HTML page of the project: self-contained, without scripts, readable in light and dark mode.
+"""The base of every HTML page of the project: self-contained, readable in light and dark mode.
 
 A page is a jinja2 template that extends `page.html`. Values are escaped; the page loads nothing external (its content
 security policy forbids it too), so that a report can be mailed, archived or opened offline. Charts are matplotlib
@@ -6,6 +6,7 @@ figures converted to inline SVG whose colours follow the page's theme.
 """
 
 import base64
+import hashlib
 import io
 import re
 from collections.abc import Iterator
@@ -54,11 +55,12 @@ _FONT = re.compile(r"font-family: [^;\"]*; ?")
 _STYLE_SHEET = re.compile(r"<style.*?</style>", re.DOTALL)
 
 
-def render(template: str, package: str = "mma_bench", *, title: str, **context: Any) -> str:
+def render(template: str, package: str = "mma_bench", *, title: str, script: str = "", **context: Any) -> str:
     """The page of a template in `<package>/templates/`, as one HTML document.
 
     The template may extend `page.html`, which provides the blocks `style`, `lead` (below the heading), `content` and
     `footer`, and the filter `count` (3518 → 3,518). Values are escaped unless they are `Markup`.
+    A page runs no script but `script`, whose hash is in its content security policy.
 
     Raises:
         jinja2.UndefinedError: The template uses a value that the context lacks.
@@ -73,7 +75,16 @@ def render(template: str, package: str = "mma_bench", *, title: str, **context: 
         keep_trailing_newline=True,
     )
     environment.filters["count"] = lambda number: f"{int(number):,}"
-    return environment.get_template(template).render(title=title, light=LIGHT, dark=DARK, **context)
+    text = environment.get_template(template).render(
+        title=title,
+        light=LIGHT,
+        dark=DARK,
+        script=Markup(script),  # noqa: S704  (our own code)
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **context,
+    )
+    # Markdown must not contain tags of others either, but quotation marks are plain text there.
+    return text.replace("&#39;", "'").replace("&#34;", '"') if template.endswith(".md") else text
 
 
 def data_uri(content: bytes, media_type: str) -> str:

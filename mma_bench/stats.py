@@ -121,8 +121,10 @@ def paired(changes: Sequence[float], clusters: Sequence[Sequence[Hashable]]) -> 
     The interval is Wald's after adding a pair that changed for the better and one that changed for the worse (Bonett
     and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
     Journal of Educational and Behavioral Statistics 2012), with the cluster-robust variance and Student's t; an added
-    pair weighs as much as a cluster. The test is McNemar's exact one if each clip has one answer on both sides and no
-    clip is in two pairs, else the t test that corresponds to the interval, whose p has no floor.
+    pair weighs as much as a cluster, and gives no degree of freedom. The test is the one that the interval inverts, so
+    p is below 0.05 exactly if the interval excludes 0. McNemar's exact test has no such interval for the difference:
+    it is conditional on the number of pairs that changed. With 5 pairs or fewer of one answer each, none is found
+    different, as by McNemar's test.
 
     Args:
         changes: -1 to 1.
@@ -138,27 +140,27 @@ def paired(changes: Sequence[float], clusters: Sequence[Sequence[Hashable]]) -> 
     weights = np.concatenate([np.ones(n), [weight, weight]])
     weights /= weights.sum()
     mean = float(weights @ added)
-    codes = [np.append(way, way.max() + np.array([1, 2])) for way in codes]
-    variance, df = cluster_variance(weights * (added - mean), codes)
-    variance *= (df + 1) / df
+    augmented = [np.append(way, way.max() + np.array([1, 2])) for way in codes]
+    variance, clusters_less_one = cluster_variance(weights * (added - mean), augmented)
+    variance *= (clusters_less_one + 1) / clusters_less_one
+    df = clusters_less_one - 2
     low, high = _t_interval(mean, variance, df, (-1.0, 1.0))
-    if df == n + 1 and np.isin(change, (-1.0, 0.0, 1.0)).all():
-        better, worse = int((change > 0).sum()), int((change < 0).sum())
-        p = stats.binomtest(better, better + worse).pvalue if better + worse else 1.0
-    else:
-        p = 2 * stats.t.sf(abs(mean) / math.sqrt(variance), df)
+    p = 2 * stats.t.sf(abs(mean) / math.sqrt(variance), df) if df else 1.0
     return Difference(float(change.mean()), low, high, float(p), n)
 
 
 def mean_change(changes: Sequence[float]) -> Difference:
-    """The mean of real numbers, one per base clip, with Student's t interval and test."""
+    """The mean of real numbers, one per base clip, with Student's t interval and test.
+
+    Numbers that are all equal give no variance and so no interval.
+    """
     n = len(changes)
     if n == 0:
         return Difference(None, None, None, None, 0)
     change = np.asarray(changes, dtype=float)
     mean = float(change.mean())
-    if np.ptp(change) == 0:  # t gives no uncertainty here; with random signs all would be equal in 2 of 2^n cases
-        return Difference(mean, mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - n), n)
+    if np.ptp(change) == 0:  # with random signs all would be equal in 2 of 2^n cases
+        return Difference(mean, None, None, 1.0 if mean == 0 else 2.0 ** (1 - n), n)
     found = stats.ttest_1samp(change, 0.0)
     interval = found.confidence_interval()
     return Difference(mean, float(interval.low), float(interval.high), float(found.pvalue), n)

@@ -14,8 +14,8 @@ from mma_bench.builders.dataset.card import templates
 from mma_bench.builders.publish.citation import PAPER_AUTHORS, PAPER_TITLE
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.conditions import CONDITIONS
+from mma_bench.evaluation.formats import PROTOCOLS, SMALL, p_value, percent, points
 from mma_bench.evaluation.published import published_seen_rows
-from mma_bench.evaluation.report import PROTOCOLS, SMALL, p_value, percent, points
 from mma_bench.evaluation.score import read_seen_classes
 from mma_bench.files import atomic_path, write_text
 from mma_bench.page import LIGHT, chart_style

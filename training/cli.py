@@ -1,11 +1,13 @@
 """The training commands: `train` makes an adapter, `adapter check` verifies one."""
 
+import os
 from pathlib import Path
 
 import click
 
 from mma_bench.builders.publish.cli import dry_run_option, open_hub, private_option, publish, repo_option
 from mma_bench.commands import needs, refuse_dataset
+from mma_bench.terminal import conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -15,7 +17,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--config", required=True, help="paper, paper-table8, tiny, or a YAML file of the same format.")
 @click.option("--data", type=_FOLDER, default=Path("data/sft"), show_default=True, help="Folder of the SFT data.")
 @click.option("--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME.")
-@click.option("--dataset-revision", help="Tag or commit of a dataset on the Hub.")
+@click.option("--revision", help="Tag or commit of a dataset on the Hub.")
 @click.option(
     "--out",
     type=_FOLDER,
@@ -25,9 +27,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the config.")
 @needs("train")
-def train(
-    config: str, data: Path, dataset: str, dataset_revision: str | None, out: Path, settings: tuple[str, ...]
-) -> None:
+def train(config: str, data: Path, dataset: str, revision: str | None, out: Path, settings: tuple[str, ...]) -> None:
     """Fine-tune a model on the SFT data: LoRA on its text model, towers frozen.
 
     On several GPUs: `accelerate launch -m mma_bench.cli train …`.
@@ -37,7 +37,21 @@ def train(
     from mma_bench.training.config import load_config
 
     loaded = load_config(config, read_overrides(settings))
-    training.main(loaded, data=data, dataset=dataset, dataset_revision=dataset_revision, out=out, source=config)
+    training.main(loaded, data=data, dataset=dataset, dataset_revision=revision, out=out, source=config)
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+        _conclude(out, dataset)
+
+
+def _conclude(out: Path, dataset: str) -> None:
+    from mma_bench.tables import read_json
+
+    run = read_json(out / "run.json")
+    rows = [
+        (str(row["step"]), f"{row['loss']:.3f}", *(f"{100 * row[name]:.1f} %" for name in ("visual", "audio")))
+        for row in run["validation"][-5:]
+    ]
+    model = f"mma-bench evaluate --model MODEL --adapter {out / 'adapter'} --dataset {dataset} --out results/tuned"
+    conclude(("step", "validation loss", "visual", "audio"), rows, then=model)
 
 
 @click.group()

@@ -7,27 +7,13 @@ import click
 
 from mma_bench.commands import UNCHECKED, needs, refuse_dataset
 from mma_bench.errors import ConfigError
+from mma_bench.tables import read_json
+from mma_bench.terminal import conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-class _SeveralConditions(click.Command):
-    """Accepts `--conditions aligned misaligned` as well as `--conditions aligned,misaligned`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Join the values after --conditions with commas."""
-        joined: list[str] = []
-        after = False
-        for arg in args:
-            if after and not arg.startswith("-") and joined[-1] != "--conditions":
-                joined[-1] += f",{arg}"
-                continue
-            after = arg.partition("=")[0] == "--conditions" or (after and not arg.startswith("-"))
-            joined.append(arg)
-        return super().parse_args(ctx, joined)
-
-
-@click.command(cls=_SeveralConditions)
+@click.command()
 @click.option("--model", required=True, help="A name from `mma-bench models`, or a model's YAML file.")
 @click.option("--adapter", help="A LoRA adapter (folder or Hub ID); observed without and with it.")
 @click.option(
@@ -38,9 +24,7 @@ class _SeveralConditions(click.Command):
 )
 @click.option("--revision", help="Tag or commit of a dataset on the Hub.")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
-@click.option(
-    "--conditions", default="aligned,misaligned", show_default=True, help="One or more, separated by spaces or commas."
-)
+@click.option("--conditions", default="aligned,misaligned", show_default=True, help="Comma-separated.")
 @click.option(
     "--clips",
     type=click.IntRange(min=1),
@@ -117,6 +101,24 @@ def attend(
     study = run.Study(chosen, clips, seed, ranges, shown)
     run.attend(states, benchmark, study, out, settings={"engine": config.engine, **config.settings}, adapter=located)
     page.main(out)
+    heads = ("attention", "contrast", "change", "p, Holm")
+    conclude(heads, _changes(read_json(out / "summary.json")["differences"]), page=out / "attention.html")
+
+
+def _changes(differences: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """The changes of the mean over layers, over clips."""
+    return [
+        (
+            " ".join(str(row[name]) for name in ("group", "state", "condition") if row[name]),
+            str(row["contrast"]),
+            f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]",
+            f"{row['p_holm']:.3f}",
+        )
+        for row in differences
+        if row["place"] is None
+        and (row["samples"], row["by"]) == ("clips", "layer")
+        and None not in (row["low"], row["p_holm"])
+    ]
 
 
 COMMANDS = (attend,)

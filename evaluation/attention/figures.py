@@ -138,7 +138,8 @@ def loss_bars(rows: Sequence[Row]) -> "Figure":
             label=f"without {modality}",
         )
         for place, row in zip(places, there, strict=True):
-            axes.plot([row["low"], row["high"]], [place, place], color=LIGHT["ink"], linewidth=1)
+            if row["low"] is not None:
+                axes.plot([row["low"], row["high"]], [place, place], color=LIGHT["ink"], linewidth=1)
     axes.set_yticks(range(len(cells)), [f"{plain(condition)}, {question}" for condition, question in cells])
     axes.set_ylim(len(cells) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -12,8 +12,8 @@ from mma_bench.evaluation.attention import difference_figures, figures, summary
 from mma_bench.evaluation.attention.differences import COLUMNS, difference_rows
 from mma_bench.evaluation.attention.knockout import MODALITIES
 from mma_bench.evaluation.attention.schema import ANSWERS, ATTENTION, DONORS, KNOCKOUT, STATES, TOKENS
+from mma_bench.evaluation.formats import SMALL, p_value
 from mma_bench.evaluation.published import RESULTS, SOURCE, published_name
-from mma_bench.evaluation.report import SMALL, p_value
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.progress import Progress

@@ -28,7 +28,7 @@ from mma_bench.evaluation.avhbench.score import (
     value_of,
 )
 from mma_bench.evaluation.comparisons import MODEL_SETTINGS, corrected
-from mma_bench.evaluation.report import p_value, percent, points
+from mma_bench.evaluation.formats import p_value, percent, points
 from mma_bench.files import write_json, write_text
 from mma_bench.stats import Difference, format_estimate, mean_change, paired
 from mma_bench.tables import read_json
@@ -170,8 +170,8 @@ def markdown(compared: Mapping[str, Any]) -> str:
         f"Base: {compared['base']['model']}. Tuned: the same with {compared['tuned']['adapter']}.\n\n"
         + table([*header, "Questions in both", "In one"], rows)
         + "\nScores are over all answers: an unparseable one is wrong, “read” is the share of parseable ones. The "
-        "change is over the questions answered in both runs. p is from McNemar's exact test where each source video "
-        "has one question, else of a t test clustered by source video; for captions of a t test over source videos.\n"
+        "change is over the questions answered in both runs. p is from the t test that "
+        "the interval inverts, clustered by source video; for captions from a t test over source videos.\n"
         + notes(compared["tasks"])
         + published_table(compared["tasks"])
     )

@@ -16,8 +16,8 @@ from typing import Any, Final
 from mma_bench.evaluation.avhbench.annotations import YES, Task
 from mma_bench.evaluation.avhbench.infer import PREDICTIONS, AvhPrediction, read_avh_predictions
 from mma_bench.evaluation.avhbench.meteor import WITHOUT_WORDNET, Meteor
+from mma_bench.evaluation.formats import percent
 from mma_bench.evaluation.published import RESULTS, SOURCE
-from mma_bench.evaluation.report import percent
 from mma_bench.files import write_json, write_text
 from mma_bench.stats import estimate, format_estimate
 

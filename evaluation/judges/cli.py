@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from mma_bench.commands import needs, refuse_dataset
+from mma_bench.terminal import conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -39,8 +40,12 @@ def compare(judges: tuple[Path, ...], out: Path, results: Path, precision: float
     """
     from mma_bench.evaluation.judges.compare import main
 
-    main(judges, out, results, precision)
-    click.echo(f"{out / 'compare.html'}")
+    report = main(judges, out, results, precision)
+    rows = [
+        (judge["name"], *(f"{judge['statuses'].get(status, 0):,}" for status in ("ok", "rejected", "refused")))
+        for judge in report["judges"]
+    ]
+    conclude(("judge", "kept", "rejected", "cannot judge"), rows, page=out / "compare.html")
 
 
 @judge.command()

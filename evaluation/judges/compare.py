@@ -9,7 +9,7 @@ predictions of earlier evaluations. Out, in one folder: `agreement.parquet`, `co
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from mma_bench.builders.labels.segments import read_audioset
 from mma_bench.classes import load_classes
 from mma_bench.config import EncoderJudgeParams, JudgeSection, load_params
 from mma_bench.errors import ConfigError, DataError
+from mma_bench.evaluation.formats import facts
 from mma_bench.evaluation.judges.agreement import (
     agreements,
     class_counts,
@@ -53,20 +54,22 @@ class Compared:
     """A judge with its verdicts.
 
     Attributes:
-        name: The judge's name, with its revision if two share a name.
+        name: The file it was given by.
+        judge: The judge's own name.
         params: The judge's parameters; None if only its verdicts are given.
         verdicts: Schema VERDICTS.
         workers: The worker count of its params file.
     """
 
     name: str
+    judge: str
     params: JudgeSection | None
     verdicts: pl.DataFrame
     workers: int = 1
 
 
-def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: float) -> None:
-    """Compare judges; see the module docstring.
+def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: float) -> dict[str, Any]:
+    """Compare judges; see the module docstring. Returns the content of compare.json.
 
     Raises:
         ConfigError: A file is neither a params file nor a verdict table, or a judge appears twice.
@@ -74,7 +77,8 @@ def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: flo
     """
     normalised = read_table(layout.NORMALISED, NORMALISED).filter(pl.col("status") == "ok").sort("split", "clip_id")
     clips = normalised.rows(named=True)
-    compared = named([_opened(path, clips, normalised) for path in judges])
+    compared = [_opened(path, clips, normalised) for path in judges]
+    refuse_twins(compared)
     verdicts = {judge.name: judge.verdicts for judge in compared}
     with Progress("agreement", len(compared) * (len(compared) - 1) // 2 * 5, "check") as progress:
         found = []
@@ -87,6 +91,7 @@ def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: flo
     counts = class_counts(verdicts)
     report: dict[str, Any] = {
         "judges": [_about(judge, counts) for judge in compared],
+        "differences": differences(compared),
         "clips": len(judged_by_all(verdicts)),
         "agreement": [asdict(row) for row in found],
         "rejected_alone": rejected_alone(verdicts),
@@ -106,6 +111,7 @@ def main(judges: Sequence[Path], out: Path, results: Path, wanted_precision: flo
     from mma_bench.evaluation.judges.page import page
 
     write_text(out / "compare.html", page(report))
+    return report
 
 
 def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataFrame) -> Compared:
@@ -113,15 +119,16 @@ def _opened(path: Path, clips: Sequence[Mapping[str, Any]], normalised: pl.DataF
         table = read_table(path, VERDICTS).join(normalised.select("clip_id", "split"), on=["clip_id", "split"])
         if table.is_empty():
             raise DataError(f"{path} has no verdicts on clips of this build", hint="pass verdicts on the same clips")
-        return Compared(_judge_of(path, table), None, table)
+        return Compared(str(path), _judge_of(path, table), None, table)
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(
             f"{path} is neither a params file nor a verdict table",
             hint="pass a params file (.yaml) with a `judge` section, or a verdict table (.parquet)",
         )
     params = load_params(path)
-    table = judged(clips, params.asked_judge(), workers=params.workers)
-    return Compared(_judge_of(path, table), params.asked_judge(), table, params.workers)
+    judge = params.asked_judge()
+    table = judged(clips, judge, workers=params.workers)
+    return Compared(str(path), _judge_of(path, table), judge, table, params.workers)
 
 
 def _judge_of(path: Path, table: pl.DataFrame) -> str:
@@ -133,27 +140,47 @@ def _judge_of(path: Path, table: pl.DataFrame) -> str:
     return str(names[0])
 
 
-def named(judges: Sequence[Compared]) -> list[Compared]:
-    """The judges with unique names.
+def refuse_twins(judges: Sequence[Compared]) -> None:
+    """Refuse the same judge in the same revision twice.
 
     Raises:
-        ConfigError: The same judge in the same revision twice.
+        ConfigError: Names the judge and its files.
     """
-    plain = [judge.name for judge in judges]
-    full = [f"{judge.name} {judge.verdicts['judge_revision'][0][:8]}" for judge in judges]
-    if len(set(full)) < len(full):
-        twice = next(name for name in full if full.count(name) > 1)
-        raise ConfigError(f"the judge {twice} was given twice", hint="pass judges that differ in weights or thresholds")
-    return [
-        replace(judge, name=name if plain.count(name) == 1 else longer)
-        for name, longer, judge in zip(plain, full, judges, strict=True)
+    files: dict[str, list[str]] = {}
+    for judge in judges:
+        revision = judge.verdicts["judge_revision"][0][:8]
+        files.setdefault(f"{judge.judge} {revision}", []).append(judge.name)
+    for name, given in files.items():
+        if len(given) > 1:
+            raise ConfigError(
+                f"the judge {name} was given twice: {', '.join(given)}",
+                hint="pass judges that differ in weights or thresholds",
+            )
+
+
+def differences(judges: Sequence[Compared]) -> list[dict[str, Any]]:
+    """What differs between the judges: a row for each `setting`, with its `values` by judge, None where it has none."""
+    known = {
+        judge.name: {
+            "judge": judge.judge,
+            "revision": str(judge.verdicts["judge_revision"][0]),
+            **dict(facts({} if judge.params is None else judge.params.model_dump(mode="json"))),
+        }
+        for judge in judges
+    }
+    settings = dict.fromkeys(setting for values in known.values() for setting in values)
+    rows = [
+        {"setting": setting, "values": {name: values.get(setting) for name, values in known.items()}}
+        for setting in settings
     ]
+    return [row for row in rows if len(set(row["values"].values())) > 1]
 
 
 def _about(judge: Compared, counts: list[dict[str, Any]]) -> dict[str, Any]:
     statuses = dict(judge.verdicts["status"].value_counts(sort=True).iter_rows())
     return {
         "name": judge.name,
+        "judge": judge.judge,
         "revision": judge.verdicts["judge_revision"][0],
         "statuses": statuses,
         "shift": distribution_shift(counts, judge.name),

@@ -15,8 +15,8 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import is_right
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.dataset import Benchmark
+from mma_bench.evaluation.formats import model_name
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.report import model_name
 from mma_bench.tables import read_json
 
 Record: TypeAlias = dict[str, Any]

@@ -70,6 +70,7 @@ ELSEWHERE: Final = {
     "mma-bench acquire status": "tests/docs/test_code.py",
     "mma-bench acquire retry": "tests/builders/sources/test_cli.py",
     "mma-bench attend": "tests/evaluation/attention/test_cli.py",
+    "mma-bench results RUN --submission": "tests/evaluation/test_submission.py",
     "mma-bench compare": "tests/evaluation/test_side_by_side.py",
     "mma-bench view": "tests/evaluation/view/test_browser.py",
     "mma-bench avhbench": "tests/evaluation/avhbench/test_avhbench.py",

@@ -23,6 +23,15 @@ found.textContent = JSON.stringify({{client: r.clientWidth, scroll: r.scrollWidt
 document.body.append(found)"></iframe></body>"""
 
 
+_CLICK = """<!doctype html><body><iframe src="{name}" onload="
+const d = this.contentDocument;
+d.querySelectorAll('{button}')[{index}].click();
+const found = document.createElement('pre'); found.id = 'found';
+found.textContent = JSON.stringify([...d.querySelector('table').querySelectorAll('{cells}')]
+  .map(e => e.firstChild.textContent));
+document.body.append(found)"></iframe></body>"""
+
+
 class Page(HTMLParser):
     """Text, elements by tag, and all that the page would fetch from outside or run."""
 
@@ -62,6 +71,17 @@ def look(page: Path, width: int, height: int = 900) -> dict[str, Any]:
     assert found is not None, dump[-500:]
     measured: dict[str, Any] = json.loads(html.unescape(found[1]))
     return measured
+
+
+def clicked(page: Path, button: str, number: int, cells: str) -> list[str]:
+    """Click the n-th element that matches `button`, counted from 1; the first words of `cells` in the first table."""
+    frame = page.with_name("clicked.html")
+    frame.write_text(_CLICK.format(name=page.name, button=button, index=number - 1, cells=cells))
+    dump = _chromium(frame, "--dump-dom", "--virtual-time-budget=4000").stdout.decode()
+    found = re.search(r'<pre id="found">(.*?)</pre>', dump, re.DOTALL)
+    assert found is not None, dump[-500:]
+    names: list[str] = json.loads(html.unescape(found[1]))
+    return names
 
 
 def screenshot(page: Path, width: int, height: int) -> Path:

@@ -49,7 +49,7 @@ def prediction(
         "other": None if other == right else other,
         "status": status,
         "answer": answer if status == "ok" else None,
-        "raw": None if status in ("failed", "unsupported", "refused") else (answer or "I cannot tell."),
+        "raw": {"ok": answer, "unparseable": "I cannot tell."}.get(status),
         "logprobs": None,
         "error": "HTTP 500 from the server" if status == "failed" else None,
         "usage": {},

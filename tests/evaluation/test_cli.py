@@ -1,6 +1,7 @@
 """The evaluation's commands, as a person types them, mistakes included."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,14 @@ def run(*arguments: str) -> Result:
 def test_evaluate_writes_predictions_scores_and_three_reports(bench: Path) -> None:
     result = run("evaluate", "--model", "oracle", "--out", "run", "--protocols", "forced_choice,loglikelihood")
     assert result.exit_code == 0, result.output
+    assert re.search(r"Both senses right +100\.0 \[[\d., ]+\] %", result.output)
+    assert "page: run/report.html\nnext: mma-bench leaderboard .\n" in result.output
     files = {path.name for path in Path("run").iterdir()}
     assert files >= {
         "run.json",
         "predictions.jsonl",
         "scores.json",
+        "lead.json",
         "metrics.json",
         "report.md",
         "report.json",
@@ -57,7 +61,9 @@ def test_the_three_steps_give_what_evaluate_gives(bench: Path) -> None:
 def test_a_leaderboard_of_two_runs(bench: Path) -> None:
     for model in ("random", "oracle"):
         assert run("evaluate", "--model", model, "--out", f"results/{model}").exit_code == 0
-    assert run("leaderboard", "results").exit_code == 0
+    result = run("leaderboard", "results")
+    assert result.exit_code == 0
+    assert re.search(r"\noracle +1 +100\.0 +100\.0 +100\.0 +forced choice\nrandom +2 ", result.output)
     assert "oracle" in Path("results/leaderboard.md").read_text()
 
 

@@ -8,6 +8,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import by_cell
 from mma_bench.evaluation.comparisons import clips_of, compare_runs
 from mma_bench.evaluation.predictions import Prediction
+from mma_bench.stats import paired
 from tests.evaluation.runs import prediction
 
 
@@ -20,7 +21,7 @@ def test_runs_are_compared_on_common_clips() -> None:
     second = [prediction(f"c{i}") for i in range(1, 7)]
     (found,) = _compared(first, second)
     assert (found["difference"], found["clusters"]) == (1.0, 5)
-    assert found["p_holm"] == found["p"] == pytest.approx(2 / 2**5)
+    assert found["p_holm"] == found["p"] == paired([1.0] * 5, [list(range(5))]).p
     assert _compared(first, [prediction(question="audio")]) == []
 
 

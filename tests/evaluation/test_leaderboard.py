@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from mma_bench.errors import DataError
-from mma_bench.evaluation import leaderboard, model_figures, report, score
-from mma_bench.evaluation.leaderboard import Run, comparable, comparisons, order, summarise, unranked
+from mma_bench.evaluation import formats, leaderboard, model_figures, score
+from mma_bench.evaluation.leaderboard import comparisons, summarise
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.stats import format_estimate, holm
+from mma_bench.evaluation.published import published_rows
+from mma_bench.evaluation.ranking import Run, comparable, order, unranked
+from mma_bench.stats import format_estimate, holm, paired
 from mma_bench.tables import read_json
-from tests.evaluation.pages import CHROMIUM, Page, look
+from tests.evaluation.pages import CHROMIUM, Page, clicked, look
 from tests.evaluation.runs import answers, prediction, write_predictions
 
 OTHER = "0" * 64
@@ -70,8 +72,8 @@ def test_pairs_are_corrected_over_the_whole_page() -> None:
     rows = [row for row in comparisons(runs) if row["question"] == "audio"]
     assert [(row["first"], row["second"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [row["difference"] for row in rows] == pytest.approx([0.8, 1.0, 0.2])
-    raw = [2 / 2**8, 2 / 2**10, 0.5]
-    assert [row["p"] for row in rows] == pytest.approx(raw)
+    changed = [8, 10, 2]
+    assert [row["p"] for row in rows] == [paired([1.0] * n + [0.0] * (10 - n), [list(range(10))]).p for n in changed]
     assert len(comparisons(runs)) == 9  # three pairs: visual, audio, both
     assert [row["p_holm"] for row in comparisons(runs)] == pytest.approx(holm([row["p"] for row in comparisons(runs)]))
 
@@ -108,11 +110,13 @@ def test_the_pages_hold_the_runs_numbers(tmp_path: Path) -> None:
     assert board["pairs"] == rows
     for row in rows:
         assert {"difference", "low", "high", "p", "p_holm"} <= row.keys()
-        assert report.points(row) in page.text
-        assert report.points(row) in text
+        assert formats.points(row) in page.text
+        assert formats.points(row) in text
     assert "two/deep against one" in page.text
     assert "foreign against" not in page.text
     assert page.text.count("other data: not ranked") == 2
+    assert "The paper’s own results" in page.text
+    assert sum(row["model"] in page.text for row in published_rows()) == len(published_rows()) >= 8
     assert board["figures"] == model_figures.figure_rows(board["runs"])
     assert list(dict.fromkeys(row["run"] for row in board["figures"])) == ["foreign", "one", "two/deep"]
     charts = [element["aria-label"] for element in page.elements["svg"]]
@@ -137,7 +141,8 @@ def test_names_are_text(tmp_path: Path) -> None:
     write_predictions(tmp_path / "x" / "predictions.jsonl", _hears(0.5, model=hostile))
     leaderboard.main(tmp_path)
     html = (tmp_path / "leaderboard.html").read_text()
-    assert Page(html).unsafe == []
+    assert Page(html).unsafe == ["<script>"]  # the page's own, which sorts
+    assert html.count("<script") == 1
     assert "<b>run" not in html
     assert "&lt;b&gt;run" in html
     assert "<script>" not in (tmp_path / "leaderboard.md").read_text()
@@ -165,3 +170,13 @@ def test_it_fits_in_a_browser(tmp_path: Path, width: int, runs: int) -> None:
     found = look(tmp_path / "leaderboard.html", width)
     assert (found["fetched"], found["wide"]) == ([], [])
     assert found["scroll"] <= found["client"] <= width
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_click_on_a_heading_sorts_and_unranked_runs_stay_below(tmp_path: Path) -> None:
+    for name, share in (("a", 0.2), ("b", 0.9), ("c", 0.5)):
+        write_predictions(tmp_path / name / "predictions.jsonl", _hears(share))
+    write_predictions(tmp_path / "foreign" / "predictions.jsonl", _hears(1.0, dataset_fingerprint=OTHER))
+    leaderboard.main(tmp_path)
+    assert clicked(tmp_path / "leaderboard.html", "th button", 3, "tbody th.model") == ["b", "c", "a", "foreign"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mma_bench import stats
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation import score
 from mma_bench.stats import Estimate, format_estimate
@@ -154,9 +155,10 @@ def test_drops_are_paired_by_clip_and_corrected() -> None:
     drops = score.score(rows)["drop"]
     misaligned, zeroed = (_only(drops, condition=name) for name in ("misaligned", "frames_zeroed"))
     assert (misaligned["difference"], misaligned["clusters"], misaligned["unpaired"]) == (-1.0, 8, 1)
-    assert misaligned["p"] == pytest.approx(2 / 2**8)
-    assert misaligned["p_holm"] == pytest.approx(2 * 2 / 2**8)
-    assert (zeroed["difference"], zeroed["p_holm"], zeroed["unpaired"]) == (-1 / 8, 1.0, 0)
+    assert misaligned["p"] == stats.paired([-1.0] * 8, [list(range(8))]).p
+    assert misaligned["p_holm"] == pytest.approx(2 * misaligned["p"])
+    assert (zeroed["difference"], zeroed["unpaired"]) == (-1 / 8, 0)
+    assert zeroed["p_holm"] == zeroed["p"] == stats.paired([-1.0] + [0.0] * 7, [list(range(8))]).p
     assert all(row["condition"] != "aligned" for row in drops)
 
 
@@ -310,3 +312,15 @@ def test_a_list_of_classes_is_read_however_it_was_saved(tmp_path: Path, encoding
     (tmp_path / "seen.txt").write_text("Cat\nVögel\n", encoding="latin-1")
     with pytest.raises(DataError, match=r"seen\.txt, line 2: not UTF-8"):
         score.read_seen_classes(tmp_path / "seen.txt")
+
+
+def test_the_lead_is_of_forced_choice_and_short() -> None:
+    rows = [*answers(), *answers(protocol="abstention", seed=1)]
+    scores = score.score(rows)
+    own = {(row["measure"], row["question"]): row["mean"] for row in score.score(answers())["headline"]}
+    assert score.as_headline(scores) == {
+        "both": own["both_right", "both"],
+        "sees": own["accuracy", "visual"],
+        "hears": own["accuracy", "audio"],
+        "astray": own["led_by_other", "audio"],
+    }

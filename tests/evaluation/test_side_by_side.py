@@ -73,7 +73,7 @@ def test_totals_are_the_known_ones_with_mcnemars_exact_test() -> None:
     assert audio["answers"] == audio["clusters"] == 20
     assert audio["difference"] == pytest.approx(7 / 20)
     assert audio["p_exact"] == pytest.approx(stats.binomtest(9, 11).pvalue)
-    assert audio["p"] == pytest.approx(audio["p_exact"])  # without shared donors
+    assert (audio["p"] < 0.05) == (audio["low"] > 0)
     assert rows["visual"]["p_exact"] == 1.0
     assert set(rows) == {"visual", "audio", "both"}  # all that p is corrected over
     assert rows["both"]["p_holm"] == pytest.approx(3 * rows["both"]["p"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, t, ttest_1samp
+from scipy.stats import multinomial, t, ttest_1samp
 
 from mma_bench import stats
 
@@ -133,16 +133,55 @@ def test_an_interval_holds_the_mean_and_is_never_of_width_zero(rows: list[tuple[
 
 
 @pytest.mark.parametrize(("better", "worse"), [(1, 0), (5, 0), (13, 0), (7, 2), (30, 80), (0, 400)])
-def test_one_answer_for_each_clip_is_tested_by_mcnemars_exact_test(better: int, worse: int) -> None:
+def test_one_answer_for_each_clip_has_the_interval_of_bonett_and_price_and_its_test(better: int, worse: int) -> None:
     changes = [1.0] * better + [-1.0] * worse + [0.0] * 50
     found = stats.paired(changes, [list(range(len(changes)))])
-    assert found.p == pytest.approx(binomtest(better, better + worse).pvalue)
     assert found.difference == pytest.approx((better - worse) / len(changes))
-    n = len(changes) + 2  # Bonett and Price, with t for z and n - 1 for n
+    n = len(changes) + 2  # with t for z and n - 1 for n
     p, q = (better + 1) / n, (worse + 1) / n
-    half = t.ppf(0.975, n - 1) * np.sqrt((p + q - (p - q) ** 2) / (n - 1))
-    assert found.low == pytest.approx(max(-1, p - q - half))
-    assert found.high == pytest.approx(min(1, p - q + half))
+    error = np.sqrt((p + q - (p - q) ** 2) / (n - 1))
+    assert found.low == pytest.approx(max(-1, p - q - t.ppf(0.975, n - 3) * error))
+    assert found.high == pytest.approx(min(1, p - q + t.ppf(0.975, n - 3) * error))
+    assert found.p == pytest.approx(2 * t.sf(abs(p - q) / error, n - 3))
+
+
+def _tables(n: int) -> list[tuple[int, int, stats.Difference]]:
+    """Every outcome of n pairs: how many changed for the better, how many for the worse, and what is found."""
+    return [
+        (
+            better,
+            worse,
+            stats.paired([1.0] * better + [-1.0] * worse + [0.0] * (n - better - worse), [list(range(n))]),
+        )
+        for better in range(n + 1)
+        for worse in range(n + 1 - better)
+    ]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 9, 14, 19, 30])
+def test_on_few_clips_the_interval_holds_the_truth_and_agrees_with_its_p(n: int) -> None:
+    """Exact probabilities under every rate of changes for the better and for the worse: no simulation is needed."""
+    tables = _tables(n)
+    counts = [(better, worse, n - better - worse) for better, worse, _ in tables]
+    low, high, p = np.array([(found.low, found.high, found.p) for *_, found in tables], float).T
+    excluded = (low > 0) | (high < 0)
+    assert (excluded == (p < 0.05)).all()
+    assert n > 5 or not excluded.any()
+    for gain, loss in [(a / 10, b / 10) for a in range(11) for b in range(11 - a)]:
+        likely = multinomial.pmf(counts, n, [gain, loss, max(0.0, 1 - gain - loss)])
+        truth = gain - loss
+        held = likely[(low <= truth + 1e-9) & (truth - 1e-9 <= high)].sum()
+        assert held >= 0.935, (gain, loss)  # at worst, where all clips change; 0.95 and more on average
+
+
+@given(st.lists(st.tuples(st.sampled_from([-1.0, -0.5, 0.0, 1.0]), st.integers(0, 5), st.integers(0, 5)), min_size=1))
+@settings(deadline=None, max_examples=200)
+def test_shared_clips_or_not_p_is_below_five_percent_exactly_if_the_interval_excludes_zero(
+    rows: list[tuple[float, int, int]],
+) -> None:
+    found = stats.paired([row[0] for row in rows], [[row[1] for row in rows], [row[2] for row in rows]])
+    assert None not in (found.low, found.high, found.p)
+    assert (found.low > 0 or found.high < 0) == (found.p < 0.05)  # type: ignore[operator]
 
 
 def test_p_has_no_floor_that_a_correction_lifts_above_five_percent() -> None:
@@ -158,7 +197,7 @@ def test_p_has_no_floor_that_a_correction_lifts_above_five_percent() -> None:
 def test_equal_runs_do_not_differ_and_that_is_not_certain() -> None:
     found = stats.paired([0.0] * 9, [list(range(9))])
     assert (found.difference, found.p) == (0.0, 1.0)
-    assert found.low == pytest.approx(-t.ppf(0.975, 10) * np.sqrt(2 / 11 / 10))
+    assert found.low == pytest.approx(-t.ppf(0.975, 8) * np.sqrt(2 / 11 / 10))
     assert found.high == -found.low
 
 
@@ -187,7 +226,7 @@ def test_mean_changes_are_those_of_students_t() -> None:
     found, reference = stats.mean_change(changes), ttest_1samp(changes, 0)
     assert (found.difference, found.p, found.clusters) == (1.5, pytest.approx(reference.pvalue), 4)
     assert found.low == pytest.approx(reference.confidence_interval().low)
-    assert stats.mean_change([2.0]) == stats.Difference(2.0, 2.0, 2.0, 1.0, 1)
+    assert stats.mean_change([2.0]) == stats.Difference(2.0, None, None, 1.0, 1)  # no interval
     assert stats.mean_change([0.0, 0.0]).p == 1.0
     assert stats.mean_change([2.0] * 8).p == 2 / 2**8
 

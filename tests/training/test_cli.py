@@ -77,7 +77,7 @@ def test_a_mistake_is_one_message_and_its_exit_code(
         ({"--data": "nowhere"}, "nowhere/examples.parquet does not exist"),
         ({"--dataset": "nowhere"}, "'nowhere' is not a directory"),
         ({"--config": "nothing"}, "there is no config 'nothing'"),
-        ({"--dataset-revision": "main"}, "--revision applies to datasets on the Hub"),
+        ({"--revision": "main"}, "--revision applies to datasets on the Hub"),
     ],
 )
 def test_a_place_that_is_not_there_is_said(change: dict[str, str], message: str, small: Path, tmp_path: Path) -> None:

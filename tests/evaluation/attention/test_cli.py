@@ -89,8 +89,10 @@ def adapter(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_tables_figures_and_page_before_and_after_an_adapter(project: Path, adapter: Path) -> None:
-    result = ask("run", "--conditions", "aligned", "misaligned", "--adapter", str(adapter), clips=5)
+    result = ask("run", "--conditions", "aligned,misaligned", "--adapter", str(adapter), clips=5)
     assert result.exit_code == 0, result.output
+    assert "page: run/attention.html" in result.output
+    assert "misaligned" in result.output
     table = pl.read_parquet("run/attention.parquet")
     assert table.columns == list(ATTENTION)
     cells = table.select("state", "condition", "question", "layer", "head", "group").unique()
@@ -218,7 +220,7 @@ def test_a_clip_that_cannot_be_read_is_counted_and_tried_again(project: Path) ->
 MISTAKES = {
     "another engine": (["--model", "random"], 2, "does not expose attention"),
     "no such model": (["--model", "nobody"], 2, "there is no model"),
-    "no such condition": (["--conditions", "aligned", "asleep"], 2, "no condition 'asleep'"),
+    "no such condition": (["--conditions", "aligned,asleep"], 2, "no condition 'asleep'"),
     "no condition": (["--conditions", ","], 2, "names no condition"),
     "no such adapter": (["--adapter", "."], 1, "no adapter_config.json"),
     "no such dataset": (["--dataset", "nowhere"], 2, "'nowhere' is not a directory"),

@@ -16,7 +16,7 @@ from mma_bench.evaluation.avhbench.compare import AvhRun, compare, read_run, ref
 from mma_bench.evaluation.avhbench.infer import AvhPrediction
 from mma_bench.evaluation.avhbench.meteor import Meteor
 from mma_bench.files import write_json
-from mma_bench.stats import mean_change
+from mma_bench.stats import mean_change, paired
 from tests.evaluation.avhbench.test_avhbench import CAPTION, Thesaurus, row
 
 RUN: dict[str, Any] = {
@@ -41,7 +41,14 @@ def binary(*answers: tuple[str | None, str | None]) -> list[tuple[AvhPrediction,
     return [(row(number, "Yes", old), row(number, "Yes", new)) for number, (old, new) in enumerate(answers)]
 
 
-def test_the_change_is_mc_nemar_s_over_all_answers_of_both_runs() -> None:
+def p_of(gained: int, lost: int = 0, equal: int = 0) -> float:
+    """The p of known changes, one per source video."""
+    p = paired([1.0] * gained + [-1.0] * lost + [0.0] * equal, [list(range(gained + lost + equal))]).p
+    assert p is not None
+    return p
+
+
+def test_the_change_is_over_all_answers_of_both_runs() -> None:
     answers: list[tuple[str | None, str | None]] = [
         *[("no", "yes")] * 6,
         *[("hm", "yes")] * 2,  # unreadable before: wrong, and the gain counts
@@ -54,7 +61,7 @@ def test_the_change_is_mc_nemar_s_over_all_answers_of_both_runs() -> None:
     assert (task["tuned"]["mean"], task["tuned"]["parsed"], task["tuned"]["failed"]) == (11 / 12, 1.0, 1)
     assert (task["pairs"], task["unpaired"], task["clusters"]) == (12, 1, 12)
     assert task["difference"] == pytest.approx(7 / 12)
-    assert task["p"] == pytest.approx(2 * (1 + 9) / 2**9)  # 8 gained, 1 lost
+    assert task["p"] == p_of(gained=8, lost=1, equal=3)
     assert task["p_holm"] == task["p"]  # one task
     assert task["low"] < task["difference"] < task["high"]
     assert list(task["published"].values()) == [0.4957, 0.4957]
@@ -67,8 +74,8 @@ def test_p_values_are_corrected_over_the_tasks() -> None:
         for pair in binary(*[("no", "yes")] * 3)
     ]
     first, second = compare(*sides([*rows, *other]))["tasks"]  # type: ignore[list-item]
-    assert (first["task"], first["p"], first["p_holm"]) == (str(Task.VIDEO_DRIVEN_AUDIO), 0.25, 0.25)
-    assert (second["p"], second["p_holm"]) == (2 / 2**8, 4 / 2**8)
+    assert (first["task"], first["p"], first["p_holm"]) == (str(Task.VIDEO_DRIVEN_AUDIO), p_of(3), p_of(3))
+    assert (second["p"], second["p_holm"]) == (p_of(8), 2 * p_of(8))
 
 
 def test_questions_about_one_source_video_are_not_taken_for_independent() -> None:
@@ -80,7 +87,7 @@ def test_questions_about_one_source_video_are_not_taken_for_independent() -> Non
     ]
     shared = compare(*sides(pairs))["tasks"][0]  # type: ignore[arg-type]
     assert shared["difference"] == alone["difference"] == 1.0
-    assert shared["p"] > alone["p"] == pytest.approx(2 / 2**12)
+    assert shared["p"] > alone["p"] == p_of(12)
     assert shared["low"] < alone["low"]
 
 
@@ -141,7 +148,8 @@ def test_the_command_writes_and_prints_both_runs_and_the_paper_apart(tmp_path: P
     assert found["tasks"] == compare(read_run(base), read_run(tuned))["tasks"]
     ours, paper = text.split("The paper's own results")
     assert "| AV Matching | accuracy | 14.3 [0.4, 57.9] | 100.0 | 85.7 [42.1, 99.6] | 85.7 | +71.4 [" in ours
-    assert "| 0.125 | 0.125 | 7 | 0 |" in ours  # 6 gained, 1 lost: 2 · 8 / 2^7
+    p = f"{p_of(gained=6, lost=1):.3f}"
+    assert f"| {p} | {p} | 7 | 0 |" in ours
     assert "49.6" not in ours
     assert "| AV Matching | 49.6 | 49.6 |" in paper
     elsewhere = CliRunner().invoke(cli, ["avhbench-compare", str(base), str(tuned), "--out", str(tmp_path / "out")])

@@ -69,17 +69,17 @@ def test_two_tables_are_compared(project: Path) -> None:
     out = project / "reports/judges"
     report = json.loads((out / "compare.json").read_text())
     assert [(row["name"], row["statuses"]) for row in report["judges"]] == [
-        ("a", {"ok": 2}),
-        ("b", {"ok": 1, "rejected": 1}),
+        ("a.parquet", {"ok": 2}),
+        ("b.parquet", {"ok": 1, "rejected": 1}),
     ]
     assert [(row["judge"], row["clip_id"], row["reason"]) for row in report["rejected_alone"]] == [
-        ("b", CAT, "audio_crossmodal")
+        ("b.parquet", CAT, "audio_crossmodal")
     ]
     table = read_table(out / "agreement.parquet", AGREEMENT)
     whole = table.filter((pl.col("class_name") == "") & (pl.col("check") == "all_four")).row(0, named=True)
     assert (whole["clips"], whole["same"], whole["only_first"], whole["kappa"]) == (2, 1, 1, 0.0)
     by_judge = {row["judge"]: (row["mean"], row["n"]) for row in report["accuracies"]}
-    assert by_judge == {None: (0.5, 2), "a": (0.5, 2), "b": (1.0, 1)}
+    assert by_judge == {None: (0.5, 2), "a.parquet": (0.5, 2), "b.parquet": (1.0, 1)}
     assert [row["labels"] for row in report["thresholds"]] == ["vggsounder"] * 4
     for measures in report["against_people"].values():
         assert (measures[0]["precision"]["mean"], measures[0]["precision"]["n"]) == (1.0, 1)
@@ -102,11 +102,17 @@ def test_where_people_have_labelled_no_clip_the_page_says_so(project: Path, monk
     assert "Agreement requires at least two judges" in page
 
 
-def test_judges_of_one_name_are_told_apart(project: Path) -> None:
+def test_judges_are_named_by_their_files_and_what_differs_is_shown(project: Path) -> None:
     verdicts("b.parquet", "a", {}, revision="2")
-    run("a.parquet", "b.parquet")
+    result = run("a.parquet", "b.parquet")
+    assert "a.parquet     2" in result.output
+    assert "page: reports/judges/compare.html" in result.output
     report = json.loads((project / "reports/judges/compare.json").read_text())
-    assert [row["name"] for row in report["judges"]] == ["a 1", "a 2"]
+    assert [(row["name"], row["judge"]) for row in report["judges"]] == [("a.parquet", "a"), ("b.parquet", "a")]
+    assert report["differences"] == [{"setting": "revision", "values": {"a.parquet": "1", "b.parquet": "2"}}]
+    page = (project / "reports/judges/compare.html").read_text()
+    assert "What differs" in page
+    assert '<tr><th scope="row">revision</th><td>1</td><td>2</td></tr>' in page
 
 
 def test_what_is_no_judge_is_named(project: Path) -> None:
