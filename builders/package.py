@@ -23,7 +23,15 @@ from typing import Any, Final
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.dataset.card import COUNTED_STAGES, CardFacts, Size, composed, dataset_card, licence_notice
+from mma_bench.builders.dataset.card import (
+    COUNTED_STAGES,
+    CardFacts,
+    Size,
+    composed,
+    dataset_card,
+    licence_notice,
+    shards_content,
+)
 from mma_bench.builders.dataset.columns import features, packaged_row
 from mma_bench.builders.sources.sample import SAMPLE
 from mma_bench.classes import load_classes
@@ -170,6 +178,7 @@ def main(params: Params) -> None:
             funnel=funnel,
             stages=stages,
             sizes=sizes,
+            contents={condition: shards_content(staged, condition) for condition, _ in sizes},
         )
         write_text(staged / "README.md", dataset_card(facts))
         write_text(staged / "LICENSE.md", licence_notice(aligned))
