@@ -31,6 +31,7 @@ from mma_bench.builders.dataset.card import (
     credits,
     dataset_card,
     licence_notice,
+    shards_content,
 )
 from mma_bench.builders.dataset.columns import features, packaged_row
 from mma_bench.builders.sources.sample import SAMPLE
@@ -178,6 +179,7 @@ def main(params: Params) -> None:
             funnel=funnel,
             stages=stages,
             sizes=sizes,
+            contents={condition: shards_content(staged, condition) for condition, _ in sizes},
             only=params.package.licences,
         )
         write_text(staged / "README.md", dataset_card(facts))

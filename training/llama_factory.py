@@ -77,13 +77,14 @@ save_strategy: epoch
 {evaluation}report_to: none
 """
 _VALIDATION: Final = "eval_dataset: mma_bench_validation\n"
-# LLaMA-Factory's accuracy is per token; the paper selects the best checkpoint by whole answers.
+# The paper selects the best checkpoint by whole answers; LLaMA-Factory offers the loss and an accuracy per token, which
+# in 0.9.5 fails on models that return a cache beside the logits, as these do.
 _EVALUATION: Final = """\
 eval_strategy: epoch
 per_device_eval_batch_size: 1
-compute_accuracy: true
 load_best_model_at_end: true
-metric_for_best_model: eval_accuracy
+metric_for_best_model: eval_loss
+greater_is_better: false
 """
 
 

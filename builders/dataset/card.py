@@ -6,6 +6,7 @@ metadata that the Hub and `load_dataset` read (configs, features, sizes) as YAML
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -13,6 +14,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mma_bench.builders.dataset.columns import COLUMNS
+from mma_bench.files import file_sha256, fingerprint
 from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import Condition, Split
 
@@ -58,6 +60,7 @@ class CardFacts:
         funnel: Subset → {"segments": n, drop reason: n, ..., "candidates": n}.
         stages: Stage → split → {"in": n, reason: n, ..., "ok": n}.
         sizes: (condition, split) → size, for what is packaged.
+        contents: Condition → what its shards hold, as `shards_content` gives it.
         only: The licences that the edition is restricted to; None: it is not.
     """
 
@@ -69,7 +72,22 @@ class CardFacts:
     funnel: Mapping[str, Mapping[str, int]]
     stages: Mapping[str, Mapping[str, Mapping[str, int]]]
     sizes: Mapping[tuple[str, str], Size]
+    contents: Mapping[str, str]
     only: Sequence[str] | None = None
+
+
+def shards_content(folder: Path, condition: str) -> str:
+    """`sha256:…` over a config's shards; in the card, because `load_dataset` looks rows up in its cache by the card.
+
+    For a local folder, its cache does not depend on the shards: without this it gives the rows of another build that
+    has as many rows of the same sizes.
+
+    Args:
+        folder: Of the dataset, with its shards.
+        condition: The config's name.
+    """
+    shards = sorted((folder / "data" / condition).glob("*.parquet"))
+    return "sha256:" + fingerprint([[shard.name, file_sha256(shard)] for shard in shards])
 
 
 def dataset_card(facts: CardFacts) -> str:
@@ -167,6 +185,7 @@ def _metadata(facts: CardFacts, rows: int) -> dict[str, Any]:
         "dataset_info": [
             {
                 "config_name": str(condition),
+                "description": facts.contents[condition],
                 "features": [_feature(name) for name in COLUMNS],
                 "splits": [
                     {"name": split, "num_bytes": size.memory, "num_examples": size.rows}

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from mma_bench.builders.dataset.card import shards_content
 from mma_bench.builders.package import CHECKSUMS, swap_folder
 from mma_bench.builders.publish.manifest import CARD
 from mma_bench.errors import DataError
@@ -60,6 +61,7 @@ def index_card(card: str, folder: Path, sizes: dict[str, int]) -> str:
         for split in config["splits"]:
             split["num_bytes"] = sum(sizes[name] for name in shards if Path(name).name.startswith(f"{split['name']}-"))
         config["download_size"] = sum((folder / name).stat().st_size for name in shards)
+        config["description"] = shards_content(folder, config["config_name"])
         config["dataset_size"] = sum(split["num_bytes"] for split in config["splits"])
     rows = [line for line in card.splitlines(keepends=True) if not line.startswith(f"| `{_MEDIA}` |")]
     return with_head("".join(rows), head)

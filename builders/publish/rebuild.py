@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import polars as pl
 
+from mma_bench.builders.dataset.card import shards_content
 from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.builders.package import CHECKSUMS, swap_folder, write_shard
 from mma_bench.builders.publish.contents import METADATA_FILES, checksum_lines, hashed, read_checksums
@@ -219,6 +220,7 @@ def _card_of_part(card: str, folder: Path, sizes: Mapping[str, tuple[int, int]])
             split["num_bytes"] = sum(sizes[name][1] for name in shards)
         shards = [name for name in sizes if name.startswith(f"data/{info['config_name']}/")]
         info["download_size"] = sum((folder / name).stat().st_size for name in shards)
+        info["description"] = shards_content(folder, info["config_name"])
         info["dataset_size"] = sum(split["num_bytes"] for split in info["splits"])
     note = "\n> **A part of the dataset**, rebuilt from local clips: the figures below are those of the whole.\n"
     return with_head(card, head).replace("\n# MMA-Bench\n", f"\n# MMA-Bench\n{note}", 1)

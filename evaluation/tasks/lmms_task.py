@@ -8,18 +8,26 @@ from typing import Any, TypeAlias
 
 import datasets
 
-from mma_bench.evaluation.conditions import Variant
-from mma_bench.evaluation.protocols import QUESTIONS
-from mma_bench.evaluation.tasks import questions
-from mma_bench.evaluation.tasks.clips import clip_file
+try:
+    from mma_bench.evaluation.conditions import Variant
+    from mma_bench.evaluation.protocols import QUESTIONS
+    from mma_bench.evaluation.tasks import questions
+    from mma_bench.evaluation.tasks.clips import clip_file
+except ModuleNotFoundError as error:
+    # lmms-eval prints an ImportError as it is, and looks for other modules of that name after a ModuleNotFoundError.
+    raise ImportError(
+        f"{error.name} is not installed in lmms-eval's environment; mma-bench's tasks need it: pip install {error.name}"
+    ) from None
 
 Doc: TypeAlias = Mapping[str, Any]  # a row that `ask_both` returned
 
 
 def __getattr__(name: str) -> str:
-    """`dataset_path: !function ….DATASET` needs a module attribute; the environment is read when a task is loaded."""
+    """`!function ….DATASET` needs a module attribute; the environment is read when a task is loaded."""
     if name == "DATASET":
         return questions.dataset_name()
+    if name == "CONTENT":
+        return questions.dataset_content(questions.dataset_name())
     raise AttributeError(name)
 
 

@@ -6,6 +6,7 @@ The prompts are the dataset's own columns (`evaluation.conditions.question_of`);
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.conditions import question_of
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.synonyms import SYNONYMS
+from mma_bench.files import file_sha256, fingerprint
 from mma_bench.schema import Modality
 
 DATASET_VARIABLE: Final = "MMA_BENCH_DATASET"
@@ -34,6 +36,31 @@ def dataset_name() -> str:
             hint=f"set {DATASET_VARIABLE} to the absolute path of the dataset's folder, or to ORG/NAME on the Hub",
         )
     return name
+
+
+@cache
+def dataset_content(name: str) -> str:
+    """What identifies the dataset's content: a hash of a folder's shards (`sha256:…`), or the commit on the Hub.
+
+    Args:
+        name: As `dataset_name` gives it.
+
+    Raises:
+        ConfigError: The dataset is neither on the Hub nor in its cache.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        shards = sorted(folder.glob("data/*/*.parquet"))
+        return "sha256:" + fingerprint([[shard.relative_to(folder).as_posix(), file_sha256(shard)] for shard in shards])
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=["README.md"])).name
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise ConfigError(
+            f"{name} is not available on the Hub: {error}", hint="check the name and the network"
+        ) from None
 
 
 def text_of(row: Mapping[str, Any], question: Modality) -> str:

@@ -119,6 +119,39 @@ def test_load_dataset_takes_every_config_with_and_without_streaming(build: Path,
     assert "Dataset" not in missing[0]
 
 
+def loaded(folder: Path, cache: Path) -> dict[str, list[dict[str, Any]]]:
+    """Config → its test rows without media, as `load_dataset` gives them."""
+    import datasets
+
+    return {
+        config: [
+            {name: value for name, value in row.items() if name != "video"}
+            for row in datasets.load_dataset(str(folder), config, split="test", cache_dir=str(cache)).cast_column(
+                "video", datasets.Video(decode=False)
+            )
+        ]
+        for config in map(str, Condition)
+    }
+
+
+@pytest.mark.slow
+def test_a_relabelled_build_of_the_same_size_is_not_served_from_the_cache(build: Path, params: Params) -> None:
+    package.main(params)
+    card = (build / "mma-bench/README.md").read_text()
+    before = loaded(build / "mma-bench", build / "cache")
+    reversed_labels = pl.col("visual_class", "audio_class").reverse().over("condition", "split", "status")
+    change(VARIANTS, layout.VARIANTS, lambda rows: rows.with_columns(reversed_labels))
+    package.main(params)
+    after = loaded(build / "mma-bench", build / "cache")
+    for config, rows in before.items():
+        seen = [row["visual_class"] for row in rows]
+        assert seen != seen[::-1]
+        assert [row["visual_class"] for row in after[config]] == seen[::-1], config
+    # Nothing else of what the cache is looked up by has changed.
+    changed = set(card.splitlines()) ^ set((build / "mma-bench/README.md").read_text().splitlines())
+    assert {line.partition(":")[0].strip() for line in changed} <= {"description", "download_size"}
+
+
 @pytest.mark.parametrize(
     ("condition", "visual", "audio", "abstentions"),
     [

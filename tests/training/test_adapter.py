@@ -120,9 +120,9 @@ def configured(folder: Path, **settings: Any) -> Path:
     return folder
 
 
-def test_a_pattern_that_hits_nothing_here_is_refused(copied: Path) -> None:
+def test_a_pattern_that_selects_fewer_modules_than_have_weights_is_refused(copied: Path) -> None:
     configured(copied, target_modules=r"thinker\.model\.language_model\.layers\.\d+\.self_attn\.q_proj")
-    refused(copied, "keys", "does not fit the model: Target modules")
+    refused(copied, "keys", r"weights for \S+down_proj, which its target_modules does not select")
 
 
 @pytest.mark.slow

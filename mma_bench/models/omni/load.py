@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from mma_bench.errors import MmaBenchError
 from mma_bench.files import file_sha256, fingerprint
+from mma_bench.models.omni.adapter_names import TEXT, require_scales, translate
 
 _CLASSES: Final = {
     "qwen2_5_omni": ("Qwen2_5OmniThinkerForConditionalGeneration", "Qwen2_5OmniProcessor"),
@@ -22,11 +23,6 @@ _CLASSES: Final = {
 }
 FILES: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-
-# The path of the text model's layers in a thinker of transformers 5, and the names adapters may use for it.
-_TEXT: Final = "model.language_model."
-_OUTSIDE: Final = re.compile(r"^base_model\.model\.(?:thinker\.)?model\.(?:language_model\.)?(?=layers\.)")
-_INSIDE: Final = f"base_model.model.{_TEXT}"
 _WEIGHT: Final = re.compile(r"\.lora_\w+(\.weight|\.bias)?$")
 
 
@@ -156,12 +152,12 @@ class LoadedAdapter:
 def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
     """Apply a LoRA adapter to the thinker, which keeps its class.
 
-    The weights of adapters trained on the whole model (`thinker.model.…`) or with the names of transformers 4
-    (`model.layers.…`) are renamed; peft would skip them with a warning.
+    Adapters trained on the whole model (`thinker.model.…`) or with the names of transformers 4 (`model.layers.…`) are
+    translated (`adapter_names`); peft would skip their weights with a warning.
 
     Raises:
-        AdapterError: The adapter's weights do not match the model's modules (`keys`), or it targets modules outside the
-            text model (`targets`).
+        AdapterError: The adapter's weights do not match the model's modules or its own config (`keys`), or it targets
+            modules outside the text model (`targets`).
         MmaBenchError: The adapter's files cannot be read.
     """
     from peft import PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
@@ -179,16 +175,18 @@ def load_adapter(thinker: Any, located: Located) -> LoadedAdapter:
             f"{located.folder} contains no readable adapter: {_first_line(error)}", hint="download its files again"
         ) from None
     config.inference_mode = True
-    given = {_OUTSIDE.sub(_INSIDE, name): tensor for name, tensor in given.items()}
     try:
-        model = PeftModel(thinker, config)
+        translated = translate(config, given, thinker)
+        given = translated.tensors
+        model = PeftModel(thinker, translated.config)
         wanted = get_peft_model_state_dict(model, save_embedding_layers=False)
         _require_same_keys(located, missing=wanted.keys() - given.keys(), unexpected=given.keys() - wanted.keys())
         set_peft_model_state_dict(model, given)
+        require_scales(model, translated.scales)
     except (ValueError, RuntimeError) as error:
         raise _mismatch(located, _first_line(error)) from None
     modules = sorted({_WEIGHT.sub("", name).removeprefix("base_model.model.") for name in wanted})
-    if outside := [name for name in modules if not name.startswith(_TEXT)]:
+    if outside := [name for name in modules if not name.startswith(TEXT)]:
         raise AdapterError(
             "targets",
             located.folder,

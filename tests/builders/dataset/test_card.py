@@ -34,6 +34,7 @@ def facts(build: Path) -> CardFacts:
         stages={stage: read_json(layout.metrics(stage)) for stage in COUNTED_STAGES},
         sizes={(condition, "test"): Size(8, 100, 70) for condition in Condition}
         | {(condition, "train"): Size(4, 50, 35) for condition in (Condition.ALIGNED, Condition.MISALIGNED)},
+        contents={condition: f"sha256:{condition}" for condition in Condition},
     )
 
 

@@ -10,11 +10,13 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from mma_bench.builders.dataset.card import shards_content
 from mma_bench.builders.publish.cli import publish as group
 from mma_bench.builders.publish.contents import checksum_lines, hashed
 from mma_bench.builders.publish.index import write_index
 from mma_bench.builders.publish.manifest import read_release
 from mma_bench.errors import ConfigError, DataError
+from mma_bench.hub.cards import card_head
 from mma_bench.media.packets import packet_sha256
 from tests.builders.conftest import tiny_clip
 from tests.builders.publish import project
@@ -54,6 +56,10 @@ def test_it_holds_all_but_the_media(index: Path, root: Path) -> None:
     everything = b"".join(path.read_bytes() for path in bare.rglob("*") if path.is_file())
     assert not [clip for clip in bytes_of if clip[-2000:] in everything]
     assert "video" not in read_release(bare).columns
+    # `load_dataset` looks rows up in its cache by the card.
+    for info in card_head((bare / "README.md").read_text())["dataset_info"]:
+        assert info["description"] == shards_content(bare, info["config_name"])
+        assert info["description"] != shards_content(full, info["config_name"])
     assert "| `video` |" not in (bare / "README.md").read_text()
     assert "publish rebuild org/mma --revision 1.0.0" in (bare / "README.md").read_text()
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from mma_bench.evaluation.tasks.cli import tasks_path
 from mma_bench.evaluation.tasks.questions import DATASET_VARIABLE
 from mma_bench.schema import Condition
-from tests.evaluation.tasks.built import write
+from tests.evaluation.tasks.built import rows, write
 
 pytestmark = [
     pytest.mark.slow,
@@ -105,6 +105,26 @@ def test_lmms_eval(said: str, dataset: Path, tmp_path: Path, pytestconfig: pytes
         lines = log.read_text("utf-8").splitlines()
         assert len(lines) == 2
         assert "input_media" not in log.read_text("utf-8")
+
+
+def test_lmms_evals_cache_has_no_answers_on_a_rebuilt_dataset(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    programs = _environment("lmms-eval==0.7.3", pytestconfig)
+    folder = write(tmp_path / "mma-bench")
+    arguments = ["--include_path", _path("lmms-eval"), "--tasks", "mma_bench_aligned", "--model", "dummy"]
+    command = [str(programs / "lmms-eval"), *arguments, "--model_args", "response=a bird", "--use_cache", "cache"]
+    variables = {DATASET_VARIABLE: str(folder), "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+
+    def log() -> str:
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **variables}, capture_output=True, text=True, check=True
+        )
+        return done.stdout + done.stderr
+
+    assert "0 hits, 2 misses" in log()
+    assert "2 hits" in log()
+    # The same classes, another clip.
+    rows("aligned", 2).select([1]).to_parquet(folder / "data/aligned/test-00000-of-00001.parquet")
+    assert "0 hits, 2 misses" in log()
 
 
 @pytest.mark.parametrize("said", ["a bird", "who knows"])

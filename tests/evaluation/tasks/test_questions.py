@@ -12,7 +12,7 @@ from mma_bench.evaluation.score import accuracy
 from mma_bench.evaluation.tasks import questions
 from mma_bench.schema import Condition
 from tests.evaluation.runs import prediction
-from tests.evaluation.tasks.built import row
+from tests.evaluation.tasks.built import row, rows, write
 
 
 @pytest.mark.parametrize("condition", list(Condition))
@@ -68,3 +68,13 @@ def test_dataset_is_a_folder_or_a_name_of_the_hub(tmp_path: Path, monkeypatch: p
         monkeypatch.setenv(questions.DATASET_VARIABLE, missing)
         with pytest.raises(ConfigError, match="is not a directory"):
             questions.dataset_name()
+
+
+def test_the_content_of_a_rebuilt_dataset_is_another(tmp_path: Path) -> None:
+    folder = write(tmp_path / "mma-bench")
+    before = questions.dataset_content(str(folder))
+    questions.dataset_content.cache_clear()
+    assert questions.dataset_content(str(folder)) == before
+    rows("aligned", 2).to_parquet(folder / "data/aligned/test-00000-of-00001.parquet")
+    questions.dataset_content.cache_clear()
+    assert questions.dataset_content(str(folder)) != before
