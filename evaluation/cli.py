@@ -88,23 +88,17 @@ def _asking(command: Command) -> Command:
     return command
 
 
-_PAPER_CLIPS = click.option(
-    "--paper-clips", is_flag=True, help="The clips are the paper's own: show its results next to the measured ones."
-)
-
-
 @click.command()
 @_asking
 @click.option("--seen-classes", type=_FILE, help="File of classes the model was tuned on, one per line (appendix H).")
-@_PAPER_CLIPS
-def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: str, **asking: Any) -> None:
+def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) -> None:
     """Run a model on the benchmark, score its answers and write the report."""
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
 
     failed = _infer(out=out, dataset=dataset, **asking)
     scores = scoring.main(out, seen_classes)
-    reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None, paper_clips=paper_clips)
+    reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None)
     _conclude(scores, page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
     if failed is not None:
         raise failed
@@ -132,12 +126,11 @@ def score(out: Path, seen_classes: Path | None) -> None:
 @click.command()
 @click.argument("out", type=_FOLDER)
 @click.option("--dataset", type=_FOLDER, help="The dataset's folder, to show wrong answers with their clips.")
-@_PAPER_CLIPS
 @click.option(
     "--all-mistakes", is_flag=True, help="Also write mistakes/*.html with all wrong answers; needs --dataset."
 )
 @click.option("--submission", type=_FILE, help="Also write the run as NAME.submission.json, for a leaderboard.")
-def results(out: Path, dataset: Path | None, paper_clips: bool, all_mistakes: bool, submission: Path | None) -> None:
+def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Path | None) -> None:
     """Write report.md, report.json and report.html from a run's scores."""
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation.completeness import limit_of
@@ -149,7 +142,7 @@ def results(out: Path, dataset: Path | None, paper_clips: bool, all_mistakes: bo
         raise click.UsageError("--all-mistakes needs --dataset, which has the clips")
     if submission is not None and not submission.name.endswith(SUFFIX):
         raise click.UsageError(f"--submission must end in {SUFFIX}, so that the leaderboard finds it")
-    reporting.main(out, dataset, paper_clips=paper_clips, all_mistakes=all_mistakes)
+    reporting.main(out, dataset, all_mistakes=all_mistakes)
     if submission is not None:
         limit = limit_of(read_json(out / "run.json"))
         write_submission(read_predictions(out / "predictions.jsonl"), submission, limit)

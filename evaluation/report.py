@@ -33,7 +33,7 @@ from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wron
 from mma_bench.files import write_json, write_text
 from mma_bench.folders import exclusive
 from mma_bench.page import render
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_OWN_CLIPS, Condition
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
@@ -49,7 +49,6 @@ def summarise(
     scores: Mapping[str, Any],
     predictions: Sequence[Prediction],
     *,
-    paper_clips: bool = False,
     judges: Sequence[str] = (),
 ) -> Summary:
     """The report's content without the charts, as written to report.json.
@@ -58,9 +57,10 @@ def summarise(
         run: The content of run.json.
         scores: The content of scores.json.
         predictions: The run's predictions.
-        paper_clips: Whether the clips are the paper's own, so that its results are comparable.
-        judges: The judges that selected the clips; empty if unknown.
+        judges: The judges that selected the clips; empty if unknown. They tell whether the clips are the paper's own,
+            so that its results are comparable.
     """
+    paper_clips = list(judges) == [PAPERS_OWN_CLIPS]
     name = published_name(run["model"], run["adapter"], run["settings"])
     rows = [_with_published(row, name if paper_clips else None) for row in scores["accuracy"]]
     note = circular(run, judges)
@@ -251,13 +251,12 @@ def _side_by_side(rows: Sequence[Row]) -> list[Row]:
     return list(cells.values())
 
 
-def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, all_mistakes: bool = False) -> None:
+def main(out: Path, dataset: Path | None = None, *, all_mistakes: bool = False) -> None:
     """Write report.md, report.json and report.html into a run's folder.
 
     Args:
         out: Contains run.json, predictions.jsonl and scores.json.
         dataset: The dataset's folder; without it the page shows no clips.
-        paper_clips: As in `summarise`.
         all_mistakes: Also write pages with all wrong answers, as many as it takes.
 
     Raises:
@@ -271,7 +270,7 @@ def main(out: Path, dataset: Path | None = None, *, paper_clips: bool = False, a
         raise DataError(f"{out}/scores.json was written by an older version", hint=f"run `mma-bench score {out}`")
     shown = Shown([], 0) if dataset is None else mistakes(predictions, dataset, run["split"])
     wrong = wrong_answers(predictions)
-    summary = summarise(run, scores, predictions, paper_clips=paper_clips, judges=judges_of(run, dataset))
+    summary = summarise(run, scores, predictions, judges=judges_of(run, dataset))
     with exclusive(out):  # so that all are of one run
         write_json(out / "report.json", summary)
         write_text(out / "report.md", markdown(summary))

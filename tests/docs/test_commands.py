@@ -46,9 +46,7 @@ RUN: Final = {
         "mma-bench evaluate --model random --out results/specialist",
     ),
     "mma-bench score DIR": ("mma-bench score results/specialist",),
-    "mma-bench results DIR [--dataset mma-bench] [--paper-clips]": (
-        "mma-bench results results/specialist --dataset mma-bench",
-    ),
+    "mma-bench results DIR [--dataset mma-bench]": ("mma-bench results results/specialist --dataset mma-bench",),
     "mma-bench results DIR --dataset mma-bench --all-mistakes": (
         "mma-bench results results/specialist --dataset mma-bench --all-mistakes",
     ),

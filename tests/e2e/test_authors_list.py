@@ -74,7 +74,7 @@ def test_the_clips_are_the_lists_and_none_is_judged(project: Path) -> None:
     assert set(aligned["clip_id"]) == there
     assert dict(aligned.select("clip_id", "class_name").iter_rows())["cowcowcow-2_30000"] == "Cattle"
     verdicts = read_table(project / layout.VERDICTS, VERDICTS)
-    assert verdicts["judge"].unique().to_list() == ["none (checked by the paper's authors)"]
+    assert verdicts["judge"].unique().to_list() == ["none (checked by the paper's authors, with Qwen2.5-Omni-7B)"]
     assert verdicts["visual_unimodal_score"].null_count() == verdicts.height
 
 
@@ -110,8 +110,8 @@ def test_train_clips_are_made_as_the_authors_script_makes_them(project: Path) ->
 
 def test_card_and_page_say_that_nothing_was_judged(project: Path) -> None:
     card = (project / "mma-bench/README.md").read_text()
-    assert "were not run here: none (checked by the paper's authors)" in card
+    assert "were not run here: none (checked by the paper's authors, with Qwen2.5-Omni-7B)" in card
     page = (project / "reports/dataset.html").read_text()
-    assert "No checks were run here: none (checked by the paper&#39;s authors)" in page
+    assert "No checks were run here: none (checked by the paper&#39;s authors, with Qwen2.5-Omni-7B)" in page
     files = dict(pl.read_parquet(project / "data/files.parquet").select("path", "reason").iter_rows())
     assert files["clips/Ycatcatcat-1_repDiff_Canidae_0.mp4"] == "misaligned_by_name"

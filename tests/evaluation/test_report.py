@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from mma_bench.config import NoJudgeParams, load_params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation import circular, formats, mistakes, report, score
 from mma_bench.evaluation.normalisation import NORMALISATIONS
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
 from mma_bench.media.preview import preview as real_preview
+from mma_bench.schema import PAPERS_OWN_CLIPS
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 from tests.clips import noise
@@ -144,10 +146,17 @@ def test_equal_inputs_give_equal_bytes(out: Path) -> None:
     assert [(out / name).read_bytes() for name in names] == before
 
 
+def _on_the_papers_clips(out: Path) -> None:
+    """The run as of a dataset that `profiles/authors.yaml` has built."""
+    write_json(out / "run.json", read_json(out / "run.json") | {"judge": [PAPERS_OWN_CLIPS]})
+
+
 def _report(out: Path, *, paper_clips: bool = False, dataset: Path | None = None, **others: Any) -> dict[str, Any]:
     write_run(out, answers(**others))
+    if paper_clips:
+        _on_the_papers_clips(out)
     score.main(out)
-    report.main(out, dataset, paper_clips=paper_clips)
+    report.main(out, dataset)
     summary: dict[str, Any] = read_json(out / "report.json")
     return summary
 
@@ -163,6 +172,13 @@ def test_on_the_papers_clips_the_published_value_stands_beside_the_measured_one(
     for text in _texts(tmp_path):
         assert "published accuracy of Qwen2.5-Omni-7B" in text
         assert "own results" not in text
+
+
+def test_the_profile_of_the_authors_clips_is_the_one_that_is_known() -> None:
+    judge = load_params(Path(__file__).parents[2] / "profiles/authors.yaml").judge
+    assert isinstance(judge, NoJudgeParams)
+    assert judge.judge == PAPERS_OWN_CLIPS
+    assert circular.circular({"model": "qwen2.5-omni-7b", "settings": {}}, [PAPERS_OWN_CLIPS])  # the authors' judge
 
 
 @pytest.mark.slow
@@ -484,8 +500,10 @@ def test_the_papers_seen_and_unseen_classes_are_shown_as_what_they_are(tmp_path:
     """Below ours, in a table of their own even on the paper's clips: it does not say which classes it tuned on."""
     write_run(tmp_path, answers(model="Qwen/Qwen2.5-Omni-7B"))
     (tmp_path / "seen.txt").write_text("Bird\n")
+    if paper_clips:
+        _on_the_papers_clips(tmp_path)
     score.main(tmp_path, tmp_path / "seen.txt")
-    report.main(tmp_path, paper_clips=paper_clips)
+    report.main(tmp_path)
     page, text = Page((tmp_path / "report.html").read_text()).text, (tmp_path / "report.md").read_text()
     for written, cells in (
         (page, "unseen misaligned audio 24.6 55.1"),
@@ -496,6 +514,6 @@ def test_the_papers_seen_and_unseen_classes_are_shown_as_what_they_are(tmp_path:
         assert "not comparable with the results above" in paper
         assert "Seen and unseen classes" in ours
     score.main(tmp_path)
-    report.main(tmp_path, paper_clips=paper_clips)
+    report.main(tmp_path)
     assert "Table 9" not in (tmp_path / "report.html").read_text()
     assert "Table 9)" not in (tmp_path / "report.md").read_text()
