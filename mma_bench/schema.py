@@ -137,7 +137,7 @@ def unjudged_by(makers: str) -> str:
     return f"none (checked by {makers})"
 
 
-# The judge of the paper's own clips: only with results on these are the paper's results comparable. It names their judge.
+# The judge of the paper's own clips, on which alone the paper's results are comparable. It names the authors' judge.
 PAPERS_OWN_CLIPS: Final = unjudged_by("the paper's authors, with Qwen2.5-Omni-7B")
 
 # Human reviews of clips that the judge passed, as written by `mma-bench review export`; one row per clip and person.

@@ -87,7 +87,7 @@ class AnswerTrainer(Trainer):
         if not bool(torch.isfinite(loss)):
             when, applied = ("at", "the step was not applied; ") if model.training else ("of the validation after", "")
             step = self.state.global_step + model.training
-            there = complete_checkpoints(Path(self.args.output_dir))
+            there = complete_checkpoints(Path(str(self.args.output_dir)))
             kept = "earlier checkpoints are kept" if there else "there is no checkpoint yet"
             raise NonFiniteLoss(
                 f"the loss {when} step {step} is {float(loss.detach())}, with the examples {', '.join(names)}; "

@@ -36,14 +36,15 @@ def given_donors(
         DataError: A donor is of the other split, of the base's class or video, or not of the class that the list
             states; names file and line.
     """
-    by_id = {row["clip_id"]: row for row in clips.iter_rows(named=True)}
+    by_id: dict[str, Clip] = {row["clip_id"]: row for row in clips.iter_rows(named=True)}
     by_class: dict[tuple[str, str], list[Clip]] = {}
     for row in by_id.values():
         by_class.setdefault((row["split"], row["class_name"]), []).append(row)
     chosen: dict[str, list[str]] = {}
     left_out: dict[str, Counter[str]] = {split: Counter() for split in clips["split"].unique()}
     for pair in listed:
-        base, donor = by_id.get(pair.base_id), by_id.get(pair.donor_id)
+        base: Clip | None = by_id.get(pair.base_id)
+        donor: Clip | None = by_id.get(pair.donor_id)
         if base is None:
             # Of which split it would have been is not known here, so it counts with the donor's, or with every split.
             for split in [donor["split"]] if donor is not None else left_out:

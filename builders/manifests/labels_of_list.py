@@ -30,9 +30,10 @@ class Labels:
 
     @classmethod
     def of(cls, classes: ClassTable) -> "Labels":
-        ids, names, parts = ({}, defaultdict(set), defaultdict(set))  # type: ignore[var-annotated]
+        ids = {plain(node_id): {node_id} for node_id in classes.nodes}
+        names: dict[str, set[str]] = defaultdict(set)
+        parts: dict[str, set[str]] = defaultdict(set)
         for node_id, node in classes.nodes.items():
-            ids[plain(node_id)] = {node_id}
             names[plain(node.name)].add(node_id)
             for part in node.name.split(","):
                 parts[plain(part)].add(node_id)

@@ -169,7 +169,7 @@ def differences(judges: Sequence[Compared]) -> list[dict[str, Any]]:
         for judge in judges
     }
     settings = dict.fromkeys(setting for values in known.values() for setting in values)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"setting": setting, "values": {name: values.get(setting) for name, values in known.items()}}
         for setting in settings
     ]

@@ -80,7 +80,7 @@ class Site:
     def _fixed(self, name: str, folder: Path) -> Path:
         path = folder / name
         if name == "index.html":
-            found = {"dataset": self.benchmark.name, "split": self.benchmark.split, "runs": self.runs}
+            found: dict[str, Any] = {"dataset": self.benchmark.name, "split": self.benchmark.split, "runs": self.runs}
             write_text(path, render(name, _PACKAGE, title="Clips and answers", **found))
         elif name == "view.css":
             write_text(path, render(name, _PACKAGE, title=""))

@@ -66,7 +66,7 @@ def read_stream(body: str, prompt: Prompt, *, opened: bool = False) -> Answer:
         if event == "[DONE]":
             break
         chunk = _chunk(event)
-        joined |= {key: value for key, value in (("model", chunk.model), ("usage", chunk.usage)) if value}
+        joined.update((key, value) for key, value in (("model", chunk.model), ("usage", chunk.usage)) if value)
         for choice in chunk.choices or []:
             if choice.index == 0:
                 _add(choice, said, others)

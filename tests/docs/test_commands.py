@@ -104,7 +104,7 @@ NEEDS: Final = {
 NAMED_ALONE: Final = ("mma-bench evaluate", "mma-bench publish")  # in the text, as the name of a command
 # Programs that are not part of the set-up.
 FOREIGN: Final = {
-    "lmms_eval": "an environment of its own; tests/evaluation/tasks/test_harnesses.py runs it on demand",
+    "lmms-eval": "an environment of its own; tests/evaluation/tasks/test_harnesses.py runs it on demand",
     "inspect": "an environment of its own; tests/evaluation/tasks/test_harnesses.py runs it on demand",
     "$EDITOR": "the reader's editor",
     "cd": "the shell's",
