@@ -72,7 +72,7 @@ def read_stream(body: str, prompt: Prompt, *, opened: bool = False) -> Answer:
                 _add(choice, said, others)
     if others.get("finish_reason") is None and not others.get("error"):
         raise Unanswered("the stream broke off before the end of the answer", again=True)
-    message = {**said, **{key: others.pop(key) for key in ("audio", "tool_calls") if key in others}}
+    message: dict[str, Any] = {**said, **{key: others.pop(key) for key in ("audio", "tool_calls") if key in others}}
     whole: dict[str, Any] = {**joined, "choices": [{**others, "message": message}]}
     return read_completion(clean(whole), prompt, opened=opened)
 
