@@ -120,6 +120,14 @@ FORMS: dict[str, dict[str, Any]] = {
             for clip in CLIPS
         ]
     },
+    "chats_for_tuning_with_both_truths": {
+        f"{split}.json": [
+            {"messages": [{"role": "user", "content": "x"}], "videos": [f"data/Y{CLIPS[c][0]}.mp4"],
+             "audios": [f"data/Y{CLIPS[d][0]}.wav"], "gt_visual": CLIPS[c][2], "gt_audio": CLIPS[d][2]}
+            for c in clips for d in (c, _donor(c))
+        ]
+        for split, clips in by_split(str).items()
+    },
     "repdiff_names_beside_aligned_names": {
         f"{split}.json": {
             "aligned": {f"Y{CLIPS[c][0]}.mp4": CLIPS[c][2] for c in clips},
