@@ -15,10 +15,10 @@ Role: TypeAlias = Literal[
 ]  # fmt: skip
 
 NAMES: Final[Mapping[Role, str]] = {
-    "clip": """clip clip_id clip_name video video_id video_name video_path video_file video_filename videos youtube_id youtube
-        ytid yt_id yid id name file file_name filename file_path path url link key base base_id base_clip base_video
-        original original_id original_clip original_video visual visual_id visual_clip visual_video source_video
-        original_video aligned aligned_video aligned_id output output_path output_file""",
+    "clip": """clip clip_id clip_name video video_id video_name video_path video_file video_filename videos
+        youtube_id youtube ytid yt_id yid id name file file_name filename file_path path url link key base base_id
+        base_clip base_video original original_id original_clip original_video visual visual_id visual_clip
+        visual_video source_video original_video aligned aligned_video aligned_id output output_path output_file""",
     "start": "start start_s start_sec start_seconds start_time start_time_s start_time_seconds begin t_start onset "
     "video_start visual_start base_start original_start",
     "start_ms": "start_ms start_time_ms begin_ms",
@@ -27,21 +27,23 @@ NAMES: Final[Mapping[Role, str]] = {
     "end_ms": "end_ms end_time_ms",
     "span": "span times timestamps time_range time_span segment interval",
     "label": """label labels label_name label_id label_ids class class_name class_label category gt gt_label gt_class
-        ground_truth mid display_name visual_label visual_class visual_gt visual_answer video_label video_class video_gt
-        gt_visual gt_video visual_ground_truth video_ground_truth base_label base_class original_label original_class""",
+        ground_truth mid display_name visual_label visual_class visual_gt visual_answer video_label video_class
+        video_gt gt_visual gt_video visual_ground_truth video_ground_truth base_label base_class original_label
+        original_class""",
     "split": "split subset set partition",
-    "donor": """donor donor_id donor_clip donor_video donors audio audios audio_from audio_replaced_with audio_id audio_clip
-        audio_video audio_video_id audio_file audio_path audio_source audio_youtube_id source_audio sound sound_id
-        sound_clip replacement replacement_id replacement_clip replacement_video replacement_audio replacing
-        replacing_id replacing_clip replacing_video replaced_by replaced_with replaced_audio rep_id rep_clip rep_video
-        swap swap_id swapped_with swapped_audio misaligned_with misaligned_audio misaligned misaligned_clips pairs""",
+    "donor": """donor donor_id donor_clip donor_video donors audio audios audio_from audio_replaced_with audio_id
+        audio_clip audio_video audio_video_id audio_file audio_path audio_source audio_youtube_id source_audio sound
+        sound_id sound_clip replacement replacement_id replacement_clip replacement_video replacement_audio replacing
+        replacing_id replacing_clip replacing_video replaced_by replaced_with replaced_audio rep_id rep_clip
+        rep_video swap swap_id swapped_with swapped_audio misaligned_with misaligned_audio misaligned
+        misaligned_clips pairs""",
     "donor_start": "donor_start audio_start audio_start_s audio_start_time replacement_start replacing_start "
     "sound_start",
     "donor_start_ms": "donor_start_ms audio_start_ms replacement_start_ms",
     "donor_end": "donor_end audio_end audio_end_s audio_end_time replacement_end replacing_end sound_end",
     "donor_end_ms": "donor_end_ms audio_end_ms replacement_end_ms",
-    "donor_label": """donor_label donor_class gt_audio gt_sound audio_ground_truth audio_label audio_class audio_gt audio_answer
-        audio_category sound_label sound_class new_label new_class rep_label rep_class replacement_label
+    "donor_label": """donor_label donor_class gt_audio gt_sound audio_ground_truth audio_label audio_class audio_gt
+        audio_answer audio_category sound_label sound_class new_label new_class rep_label rep_class replacement_label
         replacement_class replacing_label replacing_class replaced_label replaced_class swapped_label swapped_class
         misaligned_label misaligned_class""",
 }
