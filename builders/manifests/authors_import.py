@@ -16,7 +16,7 @@ from mma_bench.builders.manifests.labels_of_list import Labels
 from mma_bench.builders.manifests.listed import read_list
 from mma_bench.builders.metadata import locate
 from mma_bench.builders.ontology import class_map, load_ontology
-from mma_bench.errors import ConfigError, DataError
+from mma_bench.errors import ConfigError
 
 TABLE: Final = files("mma_bench.builders") / "curation" / "class_decisions.csv"
 MAX_DEPTH: Final = 3  # of the class list that a list is compared with, as in params.yaml
@@ -38,7 +38,7 @@ def import_list(source: str, out: Path, *, revision: str | None = None, split: s
         official = locate()
         classes = class_map(load_ontology(official["ontology.json"]), read_decisions(TABLE), MAX_DEPTH)
         labels = Labels.of(classes)
-        entries, unused = read_list(path, labels.plain_names)
+        entries, unused = read_list(path, labels.plain_names, source)
         videos = {each.video_id for entry in entries for each in (entry.clip, *entry.sounds) if each.video_id}
         audioset = segments_of(videos, official, classes)
         found = imported(entries, labels, audioset, split)
@@ -57,19 +57,17 @@ def _local(source: str, revision: str | None) -> Iterator[Path]:
         return
     from huggingface_hub import get_token
 
-    from mma_bench.hub.client import Hub, repo_name
+    from mma_bench.hub.client import Hub, HubError, repo_name
 
     hub = Hub(get_token())
     with tempfile.TemporaryDirectory() as folder:
-        hub.ask(
-            f"fetch {source}",
-            hub.api.snapshot_download,
-            repo_name(source),
-            repo_type="dataset",
-            revision=revision,
-            local_dir=folder,
-            allow_patterns=["*.json", "*.jsonl"],
-        )
-        if not any(Path(folder).rglob("*.json*")):
-            raise DataError(f"{source} has no JSON files", hint="check the name, or fetch the list and name its path")
+        options = {"repo_type": "dataset", "revision": revision, "local_dir": folder}
+        try:
+            patterns = ["*.json", "*.jsonl"]
+            hub.ask(f"fetch {source}", hub.api.snapshot_download, repo_name(source), allow_patterns=patterns, **options)
+        except HubError as error:
+            if error.status in (401, 403, 404):
+                raise
+            error.hint = "run the same command again later, or fetch the JSON by other means and name its path"
+            raise
         yield Path(folder)

@@ -17,7 +17,7 @@ from mma_bench.builders.manifests.listed_fields import HOLDERS, KINDS, SPLITS, R
 from mma_bench.builders.sources.naming import SUFFIXES
 from mma_bench.csv_rows import read_text
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.folders import walk
+from mma_bench.folders import path_below, walk
 
 Roles: TypeAlias = Mapping[Role, list[Field]]
 
@@ -56,12 +56,13 @@ class _Place:
         return cut is not None and not cut.is_a_label(self.labels)
 
 
-def read_list(path: Path, labels: Collection[str]) -> tuple[list[Listed], Counter[str]]:
+def read_list(path: Path, labels: Collection[str], shown: str) -> tuple[list[Listed], Counter[str]]:
     """The entries of a file or folder in its order, and how often each field that is not read occurs.
 
     Args:
         path: A .json or .jsonl file, or a folder that holds some, or else the media.
         labels: The names of all labels, `plain`.
+        shown: What to call `path` in messages.
 
     Raises:
         ConfigError: No such file or folder, or neither lists nor media in it.
@@ -71,28 +72,31 @@ def read_list(path: Path, labels: Collection[str]) -> tuple[list[Listed], Counte
         raise ConfigError(
             f"{path} does not exist", hint="name a JSON file, a folder, or a dataset on the Hub: ORG/NAME"
         )
-    files = sorted(Path(entry.path) for entry in walk(path)) if path.is_dir() else [path]
+    inside = [Path(path_below(path, entry)) for entry in walk(path)] if path.is_dir() else []
+    # Hidden folders hold what tools keep for themselves, such as the Hub's client.
+    seen = sorted(file for file in inside if not any(part.startswith(".") for part in file.parts))
+    files = {path / file: f"{shown}/{file}" for file in seen} if path.is_dir() else {path: shown}
     lists = [file for file in files if file.suffix.lower() in (".json", ".jsonl")]
     media = [] if lists else [file for file in files if file.suffix.lower() in SUFFIXES]
     found: list[Listed] = []
     top = _Place("", labels)
     for file in lists:
-        found += _read_file(file, replace(top, where=str(file), split=split_in(file.stem)))
+        found += _read_file(file, replace(top, where=files[file], split=split_in(file.stem)))
     for file in media:
-        found.append(_entry(file.name, replace(top, where=str(file), split=split_in(file.parent.name))))
+        found.append(_entry(file.name, replace(top, where=files[file], split=split_in(file.parent.name))))
     if not found:
-        raise ConfigError(f"{path} has no entries", hint="name the JSON with the clips, or a folder that holds it")
+        raise ConfigError(f"{shown} has no entries", hint="name the JSON with the clips, or a folder that holds it")
     return found, top.unused
 
 
 def _read_file(file: Path, place: _Place) -> Iterator[Listed]:
     text = read_text(file)
     if file.suffix.lower() == ".json":
-        yield from _walk(_parsed(text, str(file)), place)
+        yield from _walk(_parsed(text, place.where), place)
         return
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            where = f"{file}, line {number}"
+            where = f"{place.where}, line {number}"
             yield from _walk(_parsed(line, where), replace(place, where=where))
 
 

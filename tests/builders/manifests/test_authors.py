@@ -16,6 +16,9 @@ from mma_bench.cli import main
 from mma_bench.frozen import read_frozen_manifest
 from mma_bench.pair_list import read_pairs
 from tests.builders.manifests import lists
+from tests.builders.publish.conftest import hub as hub
+from tests.hub import Hub as StandIn
+from tests.hub import Repo
 
 OUT = Path("manifests/authors")
 
@@ -157,6 +160,35 @@ def test_a_list_that_is_not_json_or_has_a_key_twice_is_refused() -> None:
     assert (run("list.json").exit_code, "has no entries" in run("list.json").output) == (2, True)
     assert "does not exist" in run("nowhere.json").output
     assert "--revision applies to datasets on the Hub" in run("list.json", "--revision", "1").output
+
+
+def test_a_list_on_the_hub_is_fetched_without_its_media(hub: StandIn) -> None:
+    files = {
+        name: json.dumps(content).encode() for name, content in lists.FORMS["aligned_and_misaligned_apart"].items()
+    }
+    hub.repos["dataset", "someone/lists"] = Repo()
+    commit = hub.repos["dataset", "someone/lists"].commit(
+        {**files, "README.md": b"# Lists", "media/clip.mp4": b"media"}
+    )
+    result = run("someone/lists", "--revision", commit)
+    assert result.exit_code == 0, result.output
+    assert len(read_manifest(OUT / "clips.csv")) == len(lists.CLIPS)
+    assert not hub.sent("mp4")
+    report = json.loads((OUT / "import.json").read_text())
+    assert (report["source"], report["revision"]) == ("someone/lists", commit)
+
+
+def test_a_list_that_the_hub_lacks_is_said_to_be_missing(hub: StandIn) -> None:
+    result = run("someone/nothing")
+    assert result.exit_code != 0
+    assert "someone/nothing" in result.output
+    assert "check ORG/NAME" in result.output
+    hub.repos["dataset", "someone/odd"] = Repo()
+    hub.repos["dataset", "someone/odd"].commit({"test.json": b'[{"label": "Cat"}]'})
+    assert "error: someone/odd/test.json, entry 0: no field names the clip" in run("someone/odd").output
+    hub.repos["dataset", "someone/pictures"] = Repo()
+    hub.repos["dataset", "someone/pictures"].commit({"a.png": b"png"})
+    assert "someone/pictures has no entries" in run("someone/pictures").output
 
 
 def test_donors_outside_of_the_list_are_replaced_by_their_class_and_counted() -> None:
