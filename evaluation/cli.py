@@ -179,6 +179,54 @@ def leaderboard(runs: Path, dataset: str | None, revision: str | None) -> None:
     conclude(board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html")
 
 
+def _shares(_: click.Context, __: click.Parameter, text: str) -> list[float]:
+    try:
+        found = [float(part) for part in listed(text)]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers separated by commas") from None
+    if not found or not all(0 < share <= 1 for share in found):
+        raise click.BadParameter("shares are above 0 and at most 1")
+    return found
+
+
+@click.command()
+@click.option("--clips", type=click.IntRange(1, 10_000_000), help="Both runs are asked about these.")
+@click.option(
+    "--difference", type=click.FloatRange(0, 1, min_open=True), help="Print the clips needed for it, 0 to 1, instead."
+)
+@click.option(
+    "--changed",
+    default="0.1,0.2,0.3,0.5",
+    show_default=True,
+    callback=_shares,
+    help="Shares of clips on which one run is right and the other wrong.",
+)
+@click.option(
+    "--power", "wanted", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True
+)
+@click.option(
+    "--design-effect",
+    type=click.FloatRange(1, 100),
+    default=1.0,
+    show_default=True,
+    help="How much shared donors inflate the variance.",
+)
+def power(
+    clips: int | None, difference: float | None, changed: list[float], wanted: float, design_effect: float
+) -> None:
+    """Plan a comparison: the smallest difference between two runs that a number of clips can show.
+
+    With --difference, how many clips it takes to show that one. The test is that of reports and comparisons, at 5 %.
+    """
+    from mma_bench.evaluation.power import rows
+
+    if (clips is None) == (difference is None):
+        raise click.UsageError("give either --clips or --difference")
+    what = "clips needed" if clips is None else "smallest difference"
+    click.echo(f"found with a probability of {wanted:.0%}, at 5 %")
+    conclude(("clips on which they differ", what), list(rows(clips or 0, changed, wanted, design_effect, difference)))
+
+
 @click.group(invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
@@ -207,7 +255,31 @@ def check(model: str, settings: tuple[str, ...]) -> None:
         click.echo(line)
 
 
-COMMANDS = (evaluate, infer, score, results, compare, leaderboard, models, avhbench, avhbench_compare, tasks_path)
+COMMANDS = (
+    evaluate,
+    infer,
+    score,
+    results,
+    compare,
+    power,
+    leaderboard,
+    models,
+    avhbench,
+    avhbench_compare,
+    tasks_path,
+)
+    evaluate,
+    infer,
+    score,
+    results,
+    compare,
+    power,
+    leaderboard,
+    models,
+    avhbench,
+    avhbench_compare,
+    tasks_path,
+)
 
 
 def _conclude(scores: Mapping[str, Any], *, page: Path | None = None, then: str) -> None:

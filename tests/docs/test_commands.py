@@ -41,6 +41,8 @@ RUN: Final = {
     "mma-bench models": None,
     "mma-bench models check NAME": ("mma-bench models check oracle",),
     "mma-bench doctor": None,
+    "mma-bench power --clips 658": None,
+    "mma-bench power --difference 0.05 --changed 0.2,0.3": None,
     "mma-bench sft": None,
     "mma-bench evaluate --model specialist --out results/specialist": (
         "mma-bench evaluate --model random --out results/specialist",
