@@ -21,8 +21,6 @@ ALPHA: Final = 0.05
 _TAIL: Final = 1e-9  # of the number of clips on which the runs differ, which is left out
 _MOST_CLIPS: Final = 10_000_000
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Planned:
@@ -68,7 +66,8 @@ def _needed(n: int, changed: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     # p <= alpha if mean² >= t² · variance, with mean = d / total and the variance
     # (changed + 2 - d² / total) / (total · (total - 1)): solved for d.
     squared = critical * (changed + 2) * total / (total - 1 + critical)
-    return np.floor(np.sqrt(squared)).astype(np.int64) + 1
+    needed: npt.NDArray[np.int64] = np.floor(np.sqrt(squared)).astype(np.int64) + 1
+    return needed
 
 
 def smallest_difference(planned: Planned, wanted: float) -> float | None:
