@@ -1,18 +1,19 @@
 """The commands of the evaluation: `evaluate` is `infer`, `score` and `results` in one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mma_bench.commands import UNCHECKED, listed, read_overrides, refuse_dataset
+from mma_bench.errors import ConfigError, StageError
 from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.tasks.cli import tasks_path
 from mma_bench.terminal import conclude
 
 if TYPE_CHECKING:
-    pass
+    from mma_bench.evaluation.conditions import Silence
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -267,3 +268,79 @@ COMMANDS = (
     avhbench_compare,
     tasks_path,
 )
+
+
+def _conclude(scores: Mapping[str, Any], *, page: Path | None = None, then: str) -> None:
+    from mma_bench.evaluation.verdict import SUMMARY_HEADS, summary_rows
+
+    conclude(SUMMARY_HEADS, summary_rows(scores["headline"]), page=page, then=then)
+    if scores["failed"]:
+        click.echo(f"{scores['failed']:,} prompts failed: run the same `evaluate` again to retry them")
+
+
+def _infer(
+    *,
+    model: str,
+    adapter: str | None,
+    settings: tuple[str, ...],
+    dataset: str,
+    revision: str | None,
+    split: str,
+    conditions: str,
+    protocols: str,
+    temperature: float,
+    seeds: int,
+    silence: "Silence",
+    option_order: str,
+    limit: int | None,
+    unchecked: bool,
+    batch: int | None,
+    out: Path,
+) -> StageError | None:
+    """Run the model; returns the error to end with if prompts failed, after the rest has been scored."""
+    from mma_bench.evaluation.asking import described, failed_prompts
+    from mma_bench.evaluation.conditions import CONFIGS, with_silence
+    from mma_bench.evaluation.dataset import Benchmark
+    from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
+    from mma_bench.evaluation.predictions import read_predictions
+    from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
+    from mma_bench.models import load_config, open_engine
+    from mma_bench.models.contracts import Served
+    from mma_bench.models.hints import hint_for
+
+    names = [str(protocol) for protocol in Protocol]
+    asked = listed(protocols)
+    unknown = [name for name in asked if name not in names]
+    if unknown or not asked:
+        raise ConfigError(
+            f"--protocols: {protocols!r} is not a list of protocols", hint=f"choose among {', '.join(names)}"
+        )
+    overrides = read_overrides(settings)
+    config = load_config(model, overrides=overrides)
+    unknown = [name for name in config.settings.get("extra_body_by_condition", {}) if name not in CONFIGS]
+    if unknown:
+        raise ConfigError(
+            f"{model}: extra_body_by_condition: unknown condition {unknown[0]!r}",
+            hint=f"the conditions are {', '.join(CONFIGS)}",
+        )
+    benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit, checked=not unchecked)
+    chosen = with_silence(chosen_conditions(benchmark, listed(conditions)), silence)
+    left_out = [condition for condition in chosen if CONFIGS[condition] in config.without]
+    if left_out:
+        click.echo(f"{config.name} does not support {', '.join(left_out)} ({config.needs}); skipped", err=True)
+    plan = Plan(
+        conditions=tuple(condition for condition in chosen if condition not in left_out),
+        protocols=tuple(Protocol(name) for name in asked),
+        sampling=Sampling(temperature, tuple(range(seeds)), OptionOrder(option_order)),
+        batch=batch or config.batch,
+    )
+    engine = open_engine(model, adapter=adapter, overrides=overrides)
+    try:
+        path = infer(engine, benchmark, plan, out, **described(config.engine, config.settings))
+    finally:
+        engine.close()
+    if not path.exists() or not path.stat().st_size:
+        return None  # nothing to ask, as of a server if only log-likelihoods are wanted
+    predictions = read_predictions(path)
+    errors = [str(prediction.error) for prediction in predictions if prediction.status == "failed"]
+    return failed_prompts(errors, len(predictions), hint_for if isinstance(engine, Served) else None)
