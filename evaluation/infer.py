@@ -63,7 +63,7 @@ def infer(
     """Run every prompt without an answer in `out/predictions.jsonl`; return its path.
 
     `settings` identify the run; `operation`, the engine's other settings, is only recorded (`asking.described`). Each
-    of several processes calls this with its own `process` and asks its share; when the first returns, the file is whole.
+    of several processes calls this with its own `process` and asks its share; the first returns with the whole file.
 
     Prompts of a mode that the engine does not support are skipped; the caller reports it (`contracts.modes_of`).
 
