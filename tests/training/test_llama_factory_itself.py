@@ -59,16 +59,11 @@ def test_the_export_trains_evaluates_and_saves(tmp_path: Path, monkeypatch: pyte
         "preprocessing_num_workers": 1,
     }
     exported.write_text(yaml.safe_dump({**yaml.safe_load(exported.read_text()), **small}))
+    variables = {"PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "DISABLE_VERSION_CHECK": "1"}
     done = subprocess.run(
         [str(Path(os.environ[PYTHON]).with_name("llamafactory-cli")), "train", exported.name],
         cwd="out",
-        env={
-            **os.environ,
-            "PYTHONPATH": "",
-            "CUDA_VISIBLE_DEVICES": "",
-            "HF_HUB_OFFLINE": "1",
-            "DISABLE_VERSION_CHECK": "1",
-        },
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,
