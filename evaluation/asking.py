@@ -32,6 +32,7 @@ from mma_bench.redact import redacted_settings
 from mma_bench.tables import read_json
 
 _REASONS_SHOWN: Final = 5
+_CHANGING: Final = ("operation", "limit")  # may differ when a run is resumed
 
 Clip = TypeVar("Clip")  # the caller's data about a clip, needed to write a ledger entry
 
@@ -68,7 +69,8 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
     Args:
         path: The file.
         run: What identifies the run. The optional key `data` maps each condition to the fingerprint of its data;
-            conditions may be added to a run. The optional key `operation` does not identify it and is replaced.
+            conditions may be added to a run. The optional keys `operation` and `limit` do not identify it: the first is
+            replaced, and of two limits the higher one is kept; a run without one stays unlimited.
 
     Raises:
         ConfigError: The file describes another run; names the key that differs.
@@ -79,7 +81,7 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
     if there:
         # Earlier releases recorded what is now under `operation` among the settings.
         before = {**there, "settings": _identifying(there.get("settings", {}))}
-        differing = [key for key in run if key not in ("data", "operation") and before.get(key) != run[key]]
+        differing = [key for key in run if key not in ("data", *_CHANGING) and before.get(key) != run[key]]
         if differing:
             key = differing[0]
             raise ConfigError(
@@ -92,6 +94,10 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
                 f"{path.parent} holds a run on different data: {changed[0]} has changed since",
                 hint="use a different --out for this run",
             )
+    if there and "limit" in run:
+        before_limit = there.get("limit")
+        run["limit"] = None if before_limit is None else max(before_limit, run["limit"])
+        run = {key: value for key, value in run.items() if key != "limit" or value is not None}
     kept = {"probe": there["probe"]} if "probe" in there else {}  # of the server, recorded when it was first asked
     write_json(path, {**run, "data": data, **kept} if "data" in run else {**run, **kept})
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mma_bench.commands import UNCHECKED, listed, read_overrides, refuse_dataset
+from mma_bench.commands import MODEL, NAME, UNCHECKED, listed, read_overrides, refuse_dataset
 from mma_bench.errors import ConfigError, StageError
 from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.tasks.cli import tasks_path
@@ -14,6 +14,7 @@ from mma_bench.terminal import conclude
 
 if TYPE_CHECKING:
     from mma_bench.evaluation.conditions import Silence
+    from mma_bench.evaluation.processes import Process
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -21,7 +22,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 _ASKING = (
-    click.option("--model", required=True, help="A name from `mma-bench models`, or a model's YAML file."),
+    MODEL,
+    NAME,
     click.option("--adapter", help="A LoRA adapter: a folder or a Hub ID."),
     click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's YAML file."
@@ -95,8 +97,13 @@ def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) 
     """Run a model on the benchmark, score its answers and write the report."""
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
+    from mma_bench.evaluation.processes import quiet, this_process
 
-    failed = _infer(out=out, dataset=dataset, **asking)
+    process = this_process()
+    with quiet(process):
+        failed = _infer(out=out, dataset=dataset, process=process, **asking)
+    if not process.speaks:
+        return
     scores = scoring.main(out, seen_classes)
     reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None)
     _conclude(scores, page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
@@ -108,7 +115,11 @@ def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) 
 @_asking
 def infer(**asking: Any) -> None:
     """Run a model and write predictions.jsonl; a restarted run repeats no finished prompt."""
-    failed = _infer(**asking)
+    from mma_bench.evaluation.processes import quiet, this_process
+
+    process = this_process()
+    with quiet(process):
+        failed = _infer(process=process, **asking)
     if failed is not None:
         raise failed
 
@@ -281,6 +292,7 @@ def _conclude(scores: Mapping[str, Any], *, page: Path | None = None, then: str)
 def _infer(
     *,
     model: str,
+    name: str | None,
     adapter: str | None,
     settings: tuple[str, ...],
     dataset: str,
@@ -296,6 +308,7 @@ def _infer(
     unchecked: bool,
     batch: int | None,
     out: Path,
+    process: "Process",
 ) -> StageError | None:
     """Run the model; returns the error to end with if prompts failed, after the rest has been scored."""
     from mma_bench.evaluation.asking import described, failed_prompts
@@ -303,6 +316,7 @@ def _infer(
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
     from mma_bench.evaluation.predictions import read_predictions
+    from mma_bench.evaluation.processes import own_device
     from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
     from mma_bench.models import load_config, open_engine
     from mma_bench.models.contracts import Served
@@ -316,7 +330,7 @@ def _infer(
             f"--protocols: {protocols!r} is not a list of protocols", hint=f"choose among {', '.join(names)}"
         )
     overrides = read_overrides(settings)
-    config = load_config(model, overrides=overrides)
+    config = load_config(model, overrides=overrides, name=name)
     unknown = [name for name in config.settings.get("extra_body_by_condition", {}) if name not in CONFIGS]
     if unknown:
         raise ConfigError(
@@ -334,12 +348,14 @@ def _infer(
         sampling=Sampling(temperature, tuple(range(seeds)), OptionOrder(option_order)),
         batch=batch or config.batch,
     )
-    engine = open_engine(model, adapter=adapter, overrides=overrides)
+    # The GPU of a process is not recorded: it does not identify the run.
+    device = own_device(process, config)
+    engine = open_engine(model, adapter=adapter, overrides={**overrides, **device}, name=name)
     try:
-        path = infer(engine, benchmark, plan, out, **described(config.engine, config.settings))
+        path = infer(engine, benchmark, plan, out, **described(config.engine, config.settings), process=process)
     finally:
         engine.close()
-    if not path.exists() or not path.stat().st_size:
+    if not process.speaks or not path.exists() or not path.stat().st_size:
         return None  # nothing to ask, as of a server if only log-likelihoods are wanted
     predictions = read_predictions(path)
     errors = [str(prediction.error) for prediction in predictions if prediction.status == "failed"]

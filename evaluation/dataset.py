@@ -81,21 +81,28 @@ class Benchmark:
         with _reading(self.name):
             return self.split in datasets.get_dataset_split_names(self.name, condition, revision=self.revision)
 
-    def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    def rows(
+        self, condition: str, columns: Sequence[str] | None = None, *, every: int = 1, start: int = 0
+    ) -> Iterator[Row]:
         """Rows of one condition, ordered by id, with all or some columns; streamed in constant memory.
 
         Args:
             condition: One of `conditions`, or a variant, which has the rows of another condition.
             columns: None for all.
+            every: Only each `every`-th row, from the row `start`.
         """
         stream = self._stream(condition, columns=list(columns) if columns else None)
         kept: set[str] = set()
+        index = -1
         for each in stream:
             row = as_asked(each, condition)
             if self.limit is not None and row["base_id"] not in kept:
                 if len(kept) == self.limit:
                     continue
                 kept.add(row["base_id"])
+            index += 1
+            if index % every != start:
+                continue
             if self.checked and "video" in row:
                 refuse_altered(row, f"{self.name}, {condition}")
             yield row

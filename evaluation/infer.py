@@ -1,12 +1,14 @@
 """Inference: runs a model on all prompts and appends the answers to `predictions.jsonl`.
 
 In: the dataset and an engine. Out: `run.json`, which describes the run, and `predictions.jsonl`, one line per prompt,
-fsynced. A run that is killed and restarted repeats no finished prompt and retries failed ones.
+fsynced. A run that is killed and restarted repeats no finished prompt and retries failed ones. Several processes share
+the clips (`processes`) and write the same file (`parts`).
 """
 
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,9 @@ from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.evaluation.normalisation import likeliest
 from mma_bench.evaluation.parse import parse
+from mma_bench.evaluation.parts import Part, gather, parts_of
 from mma_bench.evaluation.predictions import Prediction, to_entry
+from mma_bench.evaluation.processes import ALONE, Process, together, wait_for_all
 from mma_bench.evaluation.protocols import Protocol, Sampling, expected, prompts_of, version_of
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
@@ -54,10 +58,12 @@ def infer(
     *,
     settings: dict[str, Any],
     operation: dict[str, Any] | None = None,
+    process: Process = ALONE,
 ) -> Path:
     """Run every prompt without an answer in `out/predictions.jsonl`; return its path.
 
-    `settings` identify the run; `operation`, the engine's other settings, is only recorded (`asking.described`).
+    `settings` identify the run; `operation`, the engine's other settings, is only recorded (`asking.described`). Each
+    of several processes calls this with its own `process` and asks its share; the first returns with the whole file.
 
     Prompts of a mode that the engine does not support are skipped; the caller reports it (`contracts.modes_of`).
 
@@ -80,31 +86,66 @@ def infer(
         "settings": settings,
         **({"operation": operation} if operation else {}),
         "data": fingerprints,
+        **({} if benchmark.limit is None else {"limit": benchmark.limit}),
     }
-    claim(out / "run.json", run)
     path = out / "predictions.jsonl"
-    first_contact = FirstContact(engine, out / "run.json")
-    with Ledger(path) as ledger:
-        for condition in plan.conditions:
-            if isinstance(engine, CountsAnswers):
-                engine.count(condition, benchmark.answers(condition))
-            total = sum(1 for _ in benchmark.rows(condition, columns=("id", "base_id")))
-            with Progress(f"{engine.name}, {condition}", total) as progress:
-                ask_all(
-                    engine,
-                    _clips(benchmark, condition, plan, modes_of(engine)),
-                    ledger,
-                    progress,
-                    holds=lambda _, prompt, entry: bool(entry["prompt_sha256"] == _sha256(prompt.text)),
-                    entry_of=partial(_entry, run, fingerprints[condition]),
-                    batch=plan.batch,
-                    before=first_contact,
-                )
+    with together(process):
+        if process.speaks:
+            claim(out / "run.json", run)
+        with Ledger(path) if process.speaks else nullcontext() as whole:
+            wait_for_all(process)
+            if process.count == 1 and whole is not None and not parts_of(path):
+                _ask(engine, benchmark, plan, out, run, whole, process)
+            else:
+                with Part(path, process.rank) as part:
+                    _ask(engine, benchmark, plan, out, run, part, process)
+                wait_for_all(process)
+                if whole is not None:
+                    gather(whole, _keys(benchmark, plan, modes_of(engine), process.count))
     return path
 
 
-def _clips(benchmark: Benchmark, condition: str, plan: Plan, modes: frozenset[Mode]) -> Iterator[tuple[Row, ClipTask]]:
-    for row in benchmark.rows(condition):
+def _ask(
+    engine: Engine,
+    benchmark: Benchmark,
+    plan: Plan,
+    out: Path,
+    run: Mapping[str, Any],
+    ledger: Ledger,
+    process: Process,
+) -> None:
+    """Put the process's share of each condition to the engine."""
+    first_contact = FirstContact(engine, out / "run.json")
+    for condition in plan.conditions:
+        if isinstance(engine, CountsAnswers):
+            engine.count(condition, benchmark.answers(condition))
+        total = process.share(sum(1 for _ in benchmark.rows(condition, columns=("id", "base_id"))))
+        with Progress(f"{engine.name}, {condition}", total) as progress:
+            ask_all(
+                engine,
+                _clips(benchmark, condition, plan, modes_of(engine), process),
+                ledger,
+                progress,
+                holds=lambda _, prompt, entry: bool(entry["prompt_sha256"] == _sha256(prompt.text)),
+                entry_of=partial(_entry, run, run["data"][condition]),
+                batch=plan.batch,
+                before=first_contact,
+            )
+
+
+def _keys(benchmark: Benchmark, plan: Plan, modes: frozenset[Mode], processes: int) -> Iterator[tuple[int, str]]:
+    """The rank that takes a prompt and its key, in the order in which one process asks."""
+    for condition in plan.conditions:
+        for index, row in enumerate(benchmark.texts(condition)):
+            for prompt in prompts_of(row, plan.protocols, plan.sampling):
+                if prompt.mode in modes:
+                    yield index % processes, f"{row['id']}/{prompt.key}"
+
+
+def _clips(
+    benchmark: Benchmark, condition: str, plan: Plan, modes: frozenset[Mode], process: Process
+) -> Iterator[tuple[Row, ClipTask]]:
+    for row in benchmark.rows(condition, every=process.count, start=process.rank):
         asked = prompts_of(row, plan.protocols, plan.sampling)
         yield (
             row,

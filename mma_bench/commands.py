@@ -17,6 +17,15 @@ from mma_bench.redact import redacted
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+MODEL = click.option(
+    "--model",
+    required=True,
+    help="A name from `mma-bench models`, a model's YAML file, or a checkpoint of Qwen2.5-Omni or Qwen3-Omni: a "
+    "folder, or ORG/NAME on the Hub.",
+)
+NAME = click.option(
+    "--name", help="The model's name in the run.  [default: the config's, or the checkpoint's folder or ORG/NAME]"
+)
 UNCHECKED = click.option(
     "--unchecked", is_flag=True, help="Do not compare each clip with the hashes that the dataset declares."
 )

@@ -22,13 +22,14 @@ def bundled(package: str) -> dict[str, Traversable]:
     return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
 
 
-def named_file(name_or_path: str, package: str, what: str) -> Traversable:
+def named_file(name_or_path: str, package: str, what: str, *, or_else: str | None = None) -> Traversable:
     """A bundled config by name, or a user's YAML file.
 
     Args:
         name_or_path: A name of `bundled`, or a path that ends in .yaml or .yml.
         package: As in `bundled`.
         what: The kind of config, for messages.
+        or_else: What else the caller takes, for messages.
 
     Raises:
         ConfigError: There is no such config.
@@ -39,7 +40,8 @@ def named_file(name_or_path: str, package: str, what: str) -> Traversable:
     if name_or_path not in there:
         raise ConfigError(
             f"there is no {what} {name_or_path!r}",
-            hint=f"choose among {', '.join(sorted(there))}, or name a YAML file of your own",
+            hint=f"choose among {', '.join(sorted(there))}, or name a YAML file of your own"
+            + (f" or {or_else}" if or_else else ""),
         )
     return there[name_or_path]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mma_bench.commands import UNCHECKED, needs, refuse_dataset
+from mma_bench.commands import MODEL, NAME, UNCHECKED, needs, refuse_dataset
 from mma_bench.errors import ConfigError
 from mma_bench.terminal import conclude
 
@@ -13,7 +13,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command()
-@click.option("--model", required=True, help="A name from `mma-bench models`, or a model's YAML file.")
+@MODEL
+@NAME
 @click.option("--adapter", help="A LoRA adapter (folder or Hub ID); observed without and with it.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's YAML file."
@@ -57,6 +58,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @needs("local")
 def attend(
     model: str,
+    name: str | None,
     adapter: str | None,
     settings: tuple[str, ...],
     dataset: str,
@@ -74,10 +76,12 @@ def attend(
     from mma_bench.commands import listed, read_overrides
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import chosen_conditions
+    from mma_bench.evaluation.processes import refuse_several
     from mma_bench.models import load_config, open_engine
 
+    refuse_several("attend")
     overrides = read_overrides(settings)
-    config = load_config(model, overrides=overrides)
+    config = load_config(model, overrides=overrides, name=name)
     if config.engine != "transformers":
         raise ConfigError(
             f"{config.name} runs on the engine {config.engine}, which does not expose attention",
@@ -94,10 +98,10 @@ def attend(
     from mma_bench.tables import read_json
 
     located = None
-    states: dict[str, Any] = {"before": lambda: open_engine(model, overrides=overrides)}
+    states: dict[str, Any] = {"before": lambda: open_engine(model, overrides=overrides, name=name)}
     if adapter:
         located = adapter, locate(adapter, None, "adapter_config.json")
-        states["after"] = lambda: open_engine(model, adapter=adapter, overrides=overrides)
+        states["after"] = lambda: open_engine(model, adapter=adapter, overrides=overrides, name=name)
     study = run.Study(chosen, clips, seed, ranges, shown)
     run.attend(states, benchmark, study, out, settings={"engine": config.engine, **config.settings}, adapter=located)
     page.main(out)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mma_bench.commands import refuse_dataset
+from mma_bench.commands import MODEL, NAME, refuse_dataset
 from mma_bench.errors import ConfigError
 
 # These answer from a clip's class, which AVHBench clips do not have.
@@ -24,7 +24,8 @@ _NEED_CLASSES = ("oracle", "specialist")
     required=True,
     help="The folder with <video_id>.mp4.",
 )
-@click.option("--model", required=True, help="A name from `mma-bench models`, or a model's YAML file.")
+@MODEL
+@NAME
 @click.option("--adapter", help="A LoRA adapter: a folder or a Hub ID.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the model's YAML file."
@@ -41,6 +42,7 @@ def avhbench(
     annotations: Path,
     videos: Path,
     model: str,
+    name: str | None,
     adapter: str | None,
     settings: tuple[str, ...],
     limit: int | None,
@@ -57,12 +59,14 @@ def avhbench(
     from mma_bench.evaluation.avhbench.annotations import Task, annotations_sha256, read_annotations
     from mma_bench.evaluation.avhbench.infer import ask, read_avh_predictions
     from mma_bench.evaluation.avhbench.meteor import Meteor
+    from mma_bench.evaluation.processes import refuse_several
     from mma_bench.models import load_config, open_engine
     from mma_bench.models.contracts import Served
     from mma_bench.models.hints import hint_for
 
+    refuse_several("avhbench")
     overrides = read_overrides(settings)
-    config = load_config(model, overrides=overrides)
+    config = load_config(model, overrides=overrides, name=name)
     if config.engine in _NEED_CLASSES:
         raise ConfigError(
             f"{config.name} answers from a clip's class, which AVHBench clips do not have",
@@ -74,7 +78,7 @@ def avhbench(
         entries = [entry for entry in entries if entry.video_id in chosen]
     if any(entry.task is Task.CAPTIONING for entry in entries):
         Meteor()  # fail on a missing NLTK now, not after hours of inference
-    engine = open_engine(model, adapter=adapter, overrides=overrides)
+    engine = open_engine(model, adapter=adapter, overrides=overrides, name=name)
     try:
         path = ask(
             engine,

@@ -1,11 +1,13 @@
 """Models under test: a config specifies an engine and its settings; `open_engine` opens it.
 
 The bundled configs (`configs/*.yaml`) are the paper's eight models and the baselines; a path to a YAML file of the same
-form works as well. Engines and their dependencies are imported on opening.
+form works as well, and so does a checkpoint of a family that the local engine knows. Engines and their dependencies are
+imported on opening.
 """
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mma_bench import extras
 from mma_bench.errors import ConfigError
 from mma_bench.models.contracts import Engine
+from mma_bench.models.omni.families import family_of, find_config
 from mma_bench.schema import Condition
 from mma_bench.settings import Model, bundled, checked, named_file, read_yaml
 
@@ -53,28 +56,64 @@ def list_models() -> list[ModelRow]:
     return sorted(ModelRow(config.name, config.engine, config.needs) for config in configs)
 
 
-def load_config(name_or_path: str, *, overrides: Mapping[str, Any] | None = None) -> ModelConfig:
-    """A config by its name, or from a YAML file.
+def load_config(
+    name_or_path: str, *, overrides: Mapping[str, Any] | None = None, name: str | None = None
+) -> ModelConfig:
+    """A config by its name, from a YAML file, or for a checkpoint.
 
     Args:
-        name_or_path: A name from `list_models`, or a path ending in .yaml or .yml.
+        name_or_path: A name from `list_models`, a path ending in .yaml or .yml, or a checkpoint: a folder, or ORG/NAME
+            on the Hub. Of a checkpoint, config.json is read, which must name a family that the local engine knows.
         overrides: Settings that override the config's; validated like the others.
+        name: The model's name in predictions and reports; None uses the config's, or for a checkpoint the folder's name
+            or the Hub ID.
 
     Raises:
         ConfigError: The model or file does not exist, is not YAML, or has an unknown key or a wrong type; names the
-            key.
+            key. Also for what is not a checkpoint, or one of another family.
+        MmaBenchError: The checkpoint is not available on the Hub.
     """
-    file = named_file(name_or_path, _PACKAGE, "model")
-    config = checked(ModelConfig, read_yaml(file, name_or_path), name_or_path)
-    changed = config.model_copy(update={"settings": {**config.settings, **(overrides or {})}})
+    if name is not None and not name.strip():
+        raise ConfigError("the model's name is empty", hint="give it a name, or none to use its own")
+    overrides = overrides or {}
+    if _is_checkpoint(name_or_path):
+        config = _config_of(name_or_path, overrides)
+    else:
+        file = named_file(name_or_path, _PACKAGE, "model", or_else="a checkpoint (a folder, or ORG/NAME on the Hub)")
+        config = checked(ModelConfig, read_yaml(file, name_or_path), name_or_path)
+    changed = config.model_copy(
+        update={"settings": {**config.settings, **overrides}, **({} if name is None else {"name": name})}
+    )
     unknown = [condition for condition in changed.without if condition not in list(Condition)]
     if unknown:
         raise ConfigError(f"{name_or_path}: without: unknown condition {unknown[0]!r}", hint="correct the name")
     return changed
 
 
+def _is_checkpoint(name_or_path: str) -> bool:
+    """Whether it names a checkpoint; a bundled config or a YAML file of the same name comes first."""
+    if name_or_path.endswith((".yaml", ".yml")) or name_or_path in bundled(_PACKAGE):
+        return False
+    return "/" in name_or_path or Path(name_or_path).is_dir()
+
+
+def _config_of(checkpoint: str, overrides: Mapping[str, Any]) -> ModelConfig:
+    family = family_of(find_config(checkpoint, overrides.get("revision")), checkpoint)
+    folder = Path(checkpoint)
+    return ModelConfig(
+        name=folder.resolve().name if folder.is_dir() else checkpoint,
+        engine="transformers",
+        needs=f"pip install 'mma-bench[local]', and a GPU with room for this checkpoint of {family.title}",
+        settings={"checkpoint": checkpoint},
+    )
+
+
 def open_engine(
-    name_or_config_path: str, *, adapter: str | None = None, overrides: Mapping[str, Any] | None = None
+    name_or_config_path: str,
+    *,
+    adapter: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    name: str | None = None,
 ) -> Engine:
     """Open a model's engine; the caller closes it.
 
@@ -82,12 +121,13 @@ def open_engine(
         name_or_config_path: As in `load_config`.
         adapter: A LoRA adapter's folder or Hub ID; only `transformers` supports one.
         overrides: As in `load_config`.
+        name: As in `load_config`.
 
     Raises:
         ConfigError: As in `load_config`; also for invalid settings, or an adapter for another engine.
         MmaBenchError: The engine is unavailable: a client, checkpoint, key or program is missing.
     """
-    config = load_config(name_or_config_path, overrides=overrides)
+    config = load_config(name_or_config_path, overrides=overrides, name=name)
     if adapter is not None and config.engine != "transformers":
         raise ConfigError(
             f"{config.name} runs on the engine {config.engine}, which does not support adapters",

@@ -83,6 +83,7 @@ ELSEWHERE: Final = {
     "mma-bench review": "tests/builders/review/test_export.py",
     "mma-bench evaluate --model random": "tests/docs/test_code.py",
     "mma-bench evaluate --model first-option.yaml": "tests/docs/test_code.py",
+    "mma-bench evaluate --model ORG/NAME": "tests/evaluation/test_processes.py",
     "mma-bench evaluate --model openai-server": "tests/e2e/test_base_install.py",
     "mma-bench infer": "tests/evaluation/test_cli.py",
     "mma-bench train": "tests/training/test_cli.py",
@@ -254,6 +255,12 @@ def _ray(command: Command, words: list[str]) -> None:
     from ray.scripts.scripts import cli
 
     parse(command, words, cli)
+
+
+def _torchrun(command: Command, words: list[str]) -> None:
+    assert words[0] == "--nproc-per-node"
+    assert words[2:4] == ["-m", "mma_bench.cli"]
+    parse(command, words[4:])
 
 
 def _accelerate(command: Command, words: list[str]) -> None:

@@ -55,7 +55,7 @@ def row(base: str, condition: str, visual: str = "Cat", audio: str = "Cat") -> d
 class Rows:
     """A `Benchmark` whose rows are given."""
 
-    name, revision, split = "rows", None, "test"
+    name, revision, split, limit = "rows", None, "test", None
 
     def __init__(self, rows: Sequence[dict[str, Any]], version: str = "1") -> None:
         self._rows, self._version = rows, version
@@ -63,7 +63,7 @@ class Rows:
     def conditions(self) -> list[str]:
         return [str(condition) for condition in Condition if any(r["condition"] == condition for r in self._rows)]
 
-    def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    def rows(self, condition: str, columns: Sequence[str] | None = None, **_: int) -> Iterator[dict[str, Any]]:
         for each in self._rows:
             if each["condition"] == CONFIGS[condition]:
                 named = as_asked(each, condition)

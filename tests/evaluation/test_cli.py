@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -84,6 +85,24 @@ def test_a_run_is_not_resumed_with_another_order_of_the_options(bench: Path) -> 
     result = run(*command)
     assert result.exit_code == 2
     assert "holds another run: settings was" in result.output
+
+
+def test_a_limit_is_recorded_and_may_be_raised_or_dropped(bench: Path) -> None:
+    def limit(*options: str) -> Any:
+        command = ("infer", "--model", "random", "--name", "mine", "--conditions", "aligned", "--out", "run")
+        assert run(*command, *options).exit_code == 0
+        found = json.loads(Path("run/run.json").read_text())
+        assert found["model"] == "mine"
+        return found.get("limit", "none"), len(Path("run/predictions.jsonl").read_text().splitlines())
+
+    assert limit("--limit", "1") == (1, 2)
+    assert run("score", "run").exit_code == 0
+    assert run("results", "run").exit_code == 0
+    assert "A trial run with --limit 1" in Path("run/report.md").read_text()
+    assert limit("--limit", "2") == (2, 4)
+    assert limit("--limit", "1") == (2, 4)
+    assert limit() == ("none", 6)
+    assert limit("--limit", "2") == ("none", 6)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class Two(Benchmark):
     def __init__(self) -> None:
         super().__init__(".")
 
-    def rows(self, condition: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    def rows(self, condition: str, columns: Sequence[str] | None = None, **_: int) -> Iterator[dict[str, Any]]:
         for base in ("a", "b"):
             yield {
                 "id": f"{base}.{condition}",

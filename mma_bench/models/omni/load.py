@@ -16,11 +16,8 @@ from safetensors import SafetensorError
 from mma_bench.errors import MmaBenchError
 from mma_bench.files import file_sha256, fingerprint
 from mma_bench.models.omni.adapter_names import TEXT, require_scales, translate
+from mma_bench.models.omni.families import CONFIG, family_of
 
-_CLASSES: Final = {
-    "qwen2_5_omni": ("Qwen2_5OmniThinkerForConditionalGeneration", "Qwen2_5OmniProcessor"),
-    "qwen3_omni_moe": ("Qwen3OmniMoeThinkerForConditionalGeneration", "Qwen3OmniMoeProcessor"),
-}
 FILES: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _WEIGHT: Final = re.compile(r"\.lora_\w+(\.weight|\.bias)?$")
@@ -84,34 +81,33 @@ def load_thinker(located: Located, *, dtype: str, device_map: str | None, attent
         attention: `sdpa` or `eager`.
 
     Raises:
-        MmaBenchError: The architecture is not supported, or weights are missing or have the wrong shape.
+        MmaBenchError: The architecture is not supported, files are missing or unreadable, or weights are missing or
+            have the wrong shape.
     """
     import transformers
-    from transformers import PreTrainedConfig
 
-    model_type = PreTrainedConfig.get_config_dict(located.folder)[0].get("model_type", "")
-    family = model_type.removesuffix("_thinker")
-    if family not in _CLASSES:
-        raise MmaBenchError(
-            f"{located.folder} is a {model_type or 'model without model_type'}, not Qwen2.5-Omni or Qwen3-Omni",
-            hint="use the openai or process engine for other models",
+    family = family_of(located.folder / CONFIG, located.folder)
+    try:
+        processor = getattr(transformers, family.processor).from_pretrained(located.folder)
+        thinker, info = getattr(transformers, family.thinker).from_pretrained(
+            located.folder,
+            dtype=dtype,
+            device_map=device_map or ("cuda" if torch.cuda.is_available() else "cpu"),
+            attn_implementation=attention,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-    model_class, processor_class = (getattr(transformers, name) for name in _CLASSES[family])
-    thinker, info = model_class.from_pretrained(
-        located.folder,
-        dtype=dtype,
-        device_map=device_map or ("cuda" if torch.cuda.is_available() else "cpu"),
-        attn_implementation=attention,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
+    except (OSError, SafetensorError) as error:
+        raise MmaBenchError(
+            f"{located.folder} is not a whole checkpoint: {_first_line(error)}",
+            hint="the folder must hold the weights as safetensors, the tokenizer and the processor of the model",
+        ) from None
     # from_pretrained only warns and initialises such weights randomly.
     if gaps := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):
         raise MmaBenchError(
             f"{located.folder}: {len(gaps)} weights are missing or have the wrong shape, first {gaps[0]}",
             hint="download the checkpoint again, or use a matching config.json",
         )
-    processor = processor_class.from_pretrained(located.folder)
     # A clip's frames share a pixel budget, as in the model's reference code; if unset, a warning is printed.
     processor.video_processor.cap_pixels_per_frame = True
     return thinker.eval(), processor

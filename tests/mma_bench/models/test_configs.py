@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mma_bench.errors import ConfigError
+from mma_bench.errors import ConfigError, MmaBenchError
 from mma_bench.models import list_models, load_config, open_engine
 from mma_bench.models.contracts import Answer, ClipTask, Prompt, modes_of
 from mma_bench.models.gemini import GeminiSettings
@@ -115,6 +115,67 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no model 'gpt'") as caught:
         open_engine("gpt")
     assert "specialist" in str(caught.value.hint)
+
+
+def checkpoint(folder: Path, content: object) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(folder)
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_omni", "qwen2_5_omni_thinker", "qwen3_omni_moe", "qwen3_omni_moe_thinker"])
+def test_a_checkpoint_of_a_known_family_is_a_model(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkpoint(tmp_path / "tuned", {"model_type": kind})
+    config = load_config(folder, overrides={"dtype": "bfloat16"})
+    assert (config.name, config.engine) == ("tuned", "transformers")
+    assert config.settings == {"checkpoint": folder, "dtype": "bfloat16"}
+    assert load_config(folder, name="mine").name == "mine"
+    monkeypatch.chdir(tmp_path)
+    assert load_config("tuned").settings == {"checkpoint": "tuned"}
+    assert load_config("random", name="mine").name == "mine"
+    checkpoint(tmp_path / "random", {"model_type": kind})
+    assert load_config("random").engine == "random"
+    assert load_config("./random").engine == "transformers"
+    with pytest.raises(ConfigError, match="name is empty"):
+        load_config("tuned", name=" ")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"model_type": "qwen2_vl"}, "'qwen2_vl', which the local engine does not know"),
+        ({"model_type": "qwen2_5_omni_talker"}, "'qwen2_5_omni_talker'"),
+        ({"model_type": ["qwen2_5_omni"]}, "which the local engine does not know"),
+        ({}, "model_type None"),
+        ([], "model_type None"),
+        ("{", "config.json is not JSON"),
+    ],
+)
+def test_a_checkpoint_of_another_family_is_refused_with_those_known(tmp_path: Path, content: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        load_config(checkpoint(tmp_path, content))
+    if "JSON" not in says:
+        assert "qwen2_5_omni (Qwen2.5-Omni), qwen3_omni_moe (Qwen3-Omni)" in str(caught.value.hint)
+
+
+def test_what_is_no_checkpoint_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(ConfigError, match=r"has no config\.json"):
+        load_config(str(tmp_path))
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="is a LoRA adapter") as caught:
+        load_config(str(tmp_path))
+    assert "--adapter" in str(caught.value.hint)
+    with pytest.raises(ConfigError, match="is a file, not a checkpoint"):
+        load_config(str(tmp_path / "adapter_config.json"))
+    with pytest.raises(ConfigError, match="neither a directory nor a Hub ID"):
+        load_config(str(tmp_path / "missing"))
+    with pytest.raises(MmaBenchError, match="no/such is not a directory here, and not available on the Hub"):
+        load_config("no/such")
+    with pytest.raises(ConfigError, match="no model 'missing'") as caught:
+        load_config("missing")
+    assert "a checkpoint" in str(caught.value.hint)
 
 
 def test_an_adapter_is_for_transformers_alone() -> None:
