@@ -1,12 +1,12 @@
 """The local engine, `attend` and `train` on a GPU at the models' true size, in at most 8 minutes.
 
-    python benchmarks/gpu.py --out results/gpu           # one GPU of 80 GB or more
+    python benchmarks/gpu.py --out results/gpu           # one GPU of 80 GB
     python benchmarks/gpu.py --small --out results/gpu   # everything at tiny shapes on the CPU: does it run?
 
 Thinkers of the published shapes get random weights on the device; nothing is downloaded but Qwen's vocabulary, 2.6 MB,
-which is looked for in the cache first (MMA_BENCH_CACHE). Every part runs in a process of its own, with its own time: one
-that fails, runs out of memory or out of time leaves a row that says so and does not end the others. Out: a table on the
-screen, and with --out the files gpu.json and gpu.md.
+which is looked for in the cache first (MMA_BENCH_CACHE). Every part runs in a process of its own, with its own time:
+one that fails, runs out of memory or out of time leaves a row that says so and does not end the others. Out: a table on
+the screen, and with --out the files gpu.json and gpu.md.
 """
 
 import argparse
