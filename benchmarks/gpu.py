@@ -120,7 +120,7 @@ def missing(names: Sequence[str]) -> list[str]:
 def markdown(run: dict[str, Any]) -> str:
     """The table, and what it was measured on."""
     lines = [
-        f"{run['machine']['card'] or 'CPU, tiny shapes: the figures say only that everything runs'}; "
+        f"{run['machine'].get('card') or 'CPU, tiny shapes: the figures say only that everything runs'}; "
         + ", ".join(f"{name} {number}" for name, number in run["versions"].items()),
         "",
         "| Part | Model | Measure | Value | Note |",

@@ -1,9 +1,9 @@
 """Thinkers of the published shapes with random weights, made on the device, and what is asked of them."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Final
 
-import numpy as np
 import torch
 import transformers
 
@@ -96,8 +96,7 @@ class Setting:
 def make_thinker(setting: Setting) -> tuple[Any, Any]:
     """A thinker in eval mode, which never ends an answer, and its processor; no file is written."""
     sizes = Sizes() if setting.small else Sizes(vocabulary=FULL_VOCABULARY, mels=128, audio_s=300)
-    processor = make_processor(setting.family, sizes)
-    processor.video_processor.cap_pixels_per_frame = True
+    processor = _processor(setting.family, sizes)
     config = true_config(setting.family, make_config(setting.family, sizes, processor.tokenizer), setting.small)
     torch.manual_seed(0)
     with torch.device(setting.device):
@@ -107,6 +106,14 @@ def make_thinker(setting: Setting) -> tuple[Any, Any]:
     made.generation_config.eos_token_id = None
     made.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     return made.eval(), processor
+
+
+@cache
+def _processor(family: Family, sizes: Sizes) -> Any:
+    """Made once: the whole vocabulary takes seconds."""
+    processor = make_processor(family, sizes)
+    processor.video_processor.cap_pixels_per_frame = True
+    return processor
 
 
 def true_config(family: Family, config: Any, small: bool = False) -> Any:
@@ -174,8 +181,3 @@ def score_prompt(setting: Setting, question: str) -> Prompt:
     """The log-likelihood question."""
     options = tuple(classes(setting))
     return Prompt(question, prompts.forced_choice(question, options), mode="score", options=options)  # type: ignore[arg-type]
-
-
-def noise(shape: tuple[int, ...], seed: int) -> "np.ndarray[Any, Any]":
-    """Random bytes."""
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
