@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-all repro evaluate miniature test test-fast lint types lowest lock bench docs clean
+.PHONY: help setup setup-all repro evaluate miniature test test-fast lint types lowest lock bench bench-gpu docs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,7 +58,10 @@ lock: setup-all ## Write the constraints files from pyproject.toml; versions tha
 	.ci/lock
 
 bench: setup-all ## Print speed ratios against named alternatives
-	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
+	@for script in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; python $$script || exit 1; done
+
+bench-gpu: setup-all ## Time the local engine, attend and train on a GPU of 80 GB, in at most 8 minutes
+	python benchmarks/gpu.py --out results/gpu
 
 docs: setup-all ## Build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet

@@ -107,7 +107,7 @@ class Recorder:
             self._visible[kind] = _visible(members[:, : len(GROUPS)], mask)
         self._steps[-1].append((sums, self._visible[kind]))
         if self._wants_rows and module.layer_idx == module.config.num_hidden_layers - 1:
-            self._rows.append(row.mean(dim=1).cpu())
+            self._rows.append(row.mean(dim=1))
         return sdpa(module, query, key, value, mask, **kwargs)
 
     def _members_on(self, device: torch.device) -> torch.Tensor:
@@ -127,18 +127,21 @@ class Recorder:
         """
         if not self._steps or len({len(step) for step in self._steps}) != 1:
             raise MmaBenchError("no complete forward pass was recorded", hint="generate within the `capture` block")
-        sums, tokens = (
-            torch.stack([torch.stack([layer[part].cpu() for layer in step]) for step in self._steps])
-            for part in range(2)
-        )
+        sums, tokens = (_on_host([[layer[part] for layer in step] for step in self._steps]) for part in range(2))
         masses, squares = sums.chunk(2, dim=3)
         return Captured(
             masses=masses[..., : len(GROUPS)].numpy(),
             squares=squares[..., : len(GROUPS)].numpy(),
             tokens=tokens.round().long().numpy(),
             first=masses[..., len(GROUPS)].numpy(),
-            rows=tuple(row.numpy() for row in self._rows),
+            rows=tuple(row.cpu().numpy() for row in self._rows),
         )
+
+
+def _on_host(steps: list[list[torch.Tensor]]) -> torch.Tensor:
+    """[steps, layers, …] in one copy; the layers may be on several devices."""
+    device = steps[0][0].device
+    return torch.stack([torch.stack([layer.to(device) for layer in step]) for step in steps]).cpu()
 
 
 def _visible(members: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -61,10 +61,12 @@ class _Cut:
 
     def __init__(self, hidden: torch.Tensor, layers: Layers) -> None:
         self._hidden, self._layers, self._length = hidden, layers, 0
+        self._masks: dict[tuple[int, torch.device, int], torch.Tensor] = {}
 
     def begin(self, length: int) -> None:
         """Start a forward pass; tokens that were not in the initial cache are never hidden."""
         self._length = length
+        self._masks.clear()
         if (short := length - self._hidden.shape[1]) > 0:
             self._hidden = torch.nn.functional.pad(self._hidden, (0, short), value=False)
 
@@ -79,8 +81,12 @@ class _Cut:
     ) -> tuple[torch.Tensor, None]:
         """Attend to the tokens that are not hidden."""
         if self._layers.first <= module.layer_idx + 1 <= self._layers.last:
-            hidden = aligned(self._hidden, self._length, key.shape[2]).to(key.device)
-            mask = _without(hidden, query.shape[2], mask)
+            # Layers of the same type share one mask object, which lives as long as the forward pass.
+            kind = key.shape[2], key.device, id(mask)
+            if kind not in self._masks:
+                hidden = aligned(self._hidden, self._length, key.shape[2]).to(key.device)
+                self._masks[kind] = _without(hidden, query.shape[2], mask)
+            mask = self._masks[kind]
         return sdpa(module, query, key, value, mask, **kwargs)
 
 

@@ -137,6 +137,7 @@ def attend(
                     walk.condition(condition, due[condition], ledger)
             finally:
                 engine.close()
+            del engine, walk  # they refer to the weights, which must be gone before the next model is loaded
         entries = [
             ledger.latest(f"{state}/{clip}") for state in open_engine for condition in ids for clip in ids[condition]
         ]

@@ -86,24 +86,33 @@ class OmniEngine:
     Args:
         settings: The checkpoint and the input limits.
         name: The model's name in predictions; None uses the checkpoint's name.
+        loaded: A thinker in eval mode and its processor that are in memory already, as `load_thinker` returns them;
+            `checkpoint` and `revision` of the settings are then only names.
 
     Raises:
         MmaBenchError: The checkpoint or adapter is missing, unsupported or incomplete, or the adapter has no effect.
     """
 
-    def __init__(self, settings: OmniSettings, *, name: str | None = None) -> None:
-        checkpoint = locate(settings.checkpoint, settings.revision, "config.json")
+    def __init__(
+        self, settings: OmniSettings, *, name: str | None = None, loaded: tuple[Any, Any] | None = None
+    ) -> None:
+        if loaded is None:
+            checkpoint = locate(settings.checkpoint, settings.revision, "config.json")
+            loaded = load_thinker(
+                checkpoint, dtype=settings.dtype, device_map=settings.device_map, attention=settings.attention
+            )
+            self.revision = checkpoint.revision
+        else:
+            self.revision = settings.revision or "in memory"
+        thinker, self._processor = loaded
         adapter = settings.adapter and locate(settings.adapter, settings.adapter_revision, "adapter_config.json")
-        thinker, self._processor = load_thinker(
-            checkpoint, dtype=settings.dtype, device_map=settings.device_map, attention=settings.attention
-        )
         self.name = name or settings.checkpoint
-        self.revision = checkpoint.revision
         self.adapter = settings.adapter
         self.adapter_revision = adapter.revision if adapter else None
         self._settings = settings
         size = pixel_bounds(settings.min_pixels, settings.max_pixels, self._processor.videos_kwargs["size"])
         self._inputs = InputMaker(self._processor, system=settings.system, size=size)
+        self._on_gpu = thinker.get_input_embeddings().weight.is_cuda
         self._most_tokens = int(thinker.config.get_text_config().max_position_embeddings)
         self._reader = Reader(thinker, end=[self._processor.tokenizer.eos_token_id])
         self._priors: dict[tuple[object, ...], list[float]] = {}
@@ -148,7 +157,8 @@ class OmniEngine:
         media = decode(task, self._processor.video_processor, fps=settings.fps, max_frames=settings.max_frames)
         clip = self._inputs.clip(media)
         check_modalities(task, clip)
-        return clip
+        # Here rather than where it is copied, since allocating such memory takes time.
+        return clip.pinned() if self._on_gpu else clip
 
     def answer(self, tasks: Sequence[ClipTask | PreparedClip]) -> list[list[Answer]]:
         """Answers in the order of the tasks and their prompts; unprepared clips are prepared in the background."""
@@ -245,6 +255,7 @@ class OmniEngine:
     def close(self) -> None:
         """Free the model's memory."""
         del self._reader
+        self.loaded_adapter = None
         release()
 
 

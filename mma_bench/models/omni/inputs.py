@@ -8,7 +8,7 @@ with the token that ends the user's turn. Both boundaries are special tokens, ac
 import copy
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -40,7 +40,11 @@ class ClipInputs:
     @property
     def ids(self) -> tuple[int, ...]:
         """The head's token ids."""
-        return tuple(int(i) for i in self.tensors["input_ids"][0])
+        return tuple(self.tensors["input_ids"][0].tolist())
+
+    def pinned(self) -> "ClipInputs":
+        """The same in page-locked memory, from which a GPU copies without making the host wait; needs a GPU."""
+        return replace(self, tensors={name: tensor.pin_memory() for name, tensor in self.tensors.items()})
 
 
 @dataclass(frozen=True)

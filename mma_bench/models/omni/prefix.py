@@ -35,7 +35,8 @@ class Prefix:
     Attributes:
         ids: The tokens in the cache.
         cache: Their keys and values; never extended in place.
-        shift: int or float scalar: a text token's position minus its index, since media use their own position ids.
+        shift: int or float scalar on the CPU: a text token's position minus its index, since media use their own
+            position ids.
     """
 
     ids: tuple[int, ...]
@@ -87,26 +88,30 @@ class Reader:
     @torch.inference_mode()
     def read_clip(self, clip: ClipInputs) -> Prefix:
         """Encode the media and prefill the head."""
-        tensors = {name: tensor.to(self._device) for name, tensor in clip.tensors.items()}
-        audio_mask = tensors.get("feature_attention_mask")
+        # On the CPU: it goes through the tokens one by one, and on a GPU waits for it at each step.
+        audio_mask = clip.tensors.get("feature_attention_mask")
         positions, shift = self._thinker.get_rope_index(
-            tensors["input_ids"],
-            video_grid_thw=tensors["video_grid_thw"],
-            attention_mask=tensors["attention_mask"],
+            clip.tensors["input_ids"],
+            video_grid_thw=clip.tensors["video_grid_thw"],
+            attention_mask=clip.tensors["attention_mask"],
             use_audio_in_video=clip.hears,
             audio_seqlens=None if audio_mask is None else audio_mask.sum(dim=1),
-            second_per_grids=tensors["video_second_per_grid"],
+            second_per_grids=clip.tensors["video_second_per_grid"],
         )
+        tensors = {name: tensor.to(self._device, non_blocking=True) for name, tensor in clip.tensors.items()}
         cache = DynamicCache(config=self._text.config)
         self._thinker.model(
-            **tensors, use_audio_in_video=clip.hears, position_ids=positions, past_key_values=cache, use_cache=True
+            **tensors,
+            use_audio_in_video=clip.hears,
+            position_ids=positions.to(self._device),
+            past_key_values=cache,
+            use_cache=True,
         )
         return Prefix(clip.ids, cache, shift.reshape(()))
 
     def nothing(self) -> Prefix:
         """An empty sequence, for text without media."""
-        shift = torch.zeros((), dtype=torch.long, device=self._device)
-        return Prefix((), DynamicCache(config=self._text.config), shift)
+        return Prefix((), DynamicCache(config=self._text.config), torch.zeros((), dtype=torch.long))
 
     def read(self, prefix: Prefix, ids: Sequence[int]) -> Prefix:
         """Continue with text, chunk by chunk, and in smaller chunks on out-of-memory.
@@ -119,7 +124,7 @@ class Reader:
         def extend(piece: Sequence[int]) -> tuple[()]:
             nonlocal state
             cache = state.branch()
-            self._forward(state, cache, piece, range(len(piece)), None)
+            self._forward(state, cache, self._ids(piece), torch.arange(len(piece), device=self._device), None)
             state = Prefix((*state.ids, *piece), cache, state.shift)
             return ()
 
@@ -127,20 +132,20 @@ class Reader:
             in_halves(extend, ids[begin : begin + _PIECE])
         return state
 
+    def _ids(self, ids: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([list(ids)], device=self._device)
+
     @torch.inference_mode()
     def _forward(
-        self,
-        prefix: Prefix,
-        cache: DynamicCache,
-        ids: Sequence[int],
-        depths: Sequence[int],
-        mask: torch.Tensor | None,
+        self, prefix: Prefix, cache: DynamicCache, ids: torch.Tensor, depths: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
-        """Hidden states [1, n, hidden] of text tokens at offsets `depths` after the prefix; extends `cache`."""
-        places = torch.tensor(list(depths), device=self._device) + len(prefix.ids) + prefix.shift
+        """Hidden states [1, n, hidden] of text tokens `ids` [1, n] at offsets `depths` [n] after the prefix.
+
+        Extends `cache`.
+        """
         hidden: torch.Tensor = self._text(
-            input_ids=torch.tensor([list(ids)], device=self._device),
-            position_ids=places.expand(3, 1, -1),
+            input_ids=ids,
+            position_ids=(depths + len(prefix.ids) + prefix.shift).expand(3, 1, -1),
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
@@ -156,19 +161,27 @@ class Reader:
         At temperature 0 decoding is greedy and matches transformers' `generate`. Above 0, tokens are sampled from the
         full distribution, scaled by the temperature, with a separate CPU generator per call, so that every device draws
         the same samples.
+
+        What the next token needs stays on the device; it is read once per token, to see whether the answer has ended.
         """
         draw = torch.Generator().manual_seed(seed)
         cache, new = prefix.branch(), [last]
+        token, depths = self._ids([last]), torch.arange(max_new_tokens, device=self._device)
+        seen = None if self._penalty is None else self._ids([*prefix.ids, last])
         while len(new) <= max_new_tokens:
-            hidden = self._forward(prefix, cache, new[-1:], [len(new) - 1], None)
+            hidden = self._forward(prefix, cache, token, depths[len(new) - 1 : len(new)], None)
             logits = self._thinker.lm_head(hidden[:, -1]).float()
             if self._penalty is not None:
-                logits = self._penalty(torch.tensor([[*prefix.ids, *new]], device=self._device), logits)
+                logits = self._penalty(seen, logits)
             if temperature > 0:
                 chances = (logits[0] / temperature).softmax(dim=-1).cpu()
-                new.append(int(torch.multinomial(chances, 1, generator=draw)))
+                token = torch.multinomial(chances, 1, generator=draw)[None]
             else:
-                new.append(int(logits[0].argmax()))
+                token = logits.argmax(dim=-1, keepdim=True)
+            token = token.to(self._device)
+            if seen is not None:
+                seen = torch.cat([seen, token], dim=1)
+            new.append(int(token))
             if new[-1] in self._end:
                 break
         return Generated(tuple(new[1:]), new[-1] in self._end)
@@ -191,10 +204,15 @@ class Reader:
     @torch.inference_mode()
     def _score(self, prefix: Prefix, last: int, options: Sequence[Sequence[int]]) -> list[float]:
         tree = _Tree(last, options)
-        mask = _tree_mask(tree.parents, len(prefix.ids), self._text.dtype).to(self._device)
-        hidden = self._forward(prefix, prefix.branch(), tree.tokens, tree.depths, mask)
+        mask = _tree_mask(tree.parents, len(prefix.ids), self._text.dtype, self._device)
+        depths = torch.tensor(tree.depths, device=self._device)
+        hidden = self._forward(prefix, prefix.branch(), self._ids(tree.tokens), depths, mask)
         logprobs = self._thinker.lm_head(hidden)[0].float().log_softmax(dim=-1)
-        return [float(logprobs[nodes, tokens].double().sum()) for nodes, tokens in tree.steps]
+        nodes = [node for nodes, _ in tree.steps for node in nodes]
+        tokens = [token for _, tokens in tree.steps for token in tokens]
+        # One copy to the host for all options.
+        steps = logprobs[torch.tensor([nodes, tokens], device=logprobs.device).unbind()].cpu().double()
+        return [float(part.sum()) for part in steps.split([len(option) for option in options])]
 
 
 class _Tree:
@@ -224,10 +242,11 @@ class _Tree:
             self.steps.append((nodes, list(option)))
 
 
-def _tree_mask(parents: Sequence[int], prefix: int, dtype: torch.dtype) -> torch.Tensor:
+def _tree_mask(parents: Sequence[int], prefix: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Additive mask [1, 1, n, prefix + n]: 0 for the prefix, the node and its ancestors, else the dtype's minimum."""
     own = torch.eye(len(parents), dtype=torch.bool)
     for node, parent in enumerate(parents):
         own[node] |= own[parent]
-    visible = torch.cat([torch.ones(len(parents), prefix, dtype=torch.bool), own], dim=1)
-    return torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)[None, None]
+    mask = torch.zeros(len(parents), prefix + len(parents), dtype=dtype, device=device)
+    mask[:, prefix:].masked_fill_(~own.to(device), torch.finfo(dtype).min)
+    return mask[None, None]

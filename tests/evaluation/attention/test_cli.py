@@ -1,10 +1,12 @@
 """The command as a person types it: real clips, a tiny checkpoint, interruptions and mistakes."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from mma_bench.evaluation.attention.cli import COMMANDS
 from mma_bench.evaluation.attention.run import Study, drawn
 from mma_bench.evaluation.attention.schema import ATTENTION
 from mma_bench.executor.ledger import Ledger
+from mma_bench.models import open_engine
 from tests.evaluation.packaged import hashes, packaged_row, write
 from tests.mma_bench.models.omni.omni_plain import checkpoint, clip
 
@@ -133,6 +136,24 @@ def test_tables_figures_and_page_before_and_after_an_adapter(project: Path, adap
     assert "at chance level" in page
     assert "<script" not in page
     assert page.count("<svg") >= 12
+
+
+@pytest.mark.slow
+def test_one_model_at_a_time_is_in_memory(project: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+
+    def opening(*arguments: Any, **named: Any) -> Any:
+        gc.collect()
+        alive.append(sum(thinker() is not None for thinker in opened))
+        engine: Any = open_engine(*arguments, **named)
+        opened.append(weakref.ref(engine._reader._thinker))
+        return engine
+
+    monkeypatch.setattr("mma_bench.models.open_engine", opening)
+    result = ask("run", "--conditions", "aligned", "--adapter", str(adapter), clips=1)
+    assert result.exit_code == 0, result.output
+    assert alive == [0, 0]
 
 
 @pytest.mark.slow
