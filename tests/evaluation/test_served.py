@@ -140,7 +140,7 @@ def test_as_many_requests_are_in_flight_as_the_server_may_get_whatever_the_batch
 
     def when_all_are_there(request: Request) -> Reply:
         if len(server.requests) > BEFORE:
-            together.wait(timeout=60)
+            together.wait(timeout=600)
         return hearing(request)
 
     with serving(when_all_are_there) as server:
@@ -168,7 +168,7 @@ def test_a_slow_answer_holds_up_no_other() -> None:
         if len(server.requests) <= BEFORE:
             return hearing(request)
         if first.acquire(blocking=False):
-            rest.wait(timeout=60)
+            rest.wait(timeout=600)
         else:
             answered.append(request)
             if len(answered) == PROMPTS - 1:

@@ -18,6 +18,8 @@ from mma_bench.files import file_sha256, fingerprint
 from mma_bench.models.omni.adapter_names import TEXT, require_scales, translate
 from mma_bench.models.omni.families import CONFIG, family_of
 
+_TOKENIZERS: Final = ("tokenizer.json", "vocab.json")
+_WHOLE: Final = "the folder must hold the weights as safetensors, the tokenizer and the processor of the model"
 FILES: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _WEIGHT: Final = re.compile(r"\.lora_\w+(\.weight|\.bias)?$")
@@ -87,6 +89,8 @@ def load_thinker(located: Located, *, dtype: str, device_map: str | None, attent
     import transformers
 
     family = family_of(located.folder / CONFIG, located.folder)
+    if not any((located.folder / name).is_file() for name in _TOKENIZERS):  # transformers would make one up
+        raise MmaBenchError(f"{located.folder} is not a whole checkpoint: it has no tokenizer", hint=_WHOLE)
     try:
         processor = getattr(transformers, family.processor).from_pretrained(located.folder)
         thinker, info = getattr(transformers, family.thinker).from_pretrained(
@@ -100,7 +104,7 @@ def load_thinker(located: Located, *, dtype: str, device_map: str | None, attent
     except (OSError, SafetensorError) as error:
         raise MmaBenchError(
             f"{located.folder} is not a whole checkpoint: {_first_line(error)}",
-            hint="the folder must hold the weights as safetensors, the tokenizer and the processor of the model",
+            hint=_WHOLE,
         ) from None
     # from_pretrained only warns and initialises such weights randomly.
     if gaps := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):

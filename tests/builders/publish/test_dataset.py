@@ -140,7 +140,7 @@ def test_a_relabelled_clip_is_a_major_change(publish: Publish, root: Path) -> No
 def test_a_version_never_changes(publish: Publish, root: Path) -> None:
     publish()
     project.renew(root, "1.0.0", without=["cat-test1_30000"])
-    with pytest.raises(DataError, match=r"org/mma has a version 1\.0\.0, and its LICENSE.md differs"):
+    with pytest.raises(DataError, match=r"org/mma has a version 1\.0\.0, and its (CREDITS|LICENSE)\.md differs"):
         publish()
 
 
