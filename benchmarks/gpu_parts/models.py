@@ -99,6 +99,8 @@ def make_thinker(setting: Setting) -> tuple[Any, Any]:
     processor = _processor(setting.family, sizes)
     config = true_config(setting.family, make_config(setting.family, sizes, processor.tokenizer), setting.small)
     torch.manual_seed(0)
+    if setting.small:
+        torch.set_num_threads(1)  # of tiny matrices more are slower, by far on a busy machine
     with torch.device(setting.device):
         made = getattr(transformers, _CLASSES[setting.family])._from_config(
             config, dtype=setting.dtype, attn_implementation="sdpa"
