@@ -183,3 +183,15 @@ def score_prompt(setting: Setting, question: str) -> Prompt:
     """The log-likelihood question."""
     options = tuple(classes(setting))
     return Prompt(question, prompts.forced_choice(question, options), mode="score", options=options)  # type: ignore[arg-type]
+
+
+def use_attention(thinker: Any, name: str) -> None:
+    """Switch the attention; transformers only warns where it cannot.
+
+    Raises:
+        ImportError: Its package is missing.
+        ValueError: The model does not have it.
+    """
+    thinker.set_attn_implementation(name)
+    if (now := thinker.model.language_model.config._attn_implementation) != name:
+        raise ValueError(f"the attention is still {now}, not {name}")
