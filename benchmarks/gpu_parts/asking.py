@@ -7,7 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu_parts.measure import Row, attempt, kernels, seconds
-from benchmarks.gpu_parts.models import Setting, make_engine, make_task, make_video, plain_inputs
+from benchmarks.gpu_parts.models import Setting, make_engine, make_task, make_video, plain_inputs, use_attention
 from mma_bench.evaluation.protocols import Protocol
 
 
@@ -53,7 +53,7 @@ def measure(setting: Setting) -> Iterator[Row]:
     yield from attempt("evaluate without flash kernels", lambda: rate("evaluate without flash kernels", without_flash))
 
     def flash_package() -> Iterator[Row]:
-        thinker.set_attn_implementation("flash_attention_2")
+        use_attention(thinker, "flash_attention_2")
         yield from rate("plain generate, flash_attention_2", lambda: [plain([index]) for index in range(count)])
 
     yield from attempt("plain generate, flash_attention_2", flash_package)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu_parts.measure import Row, attempt, memory, peak_bytes, seconds
-from benchmarks.gpu_parts.models import Setting, make_engine, make_task, make_video, plain_inputs
+from benchmarks.gpu_parts.models import Setting, make_engine, make_task, make_video, plain_inputs, use_attention
 from mma_bench.evaluation.attention.knockout import layer_ranges
 from mma_bench.evaluation.attention.observe import Observer
 from mma_bench.evaluation.protocols import Protocol
@@ -48,7 +48,7 @@ def measure(setting: Setting) -> Iterator[Row]:
         return engine._reader._thinker.generate(**batch, max_new_tokens=setting.new_tokens, do_sample=False, **keep)
 
     def rival() -> Iterator[Row]:
-        engine._reader._thinker.set_attn_implementation("eager")
+        use_attention(engine._reader._thinker, "eager")
         yield Row("eager, all matrices kept", seconds(eager, device, rounds=1), "s/question", "with reading the clip")
         yield from memory("eager, all matrices kept: peak memory", peak_bytes(eager, device))
 

@@ -99,6 +99,8 @@ def make_thinker(setting: Setting) -> tuple[Any, Any]:
     processor = _processor(setting.family, sizes)
     config = true_config(setting.family, make_config(setting.family, sizes, processor.tokenizer), setting.small)
     torch.manual_seed(0)
+    if setting.small:
+        torch.set_num_threads(1)  # of tiny matrices more are slower, by far on a busy machine
     with torch.device(setting.device):
         made = getattr(transformers, _CLASSES[setting.family])._from_config(
             config, dtype=setting.dtype, attn_implementation="sdpa"
@@ -181,3 +183,15 @@ def score_prompt(setting: Setting, question: str) -> Prompt:
     """The log-likelihood question."""
     options = tuple(classes(setting))
     return Prompt(question, prompts.forced_choice(question, options), mode="score", options=options)  # type: ignore[arg-type]
+
+
+def use_attention(thinker: Any, name: str) -> None:
+    """Switch the attention; transformers only warns where it cannot.
+
+    Raises:
+        ImportError: Its package is missing.
+        ValueError: The model does not have it.
+    """
+    thinker.set_attn_implementation(name)
+    if (now := thinker.model.language_model.config._attn_implementation) != name:
+        raise ValueError(f"the attention is still {now}, not {name}")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu_parts.measure import Row, attempt, seconds, wait
-from benchmarks.gpu_parts.models import Setting, make_engine, make_video, on_device, score_prompt
+from benchmarks.gpu_parts.models import Setting, make_engine, make_video, on_device, score_prompt, use_attention
 from mma_bench.models.contracts import ClipTask
 from mma_bench.schema import MODALITIES
 
@@ -55,7 +55,7 @@ def measure(setting: Setting) -> Iterator[Row]:
     yield from agreement("evaluate against plain", ours, theirs)
 
     def eager() -> Iterator[Row]:
-        plain.thinker.set_attn_implementation("eager")
+        use_attention(plain.thinker, "eager")
         again = [plain.score(prompt) for prompt in prepared.prompts]
         yield from agreement("plain eager against plain sdpa", again, theirs)
 
