@@ -12,7 +12,7 @@ Conditions are compared clip by clip, so a clip of which one variant cannot be u
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -65,16 +65,14 @@ def plan(
     pairs: pl.DataFrame,
     conditions: Mapping[str, Sequence[Condition]],
     seed: int,
-    context_words: int,
 ) -> list[Row]:
-    """The rows of the variants table without outcome, file and facts, in the table's order.
+    """The rows of the variants table without context, outcome, file and facts, in the table's order.
 
     Args:
         aligned: Schema ALIGNED.
         pairs: Schema PAIRS.
         conditions: The conditions of each split.
         seed: Of captions and contexts.
-        context_words: Length of a context.
 
     Raises:
         DataError: A pair names a clip that its split does not have, or a split that needs false captions has only
@@ -94,8 +92,15 @@ def plan(
                 split_pairs = pairs.filter(pl.col("split") == split).iter_rows(named=True)
                 rows += [_misaligned(pair, clips) for pair in split_pairs]
             else:
-                rows += [_single(condition, clip, classes, seed, context_words) for clip in clips.values()]
+                rows += [_single(condition, clip, classes, seed) for clip in clips.values()]
     return sorted(rows, key=lambda row: (row["split"], row["condition"], row["id"]))
+
+
+def with_contexts(rows: Iterable[Row], words: int) -> Iterator[Row]:
+    """The rows with their contexts of so many words, made as they are asked for: each has tens of kilobytes."""
+    for row in rows:
+        seed = row.get("context_seed")
+        yield row if seed is None else {**row, "context": irrelevant_text(seed, words)}
 
 
 def make_variant(payload: Mapping[str, Any]) -> Row:
@@ -136,7 +141,7 @@ def main(params: Params) -> None:
     """Run the stage."""
     aligned = read_table(layout.ALIGNED, ALIGNED)
     pairs = read_table(layout.PAIRS, PAIRS)
-    rows = plan(aligned, pairs, params.conditions(), params.conflicts.seed, params.conflicts.context_words)
+    rows = plan(aligned, pairs, params.conditions(), params.conflicts.seed)
     clips = {(clip["split"], clip["clip_id"]): clip for clip in aligned.iter_rows(named=True)}
     found = _found(clips.values())
 
@@ -158,7 +163,8 @@ def main(params: Params) -> None:
         else _pointed(clips[row["split"], row["base_id"]], found)
         for row in rows
     )
-    table = without_incomplete(outcome_table(rows, outcomes, VARIANTS), params)
+    described = with_contexts(rows, params.conflicts.context_words)
+    table = without_incomplete(outcome_table(described, outcomes, VARIANTS), params)
 
     written = table.filter(pl.col("condition").is_in(MEDIA_CONDITIONS), status="ok")
     remove_strays(layout.VARIANT_CLIPS, map(Path, written["path"]))
@@ -167,7 +173,7 @@ def main(params: Params) -> None:
     write_json(layout.metrics("conflicts"), counts_of_splits(table))
 
 
-def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int, context_words: int) -> Row:
+def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int) -> Row:
     clip_id, name = clip["clip_id"], clip["class_name"]
     row = {
         "id": f"{clip_id}.{condition}",
@@ -181,7 +187,6 @@ def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int, 
         row["caption"] = misleading_class(clip_id, name, classes, seed)
     if condition == Condition.LONG_CONTEXT:
         row["context_seed"] = context_seed(clip_id, seed)
-        row["context"] = irrelevant_text(row["context_seed"], context_words)
     return row
 
 

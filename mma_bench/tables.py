@@ -14,7 +14,7 @@ from mma_bench.errors import DataError
 from mma_bench.files import atomic_path
 from mma_bench.schema import OUTCOME, Schema, Split
 
-_OUTCOMES = 10_000  # rows that are dictionaries at a time
+_OUTCOMES = 1_000  # rows that are dictionaries at a time; some hold texts of tens of kilobytes
 _PART = 100  # rows: some hold texts of tens of kilobytes
 
 

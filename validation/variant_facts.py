@@ -119,10 +119,15 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
 
 
 def _has_its_context(variants: pl.DataFrame, words: int) -> pl.Series:
-    """Whether the irrelevant text is the one of the row's seed; null without a seed."""
-    of_seed = {seed: irrelevant_text(seed, words) for seed in variants["context_seed"].drop_nulls().unique()}
-    due = [of_seed.get(seed) for seed in variants["context_seed"]]
-    return (variants["context"] == pl.Series(due, dtype=pl.String())).alias("context_is_that_of_its_seed")
+    """Whether the irrelevant text is the one of the row's seed; null if the row lacks either.
+
+    One text after the other: each has tens of kilobytes.
+    """
+    agrees = [
+        None if seed is None or context is None else context == irrelevant_text(seed, words)
+        for seed, context in variants.select("context_seed", "context").iter_rows()
+    ]
+    return pl.Series("context_is_that_of_its_seed", agrees, dtype=pl.Boolean())
 
 
 def _names_both(column: str) -> pl.Expr:

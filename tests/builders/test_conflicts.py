@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders import conflicts
-from mma_bench.builders.conflicts import context_seed, misleading_class, plan
+from mma_bench.builders.conflicts import context_seed, misleading_class, plan, with_contexts
 from mma_bench.builders.dataset.incomplete import without_incomplete
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError
@@ -104,7 +104,7 @@ def test_plan_has_each_clip_under_each_condition_of_its_split() -> None:
     class_of = {clip["clip_id"]: clip["class_name"] for clip in clips}
     pairs = [pair_row("test", "Cat0", "Dog1"), pair_row("train", "t1", "t2")]
     conditions = {"test": list(Condition), "train": [Condition.MISALIGNED, Condition.ALIGNED]}
-    rows = plan(*tables(clips, pairs), conditions, 7, 50)
+    rows = plan(*tables(clips, pairs), conditions, 7)
     assert [(row["split"], row["condition"], row["id"]) for row in rows] == sorted(
         [("test", c, f"{clip['clip_id']}.{c}") for c in Condition if c != "misaligned" for clip in clips[:6]]
         + [("test", "misaligned", "Cat0.misaligned.Dog1")]
@@ -113,7 +113,8 @@ def test_plan_has_each_clip_under_each_condition_of_its_split() -> None:
     )
     for row in rows:
         assert ("caption" in row) == (row["condition"] == "misleading_caption")
-        assert ("context_seed" in row) == ("context" in row) == (row["condition"] == "long_context")
+        assert ("context_seed" in row) == (row["condition"] == "long_context")
+        assert "context" not in row, "a text of tens of kilobytes"
         if row["condition"] == "misleading_caption":
             assert row["caption"] in set(CLASSES) - {row["visual_class"]}
         if row["condition"] != "misaligned":
@@ -125,8 +126,8 @@ def test_each_clip_has_its_own_context_which_depends_on_the_seed_alone() -> None
     clips = [clip_row(f"c{i}", "test", "Cat") for i in range(4)]
 
     def contexts(clips: list[dict[str, Any]], seed: int, words: int) -> dict[str, str]:
-        rows = plan(*tables(clips, []), {"test": [Condition.LONG_CONTEXT]}, seed, words)
-        return {row["base_id"]: row["context"] for row in rows}
+        rows = plan(*tables(clips, []), {"test": [Condition.LONG_CONTEXT]}, seed)
+        return {row["base_id"]: row["context"] for row in with_contexts(rows, words)}
 
     texts = contexts(clips, 1, 50)
     assert len(set(texts.values())) == 4
@@ -138,9 +139,7 @@ def test_each_clip_has_its_own_context_which_depends_on_the_seed_alone() -> None
 
 def test_a_misaligned_row_tells_of_both_clips() -> None:
     clips = [clip_row("a", "test", "Cat"), clip_row("b", "test", "Dog", source="folder"), clip_row("c", "test", "Cat")]
-    rows = plan(
-        *tables(clips, [pair_row("test", "a", "b"), pair_row("test", "c", "a")]), {"test": ["misaligned"]}, 1, 50
-    )
+    rows = plan(*tables(clips, [pair_row("test", "a", "b"), pair_row("test", "c", "a")]), {"test": ["misaligned"]}, 1)
     mixed, alike = rows
     assert (mixed["visual_class"], mixed["audio_class"], mixed["class_distance"]) == ("Cat", "Dog", 3)
     assert mixed["licence"] == "video: licence of Cat; audio: licence of Dog"
@@ -153,14 +152,14 @@ def test_a_misaligned_row_tells_of_both_clips() -> None:
 def test_a_pair_with_an_unknown_clip_stops_the_stage() -> None:
     clips = [clip_row("a", "test", "Cat"), clip_row("b", "train", "Dog")]
     with pytest.raises(DataError, match=r"pairs\.parquet: b is not an aligned clip of split 'test'"):
-        plan(*tables(clips, [pair_row("test", "a", "b")]), {"test": [Condition.MISALIGNED]}, 1, 50)
+        plan(*tables(clips, [pair_row("test", "a", "b")]), {"test": [Condition.MISALIGNED]}, 1)
 
 
 def test_no_caption_can_mislead_among_clips_of_one_class() -> None:
     clips = [clip_row("a", "test", "Cat"), clip_row("b", "test", "Cat")]
     with pytest.raises(DataError, match=r"all clips of split 'test' are Cat.*\n.*conflicts\.conditions\.test"):
-        plan(*tables(clips, []), {"test": [Condition.MISLEADING_CAPTION]}, 1, 50)
-    assert len(plan(*tables(clips, []), {"test": [Condition.LONG_CONTEXT]}, 1, 50)) == 2
+        plan(*tables(clips, []), {"test": [Condition.MISLEADING_CAPTION]}, 1)
+    assert len(plan(*tables(clips, []), {"test": [Condition.LONG_CONTEXT]}, 1)) == 2
 
 
 # The whole stage.
