@@ -69,6 +69,7 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
         path: The file.
         run: What identifies the run. The optional key `data` maps each condition to the fingerprint of its data;
             conditions may be added to a run. The optional key `operation` does not identify it and is replaced.
+            The optional key `limit` does not either: it is raised by a larger limit and goes without one.
 
     Raises:
         ConfigError: The file describes another run; names the key that differs.
@@ -79,7 +80,7 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
     if there:
         # Earlier releases recorded what is now under `operation` among the settings.
         before = {**there, "settings": _identifying(there.get("settings", {}))}
-        differing = [key for key in run if key not in ("data", "operation") and before.get(key) != run[key]]
+        differing = [key for key in run if key not in ("data", "operation", "limit") and before.get(key) != run[key]]
         if differing:
             key = differing[0]
             raise ConfigError(
@@ -93,7 +94,10 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
                 hint="use a different --out for this run",
             )
     kept = {"probe": there["probe"]} if "probe" in there else {}  # of the server, recorded when it was first asked
-    write_json(path, {**run, "data": data, **kept} if "data" in run else {**run, **kept})
+    limits = [facts.get("limit") for facts in (there, run) if facts]
+    kept |= {} if None in limits else {"limit": max(limits)}
+    known = {**run, "data": data} if "data" in run else run
+    write_json(path, {**{key: value for key, value in known.items() if key != "limit"}, **kept})
 
 
 def ask_all(

@@ -79,6 +79,7 @@ def infer(
         "prompt_version": PROMPT_VERSION,
         "settings": settings,
         **({"operation": operation} if operation else {}),
+        "limit": benchmark.limit,
         "data": fingerprints,
     }
     claim(out / "run.json", run)

@@ -86,6 +86,18 @@ def test_a_run_is_not_resumed_with_another_order_of_the_options(bench: Path) -> 
     assert "holds another run: settings was" in result.output
 
 
+def test_a_trial_run_says_so_until_it_is_finished(bench: Path) -> None:
+    command = ("infer", "--model", "oracle", "--conditions", "misaligned", "--out", "results/run")
+    seen = []
+    for limit in (("--limit", "1"), ("--limit", "2"), ("--limit", "1"), (), ("--limit", "1")):
+        assert run(*command, *limit).exit_code == 0
+        assert run("leaderboard", "results").exit_code == 0
+        facts = json.loads(Path("results/run/run.json").read_text())
+        board = json.loads(Path("results/leaderboard.json").read_text())
+        seen.append((facts.get("limit"), board["runs"][0]["unranked"]))
+    assert seen == [(1, "limited"), (2, "limited"), (2, "limited"), (None, None), (None, None)]
+
+
 @pytest.mark.parametrize(
     ("silence", "asked"),
     [
