@@ -1,5 +1,6 @@
 """The commands of the evaluation: `evaluate` is `infer`, `score` and `results` in one."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -102,7 +103,7 @@ def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: s
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
 
-    failed = _infer(out=out, dataset=dataset, **asking)
+    _, failed = _infer(out=out, dataset=dataset, **asking)
     scores = scoring.main(out, seen_classes)
     reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None, paper_clips=paper_clips)
     _conclude(scores, page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
@@ -114,7 +115,12 @@ def evaluate(out: Path, seen_classes: Path | None, paper_clips: bool, dataset: s
 @_asking
 def infer(**asking: Any) -> None:
     """Run a model and write predictions.jsonl; a restarted run repeats no finished prompt."""
-    failed = _infer(**asking)
+    from mma_bench.evaluation.verdict import status_rows
+
+    counts, failed = _infer(**asking)
+    if total := counts.total():
+        rows = [("asked", f"{total:,}"), *status_rows(counts, total)]
+        conclude(("prompts", "number"), rows, then=f"mma-bench score {asking['out']}")
     if failed is not None:
         raise failed
 
@@ -170,7 +176,10 @@ def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
     """Show the answers of two runs side by side on the same clips, e.g. before and after tuning."""
     from mma_bench.evaluation import side_by_side
 
-    side_by_side.main(base, tuned, out, **shown)
+    summary = side_by_side.main(base, tuned, out, **shown)
+    chosen = f"{shown['protocol']}, {shown['condition']}".replace("_", " ")
+    rows = side_by_side.summary_rows(summary)
+    conclude((chosen, *side_by_side.SUMMARY_HEADS), rows, page=out, then=f"mma-bench view {base} {tuned}")
 
 
 @click.command()
@@ -183,7 +192,18 @@ def leaderboard(runs: Path, dataset: str | None, revision: str | None) -> None:
     from mma_bench.evaluation.dataset import Benchmark
 
     summary = board.main(runs, None if dataset is None else Benchmark(dataset, revision=revision))
-    conclude(board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html")
+    conclude(
+        board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html", then=_next(summary, runs)
+    )
+
+
+def _next(summary: Mapping[str, Any], runs: Path) -> str:
+    """The command that compares the two best runs; that for another run if there is only one."""
+    own = [run for run in summary["runs"] if run["rank"] and (runs / run["run"]).is_dir()]
+    best = [str(runs / run["run"]) for run in sorted(own, key=lambda run: min(run["rank"].values()))[:2]]
+    if len(best) < 2:
+        return f"mma-bench evaluate --model MODEL --out {runs / 'MODEL'}"
+    return f"mma-bench compare {' '.join(best)} --out pairs.html"
 
 
 @click.group(invoke_without_command=True)
@@ -218,9 +238,13 @@ COMMANDS = (evaluate, infer, score, results, compare, leaderboard, models, avhbe
 
 
 def _conclude(scores: Mapping[str, Any], *, page: Path | None = None, then: str) -> None:
-    from mma_bench.evaluation.verdict import SUMMARY_HEADS, summary_rows
+    from mma_bench.evaluation.verdict import STATUSES, SUMMARY_HEADS, status_rows, summary_rows
 
-    conclude(SUMMARY_HEADS, summary_rows(scores["headline"]), page=page, then=then)
+    cells = scores["accuracy"]
+    counts = {status: sum(cell.get(status, 0) for cell in cells) for status in STATUSES}
+    statuses = status_rows(counts, sum(cell["prompts"] for cell in cells))
+    rows = [*summary_rows(scores["headline"]), *((*row, "", "") for row in statuses)]
+    conclude(SUMMARY_HEADS, rows, page=page, then=then)
     if scores["failed"]:
         click.echo(f"{scores['failed']:,} prompts failed: run the same `evaluate` again to retry them")
 
@@ -243,8 +267,12 @@ def _infer(
     unchecked: bool,
     batch: int | None,
     out: Path,
-) -> StageError | None:
-    """Run the model; returns the error to end with if prompts failed, after the rest has been scored."""
+) -> tuple[Counter[str], StageError | None]:
+    """Run the model.
+
+    Returns:
+        The number of prompts by status; the error to end with if prompts failed, after the rest has been scored.
+    """
     from mma_bench.evaluation.asking import described, failed_prompts
     from mma_bench.evaluation.conditions import CONFIGS, with_silence
     from mma_bench.evaluation.dataset import Benchmark
@@ -287,7 +315,8 @@ def _infer(
     finally:
         engine.close()
     if not path.exists() or not path.stat().st_size:
-        return None  # nothing to ask, as of a server if only log-likelihoods are wanted
+        return Counter(), None  # nothing to ask, as of a server if only log-likelihoods are wanted
     predictions = read_predictions(path)
     errors = [str(prediction.error) for prediction in predictions if prediction.status == "failed"]
-    return failed_prompts(errors, len(predictions), hint_for if isinstance(engine, Served) else None)
+    failed = failed_prompts(errors, len(predictions), hint_for if isinstance(engine, Served) else None)
+    return Counter(prediction.status for prediction in predictions), failed

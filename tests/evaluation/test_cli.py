@@ -47,6 +47,22 @@ def test_evaluate_writes_predictions_scores_and_three_reports(bench: Path) -> No
     assert "forced_choice · aligned · audio,100.0" in Path("run/accuracy.csv").read_text()
 
 
+def test_answers_that_are_missing_or_wrong_without_a_class_are_counted(bench: Path) -> None:
+    assert run("infer", "--model", "random", "--out", "run", "--conditions", "aligned").output.endswith(
+        "next: mma-bench score run\n"
+    )
+    lines = [json.loads(line) for line in Path("run/predictions.jsonl").read_text().splitlines()]
+    for line, status in zip(lines, ("unparseable", "refused", "failed"), strict=False):
+        line |= {"status": status, "answer": None, "raw": None if status != "unparseable" else "?"}
+        line |= {"error": None if status == "unparseable" else "no"}
+    Path("run/predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = run("score", "run")
+    assert re.search(r"\nUnparseable, wrong +1 of 6", result.output)
+    assert re.search(r"\nRefused, not counted +1 of 6", result.output)
+    assert re.search(r"\nFailed, not counted +1 of 6", result.output)
+    assert "Unsupported" not in result.output
+
+
 @pytest.mark.slow
 def test_the_three_steps_give_what_evaluate_gives(bench: Path) -> None:
     assert run("evaluate", "--model", "random", "--out", "whole").exit_code == 0
@@ -64,6 +80,7 @@ def test_a_leaderboard_of_two_runs(bench: Path) -> None:
     result = run("leaderboard", "results")
     assert result.exit_code == 0
     assert re.search(r"\noracle +1 +100\.0 +100\.0 +100\.0 +forced choice\nrandom +2 ", result.output)
+    assert result.output.endswith("next: mma-bench compare results/oracle results/random --out pairs.html\n")
     assert "oracle" in Path("results/leaderboard.md").read_text()
 
 
