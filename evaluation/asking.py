@@ -32,7 +32,6 @@ from mma_bench.redact import redacted_settings
 from mma_bench.tables import read_json
 
 _REASONS_SHOWN: Final = 5
-_CHANGING: Final = ("operation", "limit")  # may differ when a run is resumed
 
 Clip = TypeVar("Clip")  # the caller's data about a clip, needed to write a ledger entry
 
@@ -75,17 +74,18 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: The file describes another run; names the key that differs.
     """
-    run = json.loads(json.dumps(run))  # normalised as JSON: tuples become lists
+    asked: dict[str, Any] = json.loads(json.dumps(run))  # normalised as JSON: tuples become lists
+    limit = asked.pop("limit", None)
     there = read_json(path) if path.exists() else {}
-    data = {**there.get("data", {}), **run.get("data", {})}
+    data = {**there.get("data", {}), **asked.get("data", {})}
     if there:
         # Earlier releases recorded what is now under `operation` among the settings.
         before = {**there, "settings": _identifying(there.get("settings", {}))}
-        differing = [key for key in run if key not in ("data", *_CHANGING) and before.get(key) != run[key]]
+        differing = [key for key in asked if key not in ("data", "operation") and before.get(key) != asked[key]]
         if differing:
             key = differing[0]
             raise ConfigError(
-                f"{path.parent} holds another run: {key} was {before.get(key)!r} and is now {run[key]!r}",
+                f"{path.parent} holds another run: {key} was {before.get(key)!r} and is now {asked[key]!r}",
                 hint="use a different --out for this run",
             )
         changed = [condition for condition, seen in there.get("data", {}).items() if data[condition] != seen]
@@ -94,12 +94,12 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
                 f"{path.parent} holds a run on different data: {changed[0]} has changed since",
                 hint="use a different --out for this run",
             )
-    if there and "limit" in run:
-        before_limit = there.get("limit")
-        run["limit"] = None if before_limit is None else max(before_limit, run["limit"])
-        run = {key: value for key, value in run.items() if key != "limit" or value is not None}
-    kept = {"probe": there["probe"]} if "probe" in there else {}  # of the server, recorded when it was first asked
-    write_json(path, {**run, "data": data, **kept} if "data" in run else {**run, **kept})
+    kept: dict[str, Any] = (
+        {"probe": there["probe"]} if "probe" in there else {}
+    )  # of the server, recorded when it was first asked
+    if limit is not None and (not there or "limit" in there):
+        kept["limit"] = max(limit, there.get("limit", limit))
+    write_json(path, {**asked, "data": data, **kept} if "data" in asked else {**asked, **kept})
 
 
 def ask_all(

@@ -1,5 +1,6 @@
 """The commands of the evaluation: `evaluate` is `infer`, `score` and `results` in one."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -101,7 +102,7 @@ def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) 
 
     process = this_process()
     with quiet(process):
-        failed = _infer(out=out, dataset=dataset, process=process, **asking)
+        _, failed = _infer(out=out, dataset=dataset, process=process, **asking)
     if not process.speaks:
         return
     scores = scoring.main(out, seen_classes)
@@ -116,10 +117,14 @@ def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) 
 def infer(**asking: Any) -> None:
     """Run a model and write predictions.jsonl; a restarted run repeats no finished prompt."""
     from mma_bench.evaluation.processes import quiet, this_process
+    from mma_bench.evaluation.verdict import status_rows
 
     process = this_process()
     with quiet(process):
-        failed = _infer(process=process, **asking)
+        counts, failed = _infer(process=process, **asking)
+    if total := counts.total():
+        rows = [("asked", f"{total:,}"), *status_rows(counts, total)]
+        conclude(("prompts", "number"), rows, then=f"mma-bench score {asking['out']}")
     if failed is not None:
         raise failed
 
@@ -174,7 +179,10 @@ def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
     """Show the answers of two runs side by side on the same clips, e.g. before and after tuning."""
     from mma_bench.evaluation import side_by_side
 
-    side_by_side.main(base, tuned, out, **shown)
+    summary = side_by_side.main(base, tuned, out, **shown)
+    chosen = f"{shown['protocol']}, {shown['condition']}".replace("_", " ")
+    rows = side_by_side.summary_rows(summary)
+    conclude((chosen, *side_by_side.SUMMARY_HEADS), rows, page=out, then=f"mma-bench view {base} {tuned}")
 
 
 @click.command()
@@ -187,7 +195,18 @@ def leaderboard(runs: Path, dataset: str | None, revision: str | None) -> None:
     from mma_bench.evaluation.dataset import Benchmark
 
     summary = board.main(runs, None if dataset is None else Benchmark(dataset, revision=revision))
-    conclude(board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html")
+    conclude(
+        board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html", then=_next(summary, runs)
+    )
+
+
+def _next(summary: Mapping[str, Any], runs: Path) -> str:
+    """The command that compares the two best runs; that for another run if there is only one."""
+    own = [run for run in summary["runs"] if run["rank"] and (runs / run["run"]).is_dir()]
+    best = [str(runs / run["run"]) for run in sorted(own, key=lambda run: min(run["rank"].values()))[:2]]
+    if len(best) < 2:
+        return f"mma-bench evaluate --model MODEL --out {runs / 'MODEL'}"
+    return f"mma-bench compare {' '.join(best)} --out pairs.html"
 
 
 def _shares(_: click.Context, __: click.Parameter, text: str) -> list[float]:
@@ -282,9 +301,13 @@ COMMANDS = (
 
 
 def _conclude(scores: Mapping[str, Any], *, page: Path | None = None, then: str) -> None:
-    from mma_bench.evaluation.verdict import SUMMARY_HEADS, summary_rows
+    from mma_bench.evaluation.verdict import STATUSES, SUMMARY_HEADS, status_rows, summary_rows
 
-    conclude(SUMMARY_HEADS, summary_rows(scores["headline"]), page=page, then=then)
+    cells = scores["accuracy"]
+    counts = {status: sum(cell.get(status, 0) for cell in cells) for status in STATUSES}
+    statuses = status_rows(counts, sum(cell["prompts"] for cell in cells))
+    rows = [*summary_rows(scores["headline"]), *((*row, "", "") for row in statuses)]
+    conclude(SUMMARY_HEADS, rows, page=page, then=then)
     if scores["failed"]:
         click.echo(f"{scores['failed']:,} prompts failed: run the same `evaluate` again to retry them")
 
@@ -309,8 +332,12 @@ def _infer(
     batch: int | None,
     out: Path,
     process: "Process",
-) -> StageError | None:
-    """Run the model; returns the error to end with if prompts failed, after the rest has been scored."""
+) -> tuple[Counter[str], StageError | None]:
+    """Run the model.
+
+    Returns:
+        The number of prompts by status; the error to end with if prompts failed, after the rest has been scored.
+    """
     from mma_bench.evaluation.asking import described, failed_prompts
     from mma_bench.evaluation.conditions import CONFIGS, with_silence
     from mma_bench.evaluation.dataset import Benchmark
@@ -356,7 +383,8 @@ def _infer(
     finally:
         engine.close()
     if not process.speaks or not path.exists() or not path.stat().st_size:
-        return None  # nothing to ask, as of a server if only log-likelihoods are wanted
+        return Counter(), None  # nothing to ask, as of a server if only log-likelihoods are wanted
     predictions = read_predictions(path)
     errors = [str(prediction.error) for prediction in predictions if prediction.status == "failed"]
-    return failed_prompts(errors, len(predictions), hint_for if isinstance(engine, Served) else None)
+    failed = failed_prompts(errors, len(predictions), hint_for if isinstance(engine, Served) else None)
+    return Counter(prediction.status for prediction in predictions), failed

@@ -108,7 +108,7 @@ def _read(place: _Place) -> Entry:
 
 def _best(attempts: list[Entry]) -> Entry | None:
     answered = [entry for entry in attempts if entry["status"] != "failed"]
-    return (answered or attempts or [None])[-1]
+    return next(iter((answered or attempts)[-1:]), None)
 
 
 def _newer(whole: Ledger, places: list[_Place], key: str) -> Iterator[Entry]:

@@ -205,8 +205,8 @@ def main(
     condition: str = "misaligned",
     clips: int = 4,
     seed: int = 0,
-) -> None:
-    """Write the page, and a JSON file of the same name.
+) -> dict[str, Any]:
+    """Write the page, and a JSON file of the same name; return the latter's content.
 
     Args:
         base: A run's folder.
@@ -261,3 +261,22 @@ def main(
     )
     write_text(out, text)
     write_json(out.with_suffix(".json"), summary)
+    return summary
+
+
+SUMMARY_HEADS: Final = (*KINDS.values(), "change, points [95 %]", "p, Holm")
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The totals of the protocol and condition shown, as rows for the terminal: a row for each question."""
+    shown = summary["shown"]
+    return [
+        (
+            row["question"],
+            *(f"{row[kind.replace(' ', '_')]:,}" for kind in KINDS.values()),
+            points(row),
+            p_value(row.get("p_holm")),
+        )
+        for row in summary["totals"]
+        if (row["protocol"], row["condition"]) == (shown["protocol"], shown["condition"])
+    ]

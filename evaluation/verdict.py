@@ -109,4 +109,22 @@ def summary_rows(headline: Sequence[Mapping[str, Any]], protocol: str | None = N
     ]
 
 
+STATUSES: Final = {
+    "failed": "Failed, not counted",
+    "refused": "Refused, not counted",
+    "unsupported": "Unsupported, not counted",
+    "unparseable": "Unparseable, wrong",
+}
+
+
+def status_rows(counts: Mapping[str, int], total: int) -> list[tuple[str, str]]:
+    """The prompts without a readable answer as rows for the terminal, where there are any.
+
+    Args:
+        counts: Status → number of prompts.
+        total: The number of all prompts.
+    """
+    return [(name, f"{counts[status]:,} of {total:,}") for status, name in STATUSES.items() if counts.get(status)]
+
+
 SUMMARY_HEADS: Final = ("Where video and audio conflict", "share [95 %]", "chance", "good is")

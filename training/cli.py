@@ -62,7 +62,7 @@ def adapter() -> None:
 @adapter.command()
 @click.argument("adapter")
 @click.option("--base", required=True, help="The base model: a folder or a name on the Hub.")
-@click.option("--revision", help="Branch, tag or commit of the base on the Hub.")
+@click.option("--base-revision", help="Branch, tag or commit of the base on the Hub.")
 @click.option("--adapter-revision", help="Branch, tag or commit of the adapter on the Hub.")
 @click.option(
     "--dtype", type=click.Choice(["auto", "bfloat16", "float16", "float32"]), default="auto", show_default=True
@@ -70,13 +70,13 @@ def adapter() -> None:
 @click.option("--device-map", help="cpu, cuda, cuda:1, auto …  [default: the GPU if there is one]")
 @needs("local")
 def check(
-    adapter: str, base: str, revision: str | None, adapter_revision: str | None, dtype: str, device_map: str | None
+    adapter: str, base: str, base_revision: str | None, adapter_revision: str | None, dtype: str, device_map: str | None
 ) -> None:
     """Check that every weight loads, into the text model only, with effect, and that merging changes nothing."""
     from mma_bench.training import adapter as checks
 
     for result in checks.check(
-        adapter, base, revision=revision, adapter_revision=adapter_revision, dtype=dtype, device_map=device_map
+        adapter, base, revision=base_revision, adapter_revision=adapter_revision, dtype=dtype, device_map=device_map
     ):
         click.echo(f"{result.name:<8} {result.said}")
 

@@ -106,7 +106,10 @@ def attend(
     run.attend(states, benchmark, study, out, settings={"engine": config.engine, **config.settings}, adapter=located)
     page.main(out)
     heads = ("attention", "contrast", "change", "p, Holm")
-    conclude(heads, _changes(read_json(out / "summary.json")["differences"]), page=out / "attention.html")
+    rows = _changes(read_json(out / "summary.json")["differences"])
+    tuned = f" --adapter {adapter}" if adapter else ""
+    then = f"mma-bench evaluate --model {model}{tuned} --dataset {dataset} --out {out}-answers"
+    conclude(heads, rows, page=out / "attention.html", then=then)
 
 
 def _changes(differences: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:

@@ -6,6 +6,7 @@ import click
 
 from mma_bench.commands import MODEL, NAME, refuse_dataset
 from mma_bench.errors import ConfigError
+from mma_bench.terminal import conclude
 
 # These answer from a clip's class, which AVHBench clips do not have.
 _NEED_CLASSES = ("oracle", "specialist")
@@ -91,7 +92,10 @@ def avhbench(
         )
     finally:
         engine.close()
-    click.echo(avhbench_score.main(out))
+    rows = avhbench_score.summary_rows(avhbench_score.main(out))
+    pair = f"BASE {out}" if adapter else f"{out} TUNED"
+    then = f"mma-bench avhbench-compare {pair}"
+    conclude(avhbench_score.SUMMARY_HEADS, rows, page=out / "avhbench.md", then=then)
     lines = read_avh_predictions(path)
     errors = [str(line.error) for line in lines if line.status == "failed"]
     failed = failed_prompts(errors, len(lines), hint_for if isinstance(engine, Served) else None)
@@ -110,4 +114,7 @@ def avhbench_compare(base: Path, tuned: Path, out: Path | None) -> None:
     """
     from mma_bench.evaluation.avhbench import compare
 
-    click.echo(compare.main(base, tuned, out or tuned))
+    folder = out or tuned
+    rows = compare.summary_rows(compare.main(base, tuned, folder))
+    then = "mma-bench adapter card RUN --before BASE --after TUNED"
+    conclude(compare.SUMMARY_HEADS, rows, page=folder / "avhbench_comparison.md", then=then)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.avhbench.annotations import Task
@@ -177,8 +177,24 @@ def markdown(compared: Mapping[str, Any]) -> str:
     )
 
 
-def main(base: Path, tuned: Path, out: Path) -> str:
-    """Write `avhbench_comparison.json` and `avhbench_comparison.md` into `out`; return the table.
+SUMMARY_HEADS: Final = ("task", "base [95 %]", "tuned [95 %]", "change, points [95 %]", "p, Holm")
+
+
+def summary_rows(compared: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The comparison as rows for the terminal, in percent."""
+    return [
+        (
+            row["task"],
+            *(format_estimate(row[side]) for side in ("base", "tuned")),
+            points(row),
+            p_value(row.get("p_holm")),
+        )
+        for row in compared["tasks"]
+    ]
+
+
+def main(base: Path, tuned: Path, out: Path) -> dict[str, Any]:
+    """Write `avhbench_comparison.json` and `avhbench_comparison.md` into `out`; return the former's content.
 
     Raises:
         ConfigError: The runs differ in more than the adapter.
@@ -187,7 +203,6 @@ def main(base: Path, tuned: Path, out: Path) -> str:
     runs = read_run(base), read_run(tuned)
     refuse_unlike(*runs)
     compared = compare(*runs)
-    text = markdown(compared)
     write_json(out / "avhbench_comparison.json", compared)
-    write_text(out / "avhbench_comparison.md", text)
-    return text
+    write_text(out / "avhbench_comparison.md", markdown(compared))
+    return compared

@@ -159,10 +159,23 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def main(out: Path) -> str:
-    """Read `out/avhbench_predictions.jsonl`, write `avhbench_scores.json` and `avhbench.md`, return the table."""
+SUMMARY_HEADS: Final = ("task", "metric", "value [95 %]", "read", "questions")
+
+
+def summary_rows(scores: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The scores as rows for the terminal, in percent, with the questions that have no answer where there are any."""
+    rows: list[tuple[str, ...]] = []
+    for row in scores["tasks"]:
+        value = (format_estimate(row), percent(row["parsed"]))
+        rows.append((row["task"], row["metric"], *value, f"{row['prompts']:,}"))
+        counts = [(status, row.get(status, 0)) for status in ("unparseable", "failed", "missing", *_NO_ANSWER)]
+        rows += [(f"  {status}", "", "", "", f"{count:,}") for status, count in counts if count]
+    return rows
+
+
+def main(out: Path) -> dict[str, Any]:
+    """Read `out/avhbench_predictions.jsonl`, write `avhbench_scores.json` and `avhbench.md`, return the scores."""
     scores = score(read_avh_predictions(out / PREDICTIONS))
     write_json(out / "avhbench_scores.json", scores)
-    text = markdown(scores)
-    write_text(out / "avhbench.md", text)
-    return text
+    write_text(out / "avhbench.md", markdown(scores))
+    return scores

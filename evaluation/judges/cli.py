@@ -45,7 +45,9 @@ def compare(judges: tuple[Path, ...], out: Path, results: Path, precision: float
         (judge["name"], *(f"{judge['statuses'].get(status, 0):,}" for status in ("ok", "rejected", "refused")))
         for judge in report["judges"]
     ]
-    conclude(("judge", "kept", "rejected", "cannot judge"), rows, page=out / "compare.html")
+    params = next((path for path in judges if path.suffix != ".parquet"), "PARAMS.yaml")
+    heads = ("judge", "kept", "rejected", "cannot judge")
+    conclude(heads, rows, page=out / "compare.html", then=f"mma-bench judge calibrate {params}")
 
 
 @judge.command()

@@ -48,6 +48,22 @@ def test_evaluate_writes_predictions_scores_and_three_reports(bench: Path) -> No
     assert "forced_choice · aligned · audio,100.0" in Path("run/accuracy.csv").read_text()
 
 
+def test_answers_that_are_missing_or_wrong_without_a_class_are_counted(bench: Path) -> None:
+    assert run("infer", "--model", "random", "--out", "run", "--conditions", "aligned").output.endswith(
+        "next: mma-bench score run\n"
+    )
+    lines = [json.loads(line) for line in Path("run/predictions.jsonl").read_text().splitlines()]
+    for line, status in zip(lines, ("unparseable", "refused", "failed"), strict=False):
+        line |= {"status": status, "answer": None, "raw": None if status != "unparseable" else "?"}
+        line |= {"error": None if status == "unparseable" else "no"}
+    Path("run/predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = run("score", "run")
+    assert re.search(r"\nUnparseable, wrong +1 of 6", result.output)
+    assert re.search(r"\nRefused, not counted +1 of 6", result.output)
+    assert re.search(r"\nFailed, not counted +1 of 6", result.output)
+    assert "Unsupported" not in result.output
+
+
 @pytest.mark.slow
 def test_the_three_steps_give_what_evaluate_gives(bench: Path) -> None:
     assert run("evaluate", "--model", "random", "--out", "whole").exit_code == 0
@@ -65,6 +81,7 @@ def test_a_leaderboard_of_two_runs(bench: Path) -> None:
     result = run("leaderboard", "results")
     assert result.exit_code == 0
     assert re.search(r"\noracle +1 +100\.0 +100\.0 +100\.0 +forced choice\nrandom +2 ", result.output)
+    assert result.output.endswith("next: mma-bench compare results/oracle results/random --out pairs.html\n")
     assert "oracle" in Path("results/leaderboard.md").read_text()
 
 
@@ -103,6 +120,18 @@ def test_a_limit_is_recorded_and_may_be_raised_or_dropped(bench: Path) -> None:
     assert limit("--limit", "1") == (2, 4)
     assert limit() == ("none", 6)
     assert limit("--limit", "2") == ("none", 6)
+
+
+def test_a_trial_run_says_so_until_it_is_finished(bench: Path) -> None:
+    command = ("infer", "--model", "oracle", "--conditions", "misaligned", "--out", "results/run")
+    seen = []
+    for limit in (("--limit", "1"), ("--limit", "2"), ("--limit", "1"), (), ("--limit", "1")):
+        assert run(*command, *limit).exit_code == 0
+        assert run("leaderboard", "results").exit_code == 0
+        facts = json.loads(Path("results/run/run.json").read_text())
+        board = json.loads(Path("results/leaderboard.json").read_text())
+        seen.append((facts.get("limit"), board["runs"][0]["unranked"]))
+    assert seen == [(1, "limited"), (2, "limited"), (2, "limited"), (None, None), (None, None)]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,9 @@ def test_the_choice_depends_on_the_seed_alone_and_more_clips_contain_the_fewer()
 def test_the_page_shows_clips_of_each_kind_with_both_answers(project: Path) -> None:
     result = run("--clips", "2")
     assert result.exit_code == 0, result.output
+    assert result.output.startswith("forced choice, misaligned  became right  became wrong  both wrong  both right")
+    assert "\nvisual " in result.output
+    assert "page: page.html\nnext: mma-bench view base tuned\n" in result.output
     found = read_json(Path("page.json"))
     html = Path("page.html").read_text()
     page = Page(html)

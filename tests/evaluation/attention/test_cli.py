@@ -94,7 +94,7 @@ def adapter(tmp_path: Path) -> Path:
 def test_tables_figures_and_page_before_and_after_an_adapter(project: Path, adapter: Path) -> None:
     result = ask("run", "--conditions", "aligned,misaligned", "--adapter", str(adapter), clips=5)
     assert result.exit_code == 0, result.output
-    assert "page: run/attention.html" in result.output
+    assert "page: run/attention.html\nnext: mma-bench evaluate --model " in result.output
     assert "misaligned" in result.output
     table = pl.read_parquet("run/attention.parquet")
     assert table.columns == list(ATTENTION)

@@ -106,7 +106,7 @@ def test_judges_are_named_by_their_files_and_what_differs_is_shown(project: Path
     verdicts("b.parquet", "a", {}, revision="2")
     result = run("a.parquet", "b.parquet")
     assert "a.parquet     2" in result.output
-    assert "page: reports/judges/compare.html" in result.output
+    assert "page: reports/judges/compare.html\nnext: mma-bench judge calibrate PARAMS.yaml\n" in result.output
     report = json.loads((project / "reports/judges/compare.json").read_text())
     assert [(row["name"], row["judge"]) for row in report["judges"]] == [("a.parquet", "a"), ("b.parquet", "a")]
     assert report["differences"] == [{"setting": "revision", "values": {"a.parquet": "1", "b.parquet": "2"}}]
