@@ -7,7 +7,6 @@ import click
 
 from mma_bench.commands import UNCHECKED, needs, refuse_dataset
 from mma_bench.errors import ConfigError
-from mma_bench.tables import read_json
 from mma_bench.terminal import conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -92,6 +91,7 @@ def attend(
 
     from mma_bench.evaluation.attention import page, run
     from mma_bench.models.omni.load import locate
+    from mma_bench.tables import read_json
 
     located = None
     states: dict[str, Any] = {"before": lambda: open_engine(model, overrides=overrides)}
