@@ -58,7 +58,7 @@ lock: setup-all ## Write the constraints files from pyproject.toml; versions tha
 	.ci/lock
 
 bench: setup-all ## Print speed ratios against named alternatives
-	@for script in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; python $$script || exit 1; done
+	@for script in $(filter-out benchmarks/gpu.py benchmarks/scale.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; python $$script || exit 1; done
 
 bench-gpu: setup-all ## Time the local engine, attend and train on a GPU of 80 GB, in at most 8 minutes
 	python benchmarks/gpu.py --out results/gpu
