@@ -1,4 +1,5 @@
-"""MkDocs' hook: README.md and CONTRIBUTING.md become pages, and links to other files of the project work in the site.
+"""MkDocs' hook: README.md and CONTRIBUTING.md become pages, links to other files of the project work in the site, and a
+report is there to look at.
 
 On the forge a page links to `../sample/LICENSES.md`; a site has only its own files. So every file of the project that a
 page links to is copied into the site below `files/`, and the link leads there.
@@ -15,6 +16,13 @@ ROOT: Final = Path(__file__).parents[1]
 # Files of the project's root that are pages, by their place in the site.
 FROM_ROOT: Final = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md"}
 
+# The report of a baseline on the sample, which `make evaluate` makes; the site shows it as an example.
+REPORT: Final = ROOT / "results/specialist/report.html"
+SAMPLE: Final = "sample-report.html"
+_NO_REPORT: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sample report</title>
+<p>This site was made before there was a report: run <code>make evaluate</code>, then <code>make docs</code> again.</p>
+</html>"""
+
 _LINK: Final = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 
 
@@ -22,6 +30,10 @@ def on_files(files: Files, *, config: Any) -> Files:
     """Add the pages of the root, and the files that pages link to."""
     for page, source in FROM_ROOT.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    if REPORT.is_file():
+        files.append(File.generated(config, SAMPLE, abs_src_path=str(REPORT)))
+    else:
+        files.append(File.generated(config, SAMPLE, content=_NO_REPORT))
     for file in list(files.documentation_pages()):
         for link in _LINK.findall(file.content_string):
             place = _place(file.src_uri, link)

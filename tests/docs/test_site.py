@@ -12,6 +12,7 @@ from tests.docs.pages import PAGES, ROOT
 from tests.evaluation.pages import CHROMIUM
 
 pytestmark = pytest.mark.slow
+REPORT = ROOT / "results/specialist/report.html"
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_site_has_every_page_and_asks_nothing_of_the_network(site: Path) -> None:
     made = {path.stem for path in site.glob("*.html")}
     assert {"index" if page.stem == "README" else page.stem.lower() for page in PAGES} <= made
+    assert ("Both senses right" in (site / "sample-report.html").read_text()) == REPORT.is_file()
     for path in site.glob("*.html"):
         loaded = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?((?:https?:)?//[^\"\s>]+)", path.read_text())
         assert not loaded, f"{path.name} loads {loaded[0]}"
