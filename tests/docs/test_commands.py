@@ -83,6 +83,7 @@ ELSEWHERE: Final = {
     "mma-bench review": "tests/builders/review/test_export.py",
     "mma-bench evaluate --model random": "tests/docs/test_code.py",
     "mma-bench evaluate --model first-option.yaml": "tests/docs/test_code.py",
+    "mma-bench evaluate --model ORG/NAME": "tests/mma_bench/models/test_configs.py",
     "mma-bench evaluate --model openai-server": "tests/e2e/test_base_install.py",
     "mma-bench infer": "tests/evaluation/test_cli.py",
     "mma-bench train": "tests/training/test_cli.py",

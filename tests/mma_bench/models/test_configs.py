@@ -1,4 +1,4 @@
-"""The configs that come with the package, and what a config of one's own may hold."""
+"""The configs that come with the package, what a config of one's own may hold, and `--model` FOLDER or ORG/NAME."""
 
 import json
 from pathlib import Path
