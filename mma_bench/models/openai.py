@@ -143,11 +143,15 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, _Media]):
         body = media.extra_body if media else _without_sound(settings.extra_body)
         optional: dict[str, Any] = {"temperature": prompt.temperature, "seed": prompt.seed}
         wanted: dict[str, Any] = {key: value for key, value in optional.items() if key not in settings.omit}
-        wanted[settings.length_parameter] = self._limit(prompt)
+        # In the body, since the oldest clients that are allowed have no parameters for these two.
+        newer: dict[str, Any] = {}
+        (wanted if settings.length_parameter == "max_tokens" else newer)[settings.length_parameter] = self._limit(
+            prompt
+        )
         if prompt.top_logprobs:
             wanted |= {"logprobs": True, "top_logprobs": prompt.top_logprobs}
         if settings.reasoning is not None:
-            wanted["reasoning_effort"] = settings.reasoning
+            newer["reasoning_effort"] = settings.reasoning
         if settings.stream:
             wanted |= {"stream": True, "stream_options": {"include_usage": True}}
         # The client's own reading is without validation, so the body is read here.
@@ -155,7 +159,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, _Media]):
             lambda: self._client.chat.completions.with_raw_response.create(
                 model=settings.model,
                 messages=[{"role": "user", "content": content}],
-                extra_body=body or None,
+                extra_body={**newer, **body} or None,
                 **wanted,
             )
         )
