@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from mma_bench.evaluation.attention.capture import Captured, capture
-from mma_bench.evaluation.attention.groups import GROUPS, TEXT, group_tokens
 from mma_bench.evaluation.attention.knockout import Effect, Layers, knock_out
 from mma_bench.models.contracts import Prompt
 from mma_bench.models.omni.engine import OmniEngine
 from mma_bench.models.omni.inputs import PromptInputs
 from mma_bench.models.omni.prefix import Prefix
+from mma_bench.models.omni.token_groups import GROUPS, TEXT, group_tokens
 
 
 @dataclass(frozen=True)
