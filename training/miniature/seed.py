@@ -95,12 +95,12 @@ def jobs(root: Path, seed: int) -> list[Job]:
     for state, asked in ASKED.items():
         made_by = state if state in TUNED else "base"
         adapter = () if made_by == "base" else ("--adapter", str(home / state / "adapter"))
-        settings = {"checkpoint": base, **REMEDIES.get(state, {})}
+        given = {"checkpoint": base, **REMEDIES.get(state, {})}
         made.append(
             Job(
                 f"ask-{state}",
                 (
-                    *(*MMA_BENCH, "evaluate", "--model", str(HERE / "model.yaml"), *_set(settings)),
+                    *(*MMA_BENCH, "evaluate", "--model", str(HERE / "model.yaml"), *_set(given)),
                     *(*adapter, "--dataset", dataset, "--conditions", ",".join(asked)),
                     *("--out", str(run_folder(root, seed, state))),
                 ),
@@ -109,7 +109,7 @@ def jobs(root: Path, seed: int) -> list[Job]:
             )
         )
     cost = (sys.executable, "-m", "mma_bench.training.miniature", "cost", base, dataset, str(cost_file(root, seed)))
-    made.append(Job("cost", cost, _COST_SECONDS, ("base",)))
+    made.append(Job("cost", cost, SECONDS["cost"], ("base",)))
     check = (*MMA_BENCH, "adapter", "check", str(home / "tuned" / "adapter"), "--base", base)
     made.append(Job("check", check, SECONDS["check"], ("tuned",)))
     card = (

@@ -220,8 +220,10 @@ class OmniEngine:
                 read = or_none(partial(self._reader.read, head, ids[:-1]))
                 for index, inputs in members.items():
                     prompt = task.prompts[index]
-                    work = partial(self._answer, clip, read, prompt, inputs, priors.get(prompt.key), branches)
-                    answer = None if read is None else or_none(work)
+                    prior = priors.get(prompt.key)
+                    answer = None
+                    if read is not None:
+                        answer = or_none(partial(self._answer, clip, read, prompt, inputs, prior, branches))
                     why = f"out of memory with {len(head.ids) + len(ids)} prompt tokens; hint: lower max_pixels or fps"
                     answers[index] = answer or _failed(task, prompt, why)
         return [answers[index] for index in range(len(task.prompts))]
