@@ -52,7 +52,7 @@ def asked_group(question: Modality | None, remedy: str) -> int:
     Raises:
         InvalidInput: `no_asked_sense`.
     """
-    if question is None:
+    if question not in _GROUP_OF:  # none, or one about the text or about both senses
         raise InvalidInput(
             "no_asked_sense",
             f"the remedy {remedy} needs a question about the picture or the sound; ask this one without a remedy",
