@@ -7,6 +7,8 @@ prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, poin
 The expected hashes (`base_video_sha256`, `source_audio_sha256`) are computed from the sources, the actual ones from the
 written file; the gate compares the two.
 
+A condition with steps (`schema.STEPPED`) has a row for each of them; if it needs a donor, it is the clip's first.
+
 Conditions are compared clip by clip, so a clip of which one variant cannot be used loses all of them; see
 `dataset/incomplete.py`.
 """
@@ -15,6 +17,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import polars as pl
@@ -32,12 +35,24 @@ from mma_bench.media import edit as variants
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
 from mma_bench.progress import Progress
-from mma_bench.schema import ALIGNED, FACTS, FILE, PAIRS, VARIANTS, Condition
+from mma_bench.schema import (
+    ALIGNED,
+    DONATED,
+    FACTS,
+    FILE,
+    PAIRS,
+    STEPPED,
+    VARIANTS,
+    Condition,
+    step_name,
+)
 from mma_bench.tables import counts_of_splits, outcome_table, read_table, write_table
 
 Row: TypeAlias = dict[str, Any]
 
-MEDIA_CONDITIONS: Final = (Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED)
+MEDIA_CONDITIONS: Final = (Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED, *STEPPED)
+
+Steps: TypeAlias = Mapping[Condition, Sequence[tuple[str, float | None]]]
 
 _KEPT: Final = ("split", "video_id", "start_s", "end_s", "label_ids", "source", "licence", "judge", "human_verified")
 
@@ -65,6 +80,7 @@ def plan(
     pairs: pl.DataFrame,
     conditions: Mapping[str, Sequence[Condition]],
     seed: int,
+    steps: Steps = MappingProxyType({}),
 ) -> list[Row]:
     """The rows of the variants table without context, outcome, file and facts, in the table's order.
 
@@ -73,6 +89,7 @@ def plan(
         pairs: Schema PAIRS.
         conditions: The conditions of each split.
         seed: Of captions and contexts.
+        steps: The manipulations, each with its level, of each condition in STEPPED.
 
     Raises:
         DataError: A pair names a clip that its split does not have, or a split that needs false captions has only
@@ -87,10 +104,21 @@ def plan(
                 f"{layout.ALIGNED}: all clips of split {split!r} are {classes[0]}, no caption can mislead",
                 hint=f"acquire clips of other classes, or remove misleading_caption from conflicts.conditions.{split}",
             )
+        chosen = pairs.filter(pl.col("split") == split)
         for condition in wanted:
-            if condition == Condition.MISALIGNED:
-                split_pairs = pairs.filter(pl.col("split") == split).iter_rows(named=True)
-                rows += [_misaligned(pair, clips) for pair in split_pairs]
+            if condition in DONATED:
+                some = chosen if condition == Condition.MISALIGNED else chosen.filter(pl.col("rank") == 0)
+                rows += [
+                    _stepped(_donated(condition, pair, clips), step)
+                    for pair in some.iter_rows(named=True)
+                    for step in steps.get(condition, (None,))
+                ]
+            elif condition in STEPPED:
+                rows += [
+                    _stepped(_single(condition, clip, classes, seed), step)
+                    for clip in clips.values()
+                    for step in steps[condition]
+                ]
             else:
                 rows += [_single(condition, clip, classes, seed) for clip in clips.values()]
     return sorted(rows, key=lambda row: (row["split"], row["condition"], row["id"]))
@@ -141,7 +169,8 @@ def main(params: Params) -> None:
     """Run the stage."""
     aligned = read_table(layout.ALIGNED, ALIGNED)
     pairs = read_table(layout.PAIRS, PAIRS)
-    rows = plan(aligned, pairs, params.conditions(), params.conflicts.seed)
+    steps = {condition: params.conflicts.steps_of(condition) for condition in STEPPED}
+    rows = plan(aligned, pairs, params.conditions(), params.conflicts.seed, steps)
     clips = {(clip["split"], clip["clip_id"]): clip for clip in aligned.iter_rows(named=True)}
     found = _found(clips.values())
 
@@ -190,7 +219,15 @@ def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int) 
     return row
 
 
-def _misaligned(pair: Row, clips: Mapping[str, Row]) -> Row:
+def _stepped(row: Row, step: tuple[str, float | None] | None) -> Row:
+    if step is None:
+        return row
+    manipulation, level = step
+    name = step_name(manipulation, level)
+    return {**row, "id": f"{row['id']}.{name}", "manipulation": str(manipulation), "level": level}
+
+
+def _donated(condition: Condition, pair: Row, clips: Mapping[str, Row]) -> Row:
     for clip_id in (pair["base_id"], pair["donor_id"]):
         if clip_id not in clips:
             raise DataError(
@@ -199,8 +236,8 @@ def _misaligned(pair: Row, clips: Mapping[str, Row]) -> Row:
             )
     base, donor = clips[pair["base_id"]], clips[pair["donor_id"]]
     return {
-        "id": f"{pair['base_id']}.{Condition.MISALIGNED}.{pair['donor_id']}",
-        "condition": str(Condition.MISALIGNED),
+        "id": f"{pair['base_id']}.{condition}.{pair['donor_id']}",
+        "condition": str(condition),
         "base_id": pair["base_id"],
         "donor_id": pair["donor_id"],
         "visual_class": base["class_name"],
@@ -255,8 +292,10 @@ def _task(row: Row, clips: Mapping[tuple[str, str], Row], found: Mapping[str, st
         "folder": (layout.VARIANT_CLIPS / row["split"] / row["condition"]).as_posix(),
         "base": _source(clips[row["split"], row["base_id"]], found),
     }
-    if row["condition"] == Condition.MISALIGNED:
+    if row["condition"] in DONATED:
         payload |= {"donor": _source(clips[row["split"], row["donor_id"]], found), "slack_s": slack_s}
+    if row["condition"] in STEPPED:
+        payload |= {"manipulation": row["manipulation"], "level": row["level"]}
     # The fingerprint includes the hash found, so that a variant refused for its source is retried once the source is
     # back.
     return Task(_key(row), fingerprint(variants.VERSION, version("av"), list(FACTS), payload), payload)

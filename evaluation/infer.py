@@ -30,7 +30,7 @@ from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, Mode, Prompt, modes_of
 from mma_bench.progress import Progress
 from mma_bench.prompts import PROMPT_VERSION
-from mma_bench.schema import Modality
+from mma_bench.schema import PAPERS_CONDITIONS, Modality
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,8 @@ def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, a
         audio_class=row["audio_class"],
         class_distance=row["class_distance"],
         caption=row["caption"],
+        manipulation=row.get("manipulation"),  # older datasets have no steps
+        level=row.get("level"),
         options=list(prompt.options),
         expected=right,
         other=_other(row, question, right),
@@ -227,7 +229,7 @@ def _sha256(text: str) -> str:
 
 
 def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The conditions to run: those requested, or all in the split without variants.
+    """The conditions to run: those requested, or the paper's that are in the split.
 
     Raises:
         ConfigError: A requested condition is not in the dataset; names it and the available ones.
@@ -240,7 +242,7 @@ def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str,
             f"{benchmark.name} has no condition {missing[0]!r} in split {benchmark.split}",
             hint=f"choose among {', '.join(possible)}",
         )
-    return tuple(wanted) or tuple(there)
+    return tuple(wanted) or tuple(name for name in there if name in PAPERS_CONDITIONS)
 
 
 def asked(row: Row, prompt: Prompt, fingerprint: str) -> Prediction:

@@ -33,7 +33,7 @@ from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wron
 from mma_bench.files import write_json, write_text
 from mma_bench.folders import exclusive
 from mma_bench.page import render
-from mma_bench.schema import PAPERS_OWN_CLIPS, Condition
+from mma_bench.schema import PAPERS_CONDITIONS, PAPERS_OWN_CLIPS
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
@@ -218,7 +218,7 @@ def _words(summary: Summary) -> dict[str, Any]:
         "good_when": good_when,
         "paper": published_rows(),
         "paper_seen": published_seen_rows(),
-        "conditions": [str(condition) for condition in Condition],
+        "conditions": [str(condition) for condition in PAPERS_CONDITIONS],
         "points": points,
         "p_value": p_value,
         "shares": shares,

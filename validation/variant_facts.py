@@ -4,7 +4,7 @@ import polars as pl
 
 from mma_bench.config import Params
 from mma_bench.irrelevant_text import irrelevant_text
-from mma_bench.schema import Condition
+from mma_bench.schema import DONATED, Condition, step_name
 from mma_bench.validation.accounts import differs_in
 from mma_bench.validation.clips import clip_facts
 
@@ -16,14 +16,19 @@ _SOURCE_FAULTS = ("source_missing", "source_changed")
 
 
 def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Series:
-    """The ids of all variants of the configured conditions: one per clip, for misaligned one per pair."""
+    """The ids of all variants of the configured conditions: one per clip, for misaligned one per pair, for others with
+    a donor one per clip that has one, and of each one per step.
+    """
     ids = []
     for split, conditions in params.conditions().items():
         clips = aligned.filter(pl.col("split") == split)["clip_id"].to_list()
-        ids += [f"{clip}.{condition}" for condition in conditions if condition != _MISALIGNED for clip in clips]
-        if _MISALIGNED in conditions:
-            chosen = pairs.filter(pl.col("split") == split).select("base_id", "donor_id").iter_rows()
-            ids += [f"{base}.{_MISALIGNED}.{donor}" for base, donor in chosen]
+        chosen = pairs.filter(pl.col("split") == split)
+        for condition in conditions:
+            due = chosen if condition == _MISALIGNED else chosen.filter(pl.col("rank") == 0)
+            pairs_due = [f"{base}.{condition}.{donor}" for base, donor in due.select("base_id", "donor_id").iter_rows()]
+            starts = pairs_due if condition in DONATED else [f"{clip}.{condition}" for clip in clips]
+            steps = [f".{step_name(*step)}" for step in params.conflicts.steps_of(condition)] or [""]
+            ids += [f"{start}{step}" for start in starts for step in steps]
     return pl.Series("id", ids, dtype=pl.String())
 
 
@@ -100,7 +105,9 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
         .join(donor, on="donor_id", how="left", maintain_order="left")
         .join(classes, on="split", how="left", maintain_order="left")
         .with_columns(
-            pl.concat_str("base_id", "condition", "donor_id", separator=".", ignore_nulls=True).alias("due_id"),
+            pl.concat_str("base_id", "condition", "donor_id", _step(variants), separator=".", ignore_nulls=True).alias(
+                "due_id"
+            ),
             heard.alias("class_of_the_sound"),
             (pl.col("base_verified") & pl.col("donor_verified").fill_null(True)).alias("verified"),
             pl.col("classes").list.contains(pl.col("caption")).alias("caption_is_an_option"),
@@ -116,6 +123,15 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
         )
         .drop("classes")
     )
+
+
+def _step(variants: pl.DataFrame) -> pl.Series:
+    """The step in each row's id; null if the row has none."""
+    names = [
+        None if manipulation is None else step_name(manipulation, level)
+        for manipulation, level in variants.select("manipulation", "level").iter_rows()
+    ]
+    return pl.Series("step", names, dtype=pl.String())
 
 
 def _has_its_context(variants: pl.DataFrame, words: int) -> pl.Series:

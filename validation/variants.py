@@ -6,7 +6,16 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.config import Params
-from mma_bench.schema import ALIGNED, PAIRS, VARIANTS, Condition
+from mma_bench.schema import (
+    ALIGNED,
+    CAPTIONED,
+    DONATED,
+    PAIRS,
+    STEPPED,
+    VARIANTS,
+    WITHOUT_LEVEL,
+    Condition,
+)
 from mma_bench.validation.accounts import count_rows, outer_join_ids
 from mma_bench.validation.clips import clip_promises
 from mma_bench.validation.expect import (
@@ -28,13 +37,18 @@ from mma_bench.validation.variant_facts import OF_BOTH, ids_due, misaligned_per_
 
 TABLE = layout.VARIANTS
 
-# Columns that are set under one condition only.
+# Columns that are set under some conditions only.
+_WITH_LEVEL = tuple(
+    condition for condition, manipulations in STEPPED.items() if not set(manipulations) & set(WITHOUT_LEVEL)
+)
 _BELONGS = {
-    "donor_id": Condition.MISALIGNED,
-    "class_distance": Condition.MISALIGNED,
-    "caption": Condition.MISLEADING_CAPTION,
-    "context_seed": Condition.LONG_CONTEXT,
-    "context": Condition.LONG_CONTEXT,
+    "donor_id": DONATED,
+    "class_distance": DONATED,
+    "caption": CAPTIONED,
+    "context_seed": (Condition.LONG_CONTEXT,),
+    "context": (Condition.LONG_CONTEXT,),
+    "manipulation": tuple(STEPPED),
+    "level": _WITH_LEVEL,
 }
 
 
@@ -125,7 +139,7 @@ def _of_the_collection() -> list[Promise]:
         _rule("id_is_unique", "No two rows have the same id.", "the build", unique("id")),
         _rule(
             "id_says_what_it_is",
-            "An id consists of the base, the condition and, for misaligned, the donor.",
+            "An id consists of the base, the condition and, where there are any, the donor and the step.",
             "the build",
             equal("id", "due_id"),
         ),
@@ -164,7 +178,7 @@ def _of_the_classes() -> list[Promise]:
         ),
         _rule(
             "audio_class_is_that_of_the_sound",
-            "The audio class is that of the donor under misaligned, and of the base elsewhere.",
+            "The audio class is that of the donor if there is one, and of the base elsewhere.",
             "section 3",
             equal("audio_class", "class_of_the_sound"),
         ),
@@ -172,52 +186,52 @@ def _of_the_classes() -> list[Promise]:
             "aligned_classes_agree",
             "Picture and sound have the same class unless the sound is swapped.",
             "section 3",
-            equal("visual_class", "audio_class", _except(Condition.MISALIGNED)),
+            equal("visual_class", "audio_class", _except(*DONATED)),
         ),
         _rule(
             "misaligned_classes_differ",
-            "Picture and sound have different classes under misaligned.",
+            "The class of a donor's sound is not that of the picture.",
             "section 3",
-            holds("conflict", _under(Condition.MISALIGNED)),
+            holds("conflict", _under(*DONATED)),
             show=("visual_class", "audio_class"),
         ),
         _rule(
             "donor_is_of_the_split",
             "The donor is an aligned clip of the same split.",
             "section 3",
-            holds("donor_is_of_the_split", _under(Condition.MISALIGNED)),
+            holds("donor_is_of_the_split", _under(*DONATED)),
             show=("donor_id",),
         ),
         *(
             _rule(
-                f"{column}_is_given_in_{condition}",
-                f"Under {condition} each row has its `{column}`.",
+                f"{column}_is_given",
+                f"Under {', '.join(conditions)} each row has its `{column}`.",
                 "Table 2",
-                given(column, _under(condition)),
+                given(column, _under(*conditions)),
             )
-            for column, condition in _BELONGS.items()
+            for column, conditions in _BELONGS.items()
         ),
         *(
             _rule(
                 f"{column}_is_absent_elsewhere",
-                f"No condition but {condition} has a `{column}`.",
+                f"No condition but {', '.join(conditions)} has a `{column}`.",
                 "Table 2",
-                absent(column, _except(condition)),
+                absent(column, _except(*conditions)),
             )
-            for column, condition in _BELONGS.items()
+            for column, conditions in _BELONGS.items()
         ),
         _rule(
             "caption_is_an_option",
             "The false caption names one of the question's options.",
             "section 4.1.4, appendix G",
-            holds("caption_is_an_option", _under(Condition.MISLEADING_CAPTION)),
+            holds("caption_is_an_option", _under(*CAPTIONED)),
             show=("caption",),
         ),
         _rule(
             "caption_misleads",
             "The false caption contradicts the clip.",
             "section 4.1.4, appendix G",
-            holds("caption_misleads", _under(Condition.MISLEADING_CAPTION)),
+            holds("caption_misleads", _under(*CAPTIONED)),
             show=("caption",),
         ),
         _rule(

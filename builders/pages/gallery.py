@@ -18,7 +18,7 @@ import polars as pl
 
 from mma_bench.builders.dataset.columns import packaged_row
 from mma_bench.page import data_uri
-from mma_bench.schema import TEXT_CONDITIONS, Condition, Split
+from mma_bench.schema import PAPERS_CONDITIONS, TEXT_CONDITIONS, Condition, Split
 
 COMPLETE_CLIPS: Final = 4  # shown under every condition; the others aligned and misaligned
 MAX_BYTES: Final = 12_000_000  # of all media; as base64 a third more
@@ -54,7 +54,7 @@ def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
     Args:
         variants: Schema VARIANTS.
     """
-    made = variants.filter(pl.col("status") == "ok")
+    made = variants.filter((pl.col("status") == "ok") & pl.col("condition").is_in(PAPERS_CONDITIONS))
     tested = made.filter(pl.col("split") == Split.TEST)
     good = made if tested.is_empty() else tested
     best: dict[str, tuple[int, str]] = {}
@@ -66,7 +66,7 @@ def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
     for _, (conditions, base) in sorted(best.items()):
         room = sum(len(shown_under) > 2 for shown_under in shown.values()) < COMPLETE_CLIPS
         complete = room and -conditions == good["condition"].n_unique()
-        shown[base] = tuple(Condition) if complete else (Condition.ALIGNED, Condition.MISALIGNED)
+        shown[base] = PAPERS_CONDITIONS if complete else (Condition.ALIGNED, Condition.MISALIGNED)
     return shown
 
 

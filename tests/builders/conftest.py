@@ -14,7 +14,17 @@ import pytest
 from mma_bench import layout
 from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
 from mma_bench.files import write_json
-from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, NORMALISED, PAIRS, VARIANTS, VERDICTS, Condition
+from mma_bench.schema import (
+    ALIGNED,
+    CANDIDATES,
+    CHECKS,
+    NORMALISED,
+    PAIRS,
+    PAPERS_CONDITIONS,
+    VARIANTS,
+    VERDICTS,
+    Condition,
+)
 from mma_bench.tables import from_rows, write_table
 
 CLASSES = ("Bird", "Cat", "Cattle", "Horse")
@@ -104,7 +114,7 @@ def small_build(root: Path) -> None:
                 pair = {"visual_class": name, "audio_class": CLASSES[other], "class_distance": 2}
                 rows["pairs"].append({"split": split, "base_id": base, "donor_id": donor, "rank": 0, **pair})
                 row = {**described, "base_id": base, "visual_class": name, "audio_class": name}
-                for condition in Condition if split == "test" else (Condition.ALIGNED, Condition.MISALIGNED):
+                for condition in PAPERS_CONDITIONS if split == "test" else (Condition.ALIGNED, Condition.MISALIGNED):
                     made = {**row, **clip, "id": f"{base}.{condition}", "condition": condition}
                     if condition == Condition.MISALIGNED:
                         swapped = write(layout.VARIANT_CLIPS, made["id"], tiny_clip(shade, pitch + 100))

@@ -30,9 +30,9 @@ from mma_bench.schema import (
     LABEL_SETS,
     NORMALISED,
     PAIRS,
+    PAPERS_CONDITIONS,
     VARIANTS,
     VERDICTS,
-    Condition,
     Schema,
 )
 from mma_bench.tables import from_rows
@@ -67,7 +67,10 @@ class World:
         raw["acquire"] |= {"splits": {"test": ["sample_eval"], "train": ["sample_train"]}, "limit": None}
         raw["verify"] |= {"required": False, "reviews": None}
         raw["pair"]["donors"] = {"test": 1, "train": 3}
-        raw["conflicts"]["conditions"] = {"test": [str(name) for name in Condition], "train": ["aligned", "misaligned"]}
+        raw["conflicts"]["conditions"] = {
+            "test": [str(name) for name in PAPERS_CONDITIONS],
+            "train": ["aligned", "misaligned"],
+        }
         self.raw = raw
         self.classes = class_table()
         self.files: dict[str, bytes] = {}

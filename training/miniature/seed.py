@@ -13,7 +13,7 @@ import mma_bench
 from mma_bench import evaluation, layout, training
 from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.files import file_sha256
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_CONDITIONS, Condition
 from mma_bench.training.miniature.metrics import run_folder
 from mma_bench.training.miniature.schedule import Job, run_jobs
 
@@ -29,7 +29,11 @@ TUNED: Final = {
 }
 _AGREE_OR_CONFLICT: Final = (str(Condition.ALIGNED), str(Condition.MISALIGNED))
 # The model's context is too short for the irrelevant text.
-_ALL: Final = tuple(condition for condition in CONDITIONS if CONFIGS[condition] != Condition.LONG_CONTEXT)
+_ALL: Final = tuple(
+    condition
+    for condition in CONDITIONS
+    if CONFIGS[condition] in PAPERS_CONDITIONS and CONFIGS[condition] != Condition.LONG_CONTEXT
+)
 ASKED: Final[dict[str, tuple[str, ...]]] = {
     "base": _ALL,
     "tuned": _ALL,
