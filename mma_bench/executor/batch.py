@@ -10,8 +10,7 @@ from mma_bench.executor.task import SETTLED, Task, Work, attempt
 from mma_bench.faults import advice, machine_fault
 from mma_bench.files import sync_files, synced_later
 
-CLIPS: Final = 64  # in a batch, at most: what a kill makes the next run repeat
-_WAIT_S: Final = 0.5  # after which a batch is complete however few clips it has
+WAIT_S: Final = 0.1  # for further clips, from a batch's first; what a kill makes the next run repeat
 
 
 def attempt_synced_later(work: Work, task: Task) -> tuple[Entry, list[Path]]:
@@ -31,7 +30,7 @@ class Batch:
     def add(self, entry: Entry, paths: list[Path]) -> None:
         """Add an entry with the files that its attempt has written."""
         if not self._entries:
-            self._due_at = time.monotonic() + _WAIT_S
+            self._due_at = time.monotonic() + WAIT_S
         if entry["status"] not in SETTLED:  # may end the run
             self._due_at = time.monotonic()
         self._entries.append(entry)
@@ -40,7 +39,7 @@ class Batch:
     @property
     def due_in_s(self) -> float:
         """Seconds until the batch is complete; not positive: it is."""
-        return 0.0 if len(self._entries) >= CLIPS else self._due_at - time.monotonic()
+        return self._due_at - time.monotonic()
 
     def synced(self) -> list[Entry]:
         """The entries, after their files have reached the disk; the batch is empty then.

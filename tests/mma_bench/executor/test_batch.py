@@ -27,7 +27,10 @@ def lines(ledger: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_files_are_renamed_then_synced_and_only_then_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wait_s", [0.0, float("inf")])
+def test_files_are_renamed_then_synced_and_only_then_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_s: float
+) -> None:
     """Rename is the worker's, the other two are this process's: what each finds of the others is recorded."""
     ledger = tmp_path / "ledger.jsonl"
     events: list[tuple[str, set[str]]] = []
@@ -46,7 +49,7 @@ def test_files_are_renamed_then_synced_and_only_then_recorded(tmp_path: Path, mo
     appended = Ledger.append
     monkeypatch.setattr(batch, "sync_files", synced)
     monkeypatch.setattr(Ledger, "append", append)
-    monkeypatch.setattr(batch, "CLIPS", 3)
+    monkeypatch.setattr(batch, "WAIT_S", wait_s)
     keys = [task.key for task in tasks_for(tmp_path, ["ok"] * 20)]
     run(tasks_for(tmp_path, ["ok"] * 20), work, ledger, workers=2, title="test")
     assert sorted(lines(ledger)) == sorted(keys)
@@ -54,7 +57,8 @@ def test_files_are_renamed_then_synced_and_only_then_recorded(tmp_path: Path, mo
     for what, found in events:
         on_disk |= found if what == "synced" else set()
         assert found <= on_disk, f"{what} {found - on_disk} too early"
-    assert 2 <= sum(what == "recorded" and bool(found) for what, found in events) < len(keys), "not in batches"
+    if wait_s:
+        assert events == [("synced", set(keys)), ("recorded", set(keys))], "not all at once"
 
 
 KILLED_WHILE_SYNCING = """
@@ -161,12 +165,3 @@ def test_what_may_end_the_run_is_not_waited_with(monkeypatch: pytest.MonkeyPatch
     assert some.due_in_s <= 0
     assert [found["status"] for found in some.synced()] == [status]
     assert some.due_in_s == float("inf")
-
-
-def test_a_batch_is_complete_after_so_many_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    some = batch.Batch()
-    for _ in range(batch.CLIPS):
-        assert some.due_in_s > 0
-        some.add(entry("ok"), [])
-    assert some.due_in_s <= 0
