@@ -7,11 +7,12 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.config import Params
+from mma_bench.near_hashes import HASH_BITS
 from mma_bench.schema import ALIGNED, FACTS, FILE, IDENTITY, NORMALISED, VERDICTS
 from mma_bench.validation.accounts import counts_beside, differs_in, outer_join_ids
 from mma_bench.validation.expect import above, absent, at_least, equal, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
-from mma_bench.validation.leaks import HASH_BITS, nearest_pictures, shared_with
+from mma_bench.validation.leaks import nearest_pictures, shared_with
 from mma_bench.validation.promises import Frames, Promise
 
 TABLE = layout.ALIGNED
@@ -30,7 +31,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     may_lack = passed.filter(pl.col("split").is_in(dropping))["clip_id"].to_list()
     kept = pl.col("present") | pl.col("clip_id").is_in(may_lack)
     return {
-        "rows": aligned_facts(aligned, normalised, passed),
+        "rows": aligned_facts(aligned, normalised, passed, params.validate_.near_duplicate_bits),
         "ids": outer_join_ids(passed["clip_id"], aligned["clip_id"]).with_columns(kept=kept),
         "splits": pl.DataFrame(
             {
@@ -43,12 +44,13 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     }
 
 
-def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
+def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.DataFrame, bits: int) -> pl.DataFrame:
     """The table without its labels, and what it shares with the other split.
 
     `altered`: the first column that differs from `normalised`; `wrong_judge`: the same for the verdict; `<key>_twin`: a
-    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`; `unsupported`: a
-    description if a clip is verified without evidence, or has evidence but is not verified.
+    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`: a clip of the
+    other split whose picture differs in at most `bits` bits; `unsupported`: a description if a clip is verified without
+    evidence, or has evidence but is not verified.
     """
     columns = [column for column in (*IDENTITY, *FILE, *FACTS) if column != "clip_id"]
     return aligned.drop("label_ids").with_columns(
@@ -59,7 +61,7 @@ def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.Da
             "wrong_judge"
         ),
         *(shared_with(aligned, key).alias(f"{key}_twin") for key in _SHARED),
-        *nearest_pictures(aligned),
+        *nearest_pictures(aligned, bits),
         pl.when((pl.col("evidence") != "") != pl.col("human_verified"))
         .then(pl.format("{} evidence, human_verified = {}", pl.col("evidence"), pl.col("human_verified")))
         .alias("unsupported"),

@@ -16,14 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from mma_bench.licences import licence_of
+from mma_bench.near_hashes import Hashes, nearest_within
 from mma_bench.schema import Split
 
 _SHARED: Final = {"same_video": "video_id", "same_picture": "video_sha256", "same_sound": "audio_sha256"}
-_BLOCK: Final = 1 << 22  # pairs of hashes compared at once: 32 MB
 
 
 def unlicensed(clips: pl.DataFrame, licences: Sequence[str] | None) -> dict[str, tuple[str, str]]:
@@ -64,18 +63,12 @@ def _near(test: pl.DataFrame, train: pl.DataFrame, bits: int) -> Iterator[tuple[
     """(train clip, nearest test clip) where the perceptual hashes are at most `bits` apart."""
     if test.is_empty() or train.is_empty():
         return
-    hashes, others = _hashes(test), _hashes(train)
-    names = test["clip_id"].to_list()
-    step = max(1, _BLOCK // len(hashes))
-    for start in range(0, len(others), step):
-        differing = np.bitwise_count(others[start : start + step, None] ^ hashes)
-        nearest = differing.argmin(axis=1)
-        close = np.flatnonzero(differing[np.arange(len(nearest)), nearest] <= bits)
-        for row in close:
-            yield train["clip_id"][int(start + row)], names[int(nearest[row])]
+    _, nearest = nearest_within(_hashes(train), _hashes(test), bits)
+    for row in np.flatnonzero(nearest >= 0).tolist():
+        yield train["clip_id"][row], test["clip_id"][int(nearest[row])]
 
 
-def _hashes(clips: pl.DataFrame) -> npt.NDArray[np.uint64]:
+def _hashes(clips: pl.DataFrame) -> Hashes:
     return np.array([int(text, 16) for text in clips["phash"]], dtype=np.uint64)
 
 

@@ -41,6 +41,23 @@ def test_near_duplicates_are_those_within_the_bits() -> None:
     assert leaks(pl.DataFrame(clips), 5) == {}
 
 
+PICTURES = st.lists(st.tuples(st.sampled_from(["test", "train"]), st.integers(0, 255)), min_size=1, max_size=20)
+
+
+@given(PICTURES, st.integers(0, 12))
+@settings(deadline=None, max_examples=60)
+def test_a_near_duplicate_is_told_with_the_nearest_test_clip(drawn: list[tuple[str, int]], bits: int) -> None:
+    """Of equally near ones, with the first."""
+    words = {f"clip{number:02}": (split, word << 56 | word) for number, (split, word) in enumerate(drawn)}
+    clips = [clip(name, split, phash=f"{word:016x}") for name, (split, word) in words.items()]
+    expected = {}
+    for name, (split, word) in words.items():
+        near = [((word ^ other).bit_count(), test) for test, (there, other) in words.items() if there == "test"]
+        if split == "train" and near and min(near)[0] <= bits:
+            expected[name] = ("near_duplicate", min(near)[1])
+    assert leaks(pl.DataFrame(clips), bits) == expected
+
+
 CLIPS = st.lists(
     st.tuples(st.sampled_from("ABC"), st.integers(0, 4), st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=9
 )
