@@ -17,7 +17,8 @@ _MISFITS: Final = """(phone) => {
   const width = document.documentElement.clientWidth;
   const seen = (element) => element.getClientRects().length > 0;
   const found = [];
-  if (document.documentElement.scrollWidth > width) found.push(`the page is ${document.documentElement.scrollWidth} wide`);
+  const whole = document.documentElement.scrollWidth;
+  if (whole > width) found.push(`the page is ${whole} wide`);
   for (const element of document.body.querySelectorAll("*")) {
     const box = element.getBoundingClientRect();
     if (seen(element) && !element.closest(".scroll, svg") && (box.right > width + 1 || box.left < -1))
@@ -32,7 +33,8 @@ _MISFITS: Final = """(phone) => {
     const frame = chart.getBoundingClientRect();
     for (const text of seen(chart) ? chart.querySelectorAll("text") : []) {
       const box = text.getBoundingClientRect();
-      if (box.left < frame.left - 2 || box.right > frame.right + 2 || box.top < frame.top - 2 || box.bottom > frame.bottom + 2)
+      const aside = box.left < frame.left - 2 || box.right > frame.right + 2;
+      if (aside || box.top < frame.top - 2 || box.bottom > frame.bottom + 2)
         found.push(`cut off in ${chart.getAttribute("aria-label")}: ${text.textContent.trim()}`);
     }
   }

@@ -70,9 +70,8 @@ def precision_recall(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) ->
     axes = figure.subplots()
     for row in rows:
         colour = LIGHT[_COLOURS[names.index(row["judge"]) % len(_COLOURS)]]
-        axes.step(
-            row["recall"], row["precision"], color=colour, where="pre", linewidth=1.6, label=fill(row["judge"], _LABEL)
-        )
+        name = fill(row["judge"], _LABEL)
+        axes.step(row["recall"], row["precision"], color=colour, where="pre", linewidth=1.6, label=name)
         for marked, marker in ((row["stands"], "o"), (row["chosen"], "D")):
             if marked is not None and marked["precision"]["mean"] is not None:
                 axes.plot(

@@ -14,7 +14,7 @@ import pytest
 from mma_bench import layout
 from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
 from mma_bench.files import write_json
-from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, NORMALISED, PAIRS, VARIANTS, VERDICTS, Condition
+from mma_bench.schema import ACQUIRED, ALIGNED, CANDIDATES, CHECKS, NORMALISED, PAIRS, VARIANTS, VERDICTS, Condition
 from mma_bench.tables import from_rows, write_table
 
 CLASSES = ("Bird", "Cat", "Cattle", "Horse")
@@ -123,6 +123,8 @@ def small_build(root: Path) -> None:
     broken |= {**facts_and_file, "status": "refused", "reason": "decode_failed", "detail": "no frame"}
 
     write_table(from_rows(rows["aligned"], ALIGNED), root / layout.ALIGNED, ALIGNED, ["clip_id"])
+    files = [row | {"sha256": f"file of {row['clip_id']}"} for row in rows["aligned"]]
+    write_table(from_rows(files, ACQUIRED), root / layout.ACQUIRED, ACQUIRED, ["clip_id"])
     write_table(from_rows(rows["aligned"], NORMALISED), root / layout.NORMALISED, NORMALISED, ["clip_id"])
     write_table(from_rows(rows["verdicts"], VERDICTS), root / layout.VERDICTS, VERDICTS, ["clip_id"])
     candidates = [{**row, "subset": "eval"} for row in rows["aligned"]]
