@@ -24,6 +24,7 @@ from mma_bench.errors import DataError
 from mma_bench.media.decode import frames
 from mma_bench.schema import PAIRS, PAPERS_CONDITIONS, VARIANTS, VERDICTS
 from mma_bench.tables import from_rows, read_table, write_table
+from tests.browser import CHROMIUM, faults
 from tests.clips import noise as make_noise
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
@@ -69,6 +70,13 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_it_fits_a_phone_and_a_desktop(html: str, tmp_path: Path) -> None:
+    (tmp_path / "dataset.html").write_text(html)
+    assert faults(tmp_path / "dataset.html") == []
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from mma_bench.builders.dataset.filters import leaks, without_donors
 def clip(clip_id: str, split: str = "test", **others: Any) -> dict[str, Any]:
     row = {"clip_id": clip_id, "split": split, "class_name": clip_id[0], "video_id": f"video of {clip_id}"}
     row |= {"video_sha256": f"picture of {clip_id}", "audio_sha256": f"sound of {clip_id}", "phash": "0" * 16}
+    row |= {"source_sha256": f"file of {clip_id}"}
     return row | {"video_duration_s": 10.0, "audio_duration_s": 10.0} | others
 
 
@@ -22,15 +23,22 @@ def far(number: int) -> str:
 
 def test_of_two_clips_that_share_something_the_train_clip_goes() -> None:
     clips = [
-        clip("a", phash=far(0), video_id="v", video_sha256="p", audio_sha256="s"),
-        *(clip(name, "train", phash=far(number + 1)) for number, name in enumerate("bcde")),
+        clip("a", phash=far(0), video_id="v", video_sha256="p", audio_sha256="s", source_sha256="f"),
+        *(clip(name, "train", phash=far(number + 1)) for number, name in enumerate("bcdef")),
     ]
-    for name, column, value in (("b", "video_id", "v"), ("c", "video_sha256", "p"), ("d", "audio_sha256", "s")):
+    shared = {
+        "b": ("video_id", "v"),
+        "c": ("video_sha256", "p"),
+        "d": ("audio_sha256", "s"),
+        "e": ("source_sha256", "f"),
+    }
+    for name, (column, value) in shared.items():
         next(row for row in clips if row["clip_id"] == name)[column] = value
     assert leaks(pl.DataFrame(clips), 6) == {
         "b": ("same_video", "a"),
         "c": ("same_picture", "a"),
         "d": ("same_sound", "a"),
+        "e": ("same_file", "a"),
     }
     assert leaks(pl.DataFrame([row | {"split": "train"} for row in clips]), 6) == {}, "shared within a split"
 
