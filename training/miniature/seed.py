@@ -6,15 +6,16 @@ check`, `mma-bench evaluate`. Only the base model is trained by a separate comma
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import mma_bench
 from mma_bench import evaluation, layout, training
 from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.files import file_sha256
 from mma_bench.schema import PAPERS_CONDITIONS, Condition
-from mma_bench.training.miniature.metrics import run_folder
+from mma_bench.training.miniature.metrics import cost_file, run_folder
 from mma_bench.training.miniature.schedule import Job, run_jobs
 
 HERE: Final = Path("training/miniature")  # relative to the project's root, like all paths of a job
@@ -26,6 +27,12 @@ TUNED: Final = {
     "aligned_only": "[aligned]",
     "misaligned_only": "[misaligned]",
     HALF: "[aligned, misaligned]",
+}
+# State → settings of the engine with which the base is asked.
+REMEDIES: Final[dict[str, dict[str, Any]]] = {
+    "contrastive": {"remedy": "contrastive", "strength": 1.0},
+    "fork_merge": {"remedy": "fork_merge", "fork_layers": 2},
+    "steering": {"remedy": "steering", "strength": 2.0},
 }
 _AGREE_OR_CONFLICT: Final = (str(Condition.ALIGNED), str(Condition.MISALIGNED))
 # The model's context is too short for the irrelevant text.
@@ -40,9 +47,18 @@ ASKED: Final[dict[str, tuple[str, ...]]] = {
     "aligned_only": _AGREE_OR_CONFLICT,
     "misaligned_only": _AGREE_OR_CONFLICT,
     HALF: _AGREE_OR_CONFLICT,
+    **dict.fromkeys(REMEDIES, _AGREE_OR_CONFLICT),
 }
 # Measured on two cores without a GPU; two jobs run at a time, except the base, which uses both cores.
-SECONDS: Final = {"base": 240.0, "train": 115.0, "check": 8.0, "card": 8.0, "ask": 13.0, "ask per condition": 4.5}
+SECONDS: Final = {
+    "base": 240.0,
+    "train": 115.0,
+    "check": 8.0,
+    "card": 8.0,
+    "ask": 13.0,
+    "ask per condition": 4.5,
+    "cost": 15.0,
+}
 CORES: Final = 2  # at most; more would hardly shorten a seed
 
 
@@ -81,19 +97,23 @@ def jobs(root: Path, seed: int) -> list[Job]:
             )
         )
     for state, asked in ASKED.items():
-        adapter = () if state == "base" else ("--adapter", str(home / state / "adapter"))
+        made_by = state if state in TUNED else "base"
+        adapter = () if made_by == "base" else ("--adapter", str(home / state / "adapter"))
+        given = {"checkpoint": base, **REMEDIES.get(state, {})}
         made.append(
             Job(
                 f"ask-{state}",
                 (
-                    *(*MMA_BENCH, "evaluate", "--model", str(HERE / "model.yaml"), *_set({"checkpoint": base})),
+                    *(*MMA_BENCH, "evaluate", "--model", str(HERE / "model.yaml"), *_set(given)),
                     *(*adapter, "--dataset", dataset, "--conditions", ",".join(asked)),
                     *("--out", str(run_folder(root, seed, state))),
                 ),
                 SECONDS["ask"] + SECONDS["ask per condition"] * len(asked),
-                (state,),
+                (made_by,),
             )
         )
+    cost = (sys.executable, "-m", "mma_bench.training.miniature", "cost", base, dataset, str(cost_file(root, seed)))
+    made.append(Job("cost", cost, SECONDS["cost"], ("base",)))
     check = (*MMA_BENCH, "adapter", "check", str(home / "tuned" / "adapter"), "--base", base)
     made.append(Job("check", check, SECONDS["check"], ("tuned",)))
     card = (
@@ -104,7 +124,7 @@ def jobs(root: Path, seed: int) -> list[Job]:
     return made
 
 
-def _set(settings: dict[str, str]) -> tuple[str, ...]:
+def _set(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(part for key, value in settings.items() for part in ("--set", f"{key}={value}"))
 
 
