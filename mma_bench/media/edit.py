@@ -25,8 +25,8 @@ from mma_bench.media.demux import MediaPacket, audio_stream, opened, video_strea
 from mma_bench.media.tracks import (
     copy_stream,
     covering_packets,
+    frame_times,
     opened_to_copy,
-    pts_of,
     read_tracks,
     shift_packets,
     time_base_of,
@@ -148,14 +148,9 @@ def _black(track: VideoStream, path: Path, source: VideoStream, packets: Sequenc
     for plane, value in zip(frame.planes, (16, 128, 128), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
     pair = [bytes(packet) for packet in _encoded(track, frame, _FIRST_STEADY + 2)[_FIRST_STEADY:]]
-    times = sorted((pts_of(packet), packet.duration or 0) for packet in packets if not packet.is_discard)
-    begins = [begin for begin, _ in times]
-    if len(set(begins)) < len(begins):
-        raise InvalidInput("frame_times_repeat", f"two of its {len(begins)} frames have the same time", subject=path)
-    ends = [*begins[1:], sum(times[-1])]
     return [
-        _packet(pair[number % 2], track, begin, end - begin, time_base)
-        for number, (begin, end) in enumerate(zip(begins, ends, strict=True))
+        _packet(pair[number % 2], track, begin, duration, time_base)
+        for number, (begin, duration) in enumerate(frame_times(path, packets))
     ]
 
 

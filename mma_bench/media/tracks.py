@@ -2,7 +2,7 @@
 
 import bisect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -114,6 +114,20 @@ def covering_packets(donor: Path, audio: Track, base: Path, length: Fraction, sl
         )
     last = math.ceil((audio.begin + length) / time_base_of(audio.stream))  # packets from here on are not needed
     return audio.packets[: bisect.bisect_left(audio.packets, last, key=pts_of)]
+
+
+def frame_times(path: Path, packets: Sequence[MediaPacket]) -> list[tuple[int, int]]:
+    """Begin and duration of each presented frame of a video stream of `path`, in units of its time base, in order.
+
+    Raises:
+        InvalidInput: `frame_times_repeat`.
+    """
+    times = sorted((pts_of(packet), packet.duration or 0) for packet in packets if not packet.is_discard)
+    begins = [begin for begin, _ in times]
+    if len(set(begins)) < len(begins):
+        raise InvalidInput("frame_times_repeat", f"two of its {len(begins)} frames have the same time", subject=path)
+    ends = [*begins[1:], sum(times[-1])]
+    return [(begin, end - begin) for begin, end in zip(begins, ends, strict=True)]
 
 
 @contextmanager
