@@ -5,7 +5,6 @@ the file.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -43,25 +42,44 @@ def planes(frame: VideoFrame) -> list[Plane]:
     return [each[: plane.height, : plane.width] for each, plane in zip(rows, frame.planes, strict=True)]
 
 
-def luma_pairs(source: Path, written: Path, frames: int) -> list[Pair]:
-    """Luma of the same frames of both clips, 8 of them or all if there are fewer.
+def noted(frames: Iterable[VideoFrame], count: int, into: list[Plane]) -> Iterator[VideoFrame]:
+    """The same frames; the luma of 8 of them, evenly spread, or of all if there are fewer, is put into a list.
 
     Args:
-        source, written: Clips of as many frames and of the same size.
-        frames: How many frames each has.
+        frames: In limited range.
+        count: How many.
+        into: Filled with arrays of their own.
+    """
+    step = max(1, count // _FRAMES)
+    for index, frame in enumerate(frames):
+        if index % step == step // 2:
+            into.append(planes(frame)[0].copy())
+        yield frame
+
+
+def noted_lumas(path: Path, count: int) -> list[Plane]:
+    """The same of a file of so many frames.
 
     Raises:
         InvalidInput: See the table in `mma_bench.media`.
     """
-    step = max(1, frames // _FRAMES)
-    both = zip(decoded_frames(source), decoded_frames(written), strict=True)
-    chosen = islice(both, step // 2, None, step)
-    return [(_luma(one), _luma(other)) for one, other in chosen]
+    lumas: list[Plane] = []
+    for _ in noted(map(limited_range, decoded_frames(path)), count, lumas):
+        pass
+    return lumas
+
+
+def first_luma(path: Path) -> Plane:
+    """Of the first frame."""
+    frames = decoded_frames(path)
+    luma = planes(limited_range(next(frames)))[0].copy()
+    frames.close()
+    return luma
 
 
 def mean_luma(path: Path) -> float:
     """The mean over all pixels of all frames."""
-    means = [float(_luma(frame).mean()) for frame in decoded_frames(path)]
+    means = [float(planes(limited_range(frame))[0].mean()) for frame in decoded_frames(path)]
     return float(np.mean(means))
 
 
@@ -123,10 +141,6 @@ def correlation(pairs: Sequence[Pair]) -> float:
     source, written = source - source.mean(), written - written.mean()
     size = float(np.linalg.norm(source) * np.linalg.norm(written))
     return float(np.vdot(source, written)) / size if size else 0.0
-
-
-def _luma(frame: VideoFrame) -> Plane:
-    return planes(limited_range(frame))[0].copy()
 
 
 def _floats(pairs: Sequence[Pair]) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:

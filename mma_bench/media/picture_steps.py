@@ -40,9 +40,11 @@ from mma_bench.media.picture_levels import (
     blur_percent,
     correlation,
     faded_percent,
+    first_luma,
     limited_range,
-    luma_pairs,
     mean_luma,
+    noted,
+    noted_lumas,
     planes,
     require_contrast,
 )
@@ -68,10 +70,10 @@ _GREY: Final = 126  # half-way from 16 to 235
 _WHITE: Final = 235
 _NO_COLOUR: Final = 128
 # Noise and faint contrasts must survive, so the quantiser is fixed; without B-frames, frames leave in their order.
-_QUANTISER: Final = 12
-_NOISE_QUANTISER: Final = 28  # noise does not compress; squares of it survive this
+_QUANTISER: Final = 18
+_NOISE_QUANTISER: Final = 36  # noise does not compress; squares of it survive this
 _X264: Final = "bframes=0:threads=1:qp={}"
-_CELLS: Final = 120  # squares of noise per height: as fine as single pixels for 120 rows, but models downscale
+_CELLS: Final = 60  # squares of noise per height
 _GAUSSIAN_STEPS: Final = 4  # of gblur, an approximation: with one step the best Gaussian is 12 % narrower, here 4 %
 
 
@@ -114,11 +116,11 @@ def degrade_video(
         shift_packets(taken, -audio.begin)
         with writing_mp4(out, time_base_of(video.stream)) as container:
             change = _degradation(manipulation, percent, mean)
-            packets = _encoded(container, base, video, change, _QUANTISER)
+            packets, before = _encoded(container, base, video, change, _QUANTISER)
             copy_stream(container, donor, audio.stream, taken)
             container.mux(packets + taken)
-    pairs = luma_pairs(base, out, len(packets))
-    require_contrast(base, (luma for luma, _ in pairs))
+    require_contrast(base, before)
+    pairs = list(zip(before, noted_lumas(out, len(packets)), strict=True))
     if manipulation == Manipulation.BLUR:
         return Degraded(len(taken), blur_percent(pairs))
     return Degraded(len(taken), faded_percent(pairs, mean if manipulation == Manipulation.LOW_CONTRAST else _BLACK))
@@ -130,7 +132,7 @@ def replace_video(base: Path, out: Path, *, manipulation: Manipulation, seed: in
     Args:
         base: A clip with picture and sound.
         out: The MP4 file to write.
-        manipulation: GREY, luma 126 everywhere; PIXEL_NOISE, squares of 1/120 of the height, each of a luma drawn
+        manipulation: GREY, luma 126 everywhere; PIXEL_NOISE, squares of 1/60 of the height, each of a luma drawn
             evenly from 16 to 235, anew for every frame (single pixels would turn grey in an encoder and in a model that
             downscales); FROZEN, the first frame for all of them.
         seed: Of the noise.
@@ -147,13 +149,12 @@ def replace_video(base: Path, out: Path, *, manipulation: Manipulation, seed: in
         video, audio = read_tracks(source, base, picture, sound)
         with writing_mp4(out, time_base_of(picture)) as container:
             quantiser = _NOISE_QUANTISER if manipulation == Manipulation.PIXEL_NOISE else _QUANTISER
-            packets = _encoded(container, base, video, _replacement(manipulation, seed), quantiser)
+            packets, before = _encoded(container, base, video, _replacement(manipulation, seed), quantiser)
             copy_stream(container, base, sound, audio.packets)
             container.mux(packets + audio.packets)
-    pairs = luma_pairs(base, out, len(packets))
     if manipulation == Manipulation.FROZEN:
-        ((first, _),) = luma_pairs(base, out, 1)[:1]
-        pairs = [(first, written) for _, written in pairs]
+        before = [first_luma(base)] * len(before)
+    pairs = list(zip(before, noted_lumas(out, len(packets)), strict=True))
     return correlation(pairs)
 
 
@@ -218,10 +219,12 @@ def _replacement(manipulation: Manipulation, seed: int) -> Change:
 
 def _encoded(
     container: OutputContainer, path: Path, source: Track, change: Change, quantiser: int
-) -> list[MediaPacket]:
-    """H.264 packets of the changed frames of `path` at the times of the packets of `source`, in a new stream."""
+) -> tuple[list[MediaPacket], list[Plane]]:
+    """H.264 packets of the changed frames of `path` at the times of the packets of `source`, in a new stream; and the
+    luma of some frames before the change, see `noted`.
+    """
     stream, times = source.stream, frame_times(path, source.packets)
-    options = {"preset": "veryfast", "flags": "+bitexact", "x264-params": _X264.format(quantiser)}
+    options = {"preset": "ultrafast", "flags": "+bitexact", "x264-params": _X264.format(quantiser)}
     track = container.add_stream("libx264", options=options)
     codec, time_base = track.codec_context, time_base_of(stream)
     codec.width, codec.height = stream.codec_context.width, stream.codec_context.height
@@ -235,7 +238,8 @@ def _encoded(
     codec.color_primaries, codec.color_trc = stream.codec_context.color_primaries, stream.codec_context.color_trc
     packets: list[MediaPacket] = []
     count = 0
-    for frame in change(limited_range(each) for each in decoded_frames(path)):
+    lumas: list[Plane] = []
+    for frame in change(noted(map(limited_range, decoded_frames(path)), len(times), lumas)):
         if count < len(times):
             frame.pts, frame.time_base = times[count][0], time_base
             packets += track.encode(frame)
@@ -245,7 +249,7 @@ def _encoded(
     packets += track.encode(None)
     for packet, (_, duration) in zip(packets, times, strict=True):
         packet.duration = duration
-    return packets
+    return packets, lumas
 
 
 def _frame(like: VideoFrame, *values: Plane | int) -> VideoFrame:

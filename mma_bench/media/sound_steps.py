@@ -53,7 +53,9 @@ ROOM_TONE_DBFS: Final = -50.0
 # Power over frequency falls by so many dB per octave. Of the room: the RC curves of Blazier (1981), on which a neutral
 # background noise falls by 5 dB from one octave band to the next, each of which is twice as wide.
 _SLOPES_DB: Final = {Manipulation.PINK_NOISE: 3.0, Manipulation.WHITE_NOISE: 0.0, Manipulation.ROOM_TONE: 8.0}
-_LOWEST_HZ: Final = 20.0  # of all noise: what lies below would count in the ratio and is not heard
+# Of all noise: what lies below would count in a ratio and is not heard, what lies above is lost in AAC.
+_LOWEST_HZ: Final = 20.0
+_HIGHEST_HZ: Final = 18_000.0
 _PEAK: Final = 10 ** (-1 / 20)  # of the sound before it is encoded; AAC may overshoot a little
 _BITS_PER_S: Final = 192_000  # of each channel: at 128,000, noise loses 0.3 dB
 _MOST_BITS: Final = 0.9 * 6144 / 1024  # per sample and channel; AAC allows 6144 bits for 1024 samples
@@ -178,7 +180,7 @@ def replace_audio(base: Path, out: Path, *, manipulation: Manipulation, seed: in
 
 
 def coloured_noise(samples: int, rate: int, colour: Manipulation, seed: int) -> Samples:
-    """Gaussian noise from 20 Hz to half the sample rate.
+    """Gaussian noise from 20 Hz to 18 kHz or half the sample rate.
 
     Args:
         samples: How many.
@@ -192,7 +194,7 @@ def coloured_noise(samples: int, rate: int, colour: Manipulation, seed: int) -> 
     length = scipy.fft.next_fast_len(samples, real=True)
     frequencies = scipy.fft.rfftfreq(length, 1 / rate)
     drawn = np.random.default_rng(seed).standard_normal((2, frequencies.size))
-    heard = frequencies >= _LOWEST_HZ
+    heard = (frequencies >= _LOWEST_HZ) & (frequencies <= _HIGHEST_HZ)
     octaves = np.log2(np.where(heard, frequencies, _LOWEST_HZ) / _LOWEST_HZ)
     spectrum = heard * 10 ** (-_SLOPES_DB[colour] * octaves / 20) * (drawn[0] + 1j * drawn[1])
     noise: Samples = scipy.fft.irfft(spectrum, length)[:samples]
