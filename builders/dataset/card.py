@@ -60,7 +60,7 @@ class CardFacts:
 
     Attributes:
         version: Of the dataset, e.g. 0.1.0.
-        variants: Schema VARIANTS, refused rows included.
+        variants: Schema VARIANTS without `context`, refused rows included.
         aligned: Schema ALIGNED.
         options: Split → its sorted classes.
         classes: How many classes the pruned ontology keeps.
