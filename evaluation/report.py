@@ -27,6 +27,8 @@ from mma_bench.evaluation.published import (
     published_seen_rows,
 )
 from mma_bench.evaluation.report_charts import charts
+from mma_bench.evaluation.trust.sections import TABLES as TRUST_TABLES
+from mma_bench.evaluation.trust.sections import three_way_panel, trust_panels
 from mma_bench.evaluation.verdict import good_when, verdict
 from mma_bench.evaluation.wrong_answers import FOLDER as REST
 from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wrong_answers
@@ -90,6 +92,7 @@ def summarise(
         "by_distance": scores["by_distance"],
         "by_seen": scores.get("by_seen", []),
         "chains": scores.get("chains", []),
+        **{name: scores[name] for name in TRUST_TABLES if name in scores},
         "errors": _examples(predictions, "failed", lambda row: row.error or ""),
         "unparseable": _examples(predictions, "unparseable", lambda row: row.raw or ""),
     }
@@ -237,7 +240,11 @@ def _tables(summary: Summary, protocol: str) -> Row:
         *("headline", "accuracy", "drop", "capture", "by_normalisation", "position_bias"),
         *("by_class", "by_distance", "by_seen", "chains"),
     )
-    own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
+    own = {
+        table: [row for row in summary.get(table, []) if row["protocol"] == protocol]
+        for table in (*tables, *TRUST_TABLES)
+    }
+    own["trust_panels"], own["three_way_panel"] = trust_panels(own), three_way_panel(own)
     own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 
