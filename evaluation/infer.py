@@ -16,7 +16,7 @@ from typing import Any
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
-from mma_bench.evaluation.conditions import CONFIGS, hears
+from mma_bench.evaluation.conditions import CONFIGS, hears, is_text_alone
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.evaluation.normalisation import likeliest
@@ -151,12 +151,13 @@ def _clips(
             row,
             ClipTask(
                 id=row["id"],
-                video=row["video"]["bytes"],
+                video=b"" if is_text_alone(condition) else row["video"]["bytes"],
                 condition=condition,
                 visual_class=row["visual_class"],
                 audio_class=row["audio_class"],
                 prompts=tuple(prompt for prompt in asked if prompt.mode in modes),
                 hears=hears(condition),
+                text_alone=is_text_alone(condition),
             ),
         )
 

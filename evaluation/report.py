@@ -27,6 +27,7 @@ from mma_bench.evaluation.published import (
     published_seen_rows,
 )
 from mma_bench.evaluation.report_charts import charts
+from mma_bench.evaluation.text_alone import sentence
 from mma_bench.evaluation.trust.sections import TABLES as TRUST_TABLES
 from mma_bench.evaluation.trust.sections import three_way_panel, trust_panels
 from mma_bench.evaluation.verdict import good_when, verdict
@@ -39,6 +40,8 @@ from mma_bench.schema import PAPERS_CONDITIONS, PAPERS_OWN_CLIPS
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
+# Tables that are there only if what they are about was asked.
+_ON_REQUEST: Final = ("text_alone", *TRUST_TABLES)
 _EXAMPLES: Final = 5
 _CUT: Final = 200  # maximum characters of an answer or an error
 
@@ -92,7 +95,7 @@ def summarise(
         "by_distance": scores["by_distance"],
         "by_seen": scores.get("by_seen", []),
         "chains": scores.get("chains", []),
-        **{name: scores[name] for name in TRUST_TABLES if name in scores},
+        **{table: scores[table] for table in _ON_REQUEST if table in scores},
         "errors": _examples(predictions, "failed", lambda row: row.error or ""),
         "unparseable": _examples(predictions, "unparseable", lambda row: row.raw or ""),
     }
@@ -225,6 +228,7 @@ def _words(summary: Summary) -> dict[str, Any]:
         "points": points,
         "p_value": p_value,
         "shares": shares,
+        "text_alone_sentence": sentence,
         "normalisations": NORMALISATIONS,
         "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
@@ -239,11 +243,9 @@ def _tables(summary: Summary, protocol: str) -> Row:
     tables = (
         *("headline", "accuracy", "drop", "capture", "by_normalisation", "position_bias"),
         *("by_class", "by_distance", "by_seen", "chains"),
+        *_ON_REQUEST,
     )
-    own = {
-        table: [row for row in summary.get(table, []) if row["protocol"] == protocol]
-        for table in (*tables, *TRUST_TABLES)
-    }
+    own = {table: [row for row in summary.get(table, []) if row["protocol"] == protocol] for table in tables}
     own["trust_panels"], own["three_way_panel"] = trust_panels(own), three_way_panel(own)
     own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}

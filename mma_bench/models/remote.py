@@ -110,8 +110,12 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
 
     def _submit(self, task: ClipTask) -> "list[Future[Answer | None]]":
         # The pool is FIFO: a clip's media are submitted before its prompts.
-        media = self._pool.submit(self._media, task)
+        media = self._pool.submit(self._media_of, task)
         return [self._pool.submit(self._answer_one, task, media, prompt) for prompt in task.prompts]
+
+    def _media_of(self, task: ClipTask) -> Media | None:
+        """The clip in the server's format; None if the text is to be sent alone. Raises InvalidInput."""
+        return None if task.text_alone else self._media(task)
 
     def check(self) -> list[str]:
         """As `Served.check`: first the list of models, which fails at once if no server is there."""
@@ -137,7 +141,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
     def ask_once(self, task: ClipTask | None, prompt: Prompt) -> Answer:
         """As `Served.ask_once`."""
         try:
-            return self._ask(None if task is None else self._media(task), prompt)
+            return self._ask(None if task is None else self._media_of(task), prompt)
         except Refused as error:
             raise _stopping(error) from None
         except Unanswered as error:
@@ -153,7 +157,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         self._pool.shutdown(cancel_futures=True)
         self._close_client()
 
-    def _answer_one(self, task: ClipTask, media: "Future[Media]", prompt: Prompt) -> Answer | None:
+    def _answer_one(self, task: ClipTask, media: "Future[Media | None]", prompt: Prompt) -> Answer | None:
         """An answer, possibly an error, or None if the run has stopped."""
         try:
             clip = media.result()
@@ -176,7 +180,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         self._record(answer)
         return answer
 
-    def _ask_up_to(self, times: int, media: Media, prompt: Prompt) -> Answer:
+    def _ask_up_to(self, times: int, media: Media | None, prompt: Prompt) -> Answer:
         """As `_ask`, asked again if a reply came without an answer."""
         while True:
             try:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import mma_bench
 from mma_bench import evaluation, layout, training
-from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
+from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS, WITHOUT_THE_CLIP
 from mma_bench.files import file_sha256
 from mma_bench.schema import PAPERS_CONDITIONS, Condition
 from mma_bench.training.miniature.metrics import cost_file, run_folder
@@ -39,7 +39,9 @@ _AGREE_OR_CONFLICT: Final = (str(Condition.ALIGNED), str(Condition.MISALIGNED))
 _ALL: Final = tuple(
     condition
     for condition in CONDITIONS
-    if CONFIGS[condition] in PAPERS_CONDITIONS and CONFIGS[condition] != Condition.LONG_CONTEXT
+    if CONFIGS[condition] in PAPERS_CONDITIONS
+    and CONFIGS[condition] != Condition.LONG_CONTEXT
+    and condition not in WITHOUT_THE_CLIP
 )
 ASKED: Final[dict[str, tuple[str, ...]]] = {
     "base": _ALL,
