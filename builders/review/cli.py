@@ -189,6 +189,3 @@ def backup(file: Path, database: str) -> None:
         click.echo(redacted(f"{file}: {back_up(store, file)} rows of votes"))
     finally:
         store.close()
-
-
-COMMANDS = (review,)
