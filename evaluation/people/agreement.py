@@ -98,7 +98,8 @@ def _agreement(people: Sequence[Person], items: Sequence[Item]) -> Agreement:
 def _counts(answers: Sequence[Sequence[str]]) -> npt.NDArray[np.int_]:
     """How often each option was chosen [prompts, options]."""
     options = sorted({option for own in answers for option in own})
-    return np.array([[own.count(option) for option in options] for own in answers], int).reshape(len(answers), -1)
+    counts = [[own.count(option) for option in options] for own in answers]
+    return np.array(counts, int).reshape(len(answers), len(options))
 
 
 def _alpha(counts: npt.NDArray[np.int_]) -> float | None:
