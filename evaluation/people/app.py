@@ -26,7 +26,7 @@ from mma_bench.web.app import new_app, not_for_this_person
 from mma_bench.web.gate import ORGANISER
 
 PACKAGE: Final = "mma_bench.evaluation.people"
-AHEAD: Final = 10  # prompts that a browser gets at once
+AHEAD: Final = 20  # prompts that a browser gets at once
 _LISTED: Final = 20  # answers that a page can go back to
 
 

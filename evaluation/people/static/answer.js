@@ -6,7 +6,7 @@ const [bar, count, video, form, before, finding, search, list, none, after, mess
     .map((id) => document.getElementById(id));
 const states = ["loading", "asking", "done"]; // of the page; each is the id of what is shown
 
-const LOW = 3; // questions ahead before more are asked for
+const LOW = 10; // questions ahead before more are asked for
 const FEW = 9; // options that need no search; each has a key
 const SLOWEST = 10_000; // ms between two attempts to reach the server
 
@@ -14,6 +14,7 @@ let ahead = []; // questions after the current one
 let current = null;
 let history = []; // questions answered, with the option, the latest last
 let skipped = []; // ids put off, in that order
+const answered = new Set(); // ids answered on this page; a queue that is on its way may still have them
 const shownAt = new Map(); // item → when it was first shown on this page, ms
 let done = 0;
 let left = 0;
@@ -26,7 +27,7 @@ async function refresh() {
   if (refreshing || halted) return;
   refreshing = true;
   try {
-    const answer = await call(`/api/queue?ahead=${Math.min(100, 10 + skipped.length)}`);
+    const answer = await call(`/api/queue?ahead=${Math.min(100, 20 + skipped.length)}`);
     if (!answer.ok) {
       if (halt(answer.status)) return;
       throw new Error(`status ${answer.status}`);
@@ -43,7 +44,7 @@ async function refresh() {
 
 function take(queue) {
   const unsent = new Set(waiting().map(({ item }) => item)); // of which the server does not know yet
-  const offered = queue.ahead.filter(({ item }) => !unsent.has(item));
+  const offered = queue.ahead.filter(({ item }) => !unsent.has(item) && !answered.has(item));
   const late = ({ item }) => skipped.indexOf(item);
   ahead = offered.filter(({ item }) => item !== current?.item).sort((a, b) => late(a) - late(b));
   const unknown = queue.ahead.length - offered.length;
@@ -57,6 +58,7 @@ function take(queue) {
 outbox.addEventListener("change", () => describe(saved));
 outbox.addEventListener("refused", ({ detail }) => {
   say(`An answer was refused (${detail}). You will be asked again.`);
+  answered.clear();
   refresh();
 });
 outbox.addEventListener("sent", () => {
@@ -159,6 +161,7 @@ function answer() {
   post({ answer_id: identifier(), item: current.item, option: option.value, seconds });
   history = [...history.filter(({ item }) => item !== current.item), { ...current, option: option.value }];
   skipped = skipped.filter((item) => item !== current.item);
+  answered.add(current.item);
   if (!again) {
     done += 1;
     left -= 1;

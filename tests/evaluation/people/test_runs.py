@@ -71,7 +71,7 @@ def test_each_person_and_all_together_are_runs_without_names_and_times(
         assert all(row.usage.keys() == {"seen_before"} for row in rows)
     alone = read_predictions(out / trio["annika"].code / "predictions.jsonl")
     assert len(alone) == 4 * len(BASES)
-    assert alone[0].model == f"person {trio['anna'].code}"
+    assert alone[0].model == f"person {trio['annika'].code}"
     together = read_predictions(out / ALL / "predictions.jsonl")
     assert len(together) == 2 * len(alone)
     assert together[0].model == "people, n = 2"
@@ -97,6 +97,7 @@ def test_the_pooled_accuracy_is_the_mean_of_the_people(
     assert set(annika.values()) == {1.0}
 
 
+@pytest.mark.slow
 def test_runs_of_people_go_through_report_comparison_leaderboard_and_submission(
     store: Store, trio: dict[str, Annotator], items: dict[str, Item], dataset: Path, tmp_path: Path
 ) -> None:
@@ -112,7 +113,7 @@ def test_runs_of_people_go_through_report_comparison_leaderboard_and_submission(
     report.main(results / "people" / ALL, dataset)
     board = leaderboard.main(results, Benchmark(str(dataset)))
     names = {run["model"]: run for run in board["runs"]}
-    assert {"people, n = 2", "random", f"person {trio['anna'].code}"} <= names.keys()
+    assert {"people, n = 2", "random", f"person {trio['annika'].code}"} <= names.keys()
     assert all(run["rank"] for run in board["runs"])
     shown = {"dataset": str(dataset), "revision": None, "protocol": "forced_choice", "condition": "misaligned"}
     alone = results / "people" / trio["annika"].code
@@ -121,6 +122,7 @@ def test_runs_of_people_go_through_report_comparison_leaderboard_and_submission(
         side_by_side.main(results / "random", results / "people" / ALL, tmp_path / "x.html", **shown, clips=1, seed=0)
 
 
+@pytest.mark.slow
 def test_exporting_again_gives_the_same_bytes_and_later_answers_replace_it(
     store: Store, trio: dict[str, Annotator], items: dict[str, Item], tmp_path: Path
 ) -> None:
