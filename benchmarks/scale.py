@@ -6,7 +6,8 @@ A made-up project of each size is built by the project's own stages and gates. O
 replaced, in the workers: instead of fetching, encoding, judging or editing, it writes a real clip of one second with a
 tail that makes it unique and that tells its facts. What that work costs is measured by `build_time.py`. So what is seen
 here is everything else: tables, ledgers, worker processes, hashes, shards, gates. One clip in ten is a test clip under
-all six conditions, the others are train clips with `--donors` misaligned variants each.
+all six conditions, the others are train clips with `--donors` misaligned variants each. `--at-once` leaves the workers
+out as well, which take a few milliseconds of CPU per clip.
 
 Each step is a process of its own. CPU seconds are those of its work, without imports, and of its workers; memory is the
 peak over the process and its workers together. Both are given beyond a project of 60 clips, which is called the base.
@@ -74,13 +75,14 @@ def fit(sizes: Sequence[int], values: Sequence[float], least: float) -> Growth:
     return Growth(float(np.exp(height)), float(exponent))
 
 
-def build(folder: Path, clips: int, donors: int, steps: Sequence[str]) -> dict[str, Cost]:
+def build(folder: Path, clips: int, donors: int, steps: Sequence[str], *, at_once: bool) -> dict[str, Cost]:
     """Build a made-up project of that size, step by step."""
     folder.mkdir()
     write_project(folder, clips, donors)
     found = {}
     for name in steps:
-        found[name] = measure([sys.executable, str(Path(__file__).absolute()), "step", name], folder)
+        command = [sys.executable, str(Path(__file__).absolute()), "step", name, *(["at-once"] if at_once else [])]
+        found[name] = measure(command, folder)
         print(f"{clips:7,} clips: {name:20} {asdict(found[name])}", file=sys.stderr, flush=True)
     return found
 
@@ -149,19 +151,20 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Measure, fit, and print the table."""
     if sys.argv[1:2] == ["step"]:
-        step(sys.argv[2])
+        step(sys.argv[2], at_once="at-once" in sys.argv[3:])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 4_000, 16_000], help="clips")
     parser.add_argument("--donors", type=int, default=3, help="misaligned variants of a train clip")
     parser.add_argument("--steps", nargs="+", default=list(STEPS), help="in the order of the build; default: all")
+    parser.add_argument("--at-once", action="store_true", help="call the work per clip in one process, without workers")
     parser.add_argument("--json", type=Path, help="where to write the rows as JSON as well")
     chosen = parser.parse_args()
     sizes = sorted(chosen.sizes)
     found: dict[int, dict[str, Cost]] = {}
     for size in (BASE, *sizes):
         with tempfile.TemporaryDirectory() as scratch:
-            found[size] = build(Path(scratch) / "build", size, chosen.donors, chosen.steps)
+            found[size] = build(Path(scratch) / "build", size, chosen.donors, chosen.steps, at_once=chosen.at_once)
             found[size] |= dvc(Path(scratch) / "dvc", size)
     rows = table(sizes, found)
     if chosen.json is not None:

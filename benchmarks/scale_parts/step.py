@@ -4,7 +4,8 @@ import hashlib
 import importlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,18 @@ class MadeUpJudge:
         return True
 
 
-def step(name: str) -> None:
-    """Run one step in the current folder and print its CPU seconds, wall seconds and result."""
+def step(name: str, *, at_once: bool) -> None:
+    """Run one step in the current folder and write its CPU and wall seconds to `measured.json`.
+
+    Args:
+        name: See STEPS.
+        at_once: Call the work per clip in this process, not in workers.
+    """
     from mma_bench import executor
     from mma_bench.config import load_params
     from mma_bench.errors import DataError
+    from mma_bench.executor.task import Task
+    from mma_bench.files import synced_later
     from mma_bench.media import packets
 
     params = load_params(Path("params.yaml"))
@@ -95,7 +103,13 @@ def step(name: str) -> None:
         if more == "missing":
             params = params.model_copy(update={"acquire": params.acquire.model_copy(update={"folder": "empty"})})
         elif hasattr(module, "run"):
-            module.run = lambda tasks, _, *args, **named: executor.run(tasks, partial(made_up, stage), *args, **named)  # type: ignore[attr-defined]
+
+            def run(tasks: Sequence[Task], _: object, *args: Any, **named: Any) -> Any:
+                due = [replace(task, at_once=True) for task in tasks] if at_once else tasks
+                with synced_later():  # for those that are called here
+                    return executor.run(due, partial(made_up, stage), *args, **named)
+
+            module.run = run  # type: ignore[attr-defined]
         if stage == "judge":
             module.open_judge = lambda _: MadeUpJudge()  # type: ignore[attr-defined]
         work = partial(module.main, params)
