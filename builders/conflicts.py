@@ -1,7 +1,7 @@
 """Conflicts: puts every aligned clip under each condition of Table 2.
 
 In: `aligned.parquet` and `pairs.parquet`. Out: `variants.parquet`, one row per clip under one condition, and the media
-of `misaligned`, `audio_removed` and `frames_zeroed`. In `misleading_caption` and `long_context` the conflict is in the
+of those that change it (`dataset/media.py`). In `misleading_caption` and `long_context` the conflict is in the
 prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, point at the aligned clip's own file.
 
 The expected hashes (`base_video_sha256`, `source_audio_sha256`) are computed from the sources, the actual ones from the
@@ -24,6 +24,7 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.builders.dataset.incomplete import without_incomplete
+from mma_bench.builders.dataset.media import STEPS_VERSION, WRITERS, Order
 from mma_bench.config import Params
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.executor import run
@@ -135,33 +136,30 @@ def make_variant(payload: Mapping[str, Any]) -> Row:
     """Write one variant and read its facts back.
 
     Args:
-        payload: `condition`; `base` and, if misaligned, `donor` as `_source` gives them; `id` and `folder` of the file
-            to write; `slack_s`, by how much (in seconds) the donor's sound may end before the base's picture.
+        payload: `condition`; `base` and, where there is one, `donor` as `_source` gives them; `id` and `folder` of the
+            file to write; `slack_s`, by how much (in seconds) the donor's sound may end before the base's picture;
+            `manipulation` and `level` of a condition with steps.
 
     Returns:
-        `path`, `sha256`, the facts of the written file, and the packet hashes expected from the sources.
+        `path`, `sha256`, the facts of the written file, the packet hashes expected from the sources, and what was
+        measured of the step.
 
     Raises:
         InvalidInput: A source is missing, changed or broken; names it.
     """
     out = clip_path(Path(payload["folder"]), payload["id"])
     base = _checked(payload["base"])
-    promised_audio = None
-    if payload["condition"] == Condition.MISALIGNED:
-        donor = _checked(payload["donor"])
-        taken = variants.misalign(base, donor, out, slack_s=payload["slack_s"])
-        promised_audio = packet_sha256(donor, "audio", first=taken)
-    elif payload["condition"] == Condition.AUDIO_REMOVED:
-        variants.remove_audio(base, out)
-    else:
-        variants.zero_frames(base, out)
-        promised_audio = packet_sha256(base, "audio")
+    donor = _checked(payload["donor"]) if "donor" in payload else None
+    steps = {key: payload.get(key) for key in ("manipulation", "level")}
+    made = WRITERS[payload["condition"]](Order(payload["id"], base, donor, out, payload.get("slack_s", 0.0), **steps))
     return {
         "path": out.as_posix(),
         "sha256": file_sha256(out),
         **media_facts(out),
         "base_video_sha256": packet_sha256(base, "video"),
-        "source_audio_sha256": promised_audio,
+        "source_audio_sha256": made.sound_of and packet_sha256(made.sound_of, "audio", first=made.taken),
+        "level_measured": made.level_measured,
+        "base_likeness": made.base_likeness,
     }
 
 
@@ -295,7 +293,7 @@ def _task(row: Row, clips: Mapping[tuple[str, str], Row], found: Mapping[str, st
     if row["condition"] in DONATED:
         payload |= {"donor": _source(clips[row["split"], row["donor_id"]], found), "slack_s": slack_s}
     if row["condition"] in STEPPED:
-        payload |= {"manipulation": row["manipulation"], "level": row["level"]}
+        payload |= {"manipulation": row["manipulation"], "level": row["level"], "version": STEPS_VERSION}
     # The fingerprint includes the hash found, so that a variant refused for its source is retried once the source is
     # back.
     return Task(_key(row), fingerprint(variants.VERSION, version("av"), list(FACTS), payload), payload)

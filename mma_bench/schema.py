@@ -53,6 +53,18 @@ DONATED: Final = (
     Condition.DEGRADED_VIDEO,
     Condition.THREE_WAY,
 )
+# Conditions whose picture, and whose sound, was encoded anew; in all others packets are copied.
+PICTURE_ENCODED: Final = (Condition.FRAMES_ZEROED, Condition.DEGRADED_VIDEO, Condition.ABSENT_VIDEO)
+SOUND_ENCODED: Final = (
+    Condition.AUDIO_REMOVED,
+    Condition.DEGRADED_AUDIO,
+    Condition.MIXED_AUDIO,
+    Condition.ABSENT_AUDIO,
+)
+# Conditions whose level is measured on the written clip.
+MEASURED: Final = (Condition.DEGRADED_AUDIO, Condition.MIXED_AUDIO, Condition.DEGRADED_VIDEO)
+# Conditions in which a stream is replaced by one without content.
+ABSENT: Final = (Condition.ABSENT_AUDIO, Condition.ABSENT_VIDEO)
 # Conditions whose rows have a caption.
 CAPTIONED: Final = (Condition.MISLEADING_CAPTION, Condition.THREE_WAY)
 
@@ -247,9 +259,13 @@ VARIANTS: Final[Schema] = {
     **FILE,
     **FACTS,
     "base_video_sha256": _STR,  # video packets of the aligned clip
-    # Audio packets that the variant must carry: the first ones of the donor (misaligned) or of the base; null for
-    # audio_removed, whose track is generated.
+    # Audio packets that the variant must carry: the first ones of the donor or all of the base; null for
+    # sound that was encoded: audio_removed, degraded_audio, mixed_audio, absent_audio.
     "source_audio_sha256": _STR,
+    "level_measured": _F64,  # the level as found on the written file; null unless the row has one
+    # How much the replaced stream resembles the base's at the same time, -1 to 1; null unless absent_*. Sound: mean
+    # cosine of the phase difference over all frequencies. Picture: correlation of luma; frozen: with the first frame.
+    "base_likeness": _F64,
     "judge": _STR,
     "human_verified": _BOOL,
 }
