@@ -98,8 +98,8 @@ WITHOUT_LEVEL: Final = STEPPED[Condition.ABSENT_AUDIO] + STEPPED[Condition.ABSEN
 
 
 def step_name(manipulation: str, level: float | None) -> str:
-    """A step in a row's id: `pink_noise-10`, `frozen`."""
-    return manipulation if level is None else f"{manipulation}{level:+g}"
+    """A step in a row's id: `pink_noise_-10`, `frozen`."""
+    return manipulation if level is None else f"{manipulation}_{level:g}"
 
 
 _STR, _F64, _I64, _BOOL = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()

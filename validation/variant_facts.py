@@ -7,6 +7,7 @@ from mma_bench.irrelevant_text import irrelevant_text
 from mma_bench.schema import DONATED, Condition, step_name
 from mma_bench.validation.accounts import differs_in
 from mma_bench.validation.clips import clip_facts
+from mma_bench.validation.steps import step_facts
 
 OF_BASE = ("split", "video_id", "start_s", "end_s", "label_ids")  # what a variant inherits from its base
 OF_BOTH = ("source", "licence", "judge")  # name both base and donor if they differ
@@ -96,6 +97,7 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
         .with_columns(
             differs_in(variants, by_base, "base_id", OF_BASE).alias("altered"),
             differs_in(variants, by_base, "base_id", ["width", "height", "frames"]).alias("resized"),
+            *step_facts(variants),
             _has_its_context(variants, params.conflicts.context_words),
             (ok | (~ok.any().over("split", "base_id") & ~pl.col("reason").is_in(_SOURCE_FAULTS))).alias(
                 "made_or_dropped"

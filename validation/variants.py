@@ -7,10 +7,14 @@ import polars as pl
 from mma_bench import layout
 from mma_bench.config import Params
 from mma_bench.schema import (
+    ABSENT,
     ALIGNED,
     CAPTIONED,
     DONATED,
+    MEASURED,
     PAIRS,
+    PICTURE_ENCODED,
+    SOUND_ENCODED,
     STEPPED,
     VARIANTS,
     WITHOUT_LEVEL,
@@ -33,6 +37,7 @@ from mma_bench.validation.expect import (
 )
 from mma_bench.validation.inputs import Inputs
 from mma_bench.validation.promises import Frames, Promise
+from mma_bench.validation.steps import step_promises
 from mma_bench.validation.variant_facts import OF_BOTH, ids_due, misaligned_per_clip, variant_facts
 
 TABLE = layout.VARIANTS
@@ -50,6 +55,9 @@ _BELONGS = {
     "manipulation": tuple(STEPPED),
     "level": _WITH_LEVEL,
 }
+# The same of measurements, which a refused variant does not have.
+_MEASURED_UNDER = {"level_measured": MEASURED, "base_likeness": ABSENT}
+_DONORS_ALONE = tuple(condition for condition in DONATED if condition != Condition.MIXED_AUDIO)
 
 
 def frames(inputs: Inputs, params: Params) -> Frames:
@@ -88,6 +96,7 @@ def promises(params: Params) -> list[Promise]:
         *_of_the_classes(),
         *_of_the_packets(),
         *_of_the_media(params),
+        *step_promises(_made),
     ]
 
 
@@ -218,7 +227,7 @@ def _of_the_classes() -> list[Promise]:
                 "Table 2",
                 absent(column, _except(*conditions)),
             )
-            for column, conditions in _BELONGS.items()
+            for column, conditions in (_BELONGS | _MEASURED_UNDER).items()
         ),
         _rule(
             "caption_is_an_option",
@@ -254,39 +263,40 @@ def _of_the_packets() -> list[Promise]:
         ),
         _made(
             "video_packets_are_those_of_the_base",
-            "The video packets are bit-identical to the base's, unless frames are zeroed.",
+            "The video packets are bit-identical to the base's, unless the picture is zeroed, degraded or replaced.",
             "section 3",
-            equal("video_sha256", "base_video_sha256", _except(Condition.FRAMES_ZEROED)),
+            equal("video_sha256", "base_video_sha256", _except(*PICTURE_ENCODED)),
         ),
         _made(
             "audio_packets_are_those_of_the_source",
-            "The audio packets are identical to the donor's (misaligned) or the base's, unless audio is removed.",
+            "The audio packets are identical to the donor's, where there is one, or the base's, unless the sound is "
+            "removed, degraded, mixed or replaced.",
             "section 3",
-            equal("audio_sha256", "source_audio_sha256", _except(Condition.AUDIO_REMOVED)),
+            equal("audio_sha256", "source_audio_sha256", _except(*SOUND_ENCODED)),
         ),
         _made(
             "sound_is_promised_by_the_base",
             "If the sound is neither swapped nor removed, `source_audio_sha256` is the hash of the base's packets.",
             "section 3",
-            equal("source_audio_sha256", "base_audio", _except(Condition.MISALIGNED, Condition.AUDIO_REMOVED)),
+            equal("source_audio_sha256", "base_audio", _except(*DONATED, *SOUND_ENCODED)),
         ),
         _made(
             "removed_sound_has_no_source",
-            "Under audio_removed no source of the audio packets is given.",
+            "Where the sound is removed, degraded, mixed or replaced, no source of the audio packets is given.",
             "section 4.1.1",
-            absent("source_audio_sha256", _under(Condition.AUDIO_REMOVED)),
+            absent("source_audio_sha256", _under(*SOUND_ENCODED)),
         ),
         _made(
             "sound_was_replaced",
-            "Under misaligned and audio_removed the sound differs from the base's.",
+            "Where a donor is heard, or the sound is removed or replaced, the audio packets are not the base's.",
             "section 3, section 4.1.1",
-            holds("sound_replaced", _under(Condition.MISALIGNED, Condition.AUDIO_REMOVED)),
+            holds("sound_replaced", _under(*DONATED, *SOUND_ENCODED)),
         ),
         _made(
             "picture_was_replaced",
-            "Under frames_zeroed the picture differs from the base's.",
+            "Where the picture is zeroed, degraded or replaced, the video packets are not the base's.",
             "section 4.1.1",
-            holds("picture_replaced", _under(Condition.FRAMES_ZEROED)),
+            holds("picture_replaced", _under(*PICTURE_ENCODED)),
         ),
         _made(
             "text_conditions_show_the_aligned_clip",
@@ -310,9 +320,9 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "sound_is_audible",
-            f"Under every other condition the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
+            f"Unless it is removed or replaced, the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
             "section 3",
-            at_least("audio_peak", params.normalise.min_peak, _except(Condition.AUDIO_REMOVED)),
+            at_least("audio_peak", params.normalise.min_peak, _except(Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO)),
             show=("donor_id",),
         ),
         _made(
@@ -323,9 +333,9 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "picture_is_not_black",
-            f"Under every other condition the brightest pixel is above {black:g}.",
+            f"Unless the picture is zeroed or degraded, the brightest pixel is above {black:g}.",
             "section 3",
-            above("luma_max", black, _except(Condition.FRAMES_ZEROED)),
+            above("luma_max", black, _except(Condition.FRAMES_ZEROED, Condition.DEGRADED_VIDEO)),
         ),
         _made(
             "geometry_is_that_of_the_base",
@@ -341,14 +351,14 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "silence_lasts_as_long_as_the_sound",
-            "Under audio_removed there is still a silent track of the same length: some models fail without one.",
+            "If the sound is removed or replaced, the track is as long as before: some models fail without one.",
             "section 4.1.1",
-            between("sound_longer_by_s", -slack, slack, _under(Condition.AUDIO_REMOVED)),
+            between("sound_longer_by_s", -slack, slack, _under(Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO)),
         ),
         _made(
             "donor_sound_covers_the_picture",
-            f"Under misaligned at most {params.pair.slack_s:g} s (± {slack:g} s) of the video have no sound.",
+            f"With a donor's sound alone at most {params.pair.slack_s:g} s (± {slack:g} s) of the video have none.",
             "section 3",
-            at_most("without_sound_s", params.pair.slack_s + slack, _under(Condition.MISALIGNED)),
+            at_most("without_sound_s", params.pair.slack_s + slack, _under(*_DONORS_ALONE)),
         ),
     ]
