@@ -14,7 +14,7 @@ from mma_bench import evaluation, layout, training
 from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.files import file_sha256
 from mma_bench.schema import PAPERS_CONDITIONS, Condition
-from mma_bench.training.miniature.metrics import run_folder
+from mma_bench.training.miniature.metrics import STATES, run_folder
 from mma_bench.training.miniature.schedule import Job, run_jobs
 
 HERE: Final = Path("training/miniature")  # relative to the project's root, like all paths of a job
@@ -41,8 +41,26 @@ ASKED: Final[dict[str, tuple[str, ...]]] = {
     "misaligned_only": _AGREE_OR_CONFLICT,
     HALF: _AGREE_OR_CONFLICT,
 }
+# The laboratory asks base, tuned and controls where senses are degraded in steps; `misaligned` is without degradation.
+LABORATORY: Final = tuple(
+    str(condition)
+    for condition in (
+        Condition.MISALIGNED,
+        Condition.DEGRADED_AUDIO,
+        Condition.MIXED_AUDIO,
+        Condition.DEGRADED_VIDEO,
+    )
+)
 # Measured on two cores without a GPU; two jobs run at a time, except the base, which uses both cores.
-SECONDS: Final = {"base": 240.0, "train": 115.0, "check": 8.0, "card": 8.0, "ask": 13.0, "ask per condition": 4.5}
+SECONDS: Final = {
+    "base": 240.0,
+    "train": 115.0,
+    "check": 8.0,
+    "card": 8.0,
+    "ask": 13.0,
+    "ask per condition": 4.5,
+    "laboratory": 80.0,
+}
 CORES: Final = 2  # at most; more would hardly shorten a seed
 
 
@@ -94,6 +112,20 @@ def jobs(root: Path, seed: int) -> list[Job]:
                 (state,),
             )
         )
+    for state in STATES:
+        adapter = () if state == "base" else ("--adapter", str(home / state / "adapter"))
+        made.append(
+            Job(
+                f"laboratory-{state}",
+                (
+                    *(*MMA_BENCH, "evaluate", "--model", str(HERE / "model.yaml"), *_set({"checkpoint": base})),
+                    *(*adapter, "--dataset", dataset, "--conditions", ",".join(LABORATORY)),
+                    *("--out", str(laboratory_folder(root, seed, state))),
+                ),
+                SECONDS["laboratory"],
+                (state,),
+            )
+        )
     check = (*MMA_BENCH, "adapter", "check", str(home / "tuned" / "adapter"), "--base", base)
     made.append(Job("check", check, SECONDS["check"], ("tuned",)))
     card = (
@@ -102,6 +134,11 @@ def jobs(root: Path, seed: int) -> list[Job]:
     )
     made.append(Job("card", card, SECONDS["card"], ("ask-base", "ask-tuned")))
     return made
+
+
+def laboratory_folder(root: Path, seed: int, state: str) -> Path:
+    """Where the answers of a state of a seed under the conditions with steps are."""
+    return root / f"seed-{seed}" / "laboratory" / state
 
 
 def _set(settings: dict[str, str]) -> tuple[str, ...]:
