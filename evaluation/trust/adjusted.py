@@ -1,8 +1,8 @@
 """Intervals from a profile likelihood of answers that share clips.
 
 The log-likelihood is that of independent answers, scaled down by the design effect of the parameter of interest (the
-vertical adjustment of Chandler and Bate, "Inference for clustered data using the independence loglikelihood", Biometrika
-2007). Unlike Wald's, an interval is open towards the side that the answers leave open.
+vertical adjustment of Chandler and Bate, "Inference for clustered data using the independence loglikelihood",
+Biometrika 2007). Unlike Wald's, an interval is open towards the side that the answers leave open.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,8 @@ class Groups:
         precision = 1 / (expected * (1 - expected))
         weight = self.sizes * precision
         information = nuisance.T @ (weight[:, None] * nuisance)
-        share = np.linalg.pinv(information, hermitian=True) @ (nuisance.T @ (weight * interest))
+        information += np.diag(_NOTHING * (1 + np.diag(information)))  # parameters may be of no effect here
+        share = np.linalg.solve(information, nuisance.T @ (weight * interest))
         direction = (interest - nuisance @ share) * precision
         means = self.hits / self.sizes
         independent = float((self.sizes * means * (1 - means)) @ direction**2)

@@ -4,11 +4,13 @@ At level x a model follows the degraded sense rather than the other one with pro
 p(x) = γ + (1 − γ − λ) F(x), F being the logistic function with slope β; the threshold is the level at which p is one
 half, both senses being followed equally often. Where clips switch at different levels the mean over clips is steeper in
 its middle than at its ends: F may also be the cumulative normal of the same slope in the middle, if that fits better,
-and intervals hold for both. γ and λ, the shares of answers that the level does not change, are
-estimated: fixed at 0 they bias threshold and slope (Wichmann and Hill, "The psychometric function: I", Perception &
-Psychophysics 2001), and some bias remains if their bounds are tight (Prins, "The psychometric function: The lapse rate
-revisited", Journal of Vision 2012). Their bound here is wide, and because the threshold is a property of p and not of
-F, it means the same whatever they are.
+and intervals hold for both.
+
+γ and λ, the shares of answers that the level does not change, are estimated: fixed at 0 they bias threshold and slope
+(Wichmann and Hill, "The psychometric function: I. Fitting, sampling, and goodness of fit", Perception & Psychophysics
+2001), and some bias remains if their bounds are tight (Prins, "The psychometric function: The lapse rate revisited",
+Journal of Vision 2012). Their bound here is wide, and the threshold is a property of p and not of F, so that it means
+the same whatever they are.
 
 Answers about one clip at several levels are not independent, and clips switch at different levels: the curve is that of
 the mean over clips, with an interval that allows for it (`adjusted`). Nothing is extrapolated beyond the levels that
@@ -34,11 +36,9 @@ LAPSES: Final = 0.3  # the largest γ and λ
 _THRESHOLD, _SLOPE, _GUESS, _LAPSE = range(4)  # of the parameters; the slope as its logarithm
 _POINTS: Final = 61  # of a profile between the lowest and the highest level
 _BEYOND: Final = 12  # on either side
-_ROUNDS: Final = 40
+_ROUNDS: Final = 25
 _EDGE: Final = 1e-6  # the least probability
-_NORMAL: Final = (
-    math.sqrt(2 * math.pi) / 4
-)  # scales the cumulative normal to the logistic function's slope in the middle
+_NORMAL: Final = math.sqrt(2 * math.pi) / 4  # gives the cumulative normal the logistic function's slope
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ In: the answers of every seed and state under the conditions with steps (`seed.L
 numbers. The controls are the question about the intact sense, which should stay as it is, and the models that were
 tuned for as long on aligned clips or on conflicts alone; what tuning costs is the accuracy where the senses agree.
 
-A seed's threshold has the interval of a report (`evaluation.trust`). Three seeds are three models: that tuning moves the
-threshold is said only if it moves in the same direction in all of them.
+A seed's threshold has the interval of a report (`evaluation.trust`). Three seeds are three models: that tuning moves
+the threshold is said only if it moves in the same direction in all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
