@@ -1,11 +1,13 @@
 """Conflicts: puts every aligned clip under each condition of Table 2.
 
 In: `aligned.parquet` and `pairs.parquet`. Out: `variants.parquet`, one row per clip under one condition, and the media
-of `misaligned`, `audio_removed` and `frames_zeroed`. In `misleading_caption` and `long_context` the conflict is in the
+of those that change it (`dataset/media.py`). In `misleading_caption` and `long_context` the conflict is in the
 prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, point at the aligned clip's own file.
 
 The expected hashes (`base_video_sha256`, `source_audio_sha256`) are computed from the sources, the actual ones from the
 written file; the gate compares the two.
+
+A condition with steps (`schema.STEPPED`) has a row for each of them; if it needs a donor, it is the clip's first.
 
 Conditions are compared clip by clip, so a clip of which one variant cannot be used loses all of them; see
 `dataset/incomplete.py`.
@@ -15,12 +17,14 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import polars as pl
 
 from mma_bench import layout
 from mma_bench.builders.dataset.incomplete import without_incomplete
+from mma_bench.builders.dataset.media import STEPS_VERSION, WRITERS, Order
 from mma_bench.config import Params
 from mma_bench.errors import DataError, InvalidInput
 from mma_bench.executor import run
@@ -32,12 +36,24 @@ from mma_bench.media import edit as variants
 from mma_bench.media.facts import media_facts
 from mma_bench.media.packets import packet_sha256
 from mma_bench.progress import Progress
-from mma_bench.schema import ALIGNED, FACTS, FILE, PAIRS, VARIANTS, Condition
+from mma_bench.schema import (
+    ALIGNED,
+    DONATED,
+    FACTS,
+    FILE,
+    PAIRS,
+    STEPPED,
+    VARIANTS,
+    Condition,
+    step_name,
+)
 from mma_bench.tables import counts_of_splits, outcome_table, read_table, write_table
 
 Row: TypeAlias = dict[str, Any]
 
-MEDIA_CONDITIONS: Final = (Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED)
+MEDIA_CONDITIONS: Final = (Condition.MISALIGNED, Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED, *STEPPED)
+
+Steps: TypeAlias = Mapping[Condition, Sequence[tuple[str, float | None]]]
 
 _KEPT: Final = ("split", "video_id", "start_s", "end_s", "label_ids", "source", "licence", "judge", "human_verified")
 
@@ -65,6 +81,7 @@ def plan(
     pairs: pl.DataFrame,
     conditions: Mapping[str, Sequence[Condition]],
     seed: int,
+    steps: Steps = MappingProxyType({}),
 ) -> list[Row]:
     """The rows of the variants table without context, outcome, file and facts, in the table's order.
 
@@ -73,6 +90,7 @@ def plan(
         pairs: Schema PAIRS.
         conditions: The conditions of each split.
         seed: Of captions and contexts.
+        steps: The manipulations, each with its level, of each condition in STEPPED.
 
     Raises:
         DataError: A pair names a clip that its split does not have, or a split that needs false captions has only
@@ -87,10 +105,21 @@ def plan(
                 f"{layout.ALIGNED}: all clips of split {split!r} are {classes[0]}, no caption can mislead",
                 hint=f"acquire clips of other classes, or remove misleading_caption from conflicts.conditions.{split}",
             )
+        chosen = pairs.filter(pl.col("split") == split)
         for condition in wanted:
-            if condition == Condition.MISALIGNED:
-                split_pairs = pairs.filter(pl.col("split") == split).iter_rows(named=True)
-                rows += [_misaligned(pair, clips) for pair in split_pairs]
+            if condition in DONATED:
+                some = chosen if condition == Condition.MISALIGNED else chosen.filter(pl.col("rank") == 0)
+                rows += [
+                    _stepped(_donated(condition, pair, clips), step)
+                    for pair in some.iter_rows(named=True)
+                    for step in steps.get(condition, (None,))
+                ]
+            elif condition in STEPPED:
+                rows += [
+                    _stepped(_single(condition, clip, classes, seed), step)
+                    for clip in clips.values()
+                    for step in steps[condition]
+                ]
             else:
                 rows += [_single(condition, clip, classes, seed) for clip in clips.values()]
     return sorted(rows, key=lambda row: (row["split"], row["condition"], row["id"]))
@@ -107,33 +136,30 @@ def make_variant(payload: Mapping[str, Any]) -> Row:
     """Write one variant and read its facts back.
 
     Args:
-        payload: `condition`; `base` and, if misaligned, `donor` as `_source` gives them; `id` and `folder` of the file
-            to write; `slack_s`, by how much (in seconds) the donor's sound may end before the base's picture.
+        payload: `condition`; `base` and, where there is one, `donor` as `_source` gives them; `id` and `folder` of the
+            file to write; `slack_s`, by how much (in seconds) the donor's sound may end before the base's picture;
+            `manipulation` and `level` of a condition with steps.
 
     Returns:
-        `path`, `sha256`, the facts of the written file, and the packet hashes expected from the sources.
+        `path`, `sha256`, the facts of the written file, the packet hashes expected from the sources, and what was
+        measured of the step.
 
     Raises:
         InvalidInput: A source is missing, changed or broken; names it.
     """
     out = clip_path(Path(payload["folder"]), payload["id"])
     base = _checked(payload["base"])
-    promised_audio = None
-    if payload["condition"] == Condition.MISALIGNED:
-        donor = _checked(payload["donor"])
-        taken = variants.misalign(base, donor, out, slack_s=payload["slack_s"])
-        promised_audio = packet_sha256(donor, "audio", first=taken)
-    elif payload["condition"] == Condition.AUDIO_REMOVED:
-        variants.remove_audio(base, out)
-    else:
-        variants.zero_frames(base, out)
-        promised_audio = packet_sha256(base, "audio")
+    donor = _checked(payload["donor"]) if "donor" in payload else None
+    steps = {key: payload.get(key) for key in ("manipulation", "level")}
+    made = WRITERS[payload["condition"]](Order(payload["id"], base, donor, out, payload.get("slack_s", 0.0), **steps))
     return {
         "path": out.as_posix(),
         "sha256": file_sha256(out),
         **media_facts(out),
         "base_video_sha256": packet_sha256(base, "video"),
-        "source_audio_sha256": promised_audio,
+        "source_audio_sha256": made.sound_of and packet_sha256(made.sound_of, "audio", first=made.taken),
+        "level_measured": made.level_measured,
+        "base_likeness": made.base_likeness,
     }
 
 
@@ -141,7 +167,8 @@ def main(params: Params) -> None:
     """Run the stage."""
     aligned = read_table(layout.ALIGNED, ALIGNED)
     pairs = read_table(layout.PAIRS, PAIRS)
-    rows = plan(aligned, pairs, params.conditions(), params.conflicts.seed)
+    steps = {condition: params.conflicts.steps_of(condition) for condition in STEPPED}
+    rows = plan(aligned, pairs, params.conditions(), params.conflicts.seed, steps)
     clips = {(clip["split"], clip["clip_id"]): clip for clip in aligned.iter_rows(named=True)}
     found = _found(clips.values())
 
@@ -190,7 +217,15 @@ def _single(condition: Condition, clip: Row, classes: Sequence[str], seed: int) 
     return row
 
 
-def _misaligned(pair: Row, clips: Mapping[str, Row]) -> Row:
+def _stepped(row: Row, step: tuple[str, float | None] | None) -> Row:
+    if step is None:
+        return row
+    manipulation, level = step
+    name = step_name(manipulation, level)
+    return {**row, "id": f"{row['id']}.{name}", "manipulation": str(manipulation), "level": level}
+
+
+def _donated(condition: Condition, pair: Row, clips: Mapping[str, Row]) -> Row:
     for clip_id in (pair["base_id"], pair["donor_id"]):
         if clip_id not in clips:
             raise DataError(
@@ -199,8 +234,8 @@ def _misaligned(pair: Row, clips: Mapping[str, Row]) -> Row:
             )
     base, donor = clips[pair["base_id"]], clips[pair["donor_id"]]
     return {
-        "id": f"{pair['base_id']}.{Condition.MISALIGNED}.{pair['donor_id']}",
-        "condition": str(Condition.MISALIGNED),
+        "id": f"{pair['base_id']}.{condition}.{pair['donor_id']}",
+        "condition": str(condition),
         "base_id": pair["base_id"],
         "donor_id": pair["donor_id"],
         "visual_class": base["class_name"],
@@ -255,8 +290,10 @@ def _task(row: Row, clips: Mapping[tuple[str, str], Row], found: Mapping[str, st
         "folder": (layout.VARIANT_CLIPS / row["split"] / row["condition"]).as_posix(),
         "base": _source(clips[row["split"], row["base_id"]], found),
     }
-    if row["condition"] == Condition.MISALIGNED:
+    if row["condition"] in DONATED:
         payload |= {"donor": _source(clips[row["split"], row["donor_id"]], found), "slack_s": slack_s}
+    if row["condition"] in STEPPED:
+        payload |= {"manipulation": row["manipulation"], "level": row["level"], "version": STEPS_VERSION}
     # The fingerprint includes the hash found, so that a variant refused for its source is retried once the source is
     # back.
     return Task(_key(row), fingerprint(variants.VERSION, version("av"), list(FACTS), payload), payload)

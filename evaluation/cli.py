@@ -41,7 +41,7 @@ _ASKING = (
         "--conditions",
         default="",
         help="Comma-separated; default: all in the dataset. On request: misleading_caption_short_answer, "
-        "long_context_before.",
+        "long_context_before, no_clip, other_clip.",
     ),
     click.option(
         "--protocols",

@@ -6,6 +6,10 @@ A variant reads another condition's rows, so the dataset holds no clip twice. It
 Where the sound is removed, the paper replaces it by silence (section 4.1.2, Table 2, Figure 4) and once speaks of
 stripping it (section 4.1.1). Under `audio_removed` a model hears digital silence, which takes as many audio tokens as
 any sound; under `audio_dropped` it gets no audio track, so no audio tokens at all.
+
+Two variants ask the questions of `aligned` without its clips, to see what the text alone gives away: under `no_clip` a
+model gets no media, under `other_clip` the clip of another class (`evaluation.other_clip`). The right answer stays that
+of the row. Goyal et al., "Making the V in VQA Matter" (arXiv 1612.00837), show how such priors inflate results.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +30,12 @@ class Variant(StrEnum):
     MISLEADING_CAPTION_SHORT_ANSWER = "misleading_caption_short_answer"  # Figure 20 with Figure 5's last sentence
     LONG_CONTEXT_BEFORE = "long_context_before"  # appendix I.4
     AUDIO_DROPPED = "audio_dropped"  # section 4.1.1: no track instead of silence
+    NO_CLIP = "no_clip"  # the question alone
+    OTHER_CLIP = "other_clip"  # the question about the clip of another class
+
+
+# Where nothing of the row's own clip is there.
+WITHOUT_THE_CLIP: Final = (Variant.NO_CLIP, Variant.OTHER_CLIP)
 
 
 CONFIGS: Final[Mapping[str, Condition]] = {
@@ -33,6 +43,7 @@ CONFIGS: Final[Mapping[str, Condition]] = {
     Variant.MISLEADING_CAPTION_SHORT_ANSWER: Condition.MISLEADING_CAPTION,
     Variant.LONG_CONTEXT_BEFORE: Condition.LONG_CONTEXT,
     Variant.AUDIO_DROPPED: Condition.AUDIO_REMOVED,
+    **dict.fromkeys(WITHOUT_THE_CLIP, Condition.ALIGNED),
 }
 """Condition → the dataset's config that has its rows."""
 
@@ -69,7 +80,12 @@ def question_of(row: Mapping[str, Any], question: Modality) -> str:
 
 def hears(condition: str) -> bool:
     """Whether a model gets the clip's audio track under this condition."""
-    return condition != Variant.AUDIO_DROPPED
+    return condition not in (Variant.AUDIO_DROPPED, Variant.NO_CLIP)
+
+
+def is_text_alone(condition: str) -> bool:
+    """Whether a model gets no clip at all under this condition."""
+    return condition == Variant.NO_CLIP
 
 
 def with_silence(conditions: Sequence[str], silence: Silence) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError, InvalidInput
+from mma_bench.evaluation import other_clip
 from mma_bench.evaluation.conditions import CONFIGS, Variant, as_asked, question_of
 from mma_bench.media.packets import Kind, packet_sha256
 from mma_bench.schema import MODALITIES, Condition, Modality
@@ -66,6 +67,7 @@ class Benchmark:
                 f"{name!r} is not a directory", hint="run `dvc repro` first, or pass a Hub dataset as ORG/NAME"
             )
         self.name, self.revision, self.split, self.limit, self.checked = name, revision, split, limit, checked
+        self._others: dict[str, Mapping[str, Any]] | None = None
 
     def conditions(self) -> list[str]:
         """The conditions in this split, in the paper's order, without variants."""
@@ -87,11 +89,16 @@ class Benchmark:
         """Rows of one condition, ordered by id, with all or some columns; streamed in constant memory.
 
         Args:
-            condition: One of `conditions`, or a variant, which has the rows of another condition.
+            condition: One of `conditions`, or a variant, which has the rows of another condition; under `other_clip`
+                with another clip, its hashes, and its id as that of the donor.
             columns: None for all.
             every: Only each `every`-th row, from the row `start`.
         """
+        if condition == Variant.OTHER_CLIP and (columns is None or "video" in columns):
+            yield from self._with_other_clips(list(self.rows(condition, self._all_texts(), every=every, start=start)))
+            return
         stream = self._stream(condition, columns=list(columns) if columns else None)
+        others = self._other_clips() if condition == Variant.OTHER_CLIP else {}
         kept: set[str] = set()
         index = -1
         for each in stream:
@@ -103,22 +110,65 @@ class Benchmark:
             index += 1
             if index % every != start:
                 continue
+            if others:
+                row = other_clip.with_clip_of(row, others[row["base_id"]])
             if self.checked and "video" in row:
                 refuse_altered(row, f"{self.name}, {condition}")
             yield row
 
     def texts(self, condition: str) -> Iterator[Row]:
         """Rows of one condition without their clips."""
-        first = next(self._stream(condition), {})
-        yield from self.rows(condition, columns=[column for column in first if column != "video"])
+        yield from self.rows(condition, columns=self._all_texts(condition))
+
+    def _all_texts(self, condition: str = Condition.ALIGNED) -> list[str]:
+        """All columns but the clip."""
+        return [column for column in next(self._stream(condition), {}) if column != "video"]
+
+    def _other_clips(self) -> dict[str, Mapping[str, Any]]:
+        """The row whose clip is shown for each base clip under `other_clip`, chosen from the whole split."""
+        if self._others is None:
+            self._others = other_clip.other_clips(list(self._stream(Condition.ALIGNED, columns=[*other_clip.COLUMNS])))
+        return self._others
+
+    def _with_other_clips(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """The rows with the clips of their donors, kept on disk, since they are anywhere in the dataset."""
+        files: dict[str, Path] = {}
+        wanted = {row["donor_id"] for row in rows}
+        with tempfile.TemporaryDirectory(prefix="mma-bench-") as folder:
+            for each in self._stream(Condition.ALIGNED, columns=None):
+                if each["base_id"] in wanted:
+                    files[each["base_id"]] = Path(folder) / f"{len(files)}.mp4"
+                    files[each["base_id"]].write_bytes(each["video"]["bytes"])
+            for row in rows:
+                shown = {**row, "video": {"bytes": files[row["donor_id"]].read_bytes(), "path": None}}
+                if self.checked:
+                    refuse_altered(shown, f"{self.name}, {row['condition']}")
+                yield shown
+
+    def row(self, condition: str, base_id: str, row_id: str) -> Row:
+        """One row with all columns, found by its base clip without reading the others' media.
+
+        Raises:
+            DataError: There is no such row, or its clip is not what it declares, if that is `checked`.
+        """
+        for each in self._stream(condition, filters=[("base_id", "==", base_id)]):
+            row = as_asked(each, condition)
+            if row["id"] == row_id:
+                if self.checked:
+                    refuse_altered(row, f"{self.name}, {condition}")
+                return row
+        raise DataError(f"{self.name}, {condition}: no row {row_id}", hint="the dataset has changed: start again")
 
     def fingerprint(self, condition: str) -> str:
         """SHA-256 over all rows of a condition, so that predictions on different data are never mixed."""
         digest = hashlib.sha256()
         composed = condition in _COMPOSED
         columns = [*_FINGERPRINTED, *(self._there(condition, _PROMPT_COLUMNS) if composed else ())]
+        others = self._other_clips() if condition == Variant.OTHER_CLIP else {}
         for each in self._stream(condition, columns=[*columns, "base_id"] if composed else columns):
             row = as_asked(each, condition)
+            if others:
+                row = other_clip.with_clip_of(row, others[row["base_id"]])
             values = [row[column] for column in _FINGERPRINTED]
             if composed:
                 values += [question_of(row, question) for question in MODALITIES]
@@ -147,12 +197,15 @@ class Benchmark:
             return []
         return sorted({row["judge"] for row in self._stream(condition, columns=["judge"]) if row["judge"]})
 
-    def _stream(self, condition: str, columns: list[str] | None = None) -> Iterator[Row]:
+    def _stream(
+        self, condition: str, columns: list[str] | None = None, filters: list[tuple[str, str, str]] | None = None
+    ) -> Iterator[Row]:
         import datasets
 
+        options: dict[str, Any] = {"columns": columns, **({} if filters is None else {"filters": filters})}
         with _reading(self.name):
             stream = datasets.load_dataset(
-                self.name, CONFIGS[condition], split=self.split, revision=self.revision, streaming=True, columns=columns
+                self.name, CONFIGS[condition], split=self.split, revision=self.revision, streaming=True, **options
             )
             yield from stream if columns else stream.cast_column("video", datasets.Video(decode=False))
 

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Final
 
 from mma_bench.errors import InvalidInput, MmaBenchError
+from mma_bench.evaluation.conditions import WITHOUT_THE_CLIP
 from mma_bench.files import write_json
 from mma_bench.models.contracts import ClipTask, Engine, Served
 from mma_bench.models.probe import probe
 from mma_bench.schema import Condition
 from mma_bench.tables import read_json
 
-_LACKING: Final = (Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED)
+# Where an answer says nothing about whether the model sees and hears.
+_LACKING: Final = (Condition.AUDIO_REMOVED, Condition.FRAMES_ZEROED, *WITHOUT_THE_CLIP)
 
 
 class FirstContact:

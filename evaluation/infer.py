@@ -16,7 +16,7 @@ from typing import Any
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
-from mma_bench.evaluation.conditions import CONFIGS, hears
+from mma_bench.evaluation.conditions import CONFIGS, hears, is_text_alone
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.evaluation.normalisation import likeliest
@@ -30,7 +30,7 @@ from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, Mode, Prompt, modes_of
 from mma_bench.progress import Progress
 from mma_bench.prompts import PROMPT_VERSION
-from mma_bench.schema import Modality
+from mma_bench.schema import PAPERS_CONDITIONS, Modality
 
 
 @dataclass(frozen=True)
@@ -151,12 +151,13 @@ def _clips(
             row,
             ClipTask(
                 id=row["id"],
-                video=row["video"]["bytes"],
+                video=b"" if is_text_alone(condition) else row["video"]["bytes"],
                 condition=condition,
                 visual_class=row["visual_class"],
                 audio_class=row["audio_class"],
                 prompts=tuple(prompt for prompt in asked if prompt.mode in modes),
                 hears=hears(condition),
+                text_alone=is_text_alone(condition),
             ),
         )
 
@@ -180,6 +181,8 @@ def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, a
         audio_class=row["audio_class"],
         class_distance=row["class_distance"],
         caption=row["caption"],
+        manipulation=row.get("manipulation"),  # older datasets have no steps
+        level=row.get("level"),
         options=list(prompt.options),
         expected=right,
         other=_other(row, question, right),
@@ -227,7 +230,7 @@ def _sha256(text: str) -> str:
 
 
 def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The conditions to run: those requested, or all in the split without variants.
+    """The conditions to run: those requested, or the paper's that are in the split.
 
     Raises:
         ConfigError: A requested condition is not in the dataset; names it and the available ones.
@@ -240,7 +243,7 @@ def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str,
             f"{benchmark.name} has no condition {missing[0]!r} in split {benchmark.split}",
             hint=f"choose among {', '.join(possible)}",
         )
-    return tuple(wanted) or tuple(there)
+    return tuple(wanted) or tuple(name for name in there if name in PAPERS_CONDITIONS)
 
 
 def asked(row: Row, prompt: Prompt, fingerprint: str) -> Prediction:

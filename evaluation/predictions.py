@@ -34,6 +34,8 @@ class Prediction:
         settings: Generation and engine settings.
         option_tokens: Number of tokens by option; None for generated answers, or if the engine does not report them.
         prior_logprobs: As `logprobs`, after the same prompt without the clip; None as above.
+        manipulation: What was done to the clip in a condition with steps; None elsewhere.
+        level: How much of it, in its unit (`schema.Manipulation`); None if it has none.
     """
 
     key: str
@@ -68,6 +70,8 @@ class Prediction:
     dataset_fingerprint: str
     option_tokens: dict[str, int] | None = None
     prior_logprobs: dict[str, float] | None = None
+    manipulation: str | None = None
+    level: float | None = None
 
     @property
     def is_answered(self) -> bool:
@@ -81,11 +85,12 @@ def option_order(prediction: Prediction) -> str:
 
 
 _CHECKED: Final = TypeAdapter(Prediction)
+_OF_STEPS: Final = ("manipulation", "level")
 
 
 def to_entry(prediction: Prediction) -> dict[str, Any]:
-    """The prediction as a ledger entry."""
-    return asdict(prediction)
+    """The prediction as a ledger entry; the keys of steps are there only where there is a step."""
+    return {key: value for key, value in asdict(prediction).items() if key not in _OF_STEPS or value is not None}
 
 
 def read_predictions(path: Path) -> list[Prediction]:

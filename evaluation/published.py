@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Final
 
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_CONDITIONS
 
 _TUNED: Final = " + modality-aware LoRA"
 # Names used for the paper's models elsewhere, normalised by `_reduced`.
@@ -80,7 +80,7 @@ def published_rows() -> list[dict[str, Any]]:
                     question: published_accuracy(name, "forced_choice", condition, question)
                     for question in ("visual", "audio")
                 }
-                for condition in Condition
+                for condition in PAPERS_CONDITIONS
             },
         }
         for name in RESULTS["black_box"]

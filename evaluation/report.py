@@ -27,16 +27,21 @@ from mma_bench.evaluation.published import (
     published_seen_rows,
 )
 from mma_bench.evaluation.report_charts import charts
+from mma_bench.evaluation.text_alone import sentence
+from mma_bench.evaluation.trust.sections import TABLES as TRUST_TABLES
+from mma_bench.evaluation.trust.sections import three_way_panel, trust_panels
 from mma_bench.evaluation.verdict import good_when, verdict
 from mma_bench.evaluation.wrong_answers import FOLDER as REST
 from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wrong_answers
 from mma_bench.files import write_json, write_text
 from mma_bench.folders import exclusive
 from mma_bench.page import render
-from mma_bench.schema import PAPERS_OWN_CLIPS, Condition
+from mma_bench.schema import PAPERS_CONDITIONS, PAPERS_OWN_CLIPS
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
+# Tables that are there only if what they are about was asked.
+_ON_REQUEST: Final = ("text_alone", *TRUST_TABLES)
 _EXAMPLES: Final = 5
 _CUT: Final = 200  # maximum characters of an answer or an error
 
@@ -90,6 +95,7 @@ def summarise(
         "by_distance": scores["by_distance"],
         "by_seen": scores.get("by_seen", []),
         "chains": scores.get("chains", []),
+        **{table: scores[table] for table in _ON_REQUEST if table in scores},
         "errors": _examples(predictions, "failed", lambda row: row.error or ""),
         "unparseable": _examples(predictions, "unparseable", lambda row: row.raw or ""),
     }
@@ -218,10 +224,11 @@ def _words(summary: Summary) -> dict[str, Any]:
         "good_when": good_when,
         "paper": published_rows(),
         "paper_seen": published_seen_rows(),
-        "conditions": [str(condition) for condition in Condition],
+        "conditions": [str(condition) for condition in PAPERS_CONDITIONS],
         "points": points,
         "p_value": p_value,
         "shares": shares,
+        "text_alone_sentence": sentence,
         "normalisations": NORMALISATIONS,
         "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }
@@ -236,8 +243,10 @@ def _tables(summary: Summary, protocol: str) -> Row:
     tables = (
         *("headline", "accuracy", "drop", "capture", "by_normalisation", "position_bias"),
         *("by_class", "by_distance", "by_seen", "chains"),
+        *_ON_REQUEST,
     )
-    own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
+    own = {table: [row for row in summary.get(table, []) if row["protocol"] == protocol] for table in tables}
+    own["trust_panels"], own["three_way_panel"] = trust_panels(own), three_way_panel(own)
     own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 

@@ -30,6 +30,9 @@ from mma_bench.evaluation.headline import headline, led_by_caption, led_by_other
 from mma_bench.evaluation.normalisation import by_normalisation
 from mma_bench.evaluation.positions import position_bias
 from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.text_alone import text_alone
+from mma_bench.evaluation.trust.curves import trust_tables
+from mma_bench.evaluation.trust.senses import three_way_tables
 from mma_bench.files import write_json, write_text
 
 Scores: TypeAlias = dict[str, Any]
@@ -62,8 +65,11 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
     }
     if lengths := context_tokens(predictions):
         scores["context_tokens"] = lengths
+    if without_the_clip := text_alone(cells):
+        scores["text_alone"] = without_the_clip
     if of_chains := chains(cells):
         scores["chains"] = of_chains
+    scores |= trust_tables(predictions) | three_way_tables(predictions)
     if seen_classes:
         scores["by_seen"] = _grouped(cells, lambda row: "seen" if asked_class(row) in seen_classes else "unseen")
     return scores

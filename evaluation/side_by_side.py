@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from scipy import stats
 
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.cells import Cell, by_cell, is_right
+from mma_bench.evaluation.cells import PEOPLE, Cell, by_cell, is_right
 from mma_bench.evaluation.comparisons import clips_of, compare_runs
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.formats import PROTOCOLS, model_name, p_value, points
@@ -56,6 +56,8 @@ def check_comparable(base: Sequence[Prediction], tuned: Sequence[Prediction]) ->
             )
     if not shared:
         raise ConfigError("the runs share no protocol under the same condition", hint="run both with the same options")
+    if any(rows[0].settings.get("engine") == PEOPLE and len({row.seed for row in rows}) > 1 for rows in (base, tuned)):
+        raise ConfigError("a run of several people has several answers to each prompt", hint="compare one person's run")
     before, after = (rows[0].settings.get("temperature") for rows in (base, tuned))
     if before != after:
         raise ConfigError(

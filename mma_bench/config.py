@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mma_bench.errors import ConfigError
 from mma_bench.licences import Licence
-from mma_bench.schema import Condition, Split, unjudged_by
+from mma_bench.schema import STEPPED, WITHOUT_LEVEL, Condition, Manipulation, Split, unjudged_by
 from mma_bench.settings import checked, read_yaml
 
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
+Level: TypeAlias = Annotated[float, Field(strict=False)]  # whole numbers too
 
 
 class Namespace(BaseModel):
@@ -221,6 +222,34 @@ class ConflictsParams(Namespace):
     seed: int
     context_words: Count  # length of the irrelevant text of long_context (mma_bench/irrelevant_text.py)
     conditions: dict[Literal["test", "train"], list[Annotated[Condition, Field(strict=False)]]]
+    # The steps of conditions beyond the paper's: levels by manipulation, [] for one without levels (docs/beyond.md)
+    steps: dict[
+        Annotated[Condition, Field(strict=False)], dict[Annotated[Manipulation, Field(strict=False)], list[Level]]
+    ] = {}
+
+    @model_validator(mode="after")
+    def _steps_are_those_of_the_conditions(self) -> "ConflictsParams":
+        for condition in {each for wanted in self.conditions.values() for each in wanted} & STEPPED.keys():
+            if not self.steps.get(condition):
+                raise ValueError(f"{condition} needs its steps: set conflicts.steps.{condition}")
+        for condition, steps in self.steps.items():
+            for manipulation, levels in steps.items():
+                where = f"steps.{condition}.{manipulation}"
+                if manipulation not in STEPPED.get(condition, ()):
+                    there = ", ".join(STEPPED.get(condition, ())) or "none"
+                    raise ValueError(f"{where}: manipulations of {condition}: {there}")
+                if bool(levels) == (manipulation in WITHOUT_LEVEL):
+                    raise ValueError(f"{where} {'has no levels: set []' if levels else 'needs levels'}")
+                if len(set(levels)) < len(levels):
+                    raise ValueError(f"{where} names a level twice")
+        return self
+
+    def steps_of(self, condition: Condition) -> list[tuple[Manipulation, float | None]]:
+        """The steps of a condition with some, in the order of params.yaml; a level is None if there is none."""
+        found: list[tuple[Manipulation, float | None]] = []
+        for manipulation, levels in self.steps.get(condition, {}).items():
+            found += [(manipulation, level) for level in levels] or [(manipulation, None)]
+        return found
 
 
 class ValidateParams(Namespace):

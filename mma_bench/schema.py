@@ -31,10 +31,76 @@ class Condition(StrEnum):
     FRAMES_ZEROED = "frames_zeroed"
     MISLEADING_CAPTION = "misleading_caption"
     LONG_CONTEXT = "long_context"
+    # Beyond the paper, asked on request only:
+    DEGRADED_AUDIO = "degraded_audio"  # misaligned; the sound with noise, in steps
+    MIXED_AUDIO = "mixed_audio"  # the donor's sound over the clip's own, in steps
+    DEGRADED_VIDEO = "degraded_video"  # misaligned; the picture blurred, darkened or faded, in steps
+    THREE_WAY = "three_way"  # misaligned, after a caption that names a third class
+    SHIFTED_AUDIO = "shifted_audio"  # the clip's own sound, earlier or later
+    ABSENT_AUDIO = "absent_audio"  # other ways to leave no sound than silence
+    ABSENT_VIDEO = "absent_video"  # other ways to leave no picture than black frames
 
 
+# Table 2 of the paper, in its order.
+PAPERS_CONDITIONS: Final = tuple(Condition)[:6]
 # Conditions that use the aligned clip's file; the conflict is in the prompt.
 TEXT_CONDITIONS: Final = (Condition.MISLEADING_CAPTION, Condition.LONG_CONTEXT)
+# Conditions in which a donor's sound is heard.
+DONATED: Final = (
+    Condition.MISALIGNED,
+    Condition.DEGRADED_AUDIO,
+    Condition.MIXED_AUDIO,
+    Condition.DEGRADED_VIDEO,
+    Condition.THREE_WAY,
+)
+# Conditions whose picture, and whose sound, was encoded anew; in all others packets are copied.
+PICTURE_ENCODED: Final = (Condition.FRAMES_ZEROED, Condition.DEGRADED_VIDEO, Condition.ABSENT_VIDEO)
+SOUND_ENCODED: Final = (
+    Condition.AUDIO_REMOVED,
+    Condition.DEGRADED_AUDIO,
+    Condition.MIXED_AUDIO,
+    Condition.ABSENT_AUDIO,
+)
+# Conditions whose level is measured on the written clip.
+MEASURED: Final = (Condition.DEGRADED_AUDIO, Condition.MIXED_AUDIO, Condition.DEGRADED_VIDEO)
+# Conditions in which a stream is replaced by one without content.
+ABSENT: Final = (Condition.ABSENT_AUDIO, Condition.ABSENT_VIDEO)
+# Conditions whose rows have a caption.
+CAPTIONED: Final = (Condition.MISLEADING_CAPTION, Condition.THREE_WAY)
+
+
+class Manipulation(StrEnum):
+    """What is done to a stream under a condition with steps; the unit of its level."""
+
+    PINK_NOISE = "pink_noise"  # signal-to-noise ratio, dB
+    MIXTURE = "mixture"  # the donor's sound over the base's own, dB
+    BLUR = "blur"  # standard deviation of a Gaussian, percent of the frame's height
+    DARKNESS = "darkness"  # percent of the luma that is taken away
+    LOW_CONTRAST = "low_contrast"  # percent of the contrast that is taken away
+    SHIFT = "shift"  # seconds; above 0 the sound comes late
+    WHITE_NOISE = "white_noise"  # no level, like all below
+    ROOM_TONE = "room_tone"
+    GREY = "grey"
+    PIXEL_NOISE = "pixel_noise"
+    FROZEN = "frozen"  # every frame is the first
+
+
+# The manipulations of each condition that has several variants of a clip.
+STEPPED: Final = {
+    Condition.DEGRADED_AUDIO: (Manipulation.PINK_NOISE,),
+    Condition.MIXED_AUDIO: (Manipulation.MIXTURE,),
+    Condition.DEGRADED_VIDEO: (Manipulation.BLUR, Manipulation.DARKNESS, Manipulation.LOW_CONTRAST),
+    Condition.SHIFTED_AUDIO: (Manipulation.SHIFT,),
+    Condition.ABSENT_AUDIO: (Manipulation.WHITE_NOISE, Manipulation.ROOM_TONE),
+    Condition.ABSENT_VIDEO: (Manipulation.GREY, Manipulation.PIXEL_NOISE, Manipulation.FROZEN),
+}
+WITHOUT_LEVEL: Final = STEPPED[Condition.ABSENT_AUDIO] + STEPPED[Condition.ABSENT_VIDEO]
+
+
+def step_name(manipulation: str, level: float | None) -> str:
+    """A step in a row's id: `pink_noise_-10`, `frozen`."""
+    return manipulation if level is None else f"{manipulation}_{level:g}"
+
 
 _STR, _F64, _I64, _BOOL = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
 _LABELS = pl.List(pl.String())
@@ -175,15 +241,17 @@ PAIRS: Final[Schema] = {
 
 # One row per clip under one condition: the input of packaging.
 VARIANTS: Final[Schema] = {
-    "id": _STR,  # <base>.<condition>, misaligned: <base>.misaligned.<donor>
+    "id": _STR,  # <base>.<condition>, then with a dot each, where there are any: the donor, the step
     "condition": _STR,
     "split": _STR,
     "base_id": _STR,
-    "donor_id": _STR,  # null unless misaligned
+    "donor_id": _STR,  # null unless DONATED
+    "manipulation": _STR,  # null unless STEPPED
+    "level": _F64,  # in the unit of the manipulation; null if it has none
     "visual_class": _STR,  # the class of the base clip, in every condition
-    "audio_class": _STR,  # the class of the donor if misaligned, else that of the base
-    "class_distance": _I64,  # null unless misaligned
-    "caption": _STR,  # null unless misleading_caption
+    "audio_class": _STR,  # the class of the donor if there is one, else that of the base
+    "class_distance": _I64,  # null unless DONATED
+    "caption": _STR,  # null unless CAPTIONED
     "context_seed": _I64,  # null unless long_context
     "context": _STR,  # the irrelevant text; null unless long_context
     **{key: IDENTITY[key] for key in ("video_id", "start_s", "end_s", "label_ids", "source", "licence")},
@@ -191,9 +259,13 @@ VARIANTS: Final[Schema] = {
     **FILE,
     **FACTS,
     "base_video_sha256": _STR,  # video packets of the aligned clip
-    # Audio packets that the variant must carry: the first ones of the donor (misaligned) or of the base; null for
-    # audio_removed, whose track is generated.
+    # Audio packets that the variant must carry: the first ones of the donor or all of the base; null for
+    # sound that was encoded: audio_removed, degraded_audio, mixed_audio, absent_audio.
     "source_audio_sha256": _STR,
+    "level_measured": _F64,  # the level as found on the written file; null unless the row has one
+    # How much the replaced stream resembles the base's at the same time, -1 to 1; null unless absent_*. Sound: mean
+    # cosine of the phase difference over all frequencies. Picture: correlation of luma; frozen: with the first frame.
+    "base_likeness": _F64,
     "judge": _STR,
     "human_verified": _BOOL,
 }

@@ -19,7 +19,7 @@ from mma_bench.evaluation.published import published_seen_rows
 from mma_bench.evaluation.score import read_seen_classes
 from mma_bench.files import atomic_path, write_text
 from mma_bench.page import LIGHT, chart_style
-from mma_bench.schema import Condition, Split
+from mma_bench.schema import PAPERS_CONDITIONS, Split
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 from mma_bench.training.base_licence import base_licence
@@ -246,7 +246,7 @@ def _worse(compared: Sequence[Cell]) -> list[Cell]:
 def _missing(compared: Sequence[Cell]) -> list[str]:
     """Conditions of the benchmark that were not evaluated on both sides under any protocol."""
     there = {cell.condition for cell in compared if cell.change is not None}
-    return [str(condition) for condition in Condition if condition not in there]
+    return [str(condition) for condition in PAPERS_CONDITIONS if condition not in there]
 
 
 def _uncompared(compared: Sequence[Cell]) -> dict[str, list[str]]:

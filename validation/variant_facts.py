@@ -1,12 +1,15 @@
 """Facts about variants, joined with their base and donor, for the promises in `mma_bench.validation.variants`."""
 
+from hashlib import sha256
+
 import polars as pl
 
 from mma_bench.config import Params
 from mma_bench.irrelevant_text import irrelevant_text
-from mma_bench.schema import Condition
+from mma_bench.schema import DONATED, Condition, step_name
 from mma_bench.validation.accounts import differs_in
 from mma_bench.validation.clips import clip_facts
+from mma_bench.validation.steps import step_facts
 
 OF_BASE = ("split", "video_id", "start_s", "end_s", "label_ids")  # what a variant inherits from its base
 OF_BOTH = ("source", "licence", "judge")  # name both base and donor if they differ
@@ -16,14 +19,19 @@ _SOURCE_FAULTS = ("source_missing", "source_changed")
 
 
 def ids_due(aligned: pl.DataFrame, pairs: pl.DataFrame, params: Params) -> pl.Series:
-    """The ids of all variants of the configured conditions: one per clip, for misaligned one per pair."""
+    """The ids of all variants of the configured conditions: one per clip, for misaligned one per pair, for others with
+    a donor one per clip that has one, and of each one per step.
+    """
     ids = []
     for split, conditions in params.conditions().items():
         clips = aligned.filter(pl.col("split") == split)["clip_id"].to_list()
-        ids += [f"{clip}.{condition}" for condition in conditions if condition != _MISALIGNED for clip in clips]
-        if _MISALIGNED in conditions:
-            chosen = pairs.filter(pl.col("split") == split).select("base_id", "donor_id").iter_rows()
-            ids += [f"{base}.{_MISALIGNED}.{donor}" for base, donor in chosen]
+        chosen = pairs.filter(pl.col("split") == split)
+        for condition in conditions:
+            due = chosen if condition == _MISALIGNED else chosen.filter(pl.col("rank") == 0)
+            pairs_due = [f"{base}.{condition}.{donor}" for base, donor in due.select("base_id", "donor_id").iter_rows()]
+            starts = pairs_due if condition in DONATED else [f"{clip}.{condition}" for clip in clips]
+            steps = [f".{step_name(*step)}" for step in params.conflicts.steps_of(condition)] or [""]
+            ids += [f"{start}{step}" for start in starts for step in steps]
     return pl.Series("id", ids, dtype=pl.String())
 
 
@@ -58,7 +66,8 @@ def misaligned_per_clip(
 
 
 def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """The table without its labels, joined with `aligned` for base and donor; null where a clip is not aligned.
+    """The table, with checked contexts, without its labels and joined with `aligned` for base and donor; null where a
+    clip is not aligned.
 
     `altered`: the first column that differs from the base; `resized`: the same for geometry and number of frames;
     `made_or_dropped`: the variant is good, or none of its clip's is, for a reason that is the clip's.
@@ -91,7 +100,7 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
         .with_columns(
             differs_in(variants, by_base, "base_id", OF_BASE).alias("altered"),
             differs_in(variants, by_base, "base_id", ["width", "height", "frames"]).alias("resized"),
-            _has_its_context(variants, params.conflicts.context_words),
+            *step_facts(variants),
             (ok | (~ok.any().over("split", "base_id") & ~pl.col("reason").is_in(_SOURCE_FAULTS))).alias(
                 "made_or_dropped"
             ),
@@ -100,7 +109,9 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
         .join(donor, on="donor_id", how="left", maintain_order="left")
         .join(classes, on="split", how="left", maintain_order="left")
         .with_columns(
-            pl.concat_str("base_id", "condition", "donor_id", separator=".", ignore_nulls=True).alias("due_id"),
+            pl.concat_str("base_id", "condition", "donor_id", _step(variants), separator=".", ignore_nulls=True).alias(
+                "due_id"
+            ),
             heard.alias("class_of_the_sound"),
             (pl.col("base_verified") & pl.col("donor_verified").fill_null(True)).alias("verified"),
             pl.col("classes").list.contains(pl.col("caption")).alias("caption_is_an_option"),
@@ -118,16 +129,28 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
     )
 
 
-def _has_its_context(variants: pl.DataFrame, words: int) -> pl.Series:
-    """Whether the irrelevant text is the one of the row's seed; null if the row lacks either.
+def _step(variants: pl.DataFrame) -> pl.Series:
+    """The step in each row's id; null if the row has none."""
+    names = [
+        None if manipulation is None else step_name(manipulation, level)
+        for manipulation, level in variants.select("manipulation", "level").iter_rows()
+    ]
+    return pl.Series("step", names, dtype=pl.String())
+
+
+def with_checked_context(variants: pl.DataFrame, words: int) -> pl.DataFrame:
+    """The rows with `context_is_that_of_its_seed`, null if the row lacks either, and `context` replaced by its hash.
 
     One text after the other: each has tens of kilobytes.
     """
-    agrees = [
-        None if seed is None or context is None else context == irrelevant_text(seed, words)
-        for seed, context in variants.select("context_seed", "context").iter_rows()
-    ]
-    return pl.Series("context_is_that_of_its_seed", agrees, dtype=pl.Boolean())
+    agrees, hashes = [], []
+    for seed, context in variants.select("context_seed", "context").iter_rows():
+        agrees.append(None if seed is None or context is None else context == irrelevant_text(seed, words))
+        hashes.append(None if context is None else sha256(context.encode()).hexdigest())
+    return variants.with_columns(
+        pl.Series("context_is_that_of_its_seed", agrees, dtype=pl.Boolean()),
+        pl.Series("context", hashes, dtype=pl.String()),
+    )
 
 
 def _names_both(column: str) -> pl.Expr:

@@ -6,7 +6,20 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.config import Params
-from mma_bench.schema import ALIGNED, PAIRS, VARIANTS, Condition
+from mma_bench.schema import (
+    ABSENT,
+    ALIGNED,
+    CAPTIONED,
+    DONATED,
+    MEASURED,
+    PAIRS,
+    PICTURE_ENCODED,
+    SOUND_ENCODED,
+    STEPPED,
+    VARIANTS,
+    WITHOUT_LEVEL,
+    Condition,
+)
 from mma_bench.validation.accounts import count_rows, outer_join_ids
 from mma_bench.validation.clips import clip_promises
 from mma_bench.validation.expect import (
@@ -24,25 +37,41 @@ from mma_bench.validation.expect import (
 )
 from mma_bench.validation.inputs import Inputs
 from mma_bench.validation.promises import Frames, Promise
-from mma_bench.validation.variant_facts import OF_BOTH, ids_due, misaligned_per_clip, variant_facts
+from mma_bench.validation.steps import step_promises
+from mma_bench.validation.variant_facts import (
+    OF_BOTH,
+    ids_due,
+    misaligned_per_clip,
+    variant_facts,
+    with_checked_context,
+)
 
 TABLE = layout.VARIANTS
 
-# Columns that are set under one condition only.
+# Columns that are set under some conditions only.
+_WITH_LEVEL = tuple(
+    condition for condition, manipulations in STEPPED.items() if not set(manipulations) & set(WITHOUT_LEVEL)
+)
 _BELONGS = {
-    "donor_id": Condition.MISALIGNED,
-    "class_distance": Condition.MISALIGNED,
-    "caption": Condition.MISLEADING_CAPTION,
-    "context_seed": Condition.LONG_CONTEXT,
-    "context": Condition.LONG_CONTEXT,
+    "donor_id": DONATED,
+    "class_distance": DONATED,
+    "caption": CAPTIONED,
+    "context_seed": (Condition.LONG_CONTEXT,),
+    "context": (Condition.LONG_CONTEXT,),
+    "manipulation": tuple(STEPPED),
+    "level": _WITH_LEVEL,
 }
+# The same of measurements, which a refused variant does not have.
+_MEASURED_UNDER = {"level_measured": MEASURED, "base_likeness": ABSENT}
+_DONORS_ALONE = tuple(condition for condition in DONATED if condition != Condition.MIXED_AUDIO)
 
 
 def frames(inputs: Inputs, params: Params) -> Frames:
     """Read the tables and compute the facts."""
     aligned = inputs.table(layout.ALIGNED, ALIGNED)
     pairs = inputs.table(layout.PAIRS, PAIRS)
-    variants = inputs.table(layout.VARIANTS, VARIANTS)
+    parts = inputs.parts(layout.VARIANTS, VARIANTS, list(VARIANTS))
+    variants = pl.concat(with_checked_context(part, params.conflicts.context_words) for part in parts)
     metric = inputs.json(layout.metrics("conflicts"))
     rows = variant_facts(variants, aligned, params)
     return {
@@ -74,6 +103,7 @@ def promises(params: Params) -> list[Promise]:
         *_of_the_classes(),
         *_of_the_packets(),
         *_of_the_media(params),
+        *step_promises(_made),
     ]
 
 
@@ -125,7 +155,7 @@ def _of_the_collection() -> list[Promise]:
         _rule("id_is_unique", "No two rows have the same id.", "the build", unique("id")),
         _rule(
             "id_says_what_it_is",
-            "An id consists of the base, the condition and, for misaligned, the donor.",
+            "An id consists of the base, the condition and, where there are any, the donor and the step.",
             "the build",
             equal("id", "due_id"),
         ),
@@ -164,7 +194,7 @@ def _of_the_classes() -> list[Promise]:
         ),
         _rule(
             "audio_class_is_that_of_the_sound",
-            "The audio class is that of the donor under misaligned, and of the base elsewhere.",
+            "The audio class is that of the donor if there is one, and of the base elsewhere.",
             "section 3",
             equal("audio_class", "class_of_the_sound"),
         ),
@@ -172,52 +202,52 @@ def _of_the_classes() -> list[Promise]:
             "aligned_classes_agree",
             "Picture and sound have the same class unless the sound is swapped.",
             "section 3",
-            equal("visual_class", "audio_class", _except(Condition.MISALIGNED)),
+            equal("visual_class", "audio_class", _except(*DONATED)),
         ),
         _rule(
             "misaligned_classes_differ",
-            "Picture and sound have different classes under misaligned.",
+            "The class of a donor's sound is not that of the picture.",
             "section 3",
-            holds("conflict", _under(Condition.MISALIGNED)),
+            holds("conflict", _under(*DONATED)),
             show=("visual_class", "audio_class"),
         ),
         _rule(
             "donor_is_of_the_split",
             "The donor is an aligned clip of the same split.",
             "section 3",
-            holds("donor_is_of_the_split", _under(Condition.MISALIGNED)),
+            holds("donor_is_of_the_split", _under(*DONATED)),
             show=("donor_id",),
         ),
         *(
             _rule(
-                f"{column}_is_given_in_{condition}",
-                f"Under {condition} each row has its `{column}`.",
+                f"{column}_is_given",
+                f"Under {', '.join(conditions)} each row has its `{column}`.",
                 "Table 2",
-                given(column, _under(condition)),
+                given(column, _under(*conditions)),
             )
-            for column, condition in _BELONGS.items()
+            for column, conditions in _BELONGS.items()
         ),
         *(
             _rule(
                 f"{column}_is_absent_elsewhere",
-                f"No condition but {condition} has a `{column}`.",
+                f"No condition but {', '.join(conditions)} has a `{column}`.",
                 "Table 2",
-                absent(column, _except(condition)),
+                absent(column, _except(*conditions)),
             )
-            for column, condition in _BELONGS.items()
+            for column, conditions in (_BELONGS | _MEASURED_UNDER).items()
         ),
         _rule(
             "caption_is_an_option",
             "The false caption names one of the question's options.",
             "section 4.1.4, appendix G",
-            holds("caption_is_an_option", _under(Condition.MISLEADING_CAPTION)),
+            holds("caption_is_an_option", _under(*CAPTIONED)),
             show=("caption",),
         ),
         _rule(
             "caption_misleads",
             "The false caption contradicts the clip.",
             "section 4.1.4, appendix G",
-            holds("caption_misleads", _under(Condition.MISLEADING_CAPTION)),
+            holds("caption_misleads", _under(*CAPTIONED)),
             show=("caption",),
         ),
         _rule(
@@ -240,39 +270,40 @@ def _of_the_packets() -> list[Promise]:
         ),
         _made(
             "video_packets_are_those_of_the_base",
-            "The video packets are bit-identical to the base's, unless frames are zeroed.",
+            "The video packets are bit-identical to the base's, unless the picture is zeroed, degraded or replaced.",
             "section 3",
-            equal("video_sha256", "base_video_sha256", _except(Condition.FRAMES_ZEROED)),
+            equal("video_sha256", "base_video_sha256", _except(*PICTURE_ENCODED)),
         ),
         _made(
             "audio_packets_are_those_of_the_source",
-            "The audio packets are identical to the donor's (misaligned) or the base's, unless audio is removed.",
+            "The audio packets are identical to the donor's, where there is one, or the base's, unless the sound is "
+            "removed, degraded, mixed or replaced.",
             "section 3",
-            equal("audio_sha256", "source_audio_sha256", _except(Condition.AUDIO_REMOVED)),
+            equal("audio_sha256", "source_audio_sha256", _except(*SOUND_ENCODED)),
         ),
         _made(
             "sound_is_promised_by_the_base",
             "If the sound is neither swapped nor removed, `source_audio_sha256` is the hash of the base's packets.",
             "section 3",
-            equal("source_audio_sha256", "base_audio", _except(Condition.MISALIGNED, Condition.AUDIO_REMOVED)),
+            equal("source_audio_sha256", "base_audio", _except(*DONATED, *SOUND_ENCODED)),
         ),
         _made(
             "removed_sound_has_no_source",
-            "Under audio_removed no source of the audio packets is given.",
+            "Where the sound is removed, degraded, mixed or replaced, no source of the audio packets is given.",
             "section 4.1.1",
-            absent("source_audio_sha256", _under(Condition.AUDIO_REMOVED)),
+            absent("source_audio_sha256", _under(*SOUND_ENCODED)),
         ),
         _made(
             "sound_was_replaced",
-            "Under misaligned and audio_removed the sound differs from the base's.",
+            "Where a donor is heard, or the sound is removed or replaced, the audio packets are not the base's.",
             "section 3, section 4.1.1",
-            holds("sound_replaced", _under(Condition.MISALIGNED, Condition.AUDIO_REMOVED)),
+            holds("sound_replaced", _under(*DONATED, *SOUND_ENCODED)),
         ),
         _made(
             "picture_was_replaced",
-            "Under frames_zeroed the picture differs from the base's.",
+            "Where the picture is zeroed, degraded or replaced, the video packets are not the base's.",
             "section 4.1.1",
-            holds("picture_replaced", _under(Condition.FRAMES_ZEROED)),
+            holds("picture_replaced", _under(*PICTURE_ENCODED)),
         ),
         _made(
             "text_conditions_show_the_aligned_clip",
@@ -296,9 +327,9 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "sound_is_audible",
-            f"Under every other condition the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
+            f"Unless it is removed or replaced, the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
             "section 3",
-            at_least("audio_peak", params.normalise.min_peak, _except(Condition.AUDIO_REMOVED)),
+            at_least("audio_peak", params.normalise.min_peak, _except(Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO)),
             show=("donor_id",),
         ),
         _made(
@@ -309,9 +340,9 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "picture_is_not_black",
-            f"Under every other condition the brightest pixel is above {black:g}.",
+            f"Unless the picture is zeroed or degraded, the brightest pixel is above {black:g}.",
             "section 3",
-            above("luma_max", black, _except(Condition.FRAMES_ZEROED)),
+            above("luma_max", black, _except(Condition.FRAMES_ZEROED, Condition.DEGRADED_VIDEO)),
         ),
         _made(
             "geometry_is_that_of_the_base",
@@ -327,14 +358,14 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "silence_lasts_as_long_as_the_sound",
-            "Under audio_removed there is still a silent track of the same length: some models fail without one.",
+            "If the sound is removed or replaced, the track is as long as before: some models fail without one.",
             "section 4.1.1",
-            between("sound_longer_by_s", -slack, slack, _under(Condition.AUDIO_REMOVED)),
+            between("sound_longer_by_s", -slack, slack, _under(Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO)),
         ),
         _made(
             "donor_sound_covers_the_picture",
-            f"Under misaligned at most {params.pair.slack_s:g} s (± {slack:g} s) of the video have no sound.",
+            f"With a donor's sound alone at most {params.pair.slack_s:g} s (± {slack:g} s) of the video have none.",
             "section 3",
-            at_most("without_sound_s", params.pair.slack_s + slack, _under(Condition.MISALIGNED)),
+            at_most("without_sound_s", params.pair.slack_s + slack, _under(*_DONORS_ALONE)),
         ),
     ]

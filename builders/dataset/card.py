@@ -32,6 +32,13 @@ _CONDITIONS: Final = {
     Condition.FRAMES_ZEROED: "“Eyes closed”: every frame is black.",
     Condition.MISLEADING_CAPTION: "The aligned clip; each question comes after a caption that names another class.",
     Condition.LONG_CONTEXT: "The aligned clip; the text in `context`, irrelevant words, follows the question.",
+    Condition.DEGRADED_AUDIO: "Misaligned, with pink noise over the sound, in steps of the signal-to-noise ratio (dB).",
+    Condition.MIXED_AUDIO: "The sound of another class over the clip's own, in steps of their ratio (dB).",
+    Condition.DEGRADED_VIDEO: "Misaligned, with the picture blurred, darkened or faded, in steps (percent).",
+    Condition.THREE_WAY: "Misaligned, and each question comes after a caption that names a third class.",
+    Condition.SHIFTED_AUDIO: "The clip's own sound, so many seconds late (or early, if below 0).",
+    Condition.ABSENT_AUDIO: "The sound is replaced by white noise or by room tone.",
+    Condition.ABSENT_VIDEO: "Every frame is grey, noise, or the first frame.",
 }
 
 
@@ -53,7 +60,7 @@ class CardFacts:
 
     Attributes:
         version: Of the dataset, e.g. 0.1.0.
-        variants: Schema VARIANTS, refused rows included.
+        variants: Schema VARIANTS without `context`, refused rows included.
         aligned: Schema ALIGNED.
         options: Split → its sorted classes.
         classes: How many classes the pruned ontology keeps.

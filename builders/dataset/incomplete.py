@@ -3,7 +3,7 @@
 | reason | meaning |
 |---|---|
 | `silent` | the peak of the sound that the variant uses is below `normalise.min_rms_dbfs` |
-| `uncovered` | misaligned: the donor's samples end, or have gaps, so that the picture has no sound for too long |
+| `uncovered` | a donor's sound alone is heard, and it ends, or has gaps, for too long during the picture |
 | `incomplete` | another variant of the clip is refused; the detail names it |
 """
 
@@ -12,18 +12,21 @@ from typing import Final
 import polars as pl
 
 from mma_bench.config import Params
-from mma_bench.schema import FACTS, FILE, Condition
+from mma_bench.schema import DONATED, FACTS, FILE, Condition
 
 # Not the clip's fault: its other variants stay, and the gate stops the build.
 SOURCE_FAULTS: Final = ("source_missing", "source_changed")
 _OK: Final = pl.col("status") == "ok"
-_MADE: Final = (*FILE, *FACTS, "base_video_sha256", "source_audio_sha256")
+_MADE: Final = (*FILE, *FACTS, "base_video_sha256", "source_audio_sha256", "level_measured", "base_likeness")
+# Conditions whose sound is not one that should be heard, and those in which the donor's is heard alone.
+_SOUNDLESS: Final = (Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO)
+_DONORS_ALONE: Final = tuple(condition for condition in DONATED if condition != Condition.MIXED_AUDIO)
 
 
 def without_incomplete(variants: pl.DataFrame, params: Params) -> pl.DataFrame:
     """The table (schema VARIANTS) with every variant refused of a clip of which one is, for a reason of its own."""
     least, slack_s = params.normalise.min_peak, params.pair.slack_s + params.validate_.duration_tolerance_s
-    quiet = (pl.col("condition") != Condition.AUDIO_REMOVED) & (pl.col("audio_peak") < least)
+    quiet = ~pl.col("condition").is_in(_SOUNDLESS) & (pl.col("audio_peak") < least)
     level = pl.format(
         "its peak is {} dBFS, at least {} are needed",
         (20 * pl.col("audio_peak").log10()).round(1),
@@ -31,7 +34,7 @@ def without_incomplete(variants: pl.DataFrame, params: Params) -> pl.DataFrame:
     )
     checked = _refused(variants, quiet, "silent", level)
     without_sound_s = pl.col("video_duration_s") - pl.col("audio_duration_s")
-    uncovered = (pl.col("condition") == Condition.MISALIGNED) & (without_sound_s > slack_s)
+    uncovered = pl.col("condition").is_in(_DONORS_ALONE) & (without_sound_s > slack_s)
     length = pl.format("{} s of the picture have no sound, {} are allowed", without_sound_s.round(3), pl.lit(slack_s))
     checked = _refused(checked, uncovered, "uncovered", length)
 

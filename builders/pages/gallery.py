@@ -18,7 +18,7 @@ import polars as pl
 
 from mma_bench.builders.dataset.columns import packaged_row
 from mma_bench.page import data_uri
-from mma_bench.schema import TEXT_CONDITIONS, Condition, Split
+from mma_bench.schema import PAPERS_CONDITIONS, TEXT_CONDITIONS, Condition, Split
 
 COMPLETE_CLIPS: Final = 4  # shown under every condition; the others aligned and misaligned
 MAX_BYTES: Final = 12_000_000  # of all media; as base64 a third more
@@ -52,9 +52,9 @@ def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
     then the first by id.
 
     Args:
-        variants: Schema VARIANTS.
+        variants: Schema VARIANTS, of which `context` is not needed.
     """
-    made = variants.filter(pl.col("status") == "ok")
+    made = variants.filter((pl.col("status") == "ok") & pl.col("condition").is_in(PAPERS_CONDITIONS))
     tested = made.filter(pl.col("split") == Split.TEST)
     good = made if tested.is_empty() else tested
     best: dict[str, tuple[int, str]] = {}
@@ -66,22 +66,27 @@ def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
     for _, (conditions, base) in sorted(best.items()):
         room = sum(len(shown_under) > 2 for shown_under in shown.values()) < COMPLETE_CLIPS
         complete = room and -conditions == good["condition"].n_unique()
-        shown[base] = tuple(Condition) if complete else (Condition.ALIGNED, Condition.MISALIGNED)
+        shown[base] = PAPERS_CONDITIONS if complete else (Condition.ALIGNED, Condition.MISALIGNED)
     return shown
 
 
-def gallery(variants: pl.DataFrame, options: Sequence[str], max_bytes: int = MAX_BYTES) -> list[list[Exhibit]]:
+def gallery(
+    variants: pl.DataFrame,
+    chosen: Mapping[str, Sequence[Condition]],
+    options: Sequence[str],
+    max_bytes: int = MAX_BYTES,
+) -> list[list[Exhibit]]:
     """The chosen clips, whose media have at most `max_bytes` together.
 
     Args:
-        variants: Schema VARIANTS.
+        variants: Schema VARIANTS; the rows of those clips are enough.
+        chosen: As `choose` gives them.
         options: The classes to choose among.
         max_bytes: Of all previews and posters, before base64.
 
     Raises:
         InvalidInput: A file cannot be decoded; names it.
     """
-    chosen = choose(variants)
     media = sum(condition not in TEXT_CONDITIONS for conditions in chosen.values() for condition in conditions)
     share = min(MOST_BYTES, max_bytes // max(1, media))
     shown = [exhibits(variants, base, options, conditions, share) for base, conditions in chosen.items()]

@@ -21,7 +21,7 @@ from mma_bench.errors import ClipError, DataError, MmaBenchError
 from mma_bench.files import atomic_path
 from mma_bench.page import LIGHT, chart_style
 from mma_bench.prompts import NONE_OF_THE_ABOVE
-from mma_bench.schema import VARIANTS, Condition, Split
+from mma_bench.schema import PAPERS_CONDITIONS, VARIANTS, Condition, Split
 from mma_bench.tables import read_table
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def rows_of(variants: pl.DataFrame, base_id: str) -> list[dict[str, Any]]:
     """The first good row of the clip under each condition, in the paper's order."""
     good = variants.filter((pl.col("status") == "ok") & (pl.col("base_id") == base_id)).sort("id")
     by_condition = {row["condition"]: row for row in reversed(good.to_dicts())}
-    return [by_condition[condition] for condition in Condition if condition in by_condition]
+    return [by_condition[condition] for condition in PAPERS_CONDITIONS if condition in by_condition]
 
 
 @click.command()

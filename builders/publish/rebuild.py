@@ -17,6 +17,7 @@ import polars as pl
 
 from mma_bench.builders.dataset.card import shards_content
 from mma_bench.builders.dataset.columns import COLUMNS
+from mma_bench.builders.dataset.media import WRITERS, Order
 from mma_bench.builders.package import CHECKSUMS, swap_folder, write_shard
 from mma_bench.builders.publish.contents import METADATA_FILES, checksum_lines, hashed, read_checksums
 from mma_bench.builders.publish.index import FULL, with_head
@@ -26,7 +27,6 @@ from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.files import clip_path, write_json, write_text
 from mma_bench.folders import is_file, staged_folder, walk
 from mma_bench.hub.cards import card_head
-from mma_bench.media import edit as variants
 from mma_bench.media.packets import Kind, packet_sha256
 from mma_bench.progress import Progress
 from mma_bench.schema import Condition
@@ -147,7 +147,7 @@ def _shard_rows(
                 made.append(row["id"])
                 video = {"bytes": clip.read_bytes(), "path": f"{row['id']}.mp4"}
                 hashes = {f"{kind}_sha256": packet_sha256(clip, kind) for kind in _TRACKS}
-                yield {name: video if name == "video" else (row | hashes)[name] for name in COLUMNS}
+                yield {name: video if name == "video" else (row | hashes).get(name) for name in COLUMNS}
 
 
 def _made(row: Row, sources: list[tuple[Path | None, Match]], folder: Path) -> tuple[Path | None, Match]:
@@ -158,28 +158,24 @@ def _made(row: Row, sources: list[tuple[Path | None, Match]], folder: Path) -> t
     base = sources[0][0]
     assert base is not None
     try:
-        made = _variant(row, base, sources[-1][0] or base, folder)
+        made = _variant(row, base, sources[1][0] if len(sources) > 1 else None, folder)
         same = all(packet_sha256(made, kind) == row[f"{kind}_sha256"] for kind in _TRACKS)
     except InvalidInput as error:
         return None, Match("other", str(error))
     if same:
         return made, Match("packets")
-    # The same packets with different silence or black come from another version of the encoder.
+    # The same packets with another stream beside them come from another version of the encoder.
     if all(kind.kind == "packets" for _, kind in sources):
-        return made, Match("looks", "the sources' packets are the same; silence or black is encoded otherwise")
+        return made, Match("looks", "the sources' packets are the same; what is not copied is encoded otherwise")
     return made, Match("looks", "; ".join(kind.detail for _, kind in sources if kind.detail))
 
 
-def _variant(row: Row, base: Path, donor: Path, folder: Path) -> Path:
+def _variant(row: Row, base: Path, donor: Path | None, folder: Path) -> Path:
     out = clip_path(folder, "variant")
-    if row["condition"] == Condition.MISALIGNED:
-        variants.misalign(base, donor, out, slack_s=_SLACK_S)
-    elif row["condition"] == Condition.AUDIO_REMOVED:
-        variants.remove_audio(base, out)
-    elif row["condition"] == Condition.FRAMES_ZEROED:
-        variants.zero_frames(base, out)
-    else:
+    writer = WRITERS.get(row["condition"])
+    if writer is None:
         return base
+    writer(Order(row["id"], base, donor, out, _SLACK_S, row.get("manipulation"), row.get("level")))
     return out
 
 

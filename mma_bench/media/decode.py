@@ -1,7 +1,7 @@
 """Decoded frames and sound of a clip, as arrays, within a memory limit."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -23,7 +23,7 @@ Sound: TypeAlias = npt.NDArray[np.float32]
 MAX_ARRAY_BYTES = 2 << 30  # 10 s of 1920×1080 at 30 frames/s take 1.9 GB
 
 
-def decoded_frames(path: Path) -> Iterator[VideoFrame]:
+def decoded_frames(path: Path) -> Generator[VideoFrame, None, None]:
     """The frames of the first video stream in presentation order.
 
     Raises:

@@ -4,7 +4,8 @@
 * `majority` answers the most frequent right class of the condition and question, the first by name among equals, so
   it shows what class frequencies alone are worth. "None of the above" is no class. A setting can fix the class. Where
   the frequencies are unknown, as in AVHBench, it answers the first option.
-* `oracle` knows both classes, and under abstention that a modality is removed: the score of a perfect model.
+* `oracle` knows both classes, and under abstention that a modality is removed: the score of a perfect model, which
+  without a clip there is none.
 * `specialist` uses one network for video and another for audio, so neither is influenced by the other modality. It
   classifies black frames and silence like any others. Without a track to hear, or if no option scores above zero, it
   answers "None of the above" if offered and draws an option otherwise.
@@ -56,6 +57,10 @@ class SpecialistSettings(Namespace):
     frames: Count = 8  # as in the build's judge
 
 
+class _CannotAnswer(Exception):
+    """What a baseline needs for an answer and the prompt does not give."""
+
+
 class Baseline(Protocol):
     """A baseline: assigns a weight to each option."""
 
@@ -94,6 +99,8 @@ class BaselineEngine:
             found = self._baseline.weights(task, prompt)
         except InvalidInput as error:
             return Answer(prompt.key, error=str(error))
+        except _CannotAnswer as error:
+            return Answer(prompt.key, unsupported=f"{self.name} {error}")
         weights = {option: found.get(option, 0.0) for option in prompt.options}
         if prompt.mode == "score":
             total = sum(weights.values()) + _FLOOR * len(weights)
@@ -154,6 +161,7 @@ class Oracle:
         self._settings = settings
 
     def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        _require_clip(task)
         question = question_of(prompt)
         unseen, unheard = task.condition == Condition.FRAMES_ZEROED, task.condition == Condition.AUDIO_REMOVED
         if (unseen if question == "visual" else unheard or not task.hears) and NONE_OF_THE_ABOVE in prompt.options:
@@ -179,6 +187,7 @@ class SpecialistBaseline:
         return f"{_RULES}-{self._specialist.revision(settings)}"
 
     def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        _require_clip(task)
         question = question_of(prompt)
         scores = self._scores(task, question)
         offered = {option: scores.get(option, 0.0) for option in prompt.options}
@@ -216,6 +225,11 @@ def question_of(prompt: Prompt) -> Modality:
     if prompt.question is None:
         raise ValueError(f"the prompt {prompt.key!r} does not specify the queried modality")
     return prompt.question
+
+
+def _require_clip(task: ClipTask) -> None:
+    if task.text_alone:
+        raise _CannotAnswer("needs a clip")
 
 
 def _drawn(options: Sequence[str], *key: object) -> str:

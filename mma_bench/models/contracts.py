@@ -75,6 +75,8 @@ class ClipTask:
         audio_class: Likewise.
         prompts: All questions about this clip.
         hears: Whether the model gets the audio track; if not, it gets no audio tokens at all.
+        text_alone: Whether the model gets no clip, but the text of the prompts alone; then `video` is empty and `hears`
+            is false. An engine that cannot ask without a clip answers `unsupported`.
     """
 
     id: str
@@ -84,6 +86,7 @@ class ClipTask:
     audio_class: str
     prompts: tuple[Prompt, ...]
     hears: bool = True
+    text_alone: bool = False
 
 
 @dataclass(frozen=True)

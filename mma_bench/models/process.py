@@ -54,6 +54,7 @@ from mma_bench.redact import redacted
 RUNNERS: Final = Path(__file__).with_name("runners")
 _LAST_LINES: Final = 10
 _GRACE_S: Final = 5.0
+_NEEDS_A_CLIP: Final = "a program of the engine `process` is given a clip with every prompt"
 _LONGEST_LINE: Final = 16 << 20  # characters
 _VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
 _SHORTEST_SECRET: Final = 6  # a shorter value, such as 1, is part of many words
@@ -104,6 +105,9 @@ class ProcessEngine:
         """As `Engine.answer`; clips are processed sequentially."""
         answers: list[list[Answer]] = []
         for task in tasks:
+            if task.text_alone:
+                answers.append([Answer(prompt.key, unsupported=_NEEDS_A_CLIP) for prompt in task.prompts])
+                continue
             try:
                 given = self._ask(task)
             except InvalidInput as error:

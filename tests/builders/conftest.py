@@ -14,7 +14,18 @@ import pytest
 from mma_bench import layout
 from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
 from mma_bench.files import write_json
-from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, NORMALISED, PAIRS, VARIANTS, VERDICTS, Condition
+from mma_bench.schema import (
+    ACQUIRED,
+    ALIGNED,
+    CANDIDATES,
+    CHECKS,
+    NORMALISED,
+    PAIRS,
+    PAPERS_CONDITIONS,
+    VARIANTS,
+    VERDICTS,
+    Condition,
+)
 from mma_bench.tables import from_rows, write_table
 
 CLASSES = ("Bird", "Cat", "Cattle", "Horse")
@@ -104,7 +115,7 @@ def small_build(root: Path) -> None:
                 pair = {"visual_class": name, "audio_class": CLASSES[other], "class_distance": 2}
                 rows["pairs"].append({"split": split, "base_id": base, "donor_id": donor, "rank": 0, **pair})
                 row = {**described, "base_id": base, "visual_class": name, "audio_class": name}
-                for condition in Condition if split == "test" else (Condition.ALIGNED, Condition.MISALIGNED):
+                for condition in PAPERS_CONDITIONS if split == "test" else (Condition.ALIGNED, Condition.MISALIGNED):
                     made = {**row, **clip, "id": f"{base}.{condition}", "condition": condition}
                     if condition == Condition.MISALIGNED:
                         swapped = write(layout.VARIANT_CLIPS, made["id"], tiny_clip(shade, pitch + 100))
@@ -123,6 +134,8 @@ def small_build(root: Path) -> None:
     broken |= {**facts_and_file, "status": "refused", "reason": "decode_failed", "detail": "no frame"}
 
     write_table(from_rows(rows["aligned"], ALIGNED), root / layout.ALIGNED, ALIGNED, ["clip_id"])
+    files = [row | {"sha256": f"file of {row['clip_id']}"} for row in rows["aligned"]]
+    write_table(from_rows(files, ACQUIRED), root / layout.ACQUIRED, ACQUIRED, ["clip_id"])
     write_table(from_rows(rows["aligned"], NORMALISED), root / layout.NORMALISED, NORMALISED, ["clip_id"])
     write_table(from_rows(rows["verdicts"], VERDICTS), root / layout.VERDICTS, VERDICTS, ["clip_id"])
     candidates = [{**row, "subset": "eval"} for row in rows["aligned"]]

@@ -23,7 +23,7 @@ from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError, StageError
 from mma_bench.folders import exclusive
-from mma_bench.schema import ALIGNED, VARIANTS, Condition
+from mma_bench.schema import ALIGNED, PAPERS_CONDITIONS, VARIANTS
 from mma_bench.tables import from_rows, read_table, write_table
 from tests.faults.kill import snapshot
 
@@ -95,7 +95,7 @@ def test_load_dataset_takes_every_config_with_and_without_streaming(build: Path,
     run = in_a_new_process(LOAD, build)
     assert run.returncode == 0, run.stderr
     seen = json.loads((build / "seen.json").read_text())
-    splits = {f"{c}/test" for c in Condition} | {"aligned/train", "misaligned/train"}
+    splits = {f"{c}/test" for c in PAPERS_CONDITIONS} | {"aligned/train", "misaligned/train"}
     assert set(seen) == {f"{split}/{streaming}" for split in splits for streaming in (False, True)}
     good = read_table(layout.VARIANTS, VARIANTS).filter(pl.col("status") == "ok")
     for key, facts in seen.items():
@@ -130,7 +130,7 @@ def loaded(folder: Path, cache: Path) -> dict[str, list[dict[str, Any]]]:
                 "video", datasets.Video(decode=False)
             )
         ]
-        for config in map(str, Condition)
+        for config in map(str, PAPERS_CONDITIONS)
     }
 
 
@@ -198,7 +198,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, params: Params, make_build: 
 
 def test_every_good_row_has_the_bytes_of_its_file_and_its_facts(built: Path) -> None:
     variants = read_table(built / layout.VARIANTS, VARIANTS)
-    packaged = {row["id"]: row for c in Condition for s in ("train", "test") for row in rows_of(built, c, s)}
+    packaged = {row["id"]: row for c in PAPERS_CONDITIONS for s in ("train", "test") for row in rows_of(built, c, s)}
     good = {row["id"]: row for row in variants.filter(pl.col("status") == "ok").iter_rows(named=True)}
     assert set(packaged) == set(good)
     for key, row in packaged.items():

@@ -22,8 +22,9 @@ from mma_bench.classes import load_classes
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError
 from mma_bench.media.decode import frames
-from mma_bench.schema import PAIRS, VARIANTS, VERDICTS, Condition
+from mma_bench.schema import PAIRS, PAPERS_CONDITIONS, VARIANTS, VERDICTS
 from mma_bench.tables import from_rows, read_table, write_table
+from tests.browser import CHROMIUM, faults
 from tests.clips import noise as make_noise
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
@@ -69,6 +70,13 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_it_fits_a_phone_and_a_desktop(html: str, tmp_path: Path) -> None:
+    (tmp_path / "dataset.html").write_text(html)
+    assert faults(tmp_path / "dataset.html") == []
 
 
 @pytest.mark.slow
@@ -143,13 +151,15 @@ def rows_of(clips: list[tuple[str, str, int]], path: str = "") -> pl.DataFrame:
             | {"visual_class": name, "audio_class": name, "path": path or f"{base}.{condition}", "licence": "CC0"}
             | {"label_ids": [], "caption": "x", "context_seed": 1}
             for base, name, count in clips
-            for condition in list(Condition)[:count]
+            for condition in PAPERS_CONDITIONS[:count]
         ],
         VARIANTS,
     )
 
 
-@given(st.lists(st.tuples(st.sampled_from("ABCDEFGH"), st.integers(1, len(Condition))), min_size=1, max_size=20))
+@given(
+    st.lists(st.tuples(st.sampled_from("ABCDEFGH"), st.integers(1, len(PAPERS_CONDITIONS))), min_size=1, max_size=20)
+)
 @settings(deadline=None, max_examples=40)
 def test_the_gallery_shows_every_class_once_and_some_under_every_condition(clips: list[tuple[str, int]]) -> None:
     named = [(f"clip{n:02}", name, count) for n, (name, count) in enumerate(clips)]
@@ -169,18 +179,19 @@ def test_heavy_clips_stay_within_the_budget_and_every_class_is_shown(tmp_path: P
     """Noise, which no encoder can make small: the clips weigh a hundred times what the page may hold."""
     heavy = make_noise(tmp_path / "heavy.mp4")
     budget = 400_000
-    clips = [(f"clip{n}", f"Class_{n}", len(Condition)) for n in range(9)]
+    clips = [(f"clip{n}", f"Class_{n}", len(PAPERS_CONDITIONS)) for n in range(9)]
     variants = rows_of(clips, str(heavy))
     weight = heavy.stat().st_size * variants.height
     assert weight > 100 * budget
     options = [name for _, name, _ in clips]
-    shown = gallery.gallery(variants, options, budget)
+    chosen = gallery.choose(variants)
+    shown = gallery.gallery(variants, chosen, options, budget)
     assert [exhibits[0].row["visual_class"] for exhibits in shown] == [name for _, name, _ in clips]
     media = [uri for exhibits in shown for exhibit in exhibits for uri in (exhibit.video, exhibit.poster) if uri]
     held = [base64.b64decode(uri.split(",")[1]) for uri in media]
     assert sum(map(len, held)) <= budget
     assert all(exhibits[0].video for exhibits in shown), "each class can be watched"
-    assert gallery.gallery(variants, options, 20_000)[0][0].video is None, "nothing fits into a kilobyte"
+    assert gallery.gallery(variants, chosen, options, 20_000)[0][0].video is None, "nothing fits into a kilobyte"
 
 
 def test_silence_is_a_line_and_sound_is_not(build: Path) -> None:
@@ -273,7 +284,7 @@ def test_the_picture_shows_one_clip_under_every_condition(build: Path) -> None:
     with Image.open("docs/overview.png") as image:
         assert image.size[0] > 1200
     rows = picture.rows_of(read_table(layout.VARIANTS, VARIANTS), "cat-test0")
-    assert [row["condition"] for row in rows] == [str(condition) for condition in Condition]
+    assert [row["condition"] for row in rows] == [str(condition) for condition in PAPERS_CONDITIONS]
     words = [text.get_text() for text in picture.picture(rows).texts]
     assert "Shown: cat-test0, photo + sound with camera motion, not a recording." in words[2]
     assert words.count("None of the above") == 2

@@ -15,7 +15,7 @@ import polars as pl
 
 from mma_bench.builders.pair import choose_donors
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_CONDITIONS, Condition
 from tests.evaluation.runs import prediction
 
 BASES: Final = 655
@@ -62,7 +62,7 @@ def donor_of() -> dict[str, str]:
 
 
 def run_of(
-    responder: Responder, model: str = "tiny", conditions: tuple[str, ...] = tuple(Condition)
+    responder: Responder, model: str = "tiny", conditions: tuple[str, ...] = PAPERS_CONDITIONS
 ) -> list[Prediction]:
     """All answers of a responder, one seed."""
     return list(_run_of(responder, model, conditions))

@@ -10,7 +10,7 @@ import numpy as np
 
 from mma_bench.evaluation.predictions import Prediction, to_entry
 from mma_bench.files import write_json
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_CONDITIONS, Condition
 
 CLASSES = ("Bird", "Cat", "Rain", "Bowed_string_instrument")
 SETTINGS = {"temperature": 0.0, "seeds": [0], "fps": 2.0}
@@ -70,7 +70,7 @@ def answers(clips: int = 12, seed: int = 0, skill: float = 0.7, **others: Any) -
     """A model that sees well, hears less and is led by sight, over all conditions; seeded."""
     rng = np.random.default_rng(seed)
     rows = []
-    for number, condition, question in product(range(clips), Condition, ("visual", "audio")):
+    for number, condition, question in product(range(clips), PAPERS_CONDITIONS, ("visual", "audio")):
         seen = CLASSES[number % len(CLASSES)]
         conflict = condition == Condition.MISALIGNED
         heard = CLASSES[(number + 1 + number % 3) % len(CLASSES)] if conflict else seen

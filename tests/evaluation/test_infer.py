@@ -16,7 +16,8 @@ import pytest
 from mma_bench import prompts
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.circular import circular, judges_of
-from mma_bench.evaluation.conditions import CONDITIONS as ALL
+from mma_bench.evaluation.conditions import CONDITIONS as EVERY
+from mma_bench.evaluation.conditions import CONFIGS
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
 from mma_bench.evaluation.predictions import Prediction, read_predictions
@@ -24,7 +25,7 @@ from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling
 from mma_bench.models import open_engine
 from mma_bench.models.contracts import Answer
 from mma_bench.prompts import NONE_OF_THE_ABOVE
-from mma_bench.schema import MODALITIES, Condition
+from mma_bench.schema import MODALITIES, PAPERS_CONDITIONS
 from tests.evaluation import packaged
 from tests.evaluation.doubles import OPTIONS, Rows, Scripted, row, says
 
@@ -34,6 +35,9 @@ ROWS = [
     *(row(base, "frames_zeroed") for base in "abc"),
 ]
 CONDITIONS = ("aligned", "misaligned", "frames_zeroed")
+
+
+ALL = tuple(condition for condition in EVERY if CONFIGS[condition] in PAPERS_CONDITIONS)
 
 
 def start(
@@ -93,7 +97,7 @@ def test_removed_sound_is_heard_as_silence_and_dropped_sound_not_at_all(tmp_path
         heard[task.condition] = task.hears
         return Answer(prompt.key, text="Cat")
 
-    rows = Rows([row("a", str(condition)) for condition in Condition])
+    rows = Rows([row("a", str(condition)) for condition in PAPERS_CONDITIONS])
     predictions = start(tmp_path, Scripted(reply), rows, conditions=ALL)
     assert heard == {condition: condition != "audio_dropped" for condition in ALL}
     dropped = predictions["a.audio_dropped/audio.abstention.0"]

@@ -18,7 +18,7 @@ from mma_bench.evaluation.protocols import (
     listed_classes,
     prompts_of,
 )
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_CONDITIONS
 from tests.evaluation.doubles import OPTIONS, row
 
 
@@ -81,7 +81,7 @@ def test_a_shuffled_order_is_the_same_for_a_clips_conditions_questions_and_proto
     for base in "abcdef":
         orders = {
             tuple(option for option in prompt.options if option != prompts.NONE_OF_THE_ABOVE)
-            for condition in Condition
+            for condition in PAPERS_CONDITIONS
             for prompt in prompts_of(row(base, condition), list(Protocol), SHUFFLED)
         }
         assert len(orders) == 1

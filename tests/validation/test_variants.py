@@ -11,6 +11,10 @@ from tests.validation.world import World, counts
 
 ALIGNED, SILENT, BLACK = "cat-1.aligned", "cat-1.audio_removed", "cat-1.frames_zeroed"
 SWAPPED = "cat-1.misaligned.dog-1"
+NOISY, NOISIER = (f"cat-1.degraded_audio.dog-1.pink_noise_{level}" for level in (0, -10))
+MIXED, BLURRED = "cat-1.mixed_audio.dog-1.mixture_6", "cat-1.degraded_video.dog-1.blur_2"
+WHITE, ROOM = "cat-1.absent_audio.white_noise", "cat-1.absent_audio.room_tone"
+GREY, PIXELS, FROZEN = (f"cat-1.absent_video.{name}" for name in ("grey", "pixel_noise", "frozen"))
 CAPTION, CONTEXT = "cat-1.misleading_caption", "cat-1.long_context"
 
 
@@ -57,16 +61,22 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "aligned_classes_agree": _edit(ALIGNED, audio_class="Bell"),
     "misaligned_classes_differ": _same_class,
     "donor_is_of_the_split": _edit(SWAPPED, donor_id="dog-2"),
-    "donor_id_is_given_in_misaligned": _edit(SWAPPED, donor_id=None),
-    "class_distance_is_given_in_misaligned": _edit(SWAPPED, class_distance=None),
-    "caption_is_given_in_misleading_caption": _edit(CAPTION, caption=None),
-    "context_seed_is_given_in_long_context": _edit(CONTEXT, context_seed=None),
-    "context_is_given_in_long_context": _edit(CONTEXT, context=None),
+    "donor_id_is_given": _edit(SWAPPED, donor_id=None),
+    "class_distance_is_given": _edit(SWAPPED, class_distance=None),
+    "caption_is_given": _edit(CAPTION, caption=None),
+    "context_seed_is_given": _edit(CONTEXT, context_seed=None),
+    "context_is_given": _edit(CONTEXT, context=None),
+    "manipulation_is_given": _edit(NOISY, manipulation=None),
+    "level_is_given": _edit(NOISY, level=None),
     "donor_id_is_absent_elsewhere": _edit(ALIGNED, donor_id="dog-1"),
     "class_distance_is_absent_elsewhere": _edit(ALIGNED, class_distance=0),
     "caption_is_absent_elsewhere": _edit(ALIGNED, caption="Dog"),
     "context_seed_is_absent_elsewhere": _edit(CAPTION, context_seed=7),
     "context_is_absent_elsewhere": _edit(CAPTION, context="far ease"),
+    "manipulation_is_absent_elsewhere": _edit(SWAPPED, manipulation="blur"),
+    "level_is_absent_elsewhere": _edit(WHITE, level=0.0),
+    "level_measured_is_absent_elsewhere": _edit(SWAPPED, level_measured=0.0),
+    "base_likeness_is_absent_elsewhere": _edit(SILENT, base_likeness=0.0),
     "caption_is_an_option": _edit(CAPTION, caption="Owl"),
     "caption_misleads": _edit(CAPTION, caption="Cat"),
     "context_is_that_of_its_seed": _edit(CONTEXT, context="focus combine proper"),
@@ -94,6 +104,18 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "donor_sound_covers_the_picture": lambda world: world.edit(
         "variants", SWAPPED, audio_duration_s=9.99 - _slack(world) - world.raw["pair"]["slack_s"]
     ),
+    "level_was_measured": _edit(NOISY, level_measured=None),
+    "level_is_as_stated": _edit(MIXED, level_measured=6.6),
+    "levels_are_in_order": _edit(NOISIER, level_measured=0.1),
+    "sound_is_not_clipped": _edit(NOISY, audio_peak=1.0),
+    "likeness_was_measured": _edit(GREY, base_likeness=None),
+    "replaced_stream_is_unlike_the_base": _edit(ROOM, base_likeness=0.2),
+    "white_noise_has_its_level": _edit(WHITE, rms_dbfs=-21.0),
+    "room_tone_has_its_level": _edit(ROOM, rms_dbfs=-49.0),
+    "grey_is_grey": _edit(GREY, luma_max=235.0),
+    "still_picture_stands_still": _edit(FROZEN, motion=5.0),
+    "pixel_noise_moves": _edit(PIXELS, motion=0.0),
+    "frozen_picture_is_the_first_frame": _edit(FROZEN, base_likeness=0.3),
 }
 
 
@@ -113,7 +135,7 @@ def test_a_sound_table_passes(world: World) -> None:
     world.check("variants")
 
 
-FACTLESS = dict.fromkeys((*FILE, *FACTS, "base_video_sha256", "source_audio_sha256"))
+FACTLESS = dict.fromkeys((*FILE, *FACTS, "base_video_sha256", "source_audio_sha256", "level_measured", "base_likeness"))
 
 
 def _dropped(world: World, reason: str) -> None:
@@ -136,12 +158,22 @@ def test_a_clip_whose_file_is_not_the_aligned_one_is_not_dropped(world: World, r
     world.assert_refused("variants", "every_variant_was_made", lambda world: _dropped(world, reason))
 
 
-@pytest.mark.parametrize("key", [ALIGNED, SWAPPED, SILENT, CAPTION, CONTEXT])
-def test_only_zeroed_frames_may_change_the_picture(world: World, key: str) -> None:
+@pytest.mark.parametrize("key", [ALIGNED, SWAPPED, SILENT, CAPTION, CONTEXT, NOISY, MIXED, WHITE])
+def test_only_conditions_about_the_picture_may_change_it(world: World, key: str) -> None:
     world.assert_refused("variants", "video_packets_are_those_of_the_base", _edit(key, video_sha256="a" * 64))
 
 
-@pytest.mark.parametrize("key", [ALIGNED, SWAPPED, BLACK, CAPTION, CONTEXT])
+@pytest.mark.parametrize("key", [BLURRED, GREY, FROZEN])
+def test_only_conditions_about_the_sound_may_change_it(world: World, key: str) -> None:
+    world.assert_refused("variants", "audio_packets_are_those_of_the_source", _edit(key, audio_sha256="a" * 64))
+
+
+@pytest.mark.parametrize(("key", "level"), [(NOISY, 0.51), (MIXED, 5.49), (BLURRED, 2.21), (BLURRED, 1.79)])
+def test_a_level_outside_its_tolerance_is_refused(world: World, key: str, level: float) -> None:
+    world.assert_refused("variants", "level_is_as_stated", _edit(key, level_measured=level))
+
+
+@pytest.mark.parametrize("key", [ALIGNED, SWAPPED, BLACK, CAPTION, CONTEXT, NOISY, MIXED, BLURRED, GREY])
 def test_only_removed_audio_may_be_silent(world: World, key: str) -> None:
     world.assert_refused("variants", "sound_is_audible", _edit(key, rms_dbfs=-120.0, audio_peak=0.0))
 

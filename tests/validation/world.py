@@ -30,10 +30,11 @@ from mma_bench.schema import (
     LABEL_SETS,
     NORMALISED,
     PAIRS,
+    PAPERS_CONDITIONS,
     VARIANTS,
     VERDICTS,
-    Condition,
     Schema,
+    step_name,
 )
 from mma_bench.tables import from_rows
 
@@ -52,6 +53,21 @@ TABLES: dict[str, tuple[Path, Schema]] = {
     "variants": (layout.VARIANTS, VARIANTS),
 }
 OK = {"status": "ok", "reason": "", "detail": ""}
+STEPS: dict[str, dict[str, list[float]]] = {
+    "degraded_audio": {"pink_noise": [0.0, -10.0]},
+    "mixed_audio": {"mixture": [6.0]},
+    "degraded_video": {"blur": [2.0, 8.0], "darkness": [90.0]},
+    "absent_audio": {"white_noise": [], "room_tone": []},
+    "absent_video": {"grey": [], "pixel_noise": [], "frozen": []},
+}
+# What the facts of a step's clip say otherwise.
+STEP_FACTS: dict[str, dict[str, Any]] = {
+    "white_noise": {"rms_dbfs": -20.0, "audio_peak": 0.4, "base_likeness": 0.001},
+    "room_tone": {"rms_dbfs": -50.0, "audio_peak": 0.01, "base_likeness": -0.02},
+    "grey": {"luma_max": 128.1, "motion": 0.0, "base_likeness": 0.0},
+    "pixel_noise": {"luma_max": 255.0, "motion": 33.0, "base_likeness": 0.001},
+    "frozen": {"motion": 0.0, "base_likeness": 0.999},
+}
 
 
 def digest(*parts: object) -> str:
@@ -67,7 +83,11 @@ class World:
         raw["acquire"] |= {"splits": {"test": ["sample_eval"], "train": ["sample_train"]}, "limit": None}
         raw["verify"] |= {"required": False, "reviews": None}
         raw["pair"]["donors"] = {"test": 1, "train": 3}
-        raw["conflicts"]["conditions"] = {"test": [str(name) for name in Condition], "train": ["aligned", "misaligned"]}
+        raw["conflicts"]["conditions"] = {
+            "test": [str(name) for name in (*PAPERS_CONDITIONS, *STEPS)],
+            "train": ["aligned", "misaligned"],
+        }
+        raw["conflicts"]["steps"] = STEPS
         self.raw = raw
         self.classes = class_table()
         self.files: dict[str, bytes] = {}
@@ -175,6 +195,10 @@ class World:
                 "source_audio_sha256": base["audio_sha256"],
             }
             for condition in self.raw["conflicts"]["conditions"][base["split"]]:
+                if condition in STEPS:
+                    pair = next(pair for pair in pairs if pair["base_id"] == clip)
+                    rows += [common | row for row in self._stepped(condition, base, pair, aligned)]
+                    continue
                 made: dict[str, Any] = {"id": f"{clip}.{condition}", "condition": condition}
                 if condition == "misaligned":
                     rows += [common | self._misaligned(pair, aligned) for pair in pairs if pair["base_id"] == clip]
@@ -193,12 +217,32 @@ class World:
                 rows.append(common | made)
         return rows
 
-    def _misaligned(self, pair: dict[str, Any], aligned: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _stepped(
+        self, condition: str, base: dict[str, Any], pair: dict[str, Any], aligned: dict[str, dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        rows = []
+        for manipulation, levels in STEPS[condition].items():
+            for level in levels or [None]:
+                made: dict[str, Any] = {"id": f"{base['clip_id']}.{condition}"}
+                if not condition.startswith("absent"):
+                    made = self._misaligned(pair, aligned, condition) | {"level_measured": level}
+                name = f"{made['id']}.{step_name(manipulation, level)}"
+                changed = "audio" if condition.endswith("audio") else "video"
+                made |= {"id": name, "condition": condition, "manipulation": manipulation, "level": level}
+                made |= {f"{changed}_sha256": digest(name), **STEP_FACTS.get(manipulation, {})}
+                if changed == "audio":
+                    made["source_audio_sha256"] = None
+                rows.append(made | self.file(f"data/variants/{name}.mp4"))
+        return rows
+
+    def _misaligned(
+        self, pair: dict[str, Any], aligned: dict[str, dict[str, Any]], condition: str = "misaligned"
+    ) -> dict[str, Any]:
         base, donor = aligned[pair["base_id"]], aligned[pair["donor_id"]]
-        name = f"{pair['base_id']}.misaligned.{pair['donor_id']}"
+        name = f"{pair['base_id']}.{condition}.{pair['donor_id']}"
         return {
             "id": name,
-            "condition": "misaligned",
+            "condition": condition,
             "donor_id": pair["donor_id"],
             "audio_class": pair["audio_class"],
             "class_distance": pair["class_distance"],

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import mma_bench
 from mma_bench import evaluation, layout, training
-from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
+from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS, WITHOUT_THE_CLIP
 from mma_bench.files import file_sha256
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_CONDITIONS, Condition
 from mma_bench.training.miniature.metrics import cost_file, run_folder
 from mma_bench.training.miniature.schedule import Job, run_jobs
 
@@ -36,7 +36,13 @@ REMEDIES: Final[dict[str, dict[str, Any]]] = {
 }
 _AGREE_OR_CONFLICT: Final = (str(Condition.ALIGNED), str(Condition.MISALIGNED))
 # The model's context is too short for the irrelevant text.
-_ALL: Final = tuple(condition for condition in CONDITIONS if CONFIGS[condition] != Condition.LONG_CONTEXT)
+_ALL: Final = tuple(
+    condition
+    for condition in CONDITIONS
+    if CONFIGS[condition] in PAPERS_CONDITIONS
+    and CONFIGS[condition] != Condition.LONG_CONTEXT
+    and condition not in WITHOUT_THE_CLIP
+)
 ASKED: Final[dict[str, tuple[str, ...]]] = {
     "base": _ALL,
     "tuned": _ALL,
@@ -45,6 +51,17 @@ ASKED: Final[dict[str, tuple[str, ...]]] = {
     HALF: _AGREE_OR_CONFLICT,
     **dict.fromkeys(REMEDIES, _AGREE_OR_CONFLICT),
 }
+LABORATORY_STATES: Final = ("base", "tuned", "aligned_only", "misaligned_only")
+# The laboratory asks base, tuned and controls where senses are degraded in steps; `misaligned` is without degradation.
+LABORATORY: Final = tuple(
+    str(condition)
+    for condition in (
+        Condition.MISALIGNED,
+        Condition.DEGRADED_AUDIO,
+        Condition.MIXED_AUDIO,
+        Condition.DEGRADED_VIDEO,
+    )
+)
 # Measured on two cores without a GPU; two jobs run at a time, except the base, which uses both cores.
 SECONDS: Final = {
     "base": 240.0,
@@ -54,6 +71,7 @@ SECONDS: Final = {
     "ask": 13.0,
     "ask per condition": 4.5,
     "cost": 15.0,
+    "laboratory": 80.0,
 }
 CORES: Final = 2  # at most; more would hardly shorten a seed
 
@@ -110,6 +128,20 @@ def jobs(root: Path, seed: int) -> list[Job]:
         )
     cost = (sys.executable, "-m", "mma_bench.training.miniature", "cost", base, dataset, str(cost_file(root, seed)))
     made.append(Job("cost", cost, SECONDS["cost"], ("base",)))
+    for state in LABORATORY_STATES:
+        adapter = () if state == "base" else ("--adapter", str(home / state / "adapter"))
+        made.append(
+            Job(
+                f"laboratory-{state}",
+                (
+                    *(*MMA_BENCH, "evaluate", "--model", str(HERE / "model.yaml"), *_set({"checkpoint": base})),
+                    *(*adapter, "--dataset", dataset, "--conditions", ",".join(LABORATORY)),
+                    *("--out", str(laboratory_folder(root, seed, state))),
+                ),
+                SECONDS["laboratory"],
+                (state,),
+            )
+        )
     check = (*MMA_BENCH, "adapter", "check", str(home / "tuned" / "adapter"), "--base", base)
     made.append(Job("check", check, SECONDS["check"], ("tuned",)))
     card = (
@@ -118,6 +150,11 @@ def jobs(root: Path, seed: int) -> list[Job]:
     )
     made.append(Job("card", card, SECONDS["card"], ("ask-base", "ask-tuned")))
     return made
+
+
+def laboratory_folder(root: Path, seed: int, state: str) -> Path:
+    """Where the answers of a state of a seed under the conditions with steps are."""
+    return root / f"seed-{seed}" / "laboratory" / state
 
 
 def _set(settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from mma_bench.errors import InvalidInput
 from mma_bench.media import SAMPLE_RATE
 from mma_bench.models.ahead import ahead
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
-from mma_bench.models.omni.inputs import ClipInputs, InputMaker, PromptInputs, check_modalities
+from mma_bench.models.omni.inputs import NO_CLIP, ClipInputs, InputMaker, PromptInputs, check_modalities
 from mma_bench.models.omni.load import AdapterError, LoadedAdapter, load_adapter, load_thinker, locate
 from mma_bench.models.omni.media import Media, decode
 from mma_bench.models.omni.memory import or_none, release
@@ -160,8 +160,9 @@ class OmniEngine:
 
     def prepare(self, task: ClipTask) -> PreparedClip:
         """Decode and preprocess a clip and tokenise its prompts; may run on another thread."""
-        prompts = tuple(_or_refusal(self._inputs.prompt, prompt) for prompt in task.prompts)
-        return PreparedClip(task, _or_refusal(self._clip, task), prompts)
+        inputs_of = partial(self._inputs.prompt, text_alone=task.text_alone)
+        prompts = tuple(_or_refusal(inputs_of, prompt) for prompt in task.prompts)
+        return PreparedClip(task, NO_CLIP if task.text_alone else _or_refusal(self._clip, task), prompts)
 
     def _clip(self, task: ClipTask) -> ClipInputs:
         settings = self._settings

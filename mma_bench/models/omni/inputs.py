@@ -9,7 +9,7 @@ import copy
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -26,7 +26,7 @@ class ClipInputs:
     """Inputs shared by all prompts of a clip.
 
     Attributes:
-        tensors: Keyword arguments of the model; `input_ids` is int64 [1, length].
+        tensors: Keyword arguments of the model; `input_ids` is int64 [1, length]. Empty without a clip.
         hears: Whether audio is interleaved with the video.
         audio_tokens: Number of audio placeholders among the ids.
         video_tokens: Number of video placeholders among the ids.
@@ -39,12 +39,15 @@ class ClipInputs:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The head's token ids."""
-        return tuple(self.tensors["input_ids"][0].tolist())
+        """The head's token ids; none without a clip."""
+        return tuple(self.tensors["input_ids"][0].tolist()) if self.tensors else ()
 
     def pinned(self) -> "ClipInputs":
         """The same in page-locked memory, from which a GPU copies without making the host wait; needs a GPU."""
         return replace(self, tensors={name: tensor.pin_memory() for name, tensor in self.tensors.items()})
+
+
+NO_CLIP: Final = ClipInputs({}, hears=False, audio_tokens=0, video_tokens=0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class PromptInputs:
     """A prompt's token ids.
 
     Attributes:
-        ids: After the head, up to the start of the answer.
+        ids: After the head, up to the start of the answer; without a clip, the whole conversation up to there.
         options: Of each option, with the end token.
         text_tokens: Number of `ids` that the prompt's text has.
         alone: The whole conversation up to the start of the answer without the clip; empty unless the prompt sets
@@ -145,8 +148,12 @@ class InputMaker:
         padded += -padded % extractor.hop_length
         return {"max_length": min(padded, extractor.n_samples)}
 
-    def prompt(self, prompt: Prompt) -> PromptInputs:
+    def prompt(self, prompt: Prompt, *, text_alone: bool = False) -> PromptInputs:
         """Token ids of a prompt: text, closing; and of its options.
+
+        Args:
+            prompt: The prompt.
+            text_alone: Whether it is asked without a clip.
 
         Raises:
             InvalidInput: `special_tokens` if a text contains one of the model's special tokens.
@@ -156,8 +163,10 @@ class InputMaker:
             end = (int(self._tokenizer.eos_token_id),)
             options = tuple(self._plain(option) + end for option in prompt.options)
             # Without the special token that ends a video, head and text have to be tokenised together.
-            alone = self._ids(self._head_alone + prompt.text) + self._closing if prompt.prior else ()
-        return PromptInputs(text + self._closing, options, len(text), alone)
+            alone = self._ids(self._head_alone + prompt.text) + self._closing if prompt.prior or text_alone else ()
+        return PromptInputs(
+            alone if text_alone else text + self._closing, options, len(text), alone if prompt.prior else ()
+        )
 
     def _plain(self, text: str) -> tuple[int, ...]:
         ids = self._ids(text)

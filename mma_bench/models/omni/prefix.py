@@ -88,7 +88,9 @@ class Reader:
 
     @torch.inference_mode()
     def read_clip(self, clip: ClipInputs) -> Prefix:
-        """Encode the media and prefill the head."""
+        """Encode the media and prefill the head; without a clip there is none."""
+        if not clip.tensors:
+            return self.nothing()
         # On the CPU: it goes through the tokens one by one, and on a GPU waits for it at each step.
         audio_mask = clip.tensors.get("feature_attention_mask")
         positions, shift = self._thinker.get_rope_index(

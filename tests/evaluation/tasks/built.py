@@ -6,7 +6,7 @@ from typing import Any
 import datasets
 
 from mma_bench.prompts import forced_choice, misleading_caption
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_CONDITIONS, Condition
 from tests.mma_bench.models.servers import clip
 
 OPTIONS = ["Bird", "Cat", "Bowed_string_instrument"]
@@ -55,7 +55,7 @@ def rows(condition: str, count: int = 1) -> datasets.Dataset:
 def write(folder: Path) -> Path:
     """Write one split of every condition; returns the folder."""
     configs = ["---", "configs:"]
-    for condition in Condition:
+    for condition in PAPERS_CONDITIONS:
         file = folder / "data" / condition / "test-00000-of-00001.parquet"
         file.parent.mkdir(parents=True)
         rows(condition).to_parquet(file)

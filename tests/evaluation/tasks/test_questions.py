@@ -10,12 +10,12 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, Sampling, expected, prompts_of
 from mma_bench.evaluation.score import accuracy
 from mma_bench.evaluation.tasks import questions
-from mma_bench.schema import Condition
+from mma_bench.schema import PAPERS_CONDITIONS, Condition
 from tests.evaluation.runs import prediction
 from tests.evaluation.tasks.built import row, rows, write
 
 
-@pytest.mark.parametrize("condition", list(Condition))
+@pytest.mark.parametrize("condition", list(PAPERS_CONDITIONS))
 def test_asks_what_the_package_asks(condition: str) -> None:
     asked = list(prompts_of(row(condition), [Protocol.FORCED_CHOICE], Sampling()))
     for question, prompt in zip(QUESTIONS, asked, strict=True):
