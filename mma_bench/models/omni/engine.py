@@ -40,7 +40,6 @@ from mma_bench.models.omni.remedies import RemedySettings, make_remedy
 from mma_bench.models.omni.remedies.branches import Branches
 from mma_bench.models.omni.token_groups import group_tokens
 from mma_bench.models.thoughts import without_thoughts
-from mma_bench.schema import Modality
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -193,7 +192,7 @@ class OmniEngine:
         groups = group_tokens(clip.ids, self._config)
         # Prompts with the same text, e.g. one both generated and scored, are prefilled once.
         answers: dict[int, Answer] = {}
-        alike: dict[tuple[tuple[int, ...], Modality | None], dict[int, PromptInputs]] = {}
+        alike: dict[tuple[tuple[int, ...], str | None], dict[int, PromptInputs]] = {}
         for index, (prompt, inputs) in enumerate(zip(task.prompts, prepared.prompts, strict=True)):
             if isinstance(inputs, InvalidInput):
                 answers[index] = _failed(task, prompt, inputs)

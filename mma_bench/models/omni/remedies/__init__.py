@@ -20,7 +20,6 @@ from mma_bench.models.omni.remedies.branches import Branches
 from mma_bench.models.omni.remedies.contrastive import Contrastive
 from mma_bench.models.omni.remedies.fork_merge import ForkMerge
 from mma_bench.models.omni.remedies.steering import Steering
-from mma_bench.schema import Modality
 
 RemedyName: TypeAlias = Literal["contrastive", "fork_merge", "steering"]
 
@@ -53,15 +52,15 @@ class RemedySettings(Namespace):
 class Remedy(Protocol):
     """How the questions about a clip are computed."""
 
-    def branches(self, groups: torch.Tensor, question: Modality | None, /) -> Branches:
+    def branches(self, groups: torch.Tensor, question: str | None, /) -> Branches:
         """The branches of a question.
 
         Args:
             groups: int8 [tokens], the groups (`token_groups`) of the clip's tokens.
-            question: The asked sense.
+            question: What the prompt asks about (`Prompt.question`).
 
         Raises:
-            InvalidInput: `no_asked_sense`: the remedy needs the asked sense, and the prompt has none.
+            InvalidInput: `no_asked_sense`: the remedy needs a question about `visual` or `audio`, and it is not.
         """
         ...
 

@@ -9,11 +9,10 @@ import torch
 
 from mma_bench.errors import InvalidInput
 from mma_bench.models.omni.token_groups import AUDIO, VIDEO
-from mma_bench.schema import Modality
 
 Combine: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
-_GROUP_OF: Final[dict[Modality, int]] = {"visual": VIDEO, "audio": AUDIO}
+_GROUP_OF: Final[dict[str, int]] = {"visual": VIDEO, "audio": AUDIO}
 
 
 def unchanged(logits: torch.Tensor) -> torch.Tensor:
@@ -46,18 +45,19 @@ class Branches:
     scored: Combine = unchanged
 
 
-def asked_group(question: Modality | None, remedy: str) -> int:
+def asked_group(question: str | None, remedy: str) -> int:
     """The token group of the asked sense.
 
     Raises:
         InvalidInput: `no_asked_sense`.
     """
-    if question not in _GROUP_OF:  # none, or one about the text or about both senses
+    group = None if question is None else _GROUP_OF.get(question)  # it may be about the text, or about both senses
+    if group is None:
         raise InvalidInput(
             "no_asked_sense",
             f"the remedy {remedy} needs a question about the picture or the sound; ask this one without a remedy",
         )
-    return _GROUP_OF[question]
+    return group
 
 
 @contextmanager

@@ -25,7 +25,6 @@ import torch
 from mma_bench.models.omni.attention import instead_of_attention
 from mma_bench.models.omni.hidden_keys import HiddenKeys
 from mma_bench.models.omni.remedies.branches import Branches, asked_group, repeated
-from mma_bench.schema import Modality
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Contrastive:
     strength: float
     cut_off: float
 
-    def branches(self, groups: torch.Tensor, question: Modality | None) -> Branches:
+    def branches(self, groups: torch.Tensor, question: str | None) -> Branches:
         """As `Remedy.branches`."""
         asked = groups == asked_group(question, "contrastive")
         if not asked.any():

@@ -22,7 +22,6 @@ from mma_bench.models.omni.attention import instead_of_attention
 from mma_bench.models.omni.hidden_keys import HiddenKeys
 from mma_bench.models.omni.remedies.branches import Branches, of_first, repeated
 from mma_bench.models.omni.token_groups import AUDIO, TEXT, VIDEO
-from mma_bench.schema import Modality
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class ForkMerge:
     text: Any
     layers: int
 
-    def branches(self, groups: torch.Tensor, _question: Modality | None) -> Branches:
+    def branches(self, groups: torch.Tensor, _question: str | None) -> Branches:
         """As `Remedy.branches`; one head serves both questions."""
         if not ((groups == VIDEO).any() and (groups == AUDIO).any()):
             return Branches()

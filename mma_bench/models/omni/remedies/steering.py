@@ -21,7 +21,6 @@ import torch
 from mma_bench.models.omni.attention import aligned, instead_of_attention, sdpa
 from mma_bench.models.omni.hidden_keys import causal
 from mma_bench.models.omni.remedies.branches import Branches, asked_group
-from mma_bench.schema import Modality
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Steering:
     text: Any
     strength: float
 
-    def branches(self, groups: torch.Tensor, question: Modality | None) -> Branches:
+    def branches(self, groups: torch.Tensor, question: str | None) -> Branches:
         """As `Remedy.branches`; the clip is read as by the plain model."""
         asked = groups == asked_group(question, "steering")
         return Branches(text=partial(self._steered, asked)) if asked.any() else Branches()
