@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.asking import described
 from mma_bench.evaluation.attention.observe import Observer
-from mma_bench.models import open_engine
+from mma_bench.models import load_config, open_engine
 from mma_bench.models.contracts import Answer, Prompt
 from mma_bench.models.omni.engine import OmniEngine, OmniSettings
 from mma_bench.models.omni.inputs import ClipInputs, PromptInputs
@@ -365,3 +366,9 @@ def test_other_engines_and_architectures_refuse_a_remedy() -> None:
 def test_attention_is_not_observed_under_a_remedy() -> None:
     with pytest.raises(ConfigError, match="under which attention is not observed"):
         Observer(engine(**REMEDIES[1]))
+
+
+def test_a_run_is_identified_by_its_remedy_and_without_one_as_before() -> None:
+    plain, contrasted = load_config(folder()), load_config(folder(), overrides=REMEDIES[0])
+    assert described("transformers", plain.settings) == {"settings": {"engine": "transformers", "checkpoint": folder()}}
+    assert described("transformers", contrasted.settings)["settings"].items() >= REMEDIES[0].items()
