@@ -28,11 +28,12 @@ TUNED: Final = {
     "misaligned_only": "[misaligned]",
     HALF: "[aligned, misaligned]",
 }
-# State → settings of the engine with which the base is asked.
+# State → settings of the engine with which the base is asked. At a strength of 2, steering costs accuracy on aligned
+# clips (looked at on a seed that is not reported).
 REMEDIES: Final[dict[str, dict[str, Any]]] = {
     "contrastive": {"remedy": "contrastive", "strength": 1.0},
     "fork_merge": {"remedy": "fork_merge", "fork_layers": 2},
-    "steering": {"remedy": "steering", "strength": 2.0},
+    "steering": {"remedy": "steering", "strength": 0.5},
 }
 _AGREE_OR_CONFLICT: Final = (str(Condition.ALIGNED), str(Condition.MISALIGNED))
 # The model's context is too short for the irrelevant text.
