@@ -1,12 +1,16 @@
 """Every promise about variants, broken on purpose."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 import pytest
 
-from mma_bench.schema import FACTS, FILE
+from mma_bench.irrelevant_text import irrelevant_text
+from mma_bench.schema import FACTS, FILE, VARIANTS
+from mma_bench.tables import from_rows
+from mma_bench.validation.variant_facts import with_checked_context
 from tests.validation.world import World, counts
 
 ALIGNED, SILENT, BLACK = "cat-1.aligned", "cat-1.audio_removed", "cat-1.frames_zeroed"
@@ -199,3 +203,12 @@ def test_conditions_that_are_not_configured_are_not_asked_for(world: World) -> N
     world.metrics["conflicts"]["test"] = {"in": 4, "ok": 4}
     world.write()
     world.check("variants")
+
+
+def test_a_text_is_compared_with_its_seed_and_kept_as_its_hash_only() -> None:
+    texts = {"good": (3, irrelevant_text(3, 5)), "other": (4, irrelevant_text(3, 5)), "none": (None, None)}
+    rows = [{"id": name, "context_seed": seed, "context": text} for name, (seed, text) in texts.items()]
+    checked = with_checked_context(from_rows(rows, VARIANTS), 5)
+    assert checked["context_is_that_of_its_seed"].to_list() == [True, False, None]
+    digest = hashlib.sha256(irrelevant_text(3, 5).encode()).hexdigest()
+    assert checked["context"].to_list() == [digest, digest, None]
