@@ -87,15 +87,16 @@ def test_clips_are_reviewed(project: Environment, extra: str, monkeypatch: pytes
     small_build(project.project)
     shutil.copy(ROOT / "params.yaml", project.project)
     command = [str(project.python), "-c", COMMAND, "review", "serve", "--port", "0"]
-    with subprocess.Popen(
-        command, cwd=project.project, env=project.variables(), stdout=subprocess.PIPE, text=True
-    ) as process:
+    process = subprocess.Popen(command, cwd=project.project, env=project.variables(), stdout=subprocess.PIPE, text=True)
+    try:
         assert process.stdout is not None
         url = next((line.strip() for line in process.stdout if line.startswith("http://")), None)
         assert url is not None, "the server ended before it served"
         with urllib.request.urlopen(f"{url.split()[0].rstrip('/')}/login") as page:  # noqa: S310
             assert b"password" in page.read()
+    finally:
         process.terminate()
+        process.communicate()
     project.mma_bench("review status")
     project.mma_bench("review export")
 
