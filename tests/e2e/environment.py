@@ -23,12 +23,13 @@ class Environment:
 
     def __init__(self, python: Path, project: Path) -> None:
         self.python, self.project = python, project
+        self.more: dict[str, str] = {}  # variables, which win over those below
 
     def variables(self) -> dict[str, str]:
         """What its processes get: its own programs first, no other's modules, no network."""
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         variables |= {"HF_HOME": str(self.project / "home"), "HF_HUB_OFFLINE": "1", "DVC_NO_ANALYTICS": "true"}
-        return variables | {"PATH": f"{self.python.parent}{os.pathsep}/usr/bin{os.pathsep}/bin"}
+        return variables | {"PATH": f"{self.python.parent}{os.pathsep}/usr/bin{os.pathsep}/bin"} | self.more
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
