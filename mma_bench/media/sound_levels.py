@@ -111,7 +111,7 @@ def rms(values: Samples) -> float:
 def _resampled(sound: Sound, rate: int, layout: str, seconds: Fraction) -> npt.NDArray[np.float32]:
     """float32 [channels, samples] of the same length in seconds."""
     resampler = AudioResampler(format="fltp", rate=rate, layout=layout)
-    frame = AudioFrame.from_ndarray(sound.values.astype(np.float32), format="fltp", layout=sound.layout)
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(sound.values, np.float32), format="fltp", layout=sound.layout)
     frame.sample_rate, frame.time_base, frame.pts = sound.rate, Fraction(1, sound.rate), 0
     blocks = [block.to_ndarray() for each in (frame, None) for block in resampler.resample(each)]
     found = np.concatenate(blocks, axis=1)
