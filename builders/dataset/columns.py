@@ -16,7 +16,7 @@ from mma_bench.prompts import (
     misleading_caption,
     with_short_answer,
 )
-from mma_bench.schema import Condition, Modality
+from mma_bench.schema import NOTHING_LEFT, Condition, Modality
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -104,8 +104,10 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
         "audio_question_short_answer": _short_answer("audio", variant, options),
         "visual_answer": variant["visual_class"],
         "audio_answer": variant["audio_class"],
-        "visual_abstention_answer": _or_nothing(variant, "visual_class", Condition.FRAMES_ZEROED),
-        "audio_abstention_answer": _or_nothing(variant, "audio_class", Condition.AUDIO_REMOVED),
+        "visual_abstention_answer": _or_nothing(
+            variant, "visual_class", Condition.FRAMES_ZEROED, Condition.ABSENT_VIDEO
+        ),
+        "audio_abstention_answer": _or_nothing(variant, "audio_class", Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO),
         "options": list(options),
         "prompt_version": PROMPT_VERSION,
     }
@@ -131,6 +133,8 @@ def _short_answer(question: Modality, variant: Mapping[str, Any], options: Seque
     return None if variant["caption"] is None else with_short_answer(_question(question, variant, options))
 
 
-def _or_nothing(variant: Mapping[str, Any], answer: str, gone: Condition) -> str:
-    """The class, or "None of the above" under the condition that removes the modality (appendix J)."""
-    return NONE_OF_THE_ABOVE if variant["condition"] == gone else str(variant[answer])
+def _or_nothing(variant: Mapping[str, Any], answer: str, removed: Condition, replaced: Condition) -> str:
+    """The class, or "None of the above" under the conditions that leave nothing of the modality (appendix J)."""
+    condition = variant["condition"]
+    gone = condition == removed or (condition == replaced and variant["manipulation"] in NOTHING_LEFT)
+    return NONE_OF_THE_ABOVE if gone else str(variant[answer])
