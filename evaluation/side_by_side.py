@@ -19,6 +19,9 @@ from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.formats import PROTOCOLS, model_name, p_value, points
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, text_of
+from mma_bench.evaluation.trust.curves import trust_tables
+from mma_bench.evaluation.trust.differences import shown as trust_shown
+from mma_bench.evaluation.trust.differences import threshold_differences
 from mma_bench.files import write_json, write_text
 from mma_bench.page import data_uri, render
 from mma_bench.schema import Condition
@@ -116,6 +119,13 @@ def totals(base: Sequence[Prediction], tuned: Sequence[Prediction]) -> list[Row]
         kinds = {kind.replace(" ", "_"): counts[kind] for kind in KINDS.values()}
         rows.append({**row, **kinds, "answers": len(found), "p_exact": p if single else None})
     return rows
+
+
+def _trust(base: Sequence[Prediction], tuned: Sequence[Prediction]) -> dict[str, list[Row]]:
+    """`trust`: how far apart both switch from a degraded sense to the other one; only if both were asked about it."""
+    found = [trust_tables(rows).get("trust_thresholds", []) for rows in (base, tuned)]
+    rows = threshold_differences(*found)
+    return {"trust": rows} if rows else {}
 
 
 def _both(pairs: Mapping[Cell, Sequence[Pair]], protocol: str) -> list[tuple[str, bool, bool]]:
@@ -242,6 +252,7 @@ def main(
     summary = {
         "runs": [{"folder": str(folder), "model": name} for folder, name in zip((base, tuned), names, strict=True)],
         "totals": totals(*sides),
+        **_trust(*sides),
         "shown": {
             "protocol": protocol,
             "condition": condition,
@@ -258,6 +269,7 @@ def main(
         counts=Counter(map(kind_of, shown)),
         media=media_of(rows),
         heading=PROTOCOLS.get(protocol, protocol),
+        trust=trust_shown(summary.get("trust", [])),  # type: ignore[arg-type]
         points=points,
         p_value=p_value,
     )
