@@ -81,6 +81,7 @@ ELSEWHERE: Final = {
     "mma-bench judge calibrate": "tests/evaluation/judges/test_calibrate_build.py",
     "mma-bench review serve": "tests/builders/review/conftest.py",
     "mma-bench review": "tests/builders/review/test_export.py",
+    "mma-bench review --task answer": "tests/evaluation/people/test_cli.py",
     "mma-bench evaluate --model random": "tests/docs/test_code.py",
     "mma-bench evaluate --model first-option.yaml": "tests/docs/test_code.py",
     "mma-bench evaluate --model ORG/NAME": "tests/mma_bench/models/test_configs.py",
