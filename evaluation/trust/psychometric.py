@@ -93,8 +93,9 @@ def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch
     if clusters < 2 or len(np.unique(levels)) < 3:
         return nothing
     distinct, place = np.unique(levels, return_inverse=True)
-    fits = [_Data(shape, distinct, Groups(place, followed, codes)) for shape in SHAPES]
-    critical = float(special.stdtrit(clusters - 1, 0.975)) ** 2
+    answers = Groups(place, followed, codes)
+    fits = [_Data(shape, distinct, answers) for shape in SHAPES]
+    critical = answers.critical()
     span = float(distinct[-1] - distinct[0])
     inside = np.linspace(distinct[0], distinct[-1], _POINTS)
     outside = np.linspace(0.05, 1, _BEYOND) * span
