@@ -7,13 +7,15 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.stats import share
 
 Cell: TypeAlias = tuple[str, str, str]  # protocol, condition, question
+
+TIME: Final = "time"  # the question whether sound and picture fit in time, which names no class
 
 
 class Outcome(NamedTuple):
