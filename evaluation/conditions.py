@@ -26,6 +26,8 @@ class Variant(StrEnum):
     MISLEADING_CAPTION_SHORT_ANSWER = "misleading_caption_short_answer"  # Figure 20 with Figure 5's last sentence
     LONG_CONTEXT_BEFORE = "long_context_before"  # appendix I.4
     AUDIO_DROPPED = "audio_dropped"  # section 4.1.1: no track instead of silence
+    NO_CLIP = "no_clip"  # beyond the paper: the questions about the aligned clip without any clip
+    OTHER_CLIP = "other_clip"  # beyond the paper: the same with the clip of another class
 
 
 CONFIGS: Final[Mapping[str, Condition]] = {
@@ -33,6 +35,8 @@ CONFIGS: Final[Mapping[str, Condition]] = {
     Variant.MISLEADING_CAPTION_SHORT_ANSWER: Condition.MISLEADING_CAPTION,
     Variant.LONG_CONTEXT_BEFORE: Condition.LONG_CONTEXT,
     Variant.AUDIO_DROPPED: Condition.AUDIO_REMOVED,
+    Variant.NO_CLIP: Condition.ALIGNED,
+    Variant.OTHER_CLIP: Condition.ALIGNED,
 }
 """Condition → the dataset's config that has its rows."""
 
@@ -69,7 +73,12 @@ def question_of(row: Mapping[str, Any], question: Modality) -> str:
 
 def hears(condition: str) -> bool:
     """Whether a model gets the clip's audio track under this condition."""
-    return condition != Variant.AUDIO_DROPPED
+    return condition not in (Variant.AUDIO_DROPPED, Variant.NO_CLIP)
+
+
+def sees(condition: str) -> bool:
+    """Whether a model gets the clip's picture under this condition."""
+    return condition != Variant.NO_CLIP
 
 
 def with_silence(conditions: Sequence[str], silence: Silence) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.evaluation.conditions import CONFIGS, Variant, as_asked, question_of
+from mma_bench.evaluation.other_clip import drawn
 from mma_bench.media.packets import Kind, packet_sha256
 from mma_bench.schema import MODALITIES, Condition, Modality
 
@@ -91,6 +92,9 @@ class Benchmark:
             columns: None for all.
             every: Only each `every`-th row, from the row `start`.
         """
+        if condition == Variant.OTHER_CLIP:
+            yield from self._with_other_clips(columns, every=every, start=start)
+            return
         stream = self._stream(condition, columns=list(columns) if columns else None)
         kept: set[str] = set()
         index = -1
@@ -106,6 +110,21 @@ class Benchmark:
             if self.checked and "video" in row:
                 refuse_altered(row, f"{self.name}, {condition}")
             yield row
+
+    def _with_other_clips(self, columns: Sequence[str] | None, *, every: int, start: int) -> Iterator[Row]:
+        """The rows of `aligned` with the clips of others (`other_clip.drawn`), in their order, to read each once."""
+        aligned = str(Condition.ALIGNED)
+        asked = {row["base_id"]: row for row in self.texts(aligned)}
+        other_of = drawn({base: row["visual_class"] for base, row in asked.items()}, self.name)
+        order = sorted(asked, key=lambda base: (other_of[base], base))[start::every]
+        media = self.rows(aligned) if columns is None or "video" in columns else iter(asked.values())
+        for clip in media:
+            for base in order:
+                if other_of[base] != clip["base_id"]:
+                    continue
+                replaced = {key: clip[key] for key in ("video", "video_sha256", "audio_sha256") if key in clip}
+                row = as_asked({**asked[base], **replaced, "donor_id": clip["base_id"]}, Variant.OTHER_CLIP)
+                yield {key: row[key] for key in columns} if columns else row
 
     def texts(self, condition: str) -> Iterator[Row]:
         """Rows of one condition without their clips."""

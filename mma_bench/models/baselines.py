@@ -24,7 +24,7 @@ from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.models.clip_bytes import on_disk
 from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt
 from mma_bench.prompts import NONE_OF_THE_ABOVE
-from mma_bench.schema import Condition, Modality
+from mma_bench.schema import MODALITIES, Condition, Modality, Question
 
 if TYPE_CHECKING:
     from mma_bench.models.specialist.specialist import Specialist
@@ -90,6 +90,8 @@ class BaselineEngine:
         if not prompt.options:
             why = f"clip {task.id}: {self.name} needs options to choose from, and the prompt has none"
             return Answer(prompt.key, unsupported=why)
+        if isinstance(self._baseline, SpecialistBaseline) and prompt.question not in MODALITIES:
+            return Answer(prompt.key, unsupported=f"{self.name} only classifies what is seen and what is heard")
         try:
             found = self._baseline.weights(task, prompt)
         except InvalidInput as error:
@@ -130,7 +132,7 @@ class Majority:
 
     def __init__(self, settings: MajoritySettings) -> None:
         self._class = settings.majority_class
-        self._frequent: dict[tuple[str, Modality | None], str] = {}
+        self._frequent: dict[tuple[str, Question | None], str] = {}
 
     def count(self, condition: str, answers: Mapping[Modality, Mapping[str, int]]) -> None:
         for question, counts in answers.items():
@@ -154,6 +156,8 @@ class Oracle:
         self._settings = settings
 
     def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        if prompt.key in task.truths:
+            return {task.truths[prompt.key]: 1.0}
         question = question_of(prompt)
         unseen, unheard = task.condition == Condition.FRAMES_ZEROED, task.condition == Condition.AUDIO_REMOVED
         if (unseen if question == "visual" else unheard or not task.hears) and NONE_OF_THE_ABOVE in prompt.options:
@@ -199,7 +203,7 @@ class SpecialistBaseline:
     def _perceive(self, task: ClipTask, question: Modality) -> dict[str, float]:
         from mma_bench.media.decode import audio, frames
 
-        if question == "audio" and not task.hears:
+        if not task.sees or (question == "audio" and not task.hears):
             return {}
         with on_disk(task) as path:
             if question == "visual":
@@ -213,9 +217,9 @@ def question_of(prompt: Prompt) -> Modality:
     Raises:
         ValueError: The prompt has no modality.
     """
-    if prompt.question is None:
+    if prompt.question not in MODALITIES:
         raise ValueError(f"the prompt {prompt.key!r} does not specify the queried modality")
-    return prompt.question
+    return "visual" if prompt.question == "visual" else "audio"
 
 
 def _drawn(options: Sequence[str], *key: object) -> str:

@@ -137,6 +137,9 @@ class ProcessEngine:
             limited = [replace(prompt, max_new_tokens=self._settings.max_new_tokens) for prompt in task.prompts]
             task = replace(task, prompts=tuple(limited))
         video = Path(self._clips.name) / "clip.mp4"
+        if not task.sees:
+            why = f"clip {task.id}: the program {self.name} takes no question without a clip"
+            return [Answer(prompt.key, unsupported=why) for prompt in task.prompts]
         video.write_bytes(mp4_bytes(task, with_sound=True))
         # A local program has no shared load to back off from, so retry without waiting.
         retrying = Retrying(retry=retry_if_exception_type(ProcessFault), stop=stop_after_attempt(2), reraise=True)

@@ -205,7 +205,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
     def ask_once(self, task: ClipTask | None, prompt: Prompt) -> Answer:
         """As `Served.ask_once`."""
         try:
-            return self._ask(None if task is None else self._media(task), prompt)
+            return self._ask(self._media(task) if task is not None and task.sees else None, prompt)
         except Refused as error:
             raise _stopping(error) from None
         except Unanswered as error:

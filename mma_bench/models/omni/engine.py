@@ -17,7 +17,7 @@ Decisions:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -76,7 +76,7 @@ class PreparedClip:
     """A preprocessed clip: tensors of its media and token ids of its prompts, or the error."""
 
     task: ClipTask
-    clip: ClipInputs | InvalidInput = field(repr=False)
+    clip: ClipInputs | InvalidInput | None = field(repr=False)  # None: the text alone
     prompts: tuple[PromptInputs | InvalidInput, ...] = field(repr=False)
 
 
@@ -149,6 +149,9 @@ class OmniEngine:
 
     def prepare(self, task: ClipTask) -> PreparedClip:
         """Decode and preprocess a clip and tokenise its prompts; may run on another thread."""
+        if not task.sees:
+            alone = (replace(prompt, prior=True) for prompt in task.prompts)  # for the ids without a clip
+            return PreparedClip(task, None, tuple(_or_refusal(self._inputs.prompt, prompt) for prompt in alone))
         prompts = tuple(_or_refusal(self._inputs.prompt, prompt) for prompt in task.prompts)
         return PreparedClip(task, _or_refusal(self._clip, task), prompts)
 
@@ -170,6 +173,9 @@ class OmniEngine:
 
     def _answers(self, prepared: PreparedClip) -> list[Answer]:
         task, clip = prepared.task, prepared.clip
+        if clip is None:
+            pairs = zip(task.prompts, prepared.prompts, strict=True)
+            return [self._without_clip(task, prompt, inputs) for prompt, inputs in pairs]
         if isinstance(clip, InvalidInput):
             return [_failed(task, prompt, clip) for prompt in task.prompts]
         # Before the clip is in memory.
@@ -217,15 +223,28 @@ class OmniEngine:
             self._priors[key] = scores
         return self._priors[key]
 
+    def _without_clip(self, task: ClipTask, prompt: Prompt, inputs: PromptInputs | InvalidInput) -> Answer:
+        """Answer one prompt whose text is all that the model gets."""
+        if isinstance(inputs, InvalidInput):
+            return _failed(task, prompt, inputs)
+        ids = inputs.alone
+        if (length := len(ids) + self._limit(prompt)) > self._most_tokens:
+            why = f"prompt and answer take up to {length} tokens, the model's context has {self._most_tokens}"
+            return _failed(task, prompt, why)
+        read = or_none(lambda: self._reader.read(self._reader.nothing(), ids[:-1]))
+        given = replace(inputs, ids=ids)
+        answer = None if read is None else or_none(lambda: self._answer(None, read, prompt, given, None))
+        return answer or _failed(task, prompt, f"out of memory with {len(ids)} prompt tokens")
+
     def _answer(
-        self, clip: ClipInputs, read: Prefix, prompt: Prompt, inputs: PromptInputs, prior: list[float] | None
+        self, clip: ClipInputs | None, read: Prefix, prompt: Prompt, inputs: PromptInputs, prior: list[float] | None
     ) -> Answer:
         """Answer one prompt; `read` contains all its tokens but the last."""
         usage: dict[str, Any] = {
             "prompt_tokens": len(read.ids) + 1,
             "text_tokens": inputs.text_tokens,
-            "audio_tokens": clip.audio_tokens,
-            "video_tokens": clip.video_tokens,
+            "audio_tokens": clip.audio_tokens if clip else 0,
+            "video_tokens": clip.video_tokens if clip else 0,
         }
         if prompt.mode == "score":
             scores = self._reader.score(read, inputs.ids[-1], inputs.options)
