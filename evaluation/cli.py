@@ -41,13 +41,14 @@ _ASKING = (
         "--conditions",
         default="",
         help="Comma-separated; default: all in the dataset. On request: misleading_caption_short_answer, "
-        "long_context_before, no_clip, other_clip.",
+        "long_context_before, no_clip, other_clip, and those beyond the paper.",
     ),
     click.option(
         "--protocols",
         default="forced_choice",
         show_default=True,
-        help="Comma-separated: forced_choice, loglikelihood, abstention, chain_of_thought.",
+        help="Comma-separated: forced_choice, loglikelihood, abstention, chain_of_thought, written, synchrony, "
+        "open_answer.",
     ),
     click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
     click.option(

@@ -120,6 +120,8 @@ def answer_sources(rows: Sequence[Prediction]) -> list[tuple[str, Callable[[Pred
     or several is `unparseable`.
     """
     sources: list[tuple[str, Callable[[Prediction], bool]]] = []
+    if any(row.question in ("text", "time") for row in rows):
+        return []  # the caption is the truth, or there is no class
     if any(row.other is not None for row in rows):
         sources.append(("other_modality", led_by_other))
     if any(row.caption is not None for row in rows):
