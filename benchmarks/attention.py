@@ -24,7 +24,7 @@ import torch
 import transformers
 
 from mma_bench.evaluation.attention.capture import capture
-from mma_bench.evaluation.attention.groups import AUDIO, TEXT, VIDEO
+from mma_bench.models.omni.token_groups import AUDIO, TEXT, VIDEO
 from mma_bench.training.miniature.checkpoint import Sizes, make_checkpoint
 
 TOKENS, NEW = 4096, 8

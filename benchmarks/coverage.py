@@ -12,10 +12,11 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -93,6 +94,43 @@ def coverage(rounds: int, seed: int = 0) -> Iterator[Line]:
         yield from (Line(name, alike, rate, count / rounds) for name, count in held.items())
 
 
+class OfPeople(NamedTuple):
+    """Intervals of the mean of several people: the shares of rounds that hold the mean of all people over all clips.
+
+    Attributes:
+        spread: Of people's skill, in logits; clips differ by 1.
+        clips_only: The same for intervals that are clustered by clip alone.
+    """
+
+    people: int
+    clips: int
+    spread: float
+    share: float
+    clips_only: float
+
+
+_PEOPLE: Final = ((5, 50, 0.0), (5, 50, 0.5), (5, 200, 0.5), (10, 100, 0.5))  # people, clips, spread
+_SKILL: Final = 1.386  # logits, that is 80 % for the average person and clip
+
+
+def coverage_of_people(rounds: int, seed: int = 0) -> Iterator[OfPeople]:
+    """Both the people and the clips are drawn anew in every round; everybody answers everything."""
+    for people, clips, spread in _PEOPLE:
+        rng = np.random.default_rng(seed)
+        truth = float(special.expit(_SKILL + rng.normal(size=1_000_000) * np.hypot(spread, 1)).mean())
+        base, person = list(np.tile(np.arange(clips), people)), list(np.repeat(np.arange(people), clips))
+        held = {"clips": 0, "both": 0}
+        for _ in range(rounds):
+            logits = _SKILL + spread * rng.normal(size=(people, 1)) + rng.normal(size=(1, clips))
+            right = list(answered(rng, special.expit(logits).ravel()))
+            for name, ways in (("clips", [base]), ("both", [base, base, person])):
+                found = stats.share(right, ways)
+                assert found.low is not None
+                assert found.high is not None
+                held[name] += found.low <= truth <= found.high
+        yield OfPeople(people, clips, spread, held["both"] / rounds, held["clips"] / rounds)
+
+
 def main() -> None:
     """Print a line for every interval and test."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
@@ -100,6 +138,9 @@ def main() -> None:
     for line in sorted(coverage(rounds), key=lambda line: (line.what.startswith("test"), line.what)):
         wanted = line.share <= 0.06 if line.what.startswith("test") else 0.93 <= line.share <= 0.97
         print(f"{line.what:<34} {line.alike:>5} {line.rate:>5}   {line.share:.3f}{'' if wanted else '  *'}")
+    print(f"\n{'people':>6} {'clips':>5} {'spread':>6}   share   clustered by clip alone")
+    for row in coverage_of_people(rounds):
+        print(f"{row.people:>6} {row.clips:>5} {row.spread:>6}   {row.share:.3f}   {row.clips_only:.3f}")
 
 
 if __name__ == "__main__":

@@ -27,13 +27,13 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import func, insert, select
 
-from mma_bench.builders.review import accounts
-from mma_bench.builders.review.accounts import Annotator
-from mma_bench.builders.review.gate import COOKIE
 from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.queue import Queues, shuffled
 from mma_bench.builders.review.review_set import CONTROL_SHARE, Item, plan_controls, put
 from mma_bench.builders.review.store import Store, votes
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
+from mma_bench.web.gate import COOKIE
 
 ANNOTATORS = 50
 CLIPS = 1_207  # what is left after the paper's automated checks

@@ -15,6 +15,7 @@ from mma_bench.schema import Question
 from mma_bench.stats import share
 
 Cell: TypeAlias = tuple[str, str, str]  # protocol, condition, question
+PEOPLE: Final = "people"  # the engine of runs that people answered; in one of several people, each has a seed
 
 TIME: Final = "time"  # the question whether sound and picture fit in time, which names no class
 
@@ -22,12 +23,14 @@ _ASKED: Final[tuple[str, ...]] = get_args(Question)  # the order of questions
 
 
 class Outcome(NamedTuple):
-    """The outcome of one answer: 1.0 or 0.0. `donor` is the clip that the audio comes from, usually the base clip."""
+    """The outcome of one answer: 1.0 or 0.0. `donor` is the clip that the audio comes from, usually the base clip;
+    `person` is the seed of a run of several people, else None."""
 
     clip: str
     base: str
     donor: str
     value: float
+    person: int | None = None
 
 
 def by_cell(predictions: Iterable[Prediction]) -> dict[Cell, list[Prediction]]:
@@ -59,9 +62,12 @@ def asked_class(row: Prediction) -> str:
 
 def outcomes(rows: Iterable[Prediction], counts: Callable[[Prediction], bool] = is_right) -> list[Outcome]:
     """The outcome of every answer, in input order."""
-    return [
-        Outcome(row.id, row.base_id, row.donor_id or row.base_id, float(counts(row))) for row in rows if row.is_answered
-    ]
+    return [_outcome(row, counts(row)) for row in rows if row.is_answered]
+
+
+def _outcome(row: Prediction, counts: bool) -> Outcome:
+    person = row.seed if row.settings.get("engine") == PEOPLE else None
+    return Outcome(row.id, row.base_id, row.donor_id or row.base_id, float(counts), person)
 
 
 def both_right(rows: Iterable[Prediction]) -> list[Outcome]:
@@ -74,21 +80,20 @@ def both_right(rows: Iterable[Prediction]) -> list[Outcome]:
     for row in rows:
         if row.is_answered:
             pairs[row.id, row.seed].append(row)
-    return [
-        Outcome(clip, pair[0].base_id, pair[0].donor_id or pair[0].base_id, float(all(map(is_right, pair))))
-        for (clip, _), pair in sorted(pairs.items())
-        if len(pair) == 2
-    ]
+    return [_outcome(pair[0], all(map(is_right, pair))) for _, pair in sorted(pairs.items()) if len(pair) == 2]
 
 
 def estimated(found: Sequence[Outcome], groups: Sequence[Hashable] | None = None) -> dict[str, Any]:
-    """`stats.share` of the outcomes as a dict, clustered by base clip and, if there are donors, by donor."""
+    """`stats.share` of the outcomes as a dict, clustered by `clusters`."""
     return asdict(share([each.value for each in found], clusters(found), groups))
 
 
-def clusters(found: Sequence[Outcome]) -> list[list[str]]:
-    """Cluster keys of the answers: the base clip and, if there are donors, the donor."""
+def clusters(found: Sequence[Outcome]) -> list[list[Hashable]]:
+    """Cluster keys of the answers: the base clip; the donor, if there are donors or people; and the person, if there
+    are several."""
     bases, donors = [each.base for each in found], [each.donor for each in found]
+    if len({each.person for each in found}) > 1:
+        return [bases, donors, [each.person for each in found]]
     return [bases] if bases == donors else [bases, donors]
 
 

@@ -10,6 +10,7 @@ import click
 from mma_bench.commands import MODEL, NAME, UNCHECKED, listed, read_overrides, refuse_dataset
 from mma_bench.errors import ConfigError, StageError
 from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
+from mma_bench.evaluation.clip_choice.cli import clips
 from mma_bench.evaluation.tasks.cli import tasks_path
 from mma_bench.terminal import conclude
 
@@ -293,6 +294,7 @@ COMMANDS = (
     results,
     compare,
     power,
+    clips,
     leaderboard,
     models,
     avhbench,

@@ -145,6 +145,20 @@ class Benchmark:
                     refuse_altered(shown, f"{self.name}, {row['condition']}")
                 yield shown
 
+    def row(self, condition: str, base_id: str, row_id: str) -> Row:
+        """One row with all columns, found by its base clip without reading the others' media.
+
+        Raises:
+            DataError: There is no such row, or its clip is not what it declares, if that is `checked`.
+        """
+        for each in self._stream(condition, filters=[("base_id", "==", base_id)]):
+            row = as_asked(each, condition)
+            if row["id"] == row_id:
+                if self.checked:
+                    refuse_altered(row, f"{self.name}, {condition}")
+                return row
+        raise DataError(f"{self.name}, {condition}: no row {row_id}", hint="the dataset has changed: start again")
+
     def fingerprint(self, condition: str) -> str:
         """SHA-256 over all rows of a condition, so that predictions on different data are never mixed."""
         digest = hashlib.sha256()
@@ -183,12 +197,15 @@ class Benchmark:
             return []
         return sorted({row["judge"] for row in self._stream(condition, columns=["judge"]) if row["judge"]})
 
-    def _stream(self, condition: str, columns: list[str] | None = None) -> Iterator[Row]:
+    def _stream(
+        self, condition: str, columns: list[str] | None = None, filters: list[tuple[str, str, str]] | None = None
+    ) -> Iterator[Row]:
         import datasets
 
+        options: dict[str, Any] = {"columns": columns, **({} if filters is None else {"filters": filters})}
         with _reading(self.name):
             stream = datasets.load_dataset(
-                self.name, CONFIGS[condition], split=self.split, revision=self.revision, streaming=True, columns=columns
+                self.name, CONFIGS[condition], split=self.split, revision=self.revision, streaming=True, **options
             )
             yield from stream if columns else stream.cast_column("video", datasets.Video(decode=False))
 

@@ -113,7 +113,7 @@ def class_map(rows: Sequence[Row]) -> "Figure":
         if row["mean"] is None:
             continue
         at = columns.index((row["condition"], row["question"])), names.index(row["group"])
-        colour = QUESTION_COLOURS[row["question"]]
+        colour = _colour(row["question"])
         strength = 0.06 + 0.5 * row["mean"]  # pale enough for the number to be legible
         axes.add_patch(Rectangle((at[0] - 0.46, at[1] - 0.46), 0.92, 0.92, color=colour, alpha=strength, linewidth=0))
         axes.text(*at, f"{100 * row['mean']:.0f}", ha="center", va="center", size=8, color=LIGHT["ink"])
@@ -121,7 +121,7 @@ def class_map(rows: Sequence[Row]) -> "Figure":
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks(range(len(columns)), [plain(condition) for condition, _ in columns], rotation=90, size=8.5)
     for label, (_, question) in zip(axes.get_xticklabels(), columns, strict=True):
-        label.set_color(QUESTION_COLOURS[question])
+        label.set_color(_colour(question))
     axes.set_yticks(range(len(names)), [plain(name) for name in names], size=8.5)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -240,6 +240,11 @@ def conditions_by_run(rows: Sequence[Row]) -> "Figure":
     _percent(axes, "x", "accuracy, %")
     _legend(axes, columns=2)
     return figure
+
+
+def _colour(question: str) -> str:
+    """Of a question about the picture, the sound, or (in three-way conflict) the caption."""
+    return QUESTION_COLOURS.get(question, LIGHT["warn"])
 
 
 def _label(run: str, unranked: str | None) -> str:

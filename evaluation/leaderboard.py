@@ -34,6 +34,8 @@ from mma_bench.evaluation.submission import (
     prompts_of_runs,
     read_submission,
 )
+from mma_bench.evaluation.trust.differences import shown, threshold_differences
+from mma_bench.evaluation.trust.sentences import NAMES, threshold_text
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.stats import format_estimate
@@ -156,7 +158,18 @@ def summarise(runs: Sequence[Run]) -> dict[str, Any]:
         }
         for run in runs
     ]
-    return {"runs": listed, "pairs": comparisons(compared), "figures": figure_rows(listed)}
+    return {"runs": listed, "pairs": comparisons(compared), "figures": figure_rows(listed), **_trust(runs, compared)}
+
+
+def _trust(runs: Sequence[Run], compared: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
+    """`trust_thresholds` of all runs, and `trust_pairs`, the differences between comparable ones; only if there are."""
+    rows = [{"run": run.folder, **row} for run in runs for row in run.thresholds if row["role"] == "curve"]
+    differences = [
+        {"first_run": first.folder, "second_run": second.folder, **row}
+        for first, second in combinations(compared, 2)
+        for row in threshold_differences(first.thresholds, second.thresholds)
+    ]
+    return {"trust_thresholds": rows, "trust_pairs": differences} if rows else {}
 
 
 def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
@@ -174,6 +187,11 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
             unranked=left_out,
             reasons=REASONS,
             comparisons=summary["pairs"],
+            thresholds=[
+                {**row, "heading": NAMES[row["manipulation"]], "text": threshold_text(row)}
+                for row in summary.get("trust_thresholds", [])
+            ],
+            threshold_pairs=shown(summary.get("trust_pairs", [])),
             cell=format_estimate,
             points=points,
             percent=percent,

@@ -12,6 +12,7 @@ from mma_bench.evaluation.formats import model_name
 from mma_bench.evaluation.headline import headline
 from mma_bench.evaluation.predictions import Prediction, option_order
 from mma_bench.evaluation.score import accuracies
+from mma_bench.evaluation.trust.curves import trust_tables
 from mma_bench.schema import Condition
 
 # Why a run is not ranked.
@@ -43,6 +44,7 @@ class Run:
         limit: Of base clips; None without one.
         finished: Whether all that was to be asked was asked, as far as is known.
         checked: False for a submission whose prompts are not known.
+        thresholds: Rows of `trust_thresholds`; empty without degraded clips.
     """
 
     folder: str
@@ -56,6 +58,7 @@ class Run:
     limit: int | None = None
     finished: bool = True
     checked: bool = True
+    thresholds: Sequence[dict[str, Any]] = ()
 
     @classmethod
     def of(
@@ -96,6 +99,7 @@ class Run:
             limit=limit_of(facts or {}),
             finished=finished and missing(facts or {}, predictions) is None,
             checked=checked,
+            thresholds=trust_tables(predictions).get("trust_thresholds", []),
         )
 
     def row(self, protocol: str, condition: str, question: str) -> dict[str, Any] | None:

@@ -27,6 +27,8 @@ from mma_bench.evaluation.published import (
     published_seen_rows,
 )
 from mma_bench.evaluation.report_charts import charts
+from mma_bench.evaluation.trust.sections import TABLES as TRUST_TABLES
+from mma_bench.evaluation.trust.sections import three_way_panel, trust_panels
 from mma_bench.evaluation.verdict import good_when, verdict
 from mma_bench.evaluation.wrong_answers import FOLDER as REST
 from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wrong_answers
@@ -38,7 +40,7 @@ from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
 # Tables that are there only if what they are about was asked.
-_ON_REQUEST: Final = ("text_alone", "time")
+_ON_REQUEST: Final = ("text_alone", "time", *TRUST_TABLES)
 _EXAMPLES: Final = 5
 _CUT: Final = 200  # maximum characters of an answer or an error
 
@@ -245,6 +247,7 @@ def _tables(summary: Summary, protocol: str) -> Row:
         *_ON_REQUEST,
     )
     own = {table: [row for row in summary.get(table, []) if row["protocol"] == protocol] for table in tables}
+    own["trust_panels"], own["three_way_panel"] = trust_panels(own), three_way_panel(own)
     own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 

@@ -33,6 +33,8 @@ from mma_bench.evaluation.positions import position_bias
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.synchrony import synchrony
 from mma_bench.evaluation.text_alone import text_alone
+from mma_bench.evaluation.trust.curves import trust_tables
+from mma_bench.evaluation.trust.senses import three_way_tables
 from mma_bench.files import write_json, write_text
 
 Scores: TypeAlias = dict[str, Any]
@@ -73,6 +75,7 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
         scores["time"] = shifted
     if of_chains := chains(cells):
         scores["chains"] = of_chains
+    scores |= trust_tables(predictions) | three_way_tables(predictions)
     if seen_classes:
         scores["by_seen"] = _grouped(cells, lambda row: "seen" if asked_class(row) in seen_classes else "unseen")
     return scores

@@ -13,12 +13,15 @@ from typing import Any, Final, TypeAlias
 from scipy import stats
 
 from mma_bench.errors import ConfigError
-from mma_bench.evaluation.cells import Cell, by_cell, is_right
+from mma_bench.evaluation.cells import PEOPLE, Cell, by_cell, is_right
 from mma_bench.evaluation.comparisons import clips_of, compare_runs
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.formats import PROTOCOLS, model_name, p_value, points
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS, Protocol, text_of
+from mma_bench.evaluation.trust.curves import trust_tables
+from mma_bench.evaluation.trust.differences import shown as trust_shown
+from mma_bench.evaluation.trust.differences import threshold_differences
 from mma_bench.files import write_json, write_text
 from mma_bench.page import data_uri, render
 from mma_bench.schema import Condition
@@ -56,6 +59,8 @@ def check_comparable(base: Sequence[Prediction], tuned: Sequence[Prediction]) ->
             )
     if not shared:
         raise ConfigError("the runs share no protocol under the same condition", hint="run both with the same options")
+    if any(rows[0].settings.get("engine") == PEOPLE and len({row.seed for row in rows}) > 1 for rows in (base, tuned)):
+        raise ConfigError("a run of several people has several answers to each prompt", hint="compare one person's run")
     before, after = (rows[0].settings.get("temperature") for rows in (base, tuned))
     if before != after:
         raise ConfigError(
@@ -114,6 +119,13 @@ def totals(base: Sequence[Prediction], tuned: Sequence[Prediction]) -> list[Row]
         kinds = {kind.replace(" ", "_"): counts[kind] for kind in KINDS.values()}
         rows.append({**row, **kinds, "answers": len(found), "p_exact": p if single else None})
     return rows
+
+
+def _trust(base: Sequence[Prediction], tuned: Sequence[Prediction]) -> dict[str, list[Row]]:
+    """`trust`: how far apart both switch from a degraded sense to the other one; only if both were asked about it."""
+    found = [trust_tables(rows).get("trust_thresholds", []) for rows in (base, tuned)]
+    rows = threshold_differences(*found)
+    return {"trust": rows} if rows else {}
 
 
 def _both(pairs: Mapping[Cell, Sequence[Pair]], protocol: str) -> list[tuple[str, bool, bool]]:
@@ -240,6 +252,7 @@ def main(
     summary = {
         "runs": [{"folder": str(folder), "model": name} for folder, name in zip((base, tuned), names, strict=True)],
         "totals": totals(*sides),
+        **_trust(*sides),
         "shown": {
             "protocol": protocol,
             "condition": condition,
@@ -256,6 +269,7 @@ def main(
         counts=Counter(map(kind_of, shown)),
         media=media_of(rows),
         heading=PROTOCOLS.get(protocol, protocol),
+        trust=trust_shown(summary.get("trust", [])),  # type: ignore[arg-type]
         points=points,
         p_value=p_value,
     )

@@ -9,12 +9,13 @@ import click
 from mma_bench import __version__
 from mma_bench.builders.manifests.cli import COMMANDS as MANIFESTS
 from mma_bench.builders.publish.cli import COMMANDS as PUBLISHING
-from mma_bench.builders.review.cli import COMMANDS as REVIEWING
+from mma_bench.builders.review.cli import review as judging
 from mma_bench.builders.sources.cli import COMMANDS as ACQUISITION
-from mma_bench.commands import ReportingGroup, needs
+from mma_bench.commands import ReportingGroup, TaskGroup, needs
 from mma_bench.evaluation.attention.cli import COMMANDS as ATTENTION
 from mma_bench.evaluation.cli import COMMANDS as EVALUATION
 from mma_bench.evaluation.judges.cli import COMMANDS as JUDGES
+from mma_bench.evaluation.people.cli import answering
 from mma_bench.evaluation.view.cli import COMMANDS as VIEWING
 from mma_bench.layout import CLIP_STAGES, STAGES, TABLES, ledger
 from mma_bench.training.cli import COMMANDS as TRAINING
@@ -100,7 +101,7 @@ for command in (
     *MANIFESTS,
     *ACQUISITION,
     *JUDGES,
-    *REVIEWING,
+    TaskGroup({"judge": judging, "answer": answering}),
     *EVALUATION,
     *ATTENTION,
     *VIEWING,

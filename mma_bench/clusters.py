@@ -1,10 +1,11 @@
-"""The variance of a mean whose answers share clips: multiway clustering of one or two ways.
+"""The variance of a mean whose answers share clips, or were given by the same people: clustering of one to three ways.
 
 Source: Cameron, Gelbach and Miller, "Robust inference with multiway clustering", Journal of Business & Economic
 Statistics 2011.
 """
 
 from collections.abc import Hashable, Sequence
+from itertools import combinations
 from typing import TypeAlias
 
 import numpy as np
@@ -30,15 +31,23 @@ def cluster_variance(parts: Array, codes: Sequence[Codes]) -> tuple[float, int]:
     """The variance of the sum of `parts` [answers], and its degrees of freedom: the fewest clusters of a way, minus
     one.
 
-    For two ways: the sum of both, minus that of their intersection; at least that of either alone, since the sum can be
-    smaller by chance.
+    For several ways: the sum of all, minus that of each two's intersection, plus that of all three's; at least that of
+    any alone, since the sum can be smaller by chance.
     """
     ways = [_squares(parts, way) for way in codes]
-    variance = max(ways)
-    if len(codes) == 2:
-        both = codes[0] * (codes[1].max() + 1) + codes[1]
-        variance = max(variance, sum(ways) - _squares(parts, np.unique(both, return_inverse=True)[1]))
-    return variance, min(int(way.max()) for way in codes)
+    total = sum(ways)
+    for several in range(2, len(codes) + 1):
+        for chosen in combinations(codes, several):
+            total += (-1) ** (several + 1) * _squares(parts, _intersection(chosen))
+    return max(*ways, total), min(int(way.max()) for way in codes)
+
+
+def _intersection(ways: Sequence[Codes]) -> Codes:
+    """Codes that are equal where those of all ways are."""
+    found = ways[0]
+    for way in ways[1:]:
+        found = np.unique(found * (way.max() + 1) + way, return_inverse=True)[1]
+    return found
 
 
 def _squares(parts: Array, way: Codes) -> float:

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -72,6 +72,33 @@ class ReportingGroup(click.Group):
                 click.echo("  hint: report it with the traceback above", err=True)
                 sys.exit(InternalError.exit_code)
             sys.exit(1)
+
+
+class TaskGroup(click.Group):
+    """A group with the option --task, which says whose commands follow: those of one group, or of another.
+
+    Args:
+        tasks: The groups by task; the first is the default, whose name and help are this group's.
+    """
+
+    def __init__(self, tasks: Mapping[str, click.Group]) -> None:
+        names = list(tasks)
+        first = tasks[names[0]]
+        told = "; ".join(f"{name}: {group.get_short_help_str(200)}" for name, group in tasks.items())
+        # Eager, so that it is known when --help lists the commands.
+        task = click.Option(["--task"], type=click.Choice(names), default=names[0], is_eager=True, help=told)
+        task.show_default = True
+        super().__init__(first.name, commands=first.commands, params=[task], help=first.help)
+        self._tasks = tasks
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._chosen(ctx).list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._chosen(ctx).get_command(ctx, cmd_name)
+
+    def _chosen(self, ctx: click.Context) -> click.Group:
+        return self._tasks[ctx.params.get("task") or next(iter(self._tasks))]
 
 
 def needs(extra: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:

@@ -20,7 +20,7 @@ HASH_BITS: Final = 64
 _BLOCK: Final = 1 << 20  # pairs compared at once: some tens of megabytes
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
-Indices: TypeAlias = npt.NDArray[np.int64]
+Indices: TypeAlias = npt.NDArray[np.intp]
 
 
 def nearest_within(mine: Hashes, others: Hashes, bits: int) -> tuple[Indices, Indices]:
@@ -30,16 +30,16 @@ def nearest_within(mine: Hashes, others: Hashes, bits: int) -> tuple[Indices, In
         For each of `mine` the number of bits that differ and the index in `others`, of equally near ones the first;
         64 and -1 if none is that near.
     """
-    distances, indices = np.full(mine.size, HASH_BITS, np.int64), np.full(mine.size, -1, np.int64)
+    distances, indices = np.full(mine.size, HASH_BITS, np.intp), np.full(mine.size, -1, np.intp)
     if not mine.size or not others.size:
         return distances, indices
     # Many clips may have the same hash, as those of a still picture; each is searched for once.
     asked, back = np.unique(mine, return_inverse=True)
     there, first = np.unique(others, return_index=True)
     nothing = (HASH_BITS + 1) * others.size
-    best = np.full(asked.size, nothing, np.int64)  # bits, then index, as one number
+    best = np.full(asked.size, nothing, np.intp)  # bits, then index, as one number
     for rows, columns in _pairs(asked, there, bits):
-        differing = np.bitwise_count(asked[rows] ^ there[columns]).astype(np.int64)
+        differing = np.bitwise_count(asked[rows] ^ there[columns]).astype(np.intp)
         near = differing <= bits
         np.minimum.at(best, rows[near], differing[near] * others.size + first[columns[near]])
     best = best[back]
@@ -64,7 +64,8 @@ def _candidates(mine: Hashes, others: Hashes, bits: int) -> Iterator[tuple[Indic
         order = np.argsort(keys)
         keys = keys[order]
         for flipped in _patterns(width, bits // len(bands)):
-            begins, ends = (np.searchsorted(keys, wanted ^ flipped, side) for side in ("left", "right"))
+            sought = wanted ^ flipped
+            begins, ends = np.searchsorted(keys, sought, "left"), np.searchsorted(keys, sought, "right")
             yield from _expanded(begins, ends - begins, order)
 
 

@@ -77,12 +77,12 @@ def share(
     intervals for proportions with small expected number of positive counts", Survey Methodology 1998):
     1 + p (1 - p) / V, V being the cluster-robust variance of p; lowered as in their paper if clusters are few. It is
     the exact interval if all answers are independent. If all answers agree, V carries no information, and each cluster
-    counts as if its answers could not differ (Kish's effective size). A group with a single cluster gives no
-    within-group variance, so its deviation is taken from the mean of all groups.
+    counts as if its answers could not differ (Kish's effective size), except that a person's answers always could. A
+    group with a single cluster gives no within-group variance, so its deviation is taken from the mean of all groups.
 
     Args:
         values: 0 to 1; values other than 0 and 1 get a t interval with the same variance.
-        clusters: One or two keys of each answer: its base clip, which is counted, and its donor.
+        clusters: One to three keys of each answer: its base clip, which is counted, its donor, and who gave it.
         groups: The group of each answer, e.g. its class.
     """
     n = len(values)
@@ -102,7 +102,8 @@ def share(
     if not np.isin(y, (0.0, 1.0)).all():
         return Estimate(mean, *_t_interval(mean, variance, df, (0.0, 1.0)), n, base_clips, "t")
     if df == 0 or np.ptp(y) == 0:
-        effective = min(float(1 / (np.bincount(way, weights) ** 2).sum()) for way in codes)
+        # A person's answers can differ, whatever they did here, or each person would count as one answer.
+        effective = min(float(1 / (np.bincount(way, weights) ** 2).sum()) for way in codes[:2])
     else:
         effective = 1 + mean * (1 - mean) / max(variance, 1e-12)  # which is 0 if clusters happen to balance
         if effective - 1 > df:

@@ -34,6 +34,8 @@ def test_the_table_is_of_what_grows_beyond_the_base() -> None:
 
 @pytest.mark.slow
 def test_a_made_up_project_goes_through_the_first_stages(tmp_path: Path) -> None:
-    found = scale.build(tmp_path / "build", scale.BASE, 3, ["candidates", "acquire missing", "inputs"])
-    assert list(found) == ["candidates", "acquire missing", "inputs"]
+    steps = ["candidates", "acquire missing", "inputs", "acquire"]
+    found = scale.build(tmp_path / "build", scale.BASE, 3, steps, at_once=True)
+    assert list(found) == steps
     assert all(cost.mb > 0 and cost.wall_s > 0 and cost.files > 0 for cost in found.values())
+    assert found["acquire"].files == scale.BASE

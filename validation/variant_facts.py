@@ -1,5 +1,7 @@
 """Facts about variants, joined with their base and donor, for the promises in `mma_bench.validation.variants`."""
 
+from hashlib import sha256
+
 import polars as pl
 
 from mma_bench.config import Params
@@ -64,7 +66,8 @@ def misaligned_per_clip(
 
 
 def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params) -> pl.DataFrame:
-    """The table without its labels, joined with `aligned` for base and donor; null where a clip is not aligned.
+    """The table, with checked contexts, without its labels and joined with `aligned` for base and donor; null where a
+    clip is not aligned.
 
     `altered`: the first column that differs from the base; `resized`: the same for geometry and number of frames;
     `made_or_dropped`: the variant is good, or none of its clip's is, for a reason that is the clip's.
@@ -103,7 +106,6 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
             differs_in(variants, by_base, "base_id", OF_BASE).alias("altered"),
             differs_in(variants, by_base, "base_id", ["width", "height", "frames"]).alias("resized"),
             *step_facts(variants),
-            _has_its_context(variants, params.conflicts.context_words),
             (ok | (~ok.any().over("split", "base_id") & ~pl.col("reason").is_in(_SOURCE_FAULTS))).alias(
                 "made_or_dropped"
             ),
@@ -145,16 +147,19 @@ def _step(variants: pl.DataFrame) -> pl.Series:
     return pl.Series("step", names, dtype=pl.String())
 
 
-def _has_its_context(variants: pl.DataFrame, words: int) -> pl.Series:
-    """Whether the irrelevant text is the one of the row's seed; null if the row lacks either.
+def with_checked_context(variants: pl.DataFrame, words: int) -> pl.DataFrame:
+    """The rows with `context_is_that_of_its_seed`, null if the row lacks either, and `context` replaced by its hash.
 
     One text after the other: each has tens of kilobytes.
     """
-    agrees = [
-        None if seed is None or context is None else context == irrelevant_text(seed, words)
-        for seed, context in variants.select("context_seed", "context").iter_rows()
-    ]
-    return pl.Series("context_is_that_of_its_seed", agrees, dtype=pl.Boolean())
+    agrees, hashes = [], []
+    for seed, context in variants.select("context_seed", "context").iter_rows():
+        agrees.append(None if seed is None or context is None else context == irrelevant_text(seed, words))
+        hashes.append(None if context is None else sha256(context.encode()).hexdigest())
+    return variants.with_columns(
+        pl.Series("context_is_that_of_its_seed", agrees, dtype=pl.Boolean()),
+        pl.Series("context", hashes, dtype=pl.String()),
+    )
 
 
 def _names_both(column: str) -> pl.Expr:

@@ -38,7 +38,13 @@ from mma_bench.validation.expect import (
 from mma_bench.validation.inputs import Inputs
 from mma_bench.validation.promises import Frames, Promise
 from mma_bench.validation.steps import step_promises
-from mma_bench.validation.variant_facts import OF_BOTH, ids_due, misaligned_per_clip, variant_facts
+from mma_bench.validation.variant_facts import (
+    OF_BOTH,
+    ids_due,
+    misaligned_per_clip,
+    variant_facts,
+    with_checked_context,
+)
 
 TABLE = layout.VARIANTS
 
@@ -64,7 +70,8 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     """Read the tables and compute the facts."""
     aligned = inputs.table(layout.ALIGNED, ALIGNED)
     pairs = inputs.table(layout.PAIRS, PAIRS)
-    variants = inputs.table(layout.VARIANTS, VARIANTS)
+    parts = inputs.parts(layout.VARIANTS, VARIANTS, list(VARIANTS))
+    variants = pl.concat(with_checked_context(part, params.conflicts.context_words) for part in parts)
     metric = inputs.json(layout.metrics("conflicts"))
     rows = variant_facts(variants, aligned, params)
     return {

@@ -6,29 +6,26 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qs
 
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
-from mma_bench.builders.review import accounts, organiser, rehearsal
-from mma_bench.builders.review.accounts import Annotator, LoginRefusedError, TooManyAttemptsError
-from mma_bench.builders.review.gate import COOKIE, ORGANISER, Gate
+from mma_bench.builders.review import organiser, rehearsal
 from mma_bench.builders.review.guidelines import CRITERIA, VERDICT, VERSION
 from mma_bench.builders.review.queue import AHEAD, Queues
 from mma_bench.builders.review.review_set import Item
-from mma_bench.builders.review.store import Store, StoreBusyError
+from mma_bench.builders.review.store import Store
 from mma_bench.builders.review.votes import MAX_NOTE, Vote, VoteRefusedError, own_votes, record
 from mma_bench.page import render
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
+from mma_bench.web.app import new_app, not_for_this_person
+from mma_bench.web.gate import ORGANISER
 
 _HERE: Final = Path(__file__).parent
 _PACKAGE: Final = "mma_bench.builders.review"
-_SCRIPTS: Final = frozenset({"outbox.js", "review.js", "votes.js", "waveform.js"})
-_WRITERS: Final = 16  # threads
-MAX_BODY: Final = 64 * 1024  # bytes; the largest vote is far below
 
 
 def create_app(
@@ -52,20 +49,11 @@ def create_app(
         session_s: How long a login lasts, in seconds.
         hosts: See `Gate`.
     """
-    app = FastAPI(openapi_url=None, max_body_size=MAX_BODY)
+    app, writers = new_app(store, _HERE / "static", session_s=session_s, hosts=hosts)
     root = Path.cwd()
     files = {item.id: item.path for item in chosen}
     offered = frozenset(files)
     queues = Queues(store, chosen, sys.maxsize if rehearsing else annotators, adjudicate=adjudicate)
-    # A writer may have to wait for another program; readers must not wait for the threads that writers hold.
-    writers = CapacityLimiter(_WRITERS)
-    style = render("review.css", _PACKAGE, title="")
-    app.add_middleware(Gate, find_annotator=lambda token: accounts.find_annotator(store, token), hosts=hosts)
-
-    @app.exception_handler(StoreBusyError)
-    def _busy(_: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, 503, {"Retry-After": "5"})
-
     organiser.add_pages(app, store, chosen, annotators)
     guidelines = {"criteria": CRITERIA, "verdict": VERDICT, "version": VERSION}
 
@@ -94,52 +82,9 @@ def create_app(
     def _former_votes_page() -> Response:
         return RedirectResponse("/votes", 308)
 
-    @app.get("/login")
-    def _login_page(request: Request) -> Response:
-        if request.scope["annotator"] is not None:
-            return RedirectResponse("/", 303)
-        return HTMLResponse(_login_form(""))
-
-    @app.post("/login")
-    async def _login(request: Request) -> Response:
-        try:
-            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
-        except ValueError:
-            return HTMLResponse(_login_form("the form has too many fields"), 400)
-        name, password = (form.get(key, [""])[0] for key in ("name", "password"))
-        address = request.client.host if request.client else ""
-        try:
-            log_in = partial(accounts.log_in, store, name, password, address, session_s=session_s)
-            token = await run_sync(log_in, limiter=writers)
-        except TooManyAttemptsError as error:
-            return HTMLResponse(_login_form(error.message), 429, {"Retry-After": str(error.retry_s)})
-        except LoginRefusedError as error:
-            return HTMLResponse(_login_form(error.message), 403)
-        answer = RedirectResponse("/", 303)
-        secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, token, int(session_s), httponly=True, samesite="strict", secure=secure)
-        return answer
-
-    @app.post("/logout")
-    async def _logout(request: Request) -> Response:
-        await run_sync(accounts.log_out, store, request.scope["token"], limiter=writers)
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
-        return answer
-
-    @app.get("/static/review.css")
-    def _style() -> Response:
-        return Response(style, media_type="text/css")
-
-    @app.get("/static/{name}")
-    def _script(name: str) -> Response:
-        if name not in _SCRIPTS:
-            return JSONResponse({"error": "no such script"}, 404)
-        return FileResponse(_HERE / "static" / name, media_type="text/javascript")
-
     @app.get("/api/queue")
     def _queue(request: Request, ahead: Annotated[int, Query(ge=1, le=2000)] = AHEAD) -> Any:
-        if (refusal := _not_for_this_person(request)) is not None:
+        if (refusal := not_for_this_person(request, "judges no clip")) is not None:
             return refusal
         queue = queues.of(request.scope["annotator"], ahead=ahead)
         return {
@@ -152,7 +97,7 @@ def create_app(
 
     @app.post("/api/vote")
     async def _vote(request: Request) -> Response:
-        if (refusal := _not_for_this_person(request)) is not None:
+        if (refusal := not_for_this_person(request, "judges no clip")) is not None:
             return refusal
         if request.headers.get("content-type", "").split(";")[0] != "application/json":
             return JSONResponse({"error": "send the vote as JSON"}, 415)
@@ -177,21 +122,6 @@ def create_app(
     return app
 
 
-def _not_for_this_person(request: Request) -> Response | None:
-    """The refusal of an organiser, who has seen others' votes, and of a page that another annotator opened: its votes
-    would be recorded under this one."""
-    annotator: Annotator = request.scope["annotator"]
-    if annotator.organiser:
-        return JSONResponse({"error": "an organiser judges no clip"}, 403)
-    if request.headers.get("x-annotator") == annotator.code:
-        return None
-    return JSONResponse({"error": "another annotator has logged in"}, 409)
-
-
 def _public(item: Item) -> dict[str, str]:
     """What an annotator may know of an item."""
     return {"item": item.id, "class_name": item.class_name.replace("_", " ")}
-
-
-def _login_form(message: str) -> str:
-    return render("login.html", _PACKAGE, title="Log in", message=message)

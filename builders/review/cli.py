@@ -1,43 +1,20 @@
 """The commands of human verification."""
 
-import ipaddress
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from mma_bench.builders.review import DEFAULT_URL
 from mma_bench.commands import needs, refuse_dataset
 from mma_bench.redact import redacted
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from mma_bench.web import options
 
 _PARAMS = click.option(
     "--params", "params_path", type=click.Path(path_type=Path), default=Path("params.yaml"), show_default=True
 )
 
 
-def _database(command: Command) -> Command:
-    return click.option(
-        "--database",
-        envvar="MMA_BENCH_REVIEW_DATABASE",
-        default=DEFAULT_URL,
-        show_default=True,
-        metavar="URL",
-        help="An SQLAlchemy URL, e.g. postgresql+psycopg://USER@HOST/NAME; one with a password belongs in the "
-        "environment variable MMA_BENCH_REVIEW_DATABASE.",
-    )(command)
-
-
-def _networks(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        try:
-            ipaddress.ip_network(value)
-        except ValueError as error:
-            raise click.BadParameter(f"{error}; write it as 10.0.0.7 or 10.0.0.0/24", ctx, param) from None
-    return values
+_database = options.database(DEFAULT_URL, "MMA_BENCH_REVIEW_DATABASE")
 
 
 @click.group()
@@ -46,8 +23,7 @@ def review() -> None:
 
 
 @review.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8600, show_default=True, help="0 takes a free one.")
+@options.address(8600)
 @click.option(
     "--controls",
     type=click.FloatRange(0, 1),
@@ -62,28 +38,7 @@ def review() -> None:
     help="Serve eight drawn clips with known answers to practise on, without a build; accounts are those of the "
     "database, and votes are kept apart from it.",
 )
-@click.option(
-    "--public-host",
-    "public_hosts",
-    multiple=True,
-    metavar="NAME",
-    help="A name under which people reach the server, e.g. through a proxy; may be repeated. Others are refused.",
-)
-@click.option(
-    "--trusted-proxy",
-    "proxies",
-    multiple=True,
-    metavar="ADDRESS",
-    callback=_networks,
-    help="A proxy, or a network of them, whose X-Forwarded-For is believed; may be repeated.",
-)
-@click.option(
-    "--session-hours",
-    type=click.FloatRange(0, 720, min_open=True),
-    default=12,
-    show_default=True,
-    help="How long a login lasts.",
-)
+@options.proxies
 @_database
 @_PARAMS
 @needs("review")
@@ -100,11 +55,11 @@ def serve(
     params_path: Path,
 ) -> None:
     """Serve the review of this build's clips until it is stopped; every vote is kept at once."""
-    from mma_bench.builders.review.accounts import copy_accounts
     from mma_bench.builders.review.rehearsal import URL
     from mma_bench.builders.review.serve import serve as run
     from mma_bench.builders.review.store import Store
     from mma_bench.config import load_params
+    from mma_bench.web.accounts import copy_accounts
 
     people = load_params(params_path).verify.annotators
     store = Store(database)
@@ -133,8 +88,8 @@ def serve(
 @click.argument("name")
 @click.option("--adjudicator", is_flag=True, help="Someone who decides split votes and gets no other clips.")
 @click.option("--organiser", is_flag=True, help="Someone who sees everybody's votes, and judges no clip.")
-@click.option("--reset", is_flag=True, help="Set a new password for an existing annotator.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@options.RESET
+@options.PASSWORD_STDIN
 @_database
 @needs("review")
 def add_annotator(
@@ -146,24 +101,14 @@ def add_annotator(
     database: str,
 ) -> None:
     """Create an account for NAME; asks for a password."""
-    from mma_bench.builders.review import accounts
     from mma_bench.builders.review.store import Store
 
     if adjudicator and organiser:
         raise click.UsageError("an adjudicator decides without seeing others' votes, so nobody is both: choose one")
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    secret = options.password(password_stdin)
     store = Store(database)
     try:
-        if reset:
-            accounts.reset_password(store, name, password)
-            click.echo(f"{name} has a new password and is logged out everywhere")
-        else:
-            made = accounts.add_annotator(store, name, password, adjudicator=adjudicator, organiser=organiser)
-            what = "sees the organiser's page" if organiser else f"in exported tables they are {made.code}"
-            click.echo(f"{made.name} can log in; {what}")
+        options.make_account(store, name, secret, reset=reset, adjudicator=adjudicator, organiser=organiser)
     finally:
         store.close()
 
@@ -236,14 +181,11 @@ def backup(file: Path, database: str) -> None:
 
     FILE is a database like review.db; to restore it, stop the server and put it in its place.
     """
-    from mma_bench.builders.review.backup import back_up
     from mma_bench.builders.review.store import Store
+    from mma_bench.web.backup import back_up
 
     store = Store(database)
     try:
         click.echo(redacted(f"{file}: {back_up(store, file)} rows of votes"))
     finally:
         store.close()
-
-
-COMMANDS = (review,)

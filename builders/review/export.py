@@ -14,12 +14,13 @@ import polars as pl
 from sqlalchemy import select
 
 from mma_bench.builders.review.consensus import as_report, attention, settle
-from mma_bench.builders.review.store import Store, annotators, items
+from mma_bench.builders.review.store import Store, items
 from mma_bench.builders.review.votes import current
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import file_sha256, write_json
 from mma_bench.schema import REVIEWS
 from mma_bench.tables import from_rows, write_table
+from mma_bench.web.store import annotators
 
 FOLDER: Final = Path("reviews")
 

@@ -10,13 +10,14 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import func, select
 
 from mma_bench.builders.review.export import names, votes_table
-from mma_bench.builders.review.gate import ORGANISER
 from mma_bench.builders.review.guidelines import CRITERIA
 from mma_bench.builders.review.review_set import Item
 from mma_bench.builders.review.status import Status, status
-from mma_bench.builders.review.store import Store, annotators, now, votes
+from mma_bench.builders.review.store import Store, votes
 from mma_bench.page import render
 from mma_bench.stats import format_estimate, interval
+from mma_bench.web.gate import ORGANISER
+from mma_bench.web.store import annotators, now
 
 _PACKAGE: Final = "mma_bench.builders.review"
 _TITLES: Final = {criterion.key: criterion.title for criterion in CRITERIA} | {"passed": "Verdict"}

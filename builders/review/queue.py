@@ -10,11 +10,11 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from mma_bench.builders.review.accounts import Annotator
 from mma_bench.builders.review.review_set import Item
 from mma_bench.builders.review.store import Store, votes
 from mma_bench.builders.review.tally import Person, Tally
 from mma_bench.files import fingerprint
+from mma_bench.web.accounts import Annotator
 
 AHEAD: Final = 50  # clips that a browser gets at once
 _LATEST: Final = 31  # votes from which the pace is taken

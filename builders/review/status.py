@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 
 from mma_bench.builders.review.consensus import Reliability, attention, decisions, pairwise, reliability
 from mma_bench.builders.review.export import adjudicators, controls, votes_table
-from mma_bench.builders.review.store import Store, annotators, items, organisers
+from mma_bench.builders.review.store import Store, items
 from mma_bench.stats import format_estimate, interval
+from mma_bench.web.store import annotators, organisers
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Connection, Row, Select, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from mma_bench.builders.review.accounts import Annotator
-from mma_bench.builders.review.store import Store, items, now, votes
+from mma_bench.builders.review.store import Store, items, votes
 from mma_bench.errors import MmaBenchError
+from mma_bench.web.accounts import Annotator
+from mma_bench.web.store import now
 
 MAX_NOTE = 2000  # characters
 

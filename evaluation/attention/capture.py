@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from mma_bench.errors import MmaBenchError
-from mma_bench.evaluation.attention.groups import GROUPS, PADDING, TEXT, memberships
-from mma_bench.evaluation.attention.hook import aligned, instead_of_attention, sdpa
+from mma_bench.models.omni.attention import aligned, instead_of_attention, sdpa
+from mma_bench.models.omni.token_groups import GROUPS, PADDING, TEXT, memberships
 
 Floats = npt.NDArray[np.float32]
 

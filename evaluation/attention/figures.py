@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from mma_bench.evaluation.attention.groups import GROUPS
 from mma_bench.evaluation.figures import plain
+from mma_bench.models.omni.token_groups import GROUPS
 from mma_bench.page import LIGHT, chart_style
 
 if TYPE_CHECKING:

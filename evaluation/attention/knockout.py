@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from mma_bench.evaluation.attention.groups import GROUPS, TEXT
-from mma_bench.evaluation.attention.hook import aligned, instead_of_attention, sdpa
+from mma_bench.models.omni.attention import instead_of_attention
+from mma_bench.models.omni.hidden_keys import HiddenKeys
 from mma_bench.models.omni.prefix import Prefix, Reader
+from mma_bench.models.omni.token_groups import GROUPS, TEXT
 
 MODALITIES = GROUPS[:TEXT]
 
@@ -56,50 +57,6 @@ def layer_ranges(layers: int, ranges: int) -> list[Layers]:
     return [Layers(1, layers), *(part for part in split if parts > 1)]
 
 
-class _Cut:
-    """Replaces attention and hides tokens from every query in a range of layers."""
-
-    def __init__(self, hidden: torch.Tensor, layers: Layers) -> None:
-        self._hidden, self._layers, self._length = hidden, layers, 0
-        self._masks: dict[tuple[int, torch.device, int], torch.Tensor] = {}
-
-    def begin(self, length: int) -> None:
-        """Start a forward pass; tokens that were not in the initial cache are never hidden."""
-        self._length = length
-        self._masks.clear()
-        if (short := length - self._hidden.shape[1]) > 0:
-            self._hidden = torch.nn.functional.pad(self._hidden, (0, short), value=False)
-
-    def __call__(
-        self,
-        module: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor | None,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, None]:
-        """Attend to the tokens that are not hidden."""
-        if self._layers.first <= module.layer_idx + 1 <= self._layers.last:
-            # Layers of the same type share one mask object, which lives as long as the forward pass.
-            kind = key.shape[2], key.device, id(mask)
-            if kind not in self._masks:
-                hidden = aligned(self._hidden, self._length, key.shape[2]).to(key.device)
-                self._masks[kind] = _without(hidden, query.shape[2], mask)
-            mask = self._masks[kind]
-        return sdpa(module, query, key, value, mask, **kwargs)
-
-
-def _without(hidden: torch.Tensor, queries: int, mask: torch.Tensor | None) -> torch.Tensor:
-    """The mask with further hidden keys, bool [batch, keys]; keys of the queries themselves are never clip tokens."""
-    if mask is None:  # causal: sdpa omits the mask if nothing else is hidden
-        keys = hidden.shape[1]
-        mask = torch.ones(queries, keys, dtype=torch.bool, device=hidden.device).tril(keys - queries)[None, None]
-    if mask.dtype == torch.bool:
-        return mask & ~hidden[:, None, None]
-    return mask.masked_fill(hidden[:, None, None], torch.finfo(mask.dtype).min)
-
-
 @contextmanager
 def cut_off(text_model: Any, groups: torch.Tensor, modality: str, layers: Layers) -> Iterator[None]:
     """Block attention to a modality's tokens in some layers for everything processed within the block.
@@ -111,7 +68,7 @@ def cut_off(text_model: Any, groups: torch.Tensor, modality: str, layers: Layers
         modality: `video` or `audio`.
         layers: The layers to block.
     """
-    with instead_of_attention(text_model, _Cut(groups == MODALITIES.index(modality), layers)):
+    with instead_of_attention(text_model, HiddenKeys(groups == MODALITIES.index(modality), layers.first, layers.last)):
         yield
 
 

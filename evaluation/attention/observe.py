@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mma_bench.errors import ConfigError
 from mma_bench.evaluation.attention.capture import Captured, capture
-from mma_bench.evaluation.attention.groups import GROUPS, TEXT, group_tokens
 from mma_bench.evaluation.attention.knockout import Effect, Layers, knock_out
 from mma_bench.models.contracts import Prompt
 from mma_bench.models.omni.engine import OmniEngine
 from mma_bench.models.omni.inputs import PromptInputs
 from mma_bench.models.omni.prefix import Prefix
+from mma_bench.models.omni.token_groups import GROUPS, TEXT, group_tokens
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,17 @@ class Observer:
 
     Args:
         engine: An open engine, owned by the caller.
+
+    Raises:
+        ConfigError: The engine has a remedy, which replaces the attention that would be observed.
     """
 
     def __init__(self, engine: OmniEngine) -> None:
+        if engine.remedy is not None:
+            raise ConfigError(
+                f"{engine.name} has the remedy {engine.remedy}, under which attention is not observed",
+                hint="leave out `remedy`",
+            )
         self._reader = engine._reader
         thinker: Any = self._reader._thinker
         self._config = thinker.config

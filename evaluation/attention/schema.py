@@ -8,9 +8,9 @@ from typing import Final
 
 import polars as pl
 
-from mma_bench.evaluation.attention.groups import GROUPS
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.protocols import QUESTIONS
+from mma_bench.models.omni.token_groups import GROUPS
 from mma_bench.schema import Schema
 
 STATES: Final = ("before", "after")

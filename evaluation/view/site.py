@@ -11,9 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import datasets
-
-from mma_bench.evaluation.conditions import CONFIGS, as_asked
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.view.details import details
 from mma_bench.evaluation.view.rows import Record, Run, clips, listed_conditions, media_name
@@ -105,17 +102,7 @@ class Site:
         return path
 
     def _row(self, record: Record) -> dict[str, Any]:
-        """The dataset's row of a record, found by its base clip without reading the others' media."""
-        condition = record["condition"]
-        stream = datasets.load_dataset(
-            self.benchmark.name,
-            CONFIGS[condition],
-            split=self.benchmark.split,
-            revision=self.benchmark.revision,
-            streaming=True,
-            filters=[("base_id", "==", record["base_id"])],
-        ).cast_column("video", datasets.Video(decode=False))
-        return next(row for each in stream if (row := as_asked(each, condition))["id"] == record["id"])
+        return self.benchmark.row(record["condition"], record["base_id"], record["id"])
 
 
 def _script(function: str, record: Record) -> str:

@@ -124,7 +124,7 @@ def open_engine(
         name: As in `load_config`.
 
     Raises:
-        ConfigError: As in `load_config`; also for invalid settings, or an adapter for another engine.
+        ConfigError: As in `load_config`; also for invalid settings, or an adapter or a remedy for another engine.
         MmaBenchError: The engine is unavailable: a client, checkpoint, key or program is missing.
     """
     config = load_config(name_or_config_path, overrides=overrides, name=name)
@@ -132,6 +132,11 @@ def open_engine(
         raise ConfigError(
             f"{config.name} runs on the engine {config.engine}, which does not support adapters",
             hint="configure the adapter on the server, or use a model with the transformers engine",
+        )
+    if (remedy := config.settings.get("remedy")) is not None and config.engine != "transformers":
+        raise ConfigError(
+            f"{config.name} runs on the engine {config.engine}, which cannot apply the remedy {remedy}",
+            hint="remedies change how a model computes: use a model with the transformers engine",
         )
     settings = {**config.settings, **({"adapter": adapter} if adapter is not None else {})}
     return _open(config, partial(_checked, settings=settings, source=name_or_config_path))

@@ -43,7 +43,8 @@ class Prompt:
         max_new_tokens: Limit on the generated answer.
         temperature: 0 is greedy.
         seed: For sampling.
-        question: The queried modality, "text" or "time"; None if there is none. Read by baselines only.
+        question: The queried modality, "text" or "time"; None if there is none. Read by baselines, and by the local
+            engine with a remedy.
         protocol: The protocol (`evaluation.protocols.Protocol`); None outside the benchmark. Engines ignore it.
         prior: Also score the options after the same text without the clip; in the mode `score`.
         top_logprobs: Number of most likely first tokens to return with a generated answer, 0 to 20.

@@ -81,6 +81,7 @@ ELSEWHERE: Final = {
     "mma-bench judge calibrate": "tests/evaluation/judges/test_calibrate_build.py",
     "mma-bench review serve": "tests/builders/review/conftest.py",
     "mma-bench review": "tests/builders/review/test_export.py",
+    "mma-bench review --task answer": "tests/evaluation/people/test_cli.py",
     "mma-bench evaluate --model random": "tests/docs/test_code.py",
     "mma-bench evaluate --model first-option.yaml": "tests/docs/test_code.py",
     "mma-bench evaluate --model ORG/NAME": "tests/mma_bench/models/test_configs.py",
@@ -151,8 +152,15 @@ def test_no_entry_is_left_over() -> None:
 
 def leaf(words: list[str], group: Any = main) -> tuple[Any, list[str]]:
     """The command that `words` name, and its arguments; also for groups of typer, which load theirs when asked."""
-    while hasattr(group, "get_command") and words and not words[0].startswith("-"):
-        found = group.get_command(click.Context(group), words[0])
+    while hasattr(group, "get_command") and words:
+        context = click.Context(group)
+        own = {name: param.name for param in group.params for name in param.opts}
+        while len(words) > 2 and words[0] in own:  # such as `review --task answer serve`
+            context.params[own[words[0]]] = words[1]
+            words = words[2:]
+        if words[0].startswith("-"):
+            break
+        found = group.get_command(context, words[0])
         assert found is not None, f"there is no command {words[0]!r} in {group.name}"
         group, words = found, words[1:]
     return group, words

@@ -3,19 +3,15 @@
 The environment is made without a network: it has the installed files of exactly these packages.
 """
 
-import os
-import subprocess
-import sys
-import sysconfig
-import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.utils import canonicalize_name
 
-from tests.checkout import ROOT, copy_checkout
+from tests.checkout import ROOT
+from tests.e2e.environment import Environment, closure, make
 from tests.evaluation.packaged import BASES, packaged_row, write
 from tests.mma_bench.models.servers import Reply, serving
 
@@ -59,47 +55,15 @@ NEED_MORE: Final = {
 }
 
 
-class Base:
-    """An environment with the base alone, and a project's folder with a dataset in it."""
-
-    def __init__(self, python: Path, project: Path) -> None:
-        self.python, self.project = python, project
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment |= {"HF_HOME": str(self.project / "home"), "HF_HUB_OFFLINE": "1"}
-        return subprocess.run(
-            [str(self.python), *words], cwd=self.project, env=environment, capture_output=True, text=True, check=False
-        )
-
-    def mma_bench(self, command: str) -> str:
-        """The output of a command that must succeed."""
-        done = self.run("-m", "mma_bench.cli", *command.split())
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    folder = tmp_path_factory.mktemp("base")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
-    python = folder / "venv/bin/python"
-    scheme = {"base": str(folder / "venv"), "platbase": str(folder / "venv")}
-    packages = Path(sysconfig.get_path("purelib", "venv", scheme))
-    for entry in locked():
-        for top in tops(entry):
-            (packages / top.name).symlink_to(top)
-    source = copy_checkout(folder / "source")
-    code = "from setuptools.build_meta import build_wheel; print(build_wheel('.'))"
-    built = subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True, text=True)
-    with zipfile.ZipFile(source / built.stdout.split()[-1]) as wheel:
-        wheel.extractall(packages)
-    project = folder / "project"
+def base(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The base alone, and a project's folder with a dataset in it."""
+    made = make(tmp_path_factory.mktemp("base"), locked())
     write(
-        project / "mma-bench",
+        made.project / "mma-bench",
         **{name: [packaged_row(base, name) for base in BASES] for name in ("aligned", "misaligned")},
     )
-    return Base(python, project)
+    return made
 
 
 def locked() -> Iterator[str]:
@@ -115,25 +79,22 @@ def locked() -> Iterator[str]:
                 yield name
 
 
-def tops(name: str) -> set[Path]:
-    """The files and folders of a distribution, at the top of site-packages."""
-    found = distribution(name)
-    parts = {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}
-    return {Path(str(found.locate_file(part))) for part in parts}
+def test_the_base_requires_nothing_that_its_lock_lacks() -> None:
+    assert closure() <= set(map(canonicalize_name, locked()))
 
 
-def test_every_help_is_shown(base: Base) -> None:
+def test_every_help_is_shown(base: Environment) -> None:
     done = base.run("-c", HELP)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_doctor_says_what_can_be_done(base: Base) -> None:
+def test_the_doctor_says_what_can_be_done(base: Environment) -> None:
     printed = base.mma_bench("doctor")
     assert "you can: evaluate through a server, score and report\n" in printed
     assert "you cannot: train, because train is missing: pip install 'mma-bench[train]'" in printed
 
 
-def test_a_server_is_evaluated_and_compared(base: Base) -> None:
+def test_a_server_is_evaluated_and_compared(base: Environment) -> None:
     choice = {"message": {"role": "assistant", "content": "Cat"}, "finish_reason": "stop", "index": 0}
     reply = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
     with serving(Reply(body=reply)) as server:
@@ -151,13 +112,13 @@ def test_a_server_is_evaluated_and_compared(base: Base) -> None:
     assert base.mma_bench("tasks-path lmms-eval").strip()
 
 
-def test_a_row_is_loaded_and_its_clip_decoded(base: Base) -> None:
+def test_a_row_is_loaded_and_its_clip_decoded(base: Environment) -> None:
     done = base.run("-c", ROWS)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", NEED_MORE)
-def test_other_jobs_name_their_extra(base: Base, command: str) -> None:
+def test_other_jobs_name_their_extra(base: Environment, command: str) -> None:
     done = base.run("-m", "mma_bench.cli", *command.split())
     assert done.returncode == 2, done.stderr
     assert f"needs `pip install 'mma-bench[{NEED_MORE[command]}]'`" in done.stderr

@@ -17,3 +17,10 @@ def test_intervals_hold_the_truth_and_tests_find_nothing_where_nothing_is(monkey
             assert line.share >= 0.88, line  # 95 % less three standard errors of 100 rounds
     shared = [line.share for line in lines if line.what == "misaligned, audio" and line.alike == 1.0]
     assert len(shared) == 2
+
+
+def test_intervals_of_people_hold_the_mean_of_all_people_which_clips_alone_do_not() -> None:
+    for row in coverage.coverage_of_people(100):
+        assert row.share >= 0.88, row
+        if row.spread:
+            assert row.clips_only < row.share, row

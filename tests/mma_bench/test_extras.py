@@ -27,6 +27,10 @@ JOBS = {
     "review add-annotator somebody": "review",
     "review status": "review",
     "review export": "review",
+    "review --task answer serve": "review",
+    "review --task answer add-annotator somebody": "review",
+    "review --task answer status": "review",
+    "review --task answer export": "review",
     "attend --model qwen2.5-omni-7b --out results/x": "local",
     "adapter check run --base A/b": "local",
     "train --config tiny --out results/x": "train",
@@ -45,7 +49,7 @@ def _nothing_but_the_base(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("command", JOBS)
 def test_a_job_names_its_extra(command: str) -> None:
     result = CliRunner().invoke(main, command.split())
-    job = " ".join(word for word in command.split()[:2])
+    job = " ".join(command.replace("--task answer ", "").split()[:2])
     assert result.exit_code == 2, result.output
     assert f"`{job}` needs `pip install 'mma-bench[{JOBS[command]}]'`" in result.output or (
         f"`{job.split()[0]}` needs `pip install 'mma-bench[{JOBS[command]}]'`" in result.output

@@ -155,6 +155,7 @@ def test_no_key_of_the_parameters_is_told(project: Path, keys: tuple[str, ...]) 
     [
         ("MMA_BENCH_REVIEW_DATABASE", ["review", "status"]),
         ("MMA_BENCH_REVIEW_DATABASE", ["review", "add-annotator", "ada"]),
+        ("MMA_BENCH_PEOPLE_DATABASE", ["review", "--task", "answer", "status"]),
         ("MMA_BENCH_PROXY", ["build", "acquire"]),
         ("MMA_BENCH_COOKIES", ["build", "acquire"]),
         ("MMA_BENCH_CACHE", ["build", "metadata"]),

@@ -1,18 +1,22 @@
 """Every promise about variants, broken on purpose."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 import pytest
 
-from mma_bench.schema import FACTS, FILE, step_name
+from mma_bench.irrelevant_text import irrelevant_text
+from mma_bench.schema import FACTS, FILE, VARIANTS, step_name
+from mma_bench.tables import from_rows
+from mma_bench.validation.variant_facts import with_checked_context
 from tests.validation.world import World, counts
 
 ALIGNED, SILENT, BLACK = "cat-1.aligned", "cat-1.audio_removed", "cat-1.frames_zeroed"
 SWAPPED = "cat-1.misaligned.dog-1"
-NOISY, NOISIER = (f"cat-1.degraded_audio.dog-1.pink_noise{level}" for level in ("+0", "-10"))
-MIXED, BLURRED = "cat-1.mixed_audio.dog-1.mixture+6", "cat-1.degraded_video.dog-1.blur+2"
+NOISY, NOISIER = (f"cat-1.degraded_audio.dog-1.pink_noise_{level}" for level in (0, -10))
+MIXED, BLURRED = "cat-1.mixed_audio.dog-1.mixture_6", "cat-1.degraded_video.dog-1.blur_2"
 LATE, EARLY = (f"cat-1.shifted_audio.{step_name('shift', level)}" for level in (0.5, -1.0))
 THIRD = "cat-1.three_way.dog-1"
 WHITE, ROOM = "cat-1.absent_audio.white_noise", "cat-1.absent_audio.room_tone"
@@ -205,3 +209,12 @@ def test_conditions_that_are_not_configured_are_not_asked_for(world: World) -> N
     world.metrics["conflicts"]["test"] = {"in": 4, "ok": 4}
     world.write()
     world.check("variants")
+
+
+def test_a_text_is_compared_with_its_seed_and_kept_as_its_hash_only() -> None:
+    texts = {"good": (3, irrelevant_text(3, 5)), "other": (4, irrelevant_text(3, 5)), "none": (None, None)}
+    rows = [{"id": name, "context_seed": seed, "context": text} for name, (seed, text) in texts.items()]
+    checked = with_checked_context(from_rows(rows, VARIANTS), 5)
+    assert checked["context_is_that_of_its_seed"].to_list() == [True, False, None]
+    digest = hashlib.sha256(irrelevant_text(3, 5).encode()).hexdigest()
+    assert checked["context"].to_list() == [digest, digest, None]

@@ -57,6 +57,17 @@ def seed(number: int, root: Path) -> None:
 
 
 @main.command()
+@click.argument("base", type=_FOLDER)
+@click.argument("dataset", type=_FOLDER)
+@click.argument("out", type=_FILE)
+def cost(base: Path, dataset: Path, out: Path) -> None:
+    """Measure the processor time per question of BASE, with and without remedies, on clips of DATASET."""
+    from mma_bench.training.miniature import cost as costs
+
+    costs.main(base, dataset, out)
+
+
+@main.command()
 @click.argument("seeds", type=int, nargs=-1, required=True)
 @click.option("--root", type=_FOLDER, default=Path("data/miniature"), show_default=True)
 @click.option("--metrics", type=_FILE, default=Path("training/miniature/metrics.json"), show_default=True)
@@ -69,6 +80,19 @@ def page(seeds: tuple[int, ...], root: Path, metrics: Path, tried: Path, earlier
     from mma_bench.training.miniature import page as pages
 
     pages.main(root, seeds, numbers.main(root, seeds, metrics), tried, earlier, out)
+
+
+@main.command()
+@click.argument("seeds", type=int, nargs=-1, required=True)
+@click.option("--root", type=_FOLDER, default=Path("data/miniature"), show_default=True)
+@click.option("--metrics", type=_FILE, default=Path("training/miniature/metrics.json"), show_default=True)
+@click.option("--out", type=_FILE, default=Path("reports/laboratory.html"), show_default=True)
+@click.option("--numbers", type=_FILE, default=Path("training/miniature/laboratory.json"), show_default=True)
+def laboratory(seeds: tuple[int, ...], root: Path, metrics: Path, out: Path, numbers: Path) -> None:
+    """Write the page of what is degraded in steps, and its numbers, for all SEEDS."""
+    from mma_bench.training.miniature import laboratory as lab
+
+    lab.main(root, seeds, metrics, out, numbers)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,8 @@ from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.files import write_json
 
-State: TypeAlias = Literal["base", "tuned", "aligned_only", "misaligned_only"]
-STATES: Final[tuple[State, ...]] = ("base", "tuned", "aligned_only", "misaligned_only")
+State: TypeAlias = Literal["base", "tuned", "aligned_only", "misaligned_only", "contrastive", "fork_merge", "steering"]
+STATES: Final[tuple[State, ...]] = get_args(State)
 QUESTIONS: Final = ("visual", "audio")
 RESAMPLES: Final = 9_999
 _SEED: Final = 2511
@@ -172,6 +172,11 @@ def _mean(tree: Metrics, question: str, state: str, condition: str) -> float:
 def run_folder(root: Path, seed: int, state: str) -> Path:
     """Where `mma-bench evaluate` wrote the answers of a state of a seed."""
     return root / f"seed-{seed}" / "answers" / state
+
+
+def cost_file(root: Path, seed: int) -> Path:
+    """Where the costs of the remedies of a seed were written."""
+    return root / f"seed-{seed}" / "cost.json"
 
 
 def read_runs(root: Path, seeds: Sequence[int], state: str) -> list[list[Prediction]]:

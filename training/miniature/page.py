@@ -6,7 +6,7 @@ HTML file. Every number comes from the predictions; whether a criterion is met i
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -26,7 +26,16 @@ from mma_bench.page import data_uri, render, svg
 from mma_bench.schema import Condition
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
-from mma_bench.training.miniature.metrics import QUESTIONS, STATES, Metrics, answers_of, bars, cell, read_runs
+from mma_bench.training.miniature.metrics import (
+    QUESTIONS,
+    STATES,
+    Metrics,
+    answers_of,
+    bars,
+    cell,
+    cost_file,
+    read_runs,
+)
 from mma_bench.training.miniature.seed import HALF
 
 NAMES: Final = {
@@ -34,6 +43,9 @@ NAMES: Final = {
     "tuned": "Tuned on both",
     "aligned_only": "Control: aligned only",
     "misaligned_only": "Control: misaligned only",
+    "contrastive": "Base, contrastive decoding",
+    "fork_merge": "Base, fork-merge decoding",
+    "steering": "Base, attention steering",
 }
 MEANINGS: Final = {
     Condition.ALIGNED: "Picture and sound agree.",
@@ -85,6 +97,7 @@ class PageFacts:
         clips: Number of base clips.
         chance: Accuracy of guessing among the classes, as a fraction.
         attention: Figures with their captions; empty if attention was not measured.
+        costs: State → processor seconds per question, the mean over seeds; of the base and the remedies.
     """
 
     metrics: Metrics
@@ -98,6 +111,7 @@ class PageFacts:
     clips: int
     chance: float
     attention: Sequence[tuple[Markup, str]] = ()
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 def page(facts: PageFacts) -> str:
@@ -120,7 +134,7 @@ def page(facts: PageFacts) -> str:
 
     def ranking(condition: str) -> Markup:
         of_all = [row for state in tree for row in rows(state) if row["condition"] == condition]
-        return svg(figures.ranking(of_all), f"Accuracy of all four models, {condition}")
+        return svg(figures.ranking(of_all), f"Accuracy of all models, {condition}")
 
     shown = [condition for condition in MEANINGS if condition in tree["base"]]
     return render(
@@ -293,8 +307,19 @@ def main(root: Path, seeds: Sequence[int], tree: Metrics, tried: Path, earlier: 
         clips=len({row.base_id for row in runs["base"][0]}),
         chance=chance(runs["base"][0]),
         attention=attention(read_json(measured)) if measured.is_file() else [],
+        costs=costs(root, seeds),
     )
     write_text(out, page(facts))
+
+
+def costs(root: Path, seeds: Sequence[int]) -> dict[str, float]:
+    """State → processor seconds per question, the mean over seeds.
+
+    Raises:
+        DataError: A seed's costs are missing or broken.
+    """
+    measured = [read_json(cost_file(root, seed)) for seed in seeds]
+    return {state: sum(of_seed[state] for of_seed in measured) / len(measured) for state in measured[0]}
 
 
 def _half(root: Path) -> frozenset[str]:

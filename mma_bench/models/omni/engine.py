@@ -11,12 +11,14 @@ Decisions:
 * A log-likelihood is that of the option as the whole answer, including the end-of-turn token: without it `Bird` would
   profit from every longer option that begins with it. Its prior, after the same conversation without the clip, is
   computed once for each distinct prompt.
+* With a remedy (`remedies`), a prompt is computed in the remedy's branches, and prompts share the clip that their
+  branches read alike.
 * Clips and prompts are computed sequentially, never padded into one batch, so neither batch size nor order can change
   an answer. On out-of-memory, the work is retried in halves (chunks of a long prompt, groups of options); if that does
   not help, the prompt fails with an error and is never counted as wrong.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
@@ -24,7 +26,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from mma_bench.config import Count, Namespace, Positive
+from mma_bench.config import Count, Positive
 from mma_bench.errors import InvalidInput
 from mma_bench.media import SAMPLE_RATE
 from mma_bench.models.ahead import ahead
@@ -34,14 +36,17 @@ from mma_bench.models.omni.load import AdapterError, LoadedAdapter, load_adapter
 from mma_bench.models.omni.media import Media, decode
 from mma_bench.models.omni.memory import or_none, release
 from mma_bench.models.omni.prefix import Prefix, Reader
+from mma_bench.models.omni.remedies import RemedySettings, make_remedy
+from mma_bench.models.omni.remedies.branches import Branches
+from mma_bench.models.omni.token_groups import group_tokens
 from mma_bench.models.thoughts import without_thoughts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class OmniSettings(Namespace):
-    """Settings of the engine; frozen, unknown keys are rejected.
+class OmniSettings(RemedySettings):
+    """Settings of the engine, with those of a remedy; frozen, unknown keys are rejected.
 
     `fps`, `max_frames`, `min_pixels` and `max_pixels` limit the video input; None uses the limit of the checkpoint's
     processor (128·28² to 768·28² pixels a frame for Qwen2.5-Omni). Pixels are counted after resizing.
@@ -64,6 +69,8 @@ class OmniSettings(Namespace):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "OmniSettings":
+        if self.remedy is not None and self.attention != "sdpa":
+            raise ValueError(f"the remedy {self.remedy} needs attention: sdpa")
         if self.opens_thoughts and self.max_new_tokens is None:
             raise ValueError("set max_new_tokens too: thoughts count as generated tokens")
         if self.min_pixels is not None and self.max_pixels is not None and self.min_pixels > self.max_pixels:
@@ -115,6 +122,9 @@ class OmniEngine:
         self._on_gpu = thinker.get_input_embeddings().weight.is_cuda
         self._most_tokens = int(thinker.config.get_text_config().max_position_embeddings)
         self._reader = Reader(thinker, end=[self._processor.tokenizer.eos_token_id])
+        self._config = thinker.config
+        self.remedy = settings.remedy
+        self._remedy = make_remedy(settings, thinker)
         self._priors: dict[tuple[object, ...], list[float]] = {}
         self.loaded_adapter = load_adapter(thinker, adapter) if adapter else None
         if self.loaded_adapter:
@@ -179,29 +189,43 @@ class OmniEngine:
             for prompt, inputs in zip(task.prompts, prepared.prompts, strict=True)
             if isinstance(inputs, PromptInputs) and inputs.alone
         }
-        head = or_none(lambda: self._reader.read_clip(clip))
-        if head is None:
-            why = f"out of memory with {clip.video_tokens} video tokens; hint: lower max_pixels, max_frames or fps"
-            return [_failed(task, prompt, why) for prompt in task.prompts]
+        groups = group_tokens(clip.ids, self._config)
         # Prompts with the same text, e.g. one both generated and scored, are prefilled once.
         answers: dict[int, Answer] = {}
-        alike: dict[tuple[int, ...], dict[int, PromptInputs]] = {}
+        alike: dict[tuple[tuple[int, ...], str | None], dict[int, PromptInputs]] = {}
         for index, (prompt, inputs) in enumerate(zip(task.prompts, prepared.prompts, strict=True)):
             if isinstance(inputs, InvalidInput):
                 answers[index] = _failed(task, prompt, inputs)
-            elif (length := len(head.ids) + len(inputs.ids) + self._limit(prompt)) > self._most_tokens:
+            elif (length := len(clip.ids) + len(inputs.ids) + self._limit(prompt)) > self._most_tokens:
                 why = f"prompt and answer take up to {length} tokens, the model's context has {self._most_tokens}"
                 answers[index] = _failed(task, prompt, why)
             else:
-                alike.setdefault(inputs.ids, {})[index] = inputs
-        for ids, members in alike.items():
-            read = or_none(partial(self._reader.read, head, ids[:-1]))
-            for index, inputs in members.items():
-                prompt = task.prompts[index]
-                prior = priors.get(prompt.key)
-                answer = None if read is None else or_none(partial(self._answer, clip, read, prompt, inputs, prior))
-                why = f"out of memory with {len(head.ids) + len(ids)} prompt tokens; hint: lower max_pixels or fps"
-                answers[index] = answer or _failed(task, prompt, why)
+                alike.setdefault((inputs.ids, prompt.question), {})[index] = inputs
+        heads: dict[Hashable, Prefix | None] = {}
+        for (ids, question), members in alike.items():
+            try:
+                branches = self._remedy.branches(groups, question) if self._remedy else Branches()
+            except InvalidInput as error:
+                answers |= {index: Answer(task.prompts[index].key, unsupported=str(error)) for index in members}
+                continue
+            if branches.head not in heads:
+                with branches.clip():
+                    heads[branches.head] = or_none(lambda: self._reader.read_clip(clip))
+            head = heads[branches.head]
+            if head is None:
+                why = f"out of memory with {clip.video_tokens} video tokens; hint: lower max_pixels, max_frames or fps"
+                answers |= {index: _failed(task, task.prompts[index], why) for index in members}
+                continue
+            with branches.text():
+                read = or_none(partial(self._reader.read, head, ids[:-1]))
+                for index, inputs in members.items():
+                    prompt = task.prompts[index]
+                    prior = priors.get(prompt.key)
+                    answer = None
+                    if read is not None:
+                        answer = or_none(partial(self._answer, clip, read, prompt, inputs, prior, branches))
+                    why = f"out of memory with {len(head.ids) + len(ids)} prompt tokens; hint: lower max_pixels or fps"
+                    answers[index] = answer or _failed(task, prompt, why)
         return [answers[index] for index in range(len(task.prompts))]
 
     def _prior(self, prompt: Prompt, inputs: PromptInputs) -> list[float] | None:
@@ -219,7 +243,13 @@ class OmniEngine:
         return self._priors[key]
 
     def _answer(
-        self, clip: ClipInputs, read: Prefix, prompt: Prompt, inputs: PromptInputs, prior: list[float] | None
+        self,
+        clip: ClipInputs,
+        read: Prefix,
+        prompt: Prompt,
+        inputs: PromptInputs,
+        prior: list[float] | None,
+        branches: Branches,
     ) -> Answer:
         """Answer one prompt; `read` contains all its tokens but the last."""
         usage: dict[str, Any] = {
@@ -229,7 +259,7 @@ class OmniEngine:
             "video_tokens": clip.video_tokens,
         }
         if prompt.mode == "score":
-            scores = self._reader.score(read, inputs.ids[-1], inputs.options)
+            scores = self._reader.score(read, inputs.ids[-1], inputs.options, combine=branches.scored)
             usage |= {"new_tokens": 0, "scored_tokens": sum(map(len, inputs.options))}
             return Answer(
                 prompt.key,
@@ -244,6 +274,7 @@ class OmniEngine:
             max_new_tokens=self._limit(prompt),
             temperature=prompt.temperature,
             seed=prompt.seed,
+            combine=branches.next_token,
         )
         usage |= {"new_tokens": len(written.ids), "finish_reason": "stop" if written.ended else "length"}
         text = self._inputs.text(written.ids)

@@ -16,6 +16,7 @@ from transformers import DynamicCache, RepetitionPenaltyLogitsProcessor
 from mma_bench.errors import MmaBenchError
 from mma_bench.models.omni.inputs import ClipInputs
 from mma_bench.models.omni.memory import in_halves
+from mma_bench.models.omni.remedies.branches import Combine, unchanged
 
 _PIECE: Final = 2048  # tokens per chunk: keeps attention masks of a long context small
 
@@ -141,7 +142,7 @@ class Reader:
     def _forward(
         self, prefix: Prefix, cache: DynamicCache, ids: torch.Tensor, depths: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
-        """Hidden states [1, n, hidden] of text tokens `ids` [1, n] at offsets `depths` [n] after the prefix.
+        """Hidden states [branches, n, hidden] of text tokens `ids` [1, n] at offsets `depths` [n] after the prefix.
 
         Extends `cache`.
         """
@@ -156,13 +157,23 @@ class Reader:
 
     @torch.inference_mode()
     def generate(
-        self, prefix: Prefix, last: int, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+        self,
+        prefix: Prefix,
+        last: int,
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        combine: Combine = unchanged,
     ) -> Generated:
         """Generate the answer after `prefix` and the prompt's `last` token.
 
         At temperature 0 decoding is greedy and matches transformers' `generate`. Above 0, tokens are sampled from the
         full distribution, scaled by the temperature, with a separate CPU generator per call, so that every device draws
         the same samples.
+
+        `combine` turns the logits [branches, vocabulary] of the branches that the sequence is computed in into those
+        [1, vocabulary] that the token is chosen by; a repetition penalty is applied to each branch before.
 
         What the next token needs stays on the device; it is read once per token, to see whether the answer has ended.
         """
@@ -174,7 +185,8 @@ class Reader:
             hidden = self._forward(prefix, cache, token, depths[len(new) - 1 : len(new)], None)
             logits = self._thinker.lm_head(hidden[:, -1]).float()
             if self._penalty is not None:
-                logits = self._penalty(seen, logits)
+                logits = self._penalty(seen.expand(len(logits), -1), logits)
+            logits = combine(logits)
             if temperature > 0:
                 chances = (logits[0] / temperature).softmax(dim=-1).cpu()
                 token = torch.multinomial(chances, 1, generator=draw)[None]
@@ -188,7 +200,9 @@ class Reader:
                 break
         return Generated(tuple(new[1:]), new[-1] in self._end)
 
-    def score(self, prefix: Prefix, last: int, options: Sequence[Sequence[int]]) -> list[float]:
+    def score(
+        self, prefix: Prefix, last: int, options: Sequence[Sequence[int]], *, combine: Combine = unchanged
+    ) -> list[float]:
         """Log-likelihood of each option: the sum of its tokens' natural log-probabilities.
 
         On out-of-memory, the options are scored in halves.
@@ -197,19 +211,21 @@ class Reader:
             prefix: The prefilled clip and prompt, without the prompt's last token.
             last: That token.
             options: Token ids of each option, including the end token if it is to be scored.
+            combine: From logits [branches, tokens, vocabulary] to those [1, tokens, vocabulary] that options are scored
+                by.
 
         Raises:
             RuntimeError: Out of memory for a single option.
         """
-        return in_halves(lambda part: self._score(prefix, last, part), options)
+        return in_halves(lambda part: self._score(prefix, last, part, combine), options)
 
     @torch.inference_mode()
-    def _score(self, prefix: Prefix, last: int, options: Sequence[Sequence[int]]) -> list[float]:
+    def _score(self, prefix: Prefix, last: int, options: Sequence[Sequence[int]], combine: Combine) -> list[float]:
         tree = _Tree(last, options)
         mask = _tree_mask(tree.parents, len(prefix.ids), self._text.dtype, self._device)
         depths = torch.tensor(tree.depths, device=self._device)
         hidden = self._forward(prefix, prefix.branch(), self._ids(tree.tokens), depths, mask)
-        logprobs = self._thinker.lm_head(hidden)[0].float().log_softmax(dim=-1)
+        logprobs = combine(self._thinker.lm_head(hidden).float())[0].log_softmax(dim=-1)
         nodes = [node for nodes, _ in tree.steps for node in nodes]
         tokens = [token for _, tokens in tree.steps for token in tokens]
         # One copy to the host for all options.

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fastapi.testclient import TestClient
 
-from mma_bench.builders.review import accounts
-from mma_bench.builders.review.accounts import Annotator
 from mma_bench.builders.review.app import create_app
-from mma_bench.builders.review.gate import COOKIE
 from mma_bench.builders.review.review_set import Item, load
 from mma_bench.builders.review.store import Store
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
+from mma_bench.web.gate import COOKIE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -45,7 +45,7 @@ def project(build: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setattr("mma_bench.builders.review.store._BUSY_S", 1800.0)  # many writers on a slow machine
+    monkeypatch.setattr("mma_bench.web.store._BUSY_S", 1800.0)  # many writers on a slow machine
     opened = Store(f"sqlite:///{tmp_path / 'review.db'}")
     yield opened
     opened.close()

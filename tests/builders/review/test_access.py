@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
-from mma_bench.builders.review import accounts
 from mma_bench.builders.review.app import create_app
 from mma_bench.builders.review.cli import review
-from mma_bench.builders.review.gate import COOKIE, host_of, serves
 from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.review_set import Item, active
 from mma_bench.builders.review.store import Store
+from mma_bench.web import accounts
+from mma_bench.web.gate import COOKIE, host_of, serves
 
 Client = Callable[[str | None], TestClient]
 
@@ -80,10 +80,10 @@ def test_the_forwarded_address_is_believed_from_named_proxies_only(
 
     seen: list[str] = []
     monkeypatch.setattr(
-        "mma_bench.builders.review.accounts._begin_attempt",
+        "mma_bench.web.accounts._begin_attempt",
         lambda store, limits: seen.append(str(sorted(limits))) or [],
     )
-    monkeypatch.setattr("mma_bench.builders.review.accounts._subject", lambda kind, value: f"{kind}:{value}")
+    monkeypatch.setattr("mma_bench.web.accounts._subject", lambda kind, value: f"{kind}:{value}")
 
     def run(self: Any, sockets: Any) -> None:
         self.config.load()
@@ -133,7 +133,7 @@ def test_a_writer_that_waits_in_vain_is_told_to_come_again(
 ) -> None:
     assert store.file is not None
     token = accounts.open_session(store, people["anna"].id)
-    monkeypatch.setattr("mma_bench.builders.review.store._BUSY_S", 0.05)
+    monkeypatch.setattr("mma_bench.web.store._BUSY_S", 0.05)
     hasty = Store(f"sqlite:///{store.file}")
     anna = TestClient(create_app(hasty, review_set, 2), base_url="http://127.0.0.1", cookies={COOKIE: token})
     anna.headers["X-Annotator"] = people["anna"].code

@@ -12,13 +12,13 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
-from mma_bench.builders.review import accounts
-from mma_bench.builders.review.accounts import Annotator
-from mma_bench.builders.review.app import MAX_BODY
-from mma_bench.builders.review.gate import COOKIE, OPEN
 from mma_bench.builders.review.guidelines import CRITERIA, VERSION
 from mma_bench.builders.review.review_set import Item
 from mma_bench.builders.review.store import Store, votes
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
+from mma_bench.web.app import MAX_BODY
+from mma_bench.web.gate import COOKIE, OPEN
 
 Client = Callable[[str | None], TestClient]
 PASSWORD = "correct horse"  # noqa: S105

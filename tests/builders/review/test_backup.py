@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mma_bench.builders.review import accounts
-from mma_bench.builders.review.backup import back_up
 from mma_bench.builders.review.cli import review
-from mma_bench.builders.review.gate import COOKIE
 from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.review_set import active
 from mma_bench.builders.review.store import Store
 from mma_bench.errors import ConfigError
+from mma_bench.web import accounts
+from mma_bench.web.backup import back_up
+from mma_bench.web.gate import COOKIE
 
 
 def vote_on_all(server: Any) -> int:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from mma_bench.builders.review import accounts
 from mma_bench.builders.review.export import votes_table
-from mma_bench.builders.review.gate import COOKIE
 from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.review_set import Item, active
 from mma_bench.builders.review.store import Store
@@ -20,6 +18,8 @@ from mma_bench.builders.review.votes import current
 from mma_bench.builders.verify import CRITERIA
 from mma_bench.schema import REVIEWS
 from mma_bench.tables import read_table
+from mma_bench.web import accounts
+from mma_bench.web.gate import COOKIE
 from tests.browser import misfits
 from tests.builders.review.conftest import CHROMIUM, PASSWORD, REVIEW, Enter, known, shown
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mma_bench.builders.review import accounts, rehearsal
+from mma_bench.builders.review import rehearsal
 from mma_bench.builders.review.review_set import active
 from mma_bench.builders.review.store import Store
+from mma_bench.web import accounts
 from tests.builders.review.conftest import CHROMIUM, PASSWORD, ROOT, Enter, Server, known, shown
 
 if TYPE_CHECKING:

@@ -12,8 +12,6 @@ from click.testing import CliRunner, Result
 
 from mma_bench import layout
 from mma_bench.builders import verify
-from mma_bench.builders.review import accounts
-from mma_bench.builders.review.accounts import Annotator
 from mma_bench.builders.review.cli import review
 from mma_bench.builders.review.export import export
 from mma_bench.builders.review.guidelines import VERSION
@@ -24,6 +22,8 @@ from mma_bench.config import Params, load_params
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.schema import ALIGNED, REVIEWS
 from mma_bench.tables import read_table
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
 
 
 def cast(store: Store, who: Annotator, item: Item, *, passed: bool) -> None:

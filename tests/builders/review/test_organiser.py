@@ -10,15 +10,17 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import inspect
 
-from mma_bench.builders.review import accounts, organiser
-from mma_bench.builders.review.accounts import Annotator
+from mma_bench.builders.review import organiser
 from mma_bench.builders.review.consensus import reliability
 from mma_bench.builders.review.export import votes_table
 from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.review_set import Item
-from mma_bench.builders.review.store import Store, organisers
+from mma_bench.builders.review.store import Store
 from mma_bench.builders.review.votes import Vote, record
 from mma_bench.stats import format_estimate, interval
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
+from mma_bench.web.store import organisers
 from tests.builders.review.conftest import PASSWORD
 
 Client = Callable[[str | None], TestClient]

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_bench.builders.review import accounts
-from mma_bench.builders.review.accounts import Annotator
 from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.queue import Queues, pace, shuffled
 from mma_bench.builders.review.review_set import Item, put
 from mma_bench.builders.review.store import Store
 from mma_bench.builders.review.votes import Vote, own_votes, record
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
 
 
 def items(count: int) -> list[Item]:

@@ -11,12 +11,10 @@ import pytest
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
-from mma_bench.builders.review import accounts, rehearsal
-from mma_bench.builders.review.accounts import Annotator
+from mma_bench.builders.review import rehearsal
 from mma_bench.builders.review.app import create_app
 from mma_bench.builders.review.cli import review
 from mma_bench.builders.review.export import votes_table
-from mma_bench.builders.review.gate import COOKIE
 from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.rehearsal import FPS, SECONDS, blows_s, render
 from mma_bench.builders.review.review_set import Item, active
@@ -27,6 +25,9 @@ from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.decode import audio, frames
 from mma_bench.media.facts import media_facts
 from mma_bench.schema import REVIEWS
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
+from mma_bench.web.gate import COOKIE
 from tests.builders.review.conftest import PASSWORD, ROOT
 
 THINGS = ("drum", "bell", "ball")

@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.dialects import postgresql
 
-from mma_bench.builders.review import accounts
-from mma_bench.builders.review.accounts import Annotator
 from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.review_set import Item, active, put
 from mma_bench.builders.review.store import Store, votes
 from mma_bench.builders.review.votes import Vote, current, record
 from mma_bench.errors import ConfigError, DataError
+from mma_bench.web import accounts
+from mma_bench.web.accounts import Annotator
 
 PASSWORD = "correct horse"  # noqa: S105
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mma_bench.errors import MmaBenchError
 from mma_bench.evaluation.attention.capture import Captured, Recorder, capture, last_row, padded_groups
-from mma_bench.evaluation.attention.groups import AUDIO, GROUPS, PADDING, TEXT, VIDEO, group_tokens, memberships
-from mma_bench.evaluation.attention.hook import instead_of_attention
+from mma_bench.models.omni.attention import instead_of_attention
+from mma_bench.models.omni.token_groups import AUDIO, GROUPS, PADDING, TEXT, VIDEO, group_tokens, memberships
 from mma_bench.training.miniature.tokenizer import Family
 from tests.evaluation.attention.thinkers import WINDOW, batch, generate, thinker
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from mma_bench.evaluation.attention.groups import AUDIO, VIDEO, group_tokens
 from mma_bench.evaluation.attention.knockout import Effect, Layers, cut_off, knock_out, layer_ranges
 from mma_bench.models.contracts import Prompt
 from mma_bench.models.omni.engine import OmniEngine, OmniSettings
+from mma_bench.models.omni.token_groups import AUDIO, VIDEO, group_tokens
 from mma_bench.training.miniature.checkpoint import Sizes, make_checkpoint
 from mma_bench.training.miniature.tokenizer import Family
 from tests.mma_bench.models.omni.omni_plain import OPTIONS, SETTINGS, TEXT, plain, task

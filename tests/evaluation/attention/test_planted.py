@@ -12,8 +12,8 @@ from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import Qwen2_5O
 
 from mma_bench.evaluation.attention import summary
 from mma_bench.evaluation.attention.capture import capture
-from mma_bench.evaluation.attention.groups import AUDIO, TEXT, VIDEO
 from mma_bench.evaluation.attention.observe import attention_table
+from mma_bench.models.omni.token_groups import AUDIO, TEXT, VIDEO
 
 HIDDEN, LAYERS, PLANTED = 16, 3, 2
 CLIPS = 12

@@ -10,7 +10,15 @@ from tests.evaluation.runs import prediction
 
 CONDITIONS = ("aligned", "misaligned", "audio_removed", "frames_zeroed", "misleading_caption")
 # How often the misaligned clips are answered rightly: visual and audio question.
-SKILL = {"base": (0.2, 0.5), "tuned": (0.94, 0.99), "aligned_only": (0.22, 0.48), "misaligned_only": (0.9, 0.97)}
+SKILL = {
+    "base": (0.2, 0.5),
+    "tuned": (0.94, 0.99),
+    "aligned_only": (0.22, 0.48),
+    "misaligned_only": (0.9, 0.97),
+    "contrastive": (0.4, 0.6),
+    "fork_merge": (0.3, 0.55),
+    "steering": (0.5, 0.7),
+}
 
 
 def run(state: str, seed: int, *, clips: int = 32, conditions: Sequence[str] = CONDITIONS) -> list[Prediction]:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from mma_bench.errors import DataError
+from mma_bench.files import write_json
 from mma_bench.page import data_uri
 from mma_bench.stats import format_estimate
 from mma_bench.training.miniature import page as pages
-from mma_bench.training.miniature.metrics import QUESTIONS, STATES, metrics
+from mma_bench.training.miniature.metrics import QUESTIONS, STATES, cost_file, metrics
 from mma_bench.training.miniature.page import (
     Example,
     PageFacts,
@@ -64,6 +65,7 @@ def facts() -> PageFacts:
         clips=32,
         chance=1 / 8,
         attention=attention(SUMMARY),
+        costs={"base": 0.02, "contrastive": 0.05, "fork_merge": 0.03, "steering": 0.021},
     )
 
 
@@ -109,6 +111,16 @@ def test_answers_are_right_or_wrong_by_the_sense_that_is_asked_about(facts: Page
     cells = Page(page(facts)).elements["td"]
     marks = [cell["class"] for cell in cells if cell.get("class") in ("good", "bad")]
     assert marks == ["bad", "good"] * len(STATES)  # Rain is what is heard
+
+
+def test_the_cost_of_a_remedy_is_shown_beside_the_plain_model_s(facts: PageFacts) -> None:
+    assert "Base, contrastive decoding 0.050 2.50" in Page(page(facts)).text
+
+
+def test_costs_are_means_over_the_seeds(tmp_path: Path) -> None:
+    for seed, seconds in ((3, 0.1), (4, 0.3)):
+        write_json(cost_file(tmp_path, seed), {"base": seconds, "steering": 2 * seconds})
+    assert pages.costs(tmp_path, (3, 4)) == pytest.approx({"base": 0.2, "steering": 0.4})
 
 
 def test_parts_that_were_not_measured_are_left_out(facts: PageFacts) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import yaml
 
+from mma_bench.models.omni.engine import OmniSettings
 from mma_bench.training.miniature.metrics import STATES, run_folder
-from mma_bench.training.miniature.seed import ASKED, CORES, HALF, TUNED, jobs
+from mma_bench.training.miniature.seed import ASKED, CORES, HALF, REMEDIES, TUNED, jobs
 
 ROOT = Path(__file__).parents[3]
 HOME = Path("data/miniature")
@@ -37,11 +38,21 @@ def test_every_state_is_asked_with_its_own_adapter_after_it_was_made() -> None:
     for state, conditions in ASKED.items():
         asked = plan[f"ask-{state}"]
         adapter = option(asked.argv, "--adapter")
-        assert adapter == ([] if state == "base" else [f"data/miniature/seed-1/{state}/adapter"])
-        assert asked.needs == (state,)
+        assert adapter == ([f"data/miniature/seed-1/{state}/adapter"] if state in TUNED else [])
+        assert asked.needs == (state if state in TUNED else "base",)
         assert option(asked.argv, "--out") == [str(run_folder(HOME, 1, state))]
         assert option(asked.argv, "--conditions") == [",".join(conditions)]
-    assert {*STATES, HALF} == set(ASKED) == {"base", *TUNED}
+    assert {*STATES, HALF} == set(ASKED) == {"base", *TUNED, *REMEDIES}
+
+
+def test_a_remedy_differs_from_the_base_in_its_settings_alone() -> None:
+    plan = commands()
+    for state, settings in REMEDIES.items():
+        asked, base = plan[f"ask-{state}"], plan["ask-base"]
+        assert set(option(asked, "--set")) - set(option(base, "--set")) == {
+            f"{key}={value}" for key, value in settings.items()
+        }
+        OmniSettings(checkpoint="base", **settings)  # they fit the engine
 
 
 def test_nothing_of_a_seed_is_shared_with_another() -> None:

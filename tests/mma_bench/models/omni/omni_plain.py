@@ -32,11 +32,13 @@ TEXT = f"Which class best describes the visual content of this video? Options: {
 
 
 @cache
-def clip(seed: int, seconds: int = SECONDS, size: tuple[int, int] = SIZE, sound: bool = True) -> bytes:
-    """An MP4 of drifting noise, with a tone unless `sound` is false."""
+def clip(
+    seed: int, seconds: int = SECONDS, size: tuple[int, int] = SIZE, sound: bool = True, black: bool = False
+) -> bytes:
+    """An MP4 of drifting noise, or of black frames, with a tone unless `sound` is false."""
     width, height = size
     rng = np.random.default_rng(seed)
-    picture = rng.integers(0, 256, (height, width, 3), np.uint8)
+    picture = rng.integers(0, 256, (height, width, 3), np.uint8) * (not black)
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
         video = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "threads": "1"})

@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mma_bench.builders.review.accounts import Annotator
+from mma_bench.web.accounts import Annotator
 
 COOKIE: Final = "mma_bench_review"
 OPEN: Final = frozenset({"/login", "/static/review.css"})

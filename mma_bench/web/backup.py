@@ -1,4 +1,4 @@
-"""A copy of the votes while people vote: all that the server has acknowledged is in it."""
+"""A copy of a database while people use it: all that the server has acknowledged is in it."""
 
 import re
 import sqlite3
@@ -7,22 +7,22 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from mma_bench.builders.review.store import Store, votes
 from mma_bench.errors import ConfigError
 from mma_bench.files import atomic_path
+from mma_bench.web.store import Store
 
 
 def back_up(store: Store, out: Path) -> int:
     """Copy the database to a file of SQLite, for its owner alone.
 
-    A plain copy of the file would lack the latest votes, which SQLite keeps in its write-ahead log for a while.
+    A plain copy of the file would lack the latest rows, which SQLite keeps in its write-ahead log for a while.
 
     Args:
         store: Open, also in a server that goes on.
         out: A new file.
 
     Returns:
-        How many rows of votes are in the copy.
+        How many of the rows that people sent are in the copy.
 
     Raises:
         ConfigError: `out` exists or is a URL, or the database is not a file of SQLite.
@@ -41,9 +41,9 @@ def back_up(store: Store, out: Path) -> int:
         with closing(sqlite3.connect(store.file)) as source, closing(sqlite3.connect(staged)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
-    kept = Store(f"sqlite:///{out}")
+    kept = type(store)(f"sqlite:///{out}")
     try:
         with kept.reading() as connection:
-            return int(connection.execute(select(func.count()).select_from(votes)).scalar_one())
+            return int(connection.execute(select(func.count()).select_from(store.records)).scalar_one())
     finally:
         kept.close()

@@ -1,10 +1,11 @@
-// Votes on their way to the server, for every page.
+// Votes, or answers, on their way to the server, for every page with accounts. The page's body says where they are sent
+// (data-address) and what they are called (data-noun); here they are votes.
 //
 // A vote is first written to localStorage and only then sent, and it stays there until the server says that it has it.
 // Every vote has an id of its own, so sending it twice counts once. Each vote and each draft is a key of its own:
 // several tabs can write at once without undoing each other's.
 
-const { annotator } = document.body.dataset;
+const { annotator, address, noun } = document.body.dataset;
 const VOTES = `mma-bench/${annotator}/vote/`;
 const SLOWEST = 10_000; // ms between two attempts to reach the server
 const memory = new Map(); // where the browser allows no storage
@@ -77,7 +78,7 @@ export function identifier() {
 
 export function post(vote) {
   const order = `${Date.now().toString(36).padStart(10, "0")}${Math.round(performance.now()).toString(36).padStart(9, "0")}`;
-  keep(`${VOTES}${order}-${vote.vote_id}`, vote);
+  keep(`${VOTES}${order}-${identifier()}`, vote);
   send();
 }
 
@@ -90,7 +91,7 @@ export async function send() {
       changed();
       const headers = { "Content-Type": "application/json" };
       // keepalive: a vote reaches the server also if the page is left meanwhile
-      const answer = await call("/api/vote", { method: "POST", headers, body: JSON.stringify(vote), keepalive: true });
+      const answer = await call(address, { method: "POST", headers, body: JSON.stringify(vote), keepalive: true });
       if (answer.ok) {
         forget(key);
         delay = 500;
@@ -132,7 +133,7 @@ function changed() {
 /** Say in an element whether all votes are saved. */
 export function describe(line) {
   const count = kept(VOTES).length;
-  const votes = count === 1 ? "1 vote" : `${count} votes`;
+  const votes = count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
   line.className = count > 0 || halted ? "waiting" : "";
   if (halted) {
     const link = document.createElement("a");
@@ -142,7 +143,7 @@ export function describe(line) {
   } else if (count > 0) {
     line.textContent = durable ? `${votes} not sent yet, kept in this browser.` : `${votes} not sent yet: keep this page open.`;
   } else {
-    line.textContent = "All votes are saved.";
+    line.textContent = `All ${noun}s are saved.`;
   }
 }
 

@@ -23,8 +23,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mma_bench.builders.review.store import Store, annotators, attempts, now, organisers, sessions
 from mma_bench.errors import ConfigError, MmaBenchError
+from mma_bench.web.store import Store, annotators, attempts, now, organisers, sessions
 
 SESSION_S: Final = 12 * 3600.0
 WINDOW_S: Final = 300.0

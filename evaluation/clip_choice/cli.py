@@ -1,0 +1,65 @@
+"""`mma-bench clips`: which clips matter over several runs."""
+
+from pathlib import Path
+
+import click
+
+from mma_bench.terminal import conclude
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="CSV file, a row per clip and question.",
+)
+@click.option("--protocol", default="forced_choice", show_default=True)
+@click.option("--condition", default="misaligned", show_default=True)
+@click.option(
+    "--certainty",
+    type=click.FloatRange(0.5, 1, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="That fresh runs keep their ranking on the planned subset.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws another subset of the same size.")
+def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, certainty: float, seed: int) -> None:
+    """Say how hard each clip is, what it tells, and which few would keep the ranking of RUNS.
+
+    The CSV file has the column `subset`: 1 for the clips of the planned subset.
+    """
+    from mma_bench.evaluation.clip_choice.items import item_facts, outcomes_of
+    from mma_bench.evaluation.clip_choice.rasch import FEW_RUNS
+    from mma_bench.evaluation.clip_choice.subset import plan_subset
+    from mma_bench.evaluation.clip_choice.table import as_csv
+    from mma_bench.evaluation.predictions import read_predictions
+    from mma_bench.files import write_text
+
+    outcomes = outcomes_of({str(run): read_predictions(run / "predictions.jsonl") for run in runs}, protocol, condition)
+    facts, plan = item_facts(outcomes), plan_subset(outcomes, certainty, seed)
+    write_text(out, as_csv(facts, frozenset(plan.clips)))
+    if len(runs) < FEW_RUNS:
+        click.echo(
+            f"{len(runs)} runs: the difficulty of a single clip is uncertain by at least "
+            f"±{1.96 * 2 / len(runs) ** 0.5:.1f} logits; with {FEW_RUNS} runs by ±0.7 or more. Read groups of clips.",
+            err=True,
+        )
+    everyone, no_one = (sum(fact.right == share for fact in facts) for share in (1.0, 0.0))
+    total = len(set(outcomes.bases))
+    if plan.clips:
+        subset = f"{len(plan.clips):,} of {total:,} clips, {plan.certainty:.1%} certain"
+    elif plan.pairs:
+        subset = f"none: all {total:,} clips give {plan.certainty:.1%}"
+    else:
+        subset = f"none: {total:,} clips tell no two runs apart"
+    rows = [
+        ("clips and questions", f"{len(facts):,}"),
+        ("right in every run", f"{everyone:,}"),
+        ("right in no run", f"{no_one:,}"),
+        ("pairs of runs told apart", f"{len(plan.pairs):,} of {len(plan.pairs) + len(plan.ties):,}"),
+        ("subset that keeps the ranking", subset),
+    ]
+    conclude((f"{protocol}, {condition}".replace("_", " "), ""), rows)
+    click.echo(f"file: {out}")

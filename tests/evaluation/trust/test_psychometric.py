@@ -1,0 +1,123 @@
+"""Responders with a known switching point are found, and what cannot be told is not."""
+
+import numpy as np
+import pytest
+
+from mma_bench.clusters import codes_of
+from mma_bench.evaluation.trust.curves import curves, switch_of
+from mma_bench.evaluation.trust.psychometric import SHAPES, Switch, _curve, fit_switch
+from tests.evaluation.trust.responders import Switching, switching
+
+
+def fitted(responder: Switching, **how: object) -> Switch:
+    """The fit of the question about the degraded sense."""
+    found = {curve.question: curve for curve in curves(switching(responder, **how))}  # type: ignore[arg-type]
+    return switch_of(found["visual" if how.get("manipulation") == "blur" else "audio"])
+
+
+def holds(found: Switch, truth: float) -> bool:
+    """Whether the truth is in the interval."""
+    low = -np.inf if found.low is None else found.low
+    high = np.inf if found.high is None else found.high
+    return bool(low <= truth <= high)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_curve_is_one_half_at_the_threshold_and_its_derivatives_are_right(shape: str) -> None:
+    levels, at = np.linspace(-20, 10, 7), np.array([[-5.0, -1.0, 0.1, 0.2]])
+    p, derivatives = _curve(levels, at, shape)  # type: ignore[arg-type]
+    assert p[0, 3] == pytest.approx(0.5)
+    for number in range(4):
+        step = np.eye(4)[[number]] * 1e-6
+        change = _curve(levels, at + step, shape)[0] - _curve(levels, at - step, shape)[0]  # type: ignore[arg-type]
+        assert derivatives[..., number] == pytest.approx(change / 2e-6, abs=1e-6)
+
+
+def test_a_known_switching_point_is_found() -> None:
+    found = fitted(Switching(at=-4.0, slope=0.6, spread=2.0, lapses=0.05, neither=0.1), clips=600, seed=1)
+    assert found.status == "estimated"
+    assert found.threshold == pytest.approx(-4, abs=0.7)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < -4 < found.high
+    assert found.high - found.low < 2
+
+
+def test_lapses_do_not_move_the_threshold() -> None:
+    """Levels lie almost all above the threshold, where lapses at the top pull a curve without them down."""
+    levels = (-12, -8, -4, 0, 4, 8, 12, 16)
+    found = fitted(Switching(at=-8.0, slope=1.0, lapses=0.2), clips=600, levels=levels)
+    assert found.threshold == pytest.approx(-8, abs=0.6)
+    assert found.lapse == pytest.approx(0.1, abs=0.03)
+
+
+def test_neither_is_left_out_and_does_not_move_the_threshold() -> None:
+    found = fitted(Switching(at=-4.0, neither=0.5), clips=600)
+    assert found.n == pytest.approx(2100, abs=100)
+    assert found.threshold == pytest.approx(-4, abs=0.7)
+
+
+def test_a_degraded_picture_switches_downwards() -> None:
+    found = fitted(Switching(at=12.0, slope=-0.5), manipulation="blur", clips=600, reference=True)
+    assert found.threshold == pytest.approx(12, abs=1)
+    assert holds(found, 12)
+    assert found.slope is not None
+    assert found.slope > 0
+
+
+@pytest.mark.parametrize(("at", "status", "bound"), [(60.0, "above", 10.0), (-60.0, "below", -20.0)])
+def test_without_a_switch_there_is_a_bound_and_no_number(at: float, status: str, bound: float) -> None:
+    found = fitted(Switching(at=at), clips=14)
+    assert (found.status, found.threshold, found.slope) == (status, None, None)
+    assert (found.low if status == "above" else found.high) == bound
+
+
+def test_a_picture_that_is_always_trusted_has_a_bound_in_its_own_direction() -> None:
+    found = fitted(Switching(at=400.0, slope=-0.5), manipulation="blur", clips=14)
+    assert (found.status, found.low, found.high) == ("above", 40.0, None)
+
+
+def test_answers_without_a_trend_tell_nothing() -> None:
+    found = fitted(Switching(at=0.0, slope=0.0), clips=14)
+    assert (found.status, found.threshold, found.low, found.high) == ("not_estimable", None, None, None)
+
+
+def test_the_wrong_direction_tells_nothing() -> None:
+    assert fitted(Switching(at=-5.0, slope=-0.5), clips=60).status == "not_estimable"
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_too_few_clips_tell_nothing(clips: int) -> None:
+    assert fitted(Switching(at=-5.0), clips=clips).status == "not_estimable"
+
+
+def test_no_answers_and_too_few_levels_tell_nothing() -> None:
+    nothing = np.zeros(0)
+    assert fit_switch(nothing, nothing, [codes_of([])]).status == "not_estimable"
+    assert fitted(Switching(at=-5.0), levels=(-10, 0)).status == "not_estimable"
+
+
+def test_a_step_between_two_levels_is_enclosed_by_them() -> None:
+    found = fitted(Switching(at=-7.5, slope=50.0), clips=14)
+    assert found.low is not None
+    assert found.high is not None
+    assert -10 <= found.low < -7.5 < found.high <= -5
+    assert found.slope_high is None, "a step may be as steep as it likes"
+
+
+SETTINGS = [
+    (14, (-20, -10, 0, 10), Switching(-6.0, 0.3, spread=4.0, lapses=0.1)),
+    (14, (-20, -15, -10, -5, 0, 5, 10), Switching(3.0, 1.0, spread=6.0)),
+    (60, (-20, -10, 0, 10), Switching(-8.0, 0.3, spread=5.0, lapses=0.1)),
+    (60, (-20, -15, -10, -5, 0, 5, 10), Switching(-3.0, 2.0, lapses=0.05)),
+    (600, (-20, -10, 0, 10), Switching(-8.0, 1.0, spread=5.0)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("clips", "levels", "responder"), SETTINGS)
+def test_intervals_hold(clips: int, levels: tuple[float, ...], responder: Switching) -> None:
+    """40 draws: with 95 % each, fewer than 34 have a probability of 0.003. `benchmarks/coverage_trust.py` has more."""
+    draws = [fitted(responder, clips=clips, levels=levels, seed=seed) for seed in range(40)]
+    assert sum(holds(found, responder.at) for found in draws) >= 34
+    assert sum(found.status == "estimated" for found in draws) >= 20, "an interval that is always open holds too"

@@ -1,0 +1,115 @@
+"""The laboratory's page: models with a known switch are told apart, and what does not move is not said to move."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mma_bench.evaluation.predictions import Prediction
+from mma_bench.files import write_json
+from mma_bench.tables import read_json
+from mma_bench.training.miniature import laboratory
+from mma_bench.training.miniature.metrics import STATES, metrics
+from mma_bench.training.miniature.seed import laboratory_folder
+from mma_bench.training.miniature.world import CLASSES
+from tests.browser import CHROMIUM, faults
+from tests.evaluation.pages import Page
+from tests.evaluation.runs import prediction, write_predictions
+from tests.training.miniature.raised import runs as answered
+
+LEVELS = (16.0, 8.0, 0.0, -8.0, -16.0)
+SWITCH = {"base": 6.0, "tuned": -6.0, "aligned_only": 6.0, "misaligned_only": -6.0}
+SEEDS = (3, 4, 5)
+
+
+def run(switch: float, seed: int, clips: int = 60) -> list[Prediction]:
+    """A model that hears the degraded sound above `switch` dB and is led by the picture below it."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(clips):
+        seen, heard = CLASSES[number % len(CLASSES)], CLASSES[(number + 3) % len(CLASSES)]
+        for level in LEVELS:
+            hears = rng.random() < 1 / (1 + np.exp(-(level - switch) / 3))
+            for question, answer in (("audio", heard if hears else seen), ("visual", seen)):
+                rows.append(
+                    prediction(
+                        f"clip{number:02}",
+                        "degraded_audio",
+                        question,
+                        answer,
+                        seen=seen,
+                        heard=heard,
+                        manipulation="pink_noise",
+                        level=level,
+                        key=f"clip{number:02}.{level}/{question}.forced_choice.0",
+                        id=f"clip{number:02}.{level}",
+                    )
+                )
+    return rows
+
+
+def made(switches: Mapping[str, float] = SWITCH) -> dict[str, list[list[Prediction]]]:
+    return {state: [run(switches[state], 10 * seed + place) for seed in SEEDS] for place, state in enumerate(STATES)}
+
+
+def test_the_known_switch_is_within_the_intervals_and_moves_as_it_was_made_to() -> None:
+    (noise,) = laboratory.moved(made())
+    held = [
+        switch.low is not None and switch.high is not None and switch.low <= SWITCH[state] <= switch.high
+        for state, switches in noise.switches.items()
+        for switch in switches
+    ]
+    assert sum(held) >= len(held) - 1  # each holds with 95 %
+    assert noise.direction("tuned") == "more"
+    (back,) = laboratory.moved(made({**SWITCH, "tuned": 10.0}))
+    assert back.direction("tuned") == "less"
+
+
+def test_a_threshold_that_one_seed_does_not_have_has_no_direction() -> None:
+    runs = made()
+    runs["tuned"][1] = run(-200.0, 1)  # hears at every level
+    (noise,) = laboratory.moved(runs)
+    assert noise.switches["tuned"][1].status == "below"
+    assert noise.direction("tuned") == "unclear"
+    assert laboratory.threshold(noise.switches["tuned"][1]) == "below all levels"
+
+
+def test_points_are_those_of_the_answers_and_add_up() -> None:
+    rows = laboratory.points(made())
+    for level in LEVELS:
+        at = {
+            (row["role"], row["followed"]): row["mean"]
+            for row in rows
+            if row["level"] == level and row["state"] == "base"
+        }
+        assert sum(at["curve", name] for name in ("degraded", "other", "neither")) == pytest.approx(1)
+        assert at["control", "other"] == 1
+    heard = [
+        row["mean"] for row in rows if (row["role"], row["state"], row["followed"]) == ("curve", "base", "degraded")
+    ]
+    assert heard == sorted(heard, reverse=True) or heard == sorted(heard)
+
+
+def write(root: Path) -> Path:
+    for state, of_seeds in made().items():
+        for seed, rows in zip(SEEDS, of_seeds, strict=True):
+            write_predictions(laboratory_folder(root, seed, state) / "predictions.jsonl", rows)
+    write_json(root / "metrics.json", metrics(answered()))
+    page = root / "laboratory.html"
+    laboratory.main(root, SEEDS, root / "metrics.json", page, root / "laboratory.json")
+    return page
+
+
+def test_the_page_says_where_each_seed_switches(tmp_path: Path) -> None:
+    page = Page(write(tmp_path).read_text(encoding="utf-8"))
+    assert "trusts it longer, in every seed" in page.text
+    assert "no common direction" not in page.text.split("Tuned on both")[1].split("Control")[0]
+    numbers = read_json(tmp_path / "laboratory.json")
+    assert {row["seed"] for row in numbers["thresholds"]} == set(SEEDS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_the_page_fits_a_phone_and_a_screen(tmp_path: Path) -> None:
+    assert not faults(write(tmp_path))
