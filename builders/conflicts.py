@@ -2,7 +2,8 @@
 
 In: `aligned.parquet` and `pairs.parquet`. Out: `variants.parquet`, one row per clip under one condition, and the media
 of those that change it (`dataset/media.py`). In `misleading_caption` and `long_context` the conflict is in the
-prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, point at the aligned clip's own file.
+prompt (appendix G, section 4.1.4), so their rows, like those of `aligned`, point at the aligned clip's own file; those
+of `three_way` point at the file of the clip's first misaligned variant.
 
 The expected hashes (`base_video_sha256`, `source_audio_sha256`) are computed from the sources, the actual ones from the
 written file; the gate compares the two.
@@ -26,7 +27,7 @@ from mma_bench import layout
 from mma_bench.builders.dataset.incomplete import without_incomplete
 from mma_bench.builders.dataset.media import STEPS_VERSION, WRITERS, Order
 from mma_bench.config import Params
-from mma_bench.errors import DataError, InvalidInput
+from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.executor import run
 from mma_bench.executor.ledger import Entry
 from mma_bench.executor.task import Task
@@ -58,8 +59,14 @@ Steps: TypeAlias = Mapping[Condition, Sequence[tuple[str, float | None]]]
 _KEPT: Final = ("split", "video_id", "start_s", "end_s", "label_ids", "source", "licence", "judge", "human_verified")
 
 
-def misleading_class(clip_id: str, class_name: str, classes: Sequence[str], seed: int) -> str:
+def misleading_class(clip_id: str, own: str | Collection[str], classes: Sequence[str], seed: int) -> str:
     """The class that the false caption of a clip names: any of `classes` but the clip's own, near-uniformly.
+
+    Args:
+        clip_id: The clip, or the row whose picture and sound are of two clips.
+        own: Its class, or the classes of picture and sound.
+        classes: To choose from.
+        seed: Of all captions.
 
     Rendezvous hashing: each class draws a number from (seed, clip, class) and the highest wins. So the caption of a
     clip does not depend on other clips, and a new class takes over its even share of the captions and changes no other.
@@ -67,7 +74,7 @@ def misleading_class(clip_id: str, class_name: str, classes: Sequence[str], seed
     Raises:
         ValueError: `classes` has no other class.
     """
-    others = sorted(set(classes) - {class_name})
+    others = sorted(set(classes) - ({own} if isinstance(own, str) else set(own)))
     return max(others, key=lambda name: _hash(seed, "caption", clip_id, name))
 
 
@@ -93,24 +100,31 @@ def plan(
         steps: The manipulations, each with its level, of each condition in STEPPED.
 
     Raises:
-        DataError: A pair names a clip that its split does not have, or a split that needs false captions has only
-            one class.
+        DataError: A pair names a clip that its split does not have, or a split that needs false captions has too few
+            classes: one, for three_way two.
+        ConfigError: A split has three_way, but not misaligned, whose clips it shows.
     """
     rows: list[Row] = []
     for split, wanted in conditions.items():
         clips = {row["clip_id"]: row for row in aligned.filter(pl.col("split") == split).iter_rows(named=True)}
         classes = sorted({clip["class_name"] for clip in clips.values()})
-        if Condition.MISLEADING_CAPTION in wanted and len(classes) == 1:
-            raise DataError(
-                f"{layout.ALIGNED}: all clips of split {split!r} are {classes[0]}, no caption can mislead",
-                hint=f"acquire clips of other classes, or remove misleading_caption from conflicts.conditions.{split}",
+        for captioned, needed in ((Condition.MISLEADING_CAPTION, 2), (Condition.THREE_WAY, 3)):
+            if captioned in wanted and 0 < len(classes) < needed:
+                raise DataError(
+                    f"{layout.ALIGNED}: all clips of split {split!r} are {' or '.join(classes)}, no caption can mislead",
+                    hint=f"acquire clips of other classes, or remove {captioned} from conflicts.conditions.{split}",
+                )
+        if Condition.THREE_WAY in wanted and Condition.MISALIGNED not in wanted:
+            raise ConfigError(
+                f"conflicts.conditions.{split} has three_way without misaligned, whose clips it shows",
+                hint=f"add misaligned to conflicts.conditions.{split}, or remove three_way",
             )
         chosen = pairs.filter(pl.col("split") == split)
         for condition in wanted:
             if condition in DONATED:
                 some = chosen if condition == Condition.MISALIGNED else chosen.filter(pl.col("rank") == 0)
                 rows += [
-                    _stepped(_donated(condition, pair, clips), step)
+                    _stepped(_donated(condition, pair, clips, classes, seed), step)
                     for pair in some.iter_rows(named=True)
                     for step in steps.get(condition, (None,))
                 ]
@@ -157,7 +171,8 @@ def make_variant(payload: Mapping[str, Any]) -> Row:
         "sha256": file_sha256(out),
         **media_facts(out),
         "base_video_sha256": packet_sha256(base, "video"),
-        "source_audio_sha256": made.sound_of and packet_sha256(made.sound_of, "audio", first=made.taken),
+        "source_audio_sha256": made.audio_sha256
+        or (made.sound_of and packet_sha256(made.sound_of, "audio", first=made.taken)),
         "level_measured": made.level_measured,
         "base_likeness": made.base_likeness,
     }
@@ -183,13 +198,8 @@ def main(params: Params) -> None:
         give_up_after=params.give_up_after,
         ray=params.on_ray(),
     )
-    made_ones = iter(entries)  # in the order of `made`
-    outcomes = (
-        next(made_ones)
-        if row["condition"] in MEDIA_CONDITIONS
-        else _pointed(clips[row["split"], row["base_id"]], found)
-        for row in rows
-    )
+    of_made = {_key(row): entry for row, entry in zip(made, entries, strict=True)}
+    outcomes = (_outcome(row, of_made, clips, found) for row in rows)
     described = with_contexts(rows, params.conflicts.context_words)
     table = without_incomplete(outcome_table(described, outcomes, VARIANTS), params)
 
@@ -225,7 +235,7 @@ def _stepped(row: Row, step: tuple[str, float | None] | None) -> Row:
     return {**row, "id": f"{row['id']}.{name}", "manipulation": str(manipulation), "level": level}
 
 
-def _donated(condition: Condition, pair: Row, clips: Mapping[str, Row]) -> Row:
+def _donated(condition: Condition, pair: Row, clips: Mapping[str, Row], classes: Sequence[str], seed: int) -> Row:
     for clip_id in (pair["base_id"], pair["donor_id"]):
         if clip_id not in clips:
             raise DataError(
@@ -233,8 +243,9 @@ def _donated(condition: Condition, pair: Row, clips: Mapping[str, Row]) -> Row:
                 hint="run `mma-bench build pair`, or `dvc repro`",
             )
     base, donor = clips[pair["base_id"]], clips[pair["donor_id"]]
-    return {
-        "id": f"{pair['base_id']}.{condition}.{pair['donor_id']}",
+    name = _name(condition, pair)
+    row = {
+        "id": name,
         "condition": str(condition),
         "base_id": pair["base_id"],
         "donor_id": pair["donor_id"],
@@ -245,6 +256,14 @@ def _donated(condition: Condition, pair: Row, clips: Mapping[str, Row]) -> Row:
         **{key: _of_both(base[key], donor[key]) for key in ("source", "licence", "judge")},
         "human_verified": base["human_verified"] and donor["human_verified"],
     }
+    if condition == Condition.THREE_WAY:
+        row["caption"] = misleading_class(name, {base["class_name"], donor["class_name"]}, classes, seed)
+    return row
+
+
+def _name(condition: Condition, pair: Mapping[str, Any]) -> str:
+    """The id of a variant of a base with a donor's sound, without its step."""
+    return f"{pair['base_id']}.{condition}.{pair['donor_id']}"
 
 
 def _of_both(of_base: str, of_donor: str) -> str:
@@ -301,6 +320,17 @@ def _task(row: Row, clips: Mapping[tuple[str, str], Row], found: Mapping[str, st
 
 def _key(row: Row) -> str:
     return f"{row['split']}/{row['id']}"
+
+
+def _outcome(
+    row: Row, made: Mapping[str, Entry], clips: Mapping[tuple[str, str], Row], found: Mapping[str, str | None]
+) -> Entry:
+    """The entry of a row: that of its own clip, of the misaligned one that it shows, or of the aligned clip."""
+    if row["condition"] == Condition.THREE_WAY:
+        return made[f"{row['split']}/{_name(Condition.MISALIGNED, row)}"]
+    if row["condition"] in MEDIA_CONDITIONS:
+        return made[_key(row)]
+    return _pointed(clips[row["split"], row["base_id"]], found)
 
 
 def _pointed(clip: Row, found: Mapping[str, str | None]) -> Entry:

@@ -7,14 +7,19 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.predictions import Prediction
+from mma_bench.schema import Question
 from mma_bench.stats import share
 
 Cell: TypeAlias = tuple[str, str, str]  # protocol, condition, question
 PEOPLE: Final = "people"  # the engine of runs that people answered; in one of several people, each has a seed
+
+TIME: Final = "time"  # the question whether sound and picture fit in time, which names no class
+
+_ASKED: Final[tuple[str, ...]] = get_args(Question)  # the order of questions
 
 
 class Outcome(NamedTuple):
@@ -34,7 +39,7 @@ def by_cell(predictions: Iterable[Prediction]) -> dict[Cell, list[Prediction]]:
     order = {condition: rank for rank, condition in enumerate(CONDITIONS)}
     for row in sorted(predictions, key=lambda row: row.key):  # makes sums independent of the input order
         cells[row.protocol, row.condition, row.question].append(row)
-    return dict(sorted(cells.items(), key=lambda item: (item[0][0], order[item[0][1]], item[0][2] != "visual")))
+    return dict(sorted(cells.items(), key=lambda item: (item[0][0], order[item[0][1]], _ASKED.index(item[0][2]))))
 
 
 def labelled(cell: Cell, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +54,9 @@ def is_right(row: Prediction) -> bool:
 
 
 def asked_class(row: Prediction) -> str:
-    """The clip's class in the queried modality."""
+    """The clip's class in the queried modality; the right answer where another question is asked."""
+    if row.question in ("text", "time"):
+        return row.expected
     return row.visual_class if row.question == "visual" else row.audio_class
 
 

@@ -48,7 +48,8 @@ _ASKING = (
         "--protocols",
         default="forced_choice",
         show_default=True,
-        help="Comma-separated: forced_choice, loglikelihood, abstention, chain_of_thought.",
+        help="Comma-separated: forced_choice, loglikelihood, abstention, chain_of_thought, written, synchrony, "
+        "open_answer.",
     ),
     click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
     click.option(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.evaluation.protocols import QUESTIONS, Protocol, applies
+from mma_bench.evaluation.protocols import Protocol, applies, questions_of
 
 
 def limit_of(run: Mapping[str, Any]) -> int | None:
@@ -26,7 +26,7 @@ def missing(run: Mapping[str, Any], predictions: Sequence[Prediction]) -> str | 
     for protocol in dict.fromkeys(row.protocol for row in predictions):
         for condition in run.get("data", {}):
             if protocol in tuple(Protocol) and applies(Protocol(protocol), condition):
-                for question in QUESTIONS:
+                for question in questions_of(Protocol(protocol)):
                     if not any(each == question for each, _ in asked.get((protocol, condition), {})):
                         return f"no {question} question was asked under {condition} ({protocol})"
     for (protocol, condition), prompts in asked.items():

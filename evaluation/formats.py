@@ -11,6 +11,9 @@ PROTOCOLS: Final = {
     "loglikelihood": "Forced choice by log-likelihood",
     "abstention": "Abstention",
     "chain_of_thought": "Chain of thought",
+    "written": "What the caption says",
+    "synchrony": "Whether picture and sound are in sync",
+    "open_answer": "Open answers",
 }
 
 

@@ -30,7 +30,7 @@ from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, Mode, Prompt, modes_of
 from mma_bench.progress import Progress
 from mma_bench.prompts import PROMPT_VERSION
-from mma_bench.schema import PAPERS_CONDITIONS, Modality
+from mma_bench.schema import MODALITIES, PAPERS_CONDITIONS, Question
 
 ALL: Final = "all"  # in place of conditions
 
@@ -148,7 +148,7 @@ def _clips(
     benchmark: Benchmark, condition: str, plan: Plan, modes: frozenset[Mode], process: Process
 ) -> Iterator[tuple[Row, ClipTask]]:
     for row in benchmark.rows(condition, every=process.count, start=process.rank):
-        asked = prompts_of(row, plan.protocols, plan.sampling)
+        asked = tuple(prompts_of(row, plan.protocols, plan.sampling))
         yield (
             row,
             ClipTask(
@@ -160,8 +160,14 @@ def _clips(
                 prompts=tuple(prompt for prompt in asked if prompt.mode in modes),
                 hears=hears(condition),
                 text_alone=is_text_alone(condition),
+                truths={prompt.key: _right(row, prompt) for prompt in asked if prompt.question not in MODALITIES},
             ),
         )
+
+
+def _right(row: Row, prompt: Prompt) -> str:
+    assert prompt.question is not None
+    return expected(Protocol(prompt.protocol or ""), row, prompt.question)
 
 
 def _entry(run: Mapping[str, Any], fingerprint: str, row: Row, prompt: Prompt, answer: Answer) -> Entry:
@@ -221,8 +227,10 @@ def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
     return replace(prediction, status="ok" if answer is not None else "unparseable", answer=answer)
 
 
-def _other(row: Row, question: Modality, right: str) -> str | None:
-    """The class of the other modality, if it differs from the right answer."""
+def _other(row: Row, question: Question, right: str) -> str | None:
+    """The class of the other modality, if it differs from the right answer; None if no modality is asked about."""
+    if question not in MODALITIES:
+        return None
     other = str(row["audio_class" if question == "visual" else "visual_class"])
     return None if other == right else other
 

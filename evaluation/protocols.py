@@ -1,7 +1,7 @@
 """Protocols: how one row of the dataset becomes prompts (section 4.1, appendices J and K).
 
-A protocol asks both questions about a clip and defines the conditions it applies to: abstention concerns a missing
-modality, chain of thought was measured on aligned and misaligned clips (Table 11).
+A protocol asks both questions about a clip, or one of its own, and defines the conditions it applies to: abstention
+concerns a missing modality, chain of thought was measured on aligned and misaligned clips (Table 11).
 
 Forced choice and log-likelihood use the dataset's own questions verbatim (`conditions.question_of`), so that a dataset
 with an older wording keeps it. The dataset has no questions for the other two protocols; `mma_bench.prompts` provides
@@ -21,7 +21,7 @@ from mma_bench import prompts
 from mma_bench.errors import DataError
 from mma_bench.evaluation.conditions import CONDITIONS, Variant, question_of
 from mma_bench.models.contracts import Prompt
-from mma_bench.schema import MODALITIES, Condition, Modality
+from mma_bench.schema import MODALITIES, Condition, Question
 
 QUESTIONS: Final = MODALITIES  # one question per modality
 
@@ -33,6 +33,10 @@ class Protocol(StrEnum):
     LOGLIKELIHOOD = "loglikelihood"  # the same question; the most likely option is the answer, without parsing
     ABSTENTION = "abstention"  # appendix J
     CHAIN_OF_THOUGHT = "chain_of_thought"  # appendix K
+    # Beyond the paper:
+    WRITTEN = "written"  # what the caption of a three-way conflict says
+    SYNCHRONY = "synchrony"  # whether picture and sound are in sync
+    OPEN_ANSWER = "open_answer"  # no options; the answer is read into AudioSet's ontology
 
 
 class OptionOrder(StrEnum):
@@ -53,7 +57,22 @@ _CONDITIONS: Final[Mapping[Protocol, frozenset[str]]] = {
         }
     ),
     Protocol.CHAIN_OF_THOUGHT: frozenset({Condition.ALIGNED, Condition.MISALIGNED}),
+    Protocol.WRITTEN: frozenset({Condition.THREE_WAY}),
+    Protocol.SYNCHRONY: frozenset({Condition.ALIGNED, Condition.SHIFTED_AUDIO}),
+    # Those whose prompt is the question alone, about a sense that is there.
+    Protocol.OPEN_ANSWER: frozenset(
+        {
+            *(Condition.ALIGNED, Condition.MISALIGNED, Condition.SHIFTED_AUDIO),
+            *(Condition.DEGRADED_AUDIO, Condition.MIXED_AUDIO, Condition.DEGRADED_VIDEO),
+            *(Variant.NO_CLIP, Variant.OTHER_CLIP),
+        }
+    ),
 }
+_QUESTIONS: Final[Mapping[Protocol, tuple[Question, ...]]] = {
+    Protocol.WRITTEN: ("text",),
+    Protocol.SYNCHRONY: ("time",),
+}
+_BEYOND: Final = (Protocol.WRITTEN, Protocol.SYNCHRONY, Protocol.OPEN_ANSWER)
 _MAX_NEW_TOKENS: Final = {Protocol.CHAIN_OF_THOUGHT: 512}
 _SHORT_ANSWER_TOKENS: Final = 32
 
@@ -71,6 +90,11 @@ class Sampling:
     temperature: float = 0.0
     seeds: tuple[int, ...] = (0,)
     option_order: OptionOrder = OptionOrder.SORTED
+
+
+def questions_of(protocol: Protocol) -> tuple[Question, ...]:
+    """The questions that a protocol asks about each clip, in order: one per modality, or one of its own."""
+    return _QUESTIONS.get(protocol, MODALITIES)
 
 
 def applies(protocol: Protocol, condition: str) -> bool:
@@ -94,25 +118,34 @@ def listed_classes(row: Mapping[str, Any], order: OptionOrder) -> list[str]:
 
 
 def options_for(protocol: Protocol, options: Sequence[str]) -> list[str]:
-    """The classes that the question offers; "None of the above" is always the last."""
+    """The answers that the question offers; "None of the above" is always the last.
+
+    An open answer's prompt offers none: the classes are what a baseline chooses among, and chance is guessing one.
+    """
+    if protocol is Protocol.SYNCHRONY:
+        return list(prompts.IN_TIME)
     return [*options, prompts.NONE_OF_THE_ABOVE] if protocol is Protocol.ABSTENTION else list(options)
 
 
-def expected(protocol: Protocol, row: Mapping[str, Any], question: Modality) -> str:
-    """The correct answer: the class, or under abstention "None of the above" if the modality is removed."""
+def expected(protocol: Protocol, row: Mapping[str, Any], question: Question) -> str:
+    """The correct answer: the class, or under abstention "None of the above" if the modality is removed; under
+    synchrony "Yes" unless the sound is shifted.
+    """
+    if protocol is Protocol.SYNCHRONY:
+        return prompts.IN_TIME[bool(row.get("level"))]
     column = "abstention_answer" if protocol is Protocol.ABSTENTION else "answer"
     return str(row[f"{question}_{column}"])
 
 
 def text_of(
-    protocol: Protocol, row: Mapping[str, Any], question: Modality, classes: Sequence[str] | None = None
+    protocol: Protocol, row: Mapping[str, Any], question: Question, classes: Sequence[str] | None = None
 ) -> str:
     """The prompt text for a row of the dataset, with its caption or irrelevant text.
 
     Args:
         protocol: How the question is asked.
         row: The row.
-        question: The queried modality.
+        question: The queried modality, or what else is asked.
         classes: The row's classes in the order in which the prompt lists them; None: the dataset's.
 
     Raises:
@@ -120,17 +153,34 @@ def text_of(
             names the row.
     """
     classes = row["options"] if classes is None else classes
+    if protocol is Protocol.SYNCHRONY:
+        return prompts.synchrony()
+    if question == "text":
+        return _ordered(row, "text_question", _text_question(row), classes)
+    assert question != "time", protocol
+    if protocol is Protocol.OPEN_ANSWER:
+        return prompts.open_answer(question)
     if protocol is Protocol.ABSTENTION:
         return prompts.forced_choice(question, options_for(protocol, classes))
     if protocol is Protocol.CHAIN_OF_THOUGHT:
         return prompts.chain_of_thought(question, classes)
-    text = question_of(row, question)
+    return _ordered(row, f"{question}_question", question_of(row, question), classes)
+
+
+def _text_question(row: Mapping[str, Any]) -> str:
+    if not row.get("text_question"):
+        raise DataError(f"{row['id']}: no text_question", hint="use a dataset that `mma-bench build` packaged")
+    return str(row["text_question"])
+
+
+def _ordered(row: Mapping[str, Any], column: str, text: str, classes: Sequence[str]) -> str:
+    """The text of a column with the classes in the order in which the prompt lists them."""
     shown, wanted = ", ".join(row["options"]), ", ".join(classes)
     if shown == wanted:
         return text
     if text.count(shown) != 1:
         raise DataError(
-            f"{row['id']}: {question}_question does not list the options {shown!r} once, so they cannot be shuffled",
+            f"{row['id']}: {column} does not list the options {shown!r} once, so they cannot be shuffled",
             hint="use --option-order sorted",
         )
     return text.replace(shown, wanted)
@@ -138,6 +188,8 @@ def text_of(
 
 def version_of(protocol: Protocol, row: Mapping[str, Any]) -> str:
     """The version of the prompt text: the dataset's, or that of `mma_bench.prompts`."""
+    if protocol in _BEYOND:
+        return prompts.BEYOND_VERSION
     worded_here = protocol in (Protocol.ABSTENTION, Protocol.CHAIN_OF_THOUGHT)
     return prompts.PROMPT_VERSION if worded_here else str(row["prompt_version"])
 
@@ -155,7 +207,7 @@ def prompts_of(
         scored = protocol is Protocol.LOGLIKELIHOOD
         # Scores and greedy answers do not depend on the seed.
         seeds = sampling.seeds[:1] if scored or sampling.temperature == 0 else sampling.seeds
-        for question in QUESTIONS:
+        for question in questions_of(protocol):
             for seed in seeds:
                 yield Prompt(
                     key=f"{question}.{protocol}.{seed}",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import DataError
-from mma_bench.evaluation import figures
+from mma_bench.evaluation import figures, synchrony, text_alone
 from mma_bench.evaluation.circular import circular, judges_of
 from mma_bench.evaluation.completeness import limit_of, missing
 from mma_bench.evaluation.formats import PROTOCOLS, SMALL, facts, model_name, p_value, percent, points, shares
@@ -27,7 +27,6 @@ from mma_bench.evaluation.published import (
     published_seen_rows,
 )
 from mma_bench.evaluation.report_charts import charts
-from mma_bench.evaluation.text_alone import sentence
 from mma_bench.evaluation.trust.sections import TABLES as TRUST_TABLES
 from mma_bench.evaluation.trust.sections import three_way_panel, trust_panels
 from mma_bench.evaluation.verdict import good_when, verdict
@@ -41,7 +40,7 @@ from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
 # Tables that are there only if what they are about was asked.
-_ON_REQUEST: Final = ("text_alone", *TRUST_TABLES)
+_ON_REQUEST: Final = ("text_alone", "time", *TRUST_TABLES)
 _EXAMPLES: Final = 5
 _CUT: Final = 200  # maximum characters of an answer or an error
 
@@ -228,7 +227,9 @@ def _words(summary: Summary) -> dict[str, Any]:
         "points": points,
         "p_value": p_value,
         "shares": shares,
-        "text_alone_sentence": sentence,
+        "text_alone_sentence": text_alone.sentence,
+        "time_sentence": synchrony.sentence,
+        "time_measures": synchrony.MEASURES,
         "normalisations": NORMALISATIONS,
         "source_names": {source: label for source, (label, _) in figures.ANSWER_SOURCES.items()},
     }

@@ -26,7 +26,9 @@ def charts(section: Mapping[str, Any]) -> dict[str, Any]:
     """
     heading = section["heading"]
     return {
-        "accuracy_chart": _both_widths(figures.accuracy_bars, section["accuracy"], f"Accuracy, {heading}"),
+        "accuracy_chart": _both_widths(figures.accuracy_bars, section["accuracy"], f"Accuracy, {heading}")
+        if any(row["question"] in figures.QUESTION_COLOURS for row in section["accuracy"])
+        else None,
         "capture_chart": _if_any(
             _both_widths, figures.capture_bars, section["capture"], f"What the answers followed, {heading}"
         ),

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from mma_bench.csv_rows import read_text
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import (
+    TIME,
     Cell,
     asked_class,
     by_cell,
@@ -30,6 +31,7 @@ from mma_bench.evaluation.headline import headline, led_by_caption, led_by_other
 from mma_bench.evaluation.normalisation import by_normalisation
 from mma_bench.evaluation.positions import position_bias
 from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.synchrony import synchrony
 from mma_bench.evaluation.text_alone import text_alone
 from mma_bench.evaluation.trust.curves import trust_tables
 from mma_bench.evaluation.trust.senses import three_way_tables
@@ -45,13 +47,15 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
         predictions: Predictions of one run.
         seen_classes: Classes the model was tuned on (appendix H); empty to skip that split.
     """
-    cells = by_cell(predictions)
+    every = by_cell(predictions)
+    # All tables but the accuracies and the one about time are about classes.
+    cells = {cell: rows for cell, rows in every.items() if cell[2] != TIME}
     scores: Scores = {
         "headline": headline(cells),
         "failed": sum(row.status == "failed" for row in predictions),
         **_withheld(predictions),
         "run": _run(predictions[0]),
-        "accuracy": accuracies(cells),
+        "accuracy": accuracies(every),
         "drop": drops(cells),
         "capture": [
             labelled(cell, {"captured_by": name, **estimated(outcomes(rows, counts)), "chance": chance(rows)})
@@ -59,7 +63,7 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
             for name, counts in answer_sources(rows)
         ],
         "by_normalisation": by_normalisation(cells),
-        "position_bias": position_bias(predictions),
+        "position_bias": position_bias([row for row in predictions if row.question != TIME]),
         "by_class": _grouped(cells, asked_class),
         "by_distance": _grouped(cells, lambda row: row.class_distance),
     }
@@ -67,6 +71,8 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
         scores["context_tokens"] = lengths
     if without_the_clip := text_alone(cells):
         scores["text_alone"] = without_the_clip
+    if shifted := synchrony(every):
+        scores["time"] = shifted
     if of_chains := chains(cells):
         scores["chains"] = of_chains
     scores |= trust_tables(predictions) | three_way_tables(predictions)
@@ -117,6 +123,8 @@ def answer_sources(rows: Sequence[Prediction]) -> list[tuple[str, Callable[[Pred
     or several is `unparseable`.
     """
     sources: list[tuple[str, Callable[[Prediction], bool]]] = []
+    if any(row.question in ("text", "time") for row in rows):
+        return []  # the caption is the truth, or there is no class
     if any(row.other is not None for row in rows):
         sources.append(("other_modality", led_by_other))
     if any(row.caption is not None for row in rows):

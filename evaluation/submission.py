@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,8 +20,9 @@ from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import asked, read_anew
 from mma_bench.evaluation.predictions import Prediction, to_entry
-from mma_bench.evaluation.protocols import QUESTIONS, OptionOrder, Protocol, Sampling, prompts_of
+from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling, prompts_of
 from mma_bench.files import write_json
+from mma_bench.schema import Question
 from mma_bench.tables import read_json
 
 SUFFIX: Final = ".submission.json"
@@ -86,7 +87,7 @@ def _prediction(entry: Any, where: str) -> Prediction:
         row = _CHECKED.validate_python(vars(Prediction(**entry)))
     except (TypeError, ValidationError):
         raise DataError(f"{where} of `predictions` is not a prediction", hint=_HINT) from None
-    for name, known in (("condition", CONDITIONS), ("protocol", tuple(Protocol)), ("question", QUESTIONS)):
+    for name, known in (("condition", CONDITIONS), ("protocol", tuple(Protocol)), ("question", get_args(Question))):
         if getattr(row, name) not in known:
             raise DataError(f"{where} has the unknown {name} {getattr(row, name)!r}", hint=_HINT)
     if row.key != f"{row.id}/{row.question}.{row.protocol}.{row.seed}":

@@ -1,5 +1,7 @@
 """The paper's prompts, verbatim (Figures 5, 20, 25; section 4.1.4; appendices B.1, I.4 and J), with a version.
 
+The questions beyond the paper have a version of their own.
+
 Braces in the paper's figures (`{Accordion, Bird, Cat,...}`, `{Classes_List}`) mark a placeholder: the classes are
 inserted without braces, separated by a comma and a space.
 """
@@ -14,6 +16,7 @@ NO: Final = ("No", "no", "NO")
 SAYS_YES: Final = r"(?i)^\W*yes\b"  # for `re` and for polars
 
 PROMPT_VERSION: Final = "2511.22826-1"  # increased with any change to this module's output
+BEYOND_VERSION: Final = "beyond-1"  # the same for the questions that the paper does not ask
 NONE_OF_THE_ABOVE: Final = "None of the above"
 
 _QUESTION: Final = "Which class best describes the {modality} content of this video? Options: {options}."
@@ -24,6 +27,14 @@ _CHAIN_OF_THOUGHT: Final = (
     "final answer in the format: Final Answer: <class>."
 )
 _CAPTION: Final = "Video_caption: {caption}."
+_WRITTEN: Final = "Which class does the video caption name? Options: {options}."
+IN_TIME: Final = ("Yes", "No")
+# One property, asked for yes or no, as in published tests of synchrony (docs/beyond-questions.md).
+_SYNCHRONY: Final = "Are the picture and the sound of this video in sync? Options: {options}."
+_OPEN: Final = {
+    "visual": "What do you see in this video? Answer in a few words.",
+    "audio": "What do you hear in this video? Answer in a few words.",
+}
 
 # Appendix B.1: the judge's questions; the cross-modal checks ask the same with both modalities present.
 _CHECK: Final = {
@@ -45,6 +56,21 @@ def misleading_caption(question: Modality, options: Sequence[str], caption: str)
 def with_short_answer(asked: str) -> str:
     """A question without the short-answer sentence, with it: differs from Figure 5 by the caption alone."""
     return f"{asked} {_SHORT_ANSWER}"
+
+
+def caption_question(options: Sequence[str], caption: str) -> str:
+    """Beyond the paper: what the caption before the question says; ends as Figure 5 does."""
+    return with_short_answer(f"{_CAPTION.format(caption=caption)} {_WRITTEN.format(options=', '.join(options))}")
+
+
+def synchrony() -> str:
+    """Beyond the paper: whether picture and sound are in sync, with `IN_TIME` as options."""
+    return with_short_answer(_SYNCHRONY.format(options=", ".join(IN_TIME)))
+
+
+def open_answer(question: Modality) -> str:
+    """Beyond the paper: what is seen, or heard, without options."""
+    return _OPEN[question]
 
 
 def context_after(asked: str, context: str) -> str:

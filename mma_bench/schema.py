@@ -13,6 +13,7 @@ Schema: TypeAlias = dict[str, pl.DataType]
 
 Modality: TypeAlias = Literal["visual", "audio"]  # what a question or a check is about
 MODALITIES: Final[tuple[Modality, ...]] = ("visual", "audio")
+Question: TypeAlias = Literal["visual", "audio", "text", "time"]  # the last two: of the caption, of synchrony
 
 
 class Split(StrEnum):
@@ -62,7 +63,12 @@ SOUND_ENCODED: Final = (
     Condition.ABSENT_AUDIO,
 )
 # Conditions whose level is measured on the written clip.
-MEASURED: Final = (Condition.DEGRADED_AUDIO, Condition.MIXED_AUDIO, Condition.DEGRADED_VIDEO)
+MEASURED: Final = (
+    Condition.DEGRADED_AUDIO,
+    Condition.MIXED_AUDIO,
+    Condition.DEGRADED_VIDEO,
+    Condition.SHIFTED_AUDIO,
+)
 # Conditions in which a stream is replaced by one without content.
 ABSENT: Final = (Condition.ABSENT_AUDIO, Condition.ABSENT_VIDEO)
 # Conditions whose rows have a caption.
@@ -270,8 +276,8 @@ VARIANTS: Final[Schema] = {
     **FILE,
     **FACTS,
     "base_video_sha256": _STR,  # video packets of the aligned clip
-    # Audio packets that the variant must carry: the first ones of the donor or all of the base; null for
-    # sound that was encoded: audio_removed, degraded_audio, mixed_audio, absent_audio.
+    # Audio packets that the variant must carry: the first ones of the donor or all of the base, if shifted between
+    # silent ones; null for sound that was encoded: audio_removed, degraded_audio, mixed_audio, absent_audio.
     "source_audio_sha256": _STR,
     "level_measured": _F64,  # the level as found on the written file; null unless the row has one
     # How much the replaced stream resembles the base's at the same time, -1 to 1; null unless absent_*. Sound: mean

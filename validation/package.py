@@ -187,6 +187,18 @@ def _of_the_dataset() -> list[Promise]:
                 ),
             )
         ),
+        _rule(
+            "text_question_asks_for_the_caption",
+            "Under three_way the question about the caption comes after it, with the options of the split.",
+            "docs/beyond.md",
+            equal("text_question", "due_text_question", Column("condition") == str(Condition.THREE_WAY)),
+        ),
+        _rule(
+            "text_answer_is_the_caption",
+            "Under three_way the right answer to it is the class that the caption names.",
+            "docs/beyond.md",
+            equal("text_answer", "due_text_answer", Column("condition") == str(Condition.THREE_WAY)),
+        ),
         *(
             _rule(f"{column}_is_stated", f"Each row states its {column}.", "the build", filled(column))
             for column in ("source", "licence")

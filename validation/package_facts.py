@@ -17,7 +17,7 @@ from mma_bench import layout
 from mma_bench.errors import InvalidInput
 from mma_bench.licences import licence_of
 from mma_bench.progress import Progress
-from mma_bench.prompts import NONE_OF_THE_ABOVE, forced_choice, misleading_caption, with_short_answer
+from mma_bench.prompts import NONE_OF_THE_ABOVE, caption_question, forced_choice, misleading_caption, with_short_answer
 from mma_bench.schema import MODALITIES, VARIANTS, Condition
 from mma_bench.validation.accounts import differs_in
 from mma_bench.validation.evaluate import PART
@@ -37,6 +37,7 @@ COLUMNS: dict[str, pl.DataType] = {
     **dict.fromkeys(("visual_question", "audio_question", "visual_answer", "audio_answer"), pl.String()),
     **dict.fromkeys(("visual_abstention_answer", "audio_abstention_answer"), pl.String()),
     **dict.fromkeys(("visual_question_short_answer", "audio_question_short_answer"), pl.String()),
+    **dict.fromkeys(("text_question", "text_answer"), pl.String()),
     "options": LIST,
 }
 REFERENCE = (*(name for name in COLUMNS if name in VARIANTS), "split")  # the columns of VARIANTS that say what is due
@@ -209,7 +210,12 @@ class Truth:
 
 
 _TEXTS = ("question", "question_short_answer", "answer", "abstention_answer")
-_DUE = ("due_options", *(f"due_{sense}_{text}" for sense in ("visual", "audio") for text in _TEXTS))
+_DUE = (
+    "due_options",
+    "due_text_question",
+    "due_text_answer",
+    *(f"due_{sense}_{text}" for sense in ("visual", "audio") for text in _TEXTS),
+)
 
 
 def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
@@ -219,12 +225,16 @@ def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
         "audio": row["condition"] == Condition.AUDIO_REMOVED or row["manipulation"] in ("white_noise", "room_tone"),
     }
     texts: dict[str, str | None] = {"due_options": ", ".join(options)}
+    three_way, caption = row["condition"] == Condition.THREE_WAY, row["caption"] or ""
+    texts["due_text_question"] = caption_question(options, caption) if three_way else None
+    texts["due_text_answer"] = caption if three_way else None
     for sense in MODALITIES:
         answer = row[f"{sense}_class"]
         misled = row["condition"] == Condition.MISLEADING_CAPTION
-        asked = misleading_caption(sense, options, row["caption"] or "")
+        asked = misleading_caption(sense, options, caption)
+        plain = with_short_answer(asked) if three_way else forced_choice(sense, options)
         texts |= {
-            f"due_{sense}_question": asked if misled else forced_choice(sense, options),
+            f"due_{sense}_question": asked if misled else plain,
             f"due_{sense}_question_short_answer": with_short_answer(asked) if misled else None,
             f"due_{sense}_answer": answer,
             f"due_{sense}_abstention_answer": NONE_OF_THE_ABOVE if gone[sense] else answer,

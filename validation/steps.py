@@ -13,6 +13,7 @@ from mma_bench.validation.promises import Promise
 # at least 0.1: the filter only approximates a Gaussian.
 DECIBELS: Final = 0.5
 PERCENT: Final = 2.0
+SHIFT_SAMPLES: Final = 512.001  # half an AAC frame; the rest is for the arithmetic of floats
 BLUR_SHARE: Final = 0.1
 
 _UNLIKE: Final = 0.1  # of 1
@@ -25,6 +26,8 @@ _FULL_SCALE: Final = 0.999
 _TOLERANCE = (
     pl.when(pl.col("manipulation").is_in([Manipulation.PINK_NOISE, Manipulation.MIXTURE]))
     .then(DECIBELS)
+    .when(pl.col("manipulation") == Manipulation.SHIFT)
+    .then(SHIFT_SAMPLES / pl.col("sample_rate"))
     .when(pl.col("manipulation") == Manipulation.BLUR)
     .then(pl.max_horizontal(pl.lit(0.1), pl.col("level") * BLUR_SHARE))
     .otherwise(PERCENT)
@@ -64,14 +67,14 @@ def step_promises(rule: Callable[..., Promise]) -> list[Promise]:
     return [
         rule(
             "level_was_measured",
-            "The level of noise, mixture, blur, darkness and contrast was measured on the written file.",
+            "The level of noise, mixture, blur, darkness, contrast and shift was measured on the written file.",
             "docs/beyond.md",
             given("level_measured", measured),
         ),
         rule(
             "level_is_as_stated",
-            f"It is the stated one, ± {DECIBELS:g} dB, ± {PERCENT:g} points of a percentage, or, for blur, "
-            f"± {BLUR_SHARE:.0%} of it.",
+            f"It is the stated one, ± {DECIBELS:g} dB, ± {PERCENT:g} points of a percentage, for blur "
+            f"± {BLUR_SHARE:.0%} of it, and for a shift ± half an AAC frame (512 samples).",
             "docs/beyond.md",
             at_most("off_by", 1, measured),
             show=("level", "level_measured"),

@@ -93,6 +93,11 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
     )
     by_base = clips.rename({"clip_id": "base_id"})
     classes = aligned.group_by("split").agg(pl.col("class_name").unique().alias("classes"))
+    misaligned = (
+        variants.filter(pl.col("condition") == _MISALIGNED)
+        .select("split", "base_id", "donor_id", misaligned_file="sha256")
+        .unique(["split", "base_id", "donor_id"], keep="first", maintain_order=True)
+    )
     heard = pl.coalesce("donor_class", "base_class")
     ok = pl.col("status") == "ok"
     return (
@@ -108,6 +113,7 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
         .join(base, on="base_id", how="left", maintain_order="left")
         .join(donor, on="donor_id", how="left", maintain_order="left")
         .join(classes, on="split", how="left", maintain_order="left")
+        .join(misaligned, on=["split", "base_id", "donor_id"], how="left", maintain_order="left")
         .with_columns(
             pl.concat_str("base_id", "condition", "donor_id", _step(variants), separator=".", ignore_nulls=True).alias(
                 "due_id"
@@ -116,6 +122,9 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
             (pl.col("base_verified") & pl.col("donor_verified").fill_null(True)).alias("verified"),
             pl.col("classes").list.contains(pl.col("caption")).alias("caption_is_an_option"),
             (pl.col("caption") != pl.col("visual_class")).alias("caption_misleads"),
+            ((pl.col("caption") != pl.col("visual_class")) & (pl.col("caption") != pl.col("audio_class"))).alias(
+                "caption_is_a_third_class"
+            ),
             (pl.col("visual_class") != pl.col("audio_class")).alias("conflict"),
             (pl.col("donor_split") == pl.col("split")).alias("donor_is_of_the_split"),
             (pl.col("video_sha256") != pl.col("base_video")).alias("picture_replaced"),

@@ -251,6 +251,13 @@ def _of_the_classes() -> list[Promise]:
             show=("caption",),
         ),
         _rule(
+            "caption_names_a_third_class",
+            "Under three_way the caption names neither what is seen nor what is heard.",
+            "docs/beyond.md",
+            holds("caption_is_a_third_class", _under(Condition.THREE_WAY)),
+            show=("caption", "visual_class", "audio_class"),
+        ),
+        _rule(
             "context_is_that_of_its_seed",
             "The irrelevant text is the configured number of words drawn from the row's seed.",
             "section 4.1.4",
@@ -283,9 +290,9 @@ def _of_the_packets() -> list[Promise]:
         ),
         _made(
             "sound_is_promised_by_the_base",
-            "If the sound is neither swapped nor removed, `source_audio_sha256` is the hash of the base's packets.",
+            "If the sound is neither swapped, removed nor shifted, `source_audio_sha256` is the hash of the base's packets.",
             "section 3",
-            equal("source_audio_sha256", "base_audio", _except(*DONATED, *SOUND_ENCODED)),
+            equal("source_audio_sha256", "base_audio", _except(*DONATED, *SOUND_ENCODED, Condition.SHIFTED_AUDIO)),
         ),
         _made(
             "removed_sound_has_no_source",
@@ -295,15 +302,21 @@ def _of_the_packets() -> list[Promise]:
         ),
         _made(
             "sound_was_replaced",
-            "Where a donor is heard, or the sound is removed or replaced, the audio packets are not the base's.",
+            "Where a donor is heard, or the sound is removed, replaced or shifted, the audio packets are not the base's.",
             "section 3, section 4.1.1",
-            holds("sound_replaced", _under(*DONATED, *SOUND_ENCODED)),
+            holds("sound_replaced", _under(*DONATED, *SOUND_ENCODED, Condition.SHIFTED_AUDIO)),
         ),
         _made(
             "picture_was_replaced",
             "Where the picture is zeroed, degraded or replaced, the video packets are not the base's.",
             "section 4.1.1",
             holds("picture_replaced", _under(*PICTURE_ENCODED)),
+        ),
+        _made(
+            "three_way_shows_the_misaligned_clip",
+            "Under three_way the file is that of the misaligned variant of the same base and donor.",
+            "docs/beyond.md",
+            equal("sha256", "misaligned_file", _under(Condition.THREE_WAY)),
         ),
         _made(
             "text_conditions_show_the_aligned_clip",
@@ -327,9 +340,13 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "sound_is_audible",
-            f"Unless it is removed or replaced, the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
+            f"Unless it is removed, replaced or shifted, the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
             "section 3",
-            at_least("audio_peak", params.normalise.min_peak, _except(Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO)),
+            at_least(
+                "audio_peak",
+                params.normalise.min_peak,
+                _except(Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO, Condition.SHIFTED_AUDIO),
+            ),
             show=("donor_id",),
         ),
         _made(
@@ -358,9 +375,14 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "silence_lasts_as_long_as_the_sound",
-            "If the sound is removed or replaced, the track is as long as before: some models fail without one.",
+            "If the sound is removed, replaced or shifted, the track is as long as before: some models fail without one.",
             "section 4.1.1",
-            between("sound_longer_by_s", -slack, slack, _under(Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO)),
+            between(
+                "sound_longer_by_s",
+                -slack,
+                slack,
+                _under(Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO, Condition.SHIFTED_AUDIO),
+            ),
         ),
         _made(
             "donor_sound_covers_the_picture",

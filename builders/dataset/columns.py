@@ -12,11 +12,12 @@ from mma_bench.errors import DataError
 from mma_bench.prompts import (
     NONE_OF_THE_ABOVE,
     PROMPT_VERSION,
+    caption_question,
     forced_choice,
     misleading_caption,
     with_short_answer,
 )
-from mma_bench.schema import NOTHING_LEFT, Condition, Modality
+from mma_bench.schema import CAPTIONED, NOTHING_LEFT, Condition, Modality
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -53,6 +54,8 @@ COLUMNS: Final = {
         "misleading_caption.",
     ),
     "audio_question_short_answer": Column("string", "The same for `audio_question`."),
+    "text_question": Column("string", "The question about the caption, after it; null unless three_way."),
+    "text_answer": Column("string", "What is right for it: the class that the caption names; null unless three_way."),
     "visual_answer": Column("string", "What is right for the picture in the forced choice among `options`."),
     "audio_answer": Column("string", "What is right for the sound in the forced choice among `options`."),
     "visual_abstention_answer": Column(
@@ -102,6 +105,8 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
         "audio_question": _question("audio", variant, options),
         "visual_question_short_answer": _short_answer("visual", variant, options),
         "audio_question_short_answer": _short_answer("audio", variant, options),
+        "text_question": _text_question(variant, options),
+        "text_answer": variant["caption"] if variant["condition"] == Condition.THREE_WAY else None,
         "visual_answer": variant["visual_class"],
         "audio_answer": variant["audio_class"],
         "visual_abstention_answer": _or_nothing(
@@ -122,15 +127,29 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
 
 def _question(question: Modality, variant: Mapping[str, Any], options: Sequence[str]) -> str:
     """The plain question, also under long context, whose text is a column of its own."""
-    if variant["condition"] != Condition.MISLEADING_CAPTION:
+    if variant["condition"] not in CAPTIONED:
         return forced_choice(question, options)
+    asked = misleading_caption(question, options, _caption(variant))
+    # The three questions of a three-way conflict end alike, so that they differ in nothing but the sense.
+    return with_short_answer(asked) if variant["condition"] == Condition.THREE_WAY else asked
+
+
+def _text_question(variant: Mapping[str, Any], options: Sequence[str]) -> str | None:
+    if variant["condition"] != Condition.THREE_WAY:
+        return None
+    return caption_question(options, _caption(variant))
+
+
+def _caption(variant: Mapping[str, Any]) -> str:
     if variant["caption"] is None:
         raise DataError(f"{variant['id']}: no caption", hint="run `dvc repro` to rebuild the variants")
-    return misleading_caption(question, options, variant["caption"])
+    return str(variant["caption"])
 
 
 def _short_answer(question: Modality, variant: Mapping[str, Any], options: Sequence[str]) -> str | None:
-    return None if variant["caption"] is None else with_short_answer(_question(question, variant, options))
+    if variant["condition"] != Condition.MISLEADING_CAPTION:
+        return None
+    return with_short_answer(_question(question, variant, options))
 
 
 def _or_nothing(variant: Mapping[str, Any], answer: str, removed: Condition, replaced: Condition) -> str:

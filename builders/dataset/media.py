@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from mma_bench.media import edit, picture_steps, sound_steps
+from mma_bench.media import edit, picture_steps, sound_shift, sound_steps
 from mma_bench.schema import Condition, Manipulation
 
 
@@ -63,11 +63,13 @@ class Written:
     Attributes:
         sound_of: The clip whose audio packets were copied; None if the sound was encoded.
         taken: How many of them, from the first; None: all.
+        audio_sha256: The hash of the packets that the sound must have, where they are not simply those.
         level_measured: See `schema.VARIANTS`, as `base_likeness`.
     """
 
     sound_of: Path | None = None
     taken: int | None = None
+    audio_sha256: str | None = None
     level_measured: float | None = None
     base_likeness: float | None = None
 
@@ -124,18 +126,25 @@ def _absent_video(order: Order) -> Written:
     return Written(order.base, base_likeness=likeness)
 
 
+def _shifted_audio(order: Order) -> Written:
+    made = sound_shift.shift_sound(order.base, order.out, shift_s=order.amount)
+    return Written(audio_sha256=made.audio_sha256, level_measured=made.shift_s)
+
+
 # Under every other condition the file is the aligned clip's own.
 WRITERS: Final[Mapping[Condition, Writer]] = MappingProxyType(
     {
         Condition.MISALIGNED: _misaligned,
+        Condition.THREE_WAY: _misaligned,  # for `publish rebuild`; the build points at the misaligned clip
         Condition.AUDIO_REMOVED: _audio_removed,
         Condition.FRAMES_ZEROED: _frames_zeroed,
         Condition.DEGRADED_AUDIO: _degraded_audio,
         Condition.MIXED_AUDIO: _mixed_audio,
         Condition.DEGRADED_VIDEO: _degraded_video,
+        Condition.SHIFTED_AUDIO: _shifted_audio,
         Condition.ABSENT_AUDIO: _absent_audio,
         Condition.ABSENT_VIDEO: _absent_video,
     }
 )
 # In the fingerprint of a clip with steps, so that a change of what is written or measured makes it again.
-STEPS_VERSION: Final = f"{sound_steps.VERSION}.{picture_steps.VERSION}"
+STEPS_VERSION: Final = f"{sound_steps.VERSION}.{picture_steps.VERSION}.{sound_shift.VERSION}"

@@ -25,7 +25,7 @@ from mma_bench.errors import ConfigError, InvalidInput
 from mma_bench.models.clip_bytes import on_disk
 from mma_bench.models.contracts import MODES, Answer, ClipTask, Mode, Prompt
 from mma_bench.prompts import NONE_OF_THE_ABOVE
-from mma_bench.schema import Condition, Modality
+from mma_bench.schema import MODALITIES, Condition, Modality, Question
 
 if TYPE_CHECKING:
     from mma_bench.models.specialist.specialist import Specialist
@@ -95,6 +95,8 @@ class BaselineEngine:
         if not prompt.options:
             why = f"clip {task.id}: {self.name} needs options to choose from, and the prompt has none"
             return Answer(prompt.key, unsupported=why)
+        if isinstance(self._baseline, SpecialistBaseline) and prompt.question not in MODALITIES:
+            return Answer(prompt.key, unsupported=f"{self.name} only classifies what is seen and what is heard")
         try:
             found = self._baseline.weights(task, prompt)
         except InvalidInput as error:
@@ -137,7 +139,7 @@ class Majority:
 
     def __init__(self, settings: MajoritySettings) -> None:
         self._class = settings.majority_class
-        self._frequent: dict[tuple[str, Modality | None], str] = {}
+        self._frequent: dict[tuple[str, Question | None], str] = {}
 
     def count(self, condition: str, answers: Mapping[Modality, Mapping[str, int]]) -> None:
         for question, counts in answers.items():
@@ -161,6 +163,8 @@ class Oracle:
         self._settings = settings
 
     def weights(self, task: ClipTask, prompt: Prompt) -> Mapping[str, float]:
+        if prompt.key in task.truths:
+            return {task.truths[prompt.key]: 1.0}
         _require_clip(task)
         question = question_of(prompt)
         unseen, unheard = task.condition == Condition.FRAMES_ZEROED, task.condition == Condition.AUDIO_REMOVED
@@ -222,9 +226,9 @@ def question_of(prompt: Prompt) -> Modality:
     Raises:
         ValueError: The prompt has no modality.
     """
-    if prompt.question is None:
+    if prompt.question not in MODALITIES:
         raise ValueError(f"the prompt {prompt.key!r} does not specify the queried modality")
-    return prompt.question
+    return "visual" if prompt.question == "visual" else "audio"
 
 
 def _require_clip(task: ClipTask) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from mma_bench.errors import MmaBenchError
-from mma_bench.schema import Modality
+from mma_bench.schema import Modality, Question
 
 Mode: TypeAlias = Literal["generate", "score"]
 MODES: Final[frozenset[Mode]] = frozenset({"generate", "score"})
@@ -43,7 +43,8 @@ class Prompt:
         max_new_tokens: Limit on the generated answer.
         temperature: 0 is greedy.
         seed: For sampling.
-        question: The queried modality; None if there is none. Read by baselines, and by the local engine with a remedy.
+        question: The queried modality, "text" or "time"; None if there is none. Read by baselines, and by the local
+            engine with a remedy.
         protocol: The protocol (`evaluation.protocols.Protocol`); None outside the benchmark. Engines ignore it.
         prior: Also score the options after the same text without the clip; in the mode `score`.
         top_logprobs: Number of most likely first tokens to return with a generated answer, 0 to 20.
@@ -56,7 +57,7 @@ class Prompt:
     max_new_tokens: int = 32
     temperature: float = 0.0
     seed: int = 0
-    question: Modality | None = None
+    question: Question | None = None
     protocol: str | None = None
     prior: bool = False
     top_logprobs: int = 0
@@ -77,6 +78,7 @@ class ClipTask:
         hears: Whether the model gets the audio track; if not, it gets no audio tokens at all.
         text_alone: Whether the model gets no clip, but the text of the prompts alone; then `video` is empty and `hears`
             is false. An engine that cannot ask without a clip answers `unsupported`.
+        truths: Right answers of prompts about neither picture nor sound, by key, for the `oracle` baseline.
     """
 
     id: str
@@ -87,6 +89,7 @@ class ClipTask:
     prompts: tuple[Prompt, ...]
     hears: bool = True
     text_alone: bool = False
+    truths: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

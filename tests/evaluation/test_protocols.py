@@ -46,7 +46,7 @@ def test_a_dataset_without_a_question_is_refused_by_the_clip_s_name() -> None:
 def test_the_parts_of_a_key_are_fields() -> None:
     sampled = Sampling(temperature=1.0, seeds=(0, 1))
     made = list(prompts_of(row("a", "aligned"), list(Protocol), sampled))
-    assert {prompt.question for prompt in made} == set(QUESTIONS)
+    assert {prompt.question for prompt in made} == {*QUESTIONS, "time"}
     assert {prompt.protocol for prompt in made} == set(Protocol)
     assert [prompt.key for prompt in made] == [f"{prompt.question}.{prompt.protocol}.{prompt.seed}" for prompt in made]
 

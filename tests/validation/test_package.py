@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
         *((f"{sense}_{text}", pa.string()) for sense in ("visual", "audio") for text in ("question", "answer")),
         *((f"{sense}_abstention_answer", pa.string()) for sense in ("visual", "audio")),
         *((f"{sense}_question_short_answer", pa.string()) for sense in ("visual", "audio")),
+        *((f"text_{text}", pa.string()) for text in ("question", "answer")),
         ("context_seed", pa.int64()),
         ("class_distance", pa.int64()),
         ("options", pa.list_(pa.string())),
@@ -124,11 +125,16 @@ def packaged(row: dict[str, Any], media: bytes) -> dict[str, Any]:
         made[f"{sense}_question"] = (
             misleading_caption(sense, OPTIONS, row["caption"]) if row["caption"] else forced_choice(sense, OPTIONS)  # type: ignore[arg-type]
         )
-        made[f"{sense}_question_short_answer"] = (
-            f"{made[f'{sense}_question']} Answer using a single word or phrase." if row["caption"] else None
-        )
+        short = f"{made[f'{sense}_question']} Answer using a single word or phrase." if row["caption"] else None
+        if row["condition"] == "three_way":
+            made[f"{sense}_question"], short = short, None
+        made[f"{sense}_question_short_answer"] = short
         made[f"{sense}_answer"] = answer
         made[f"{sense}_abstention_answer"] = "None of the above" if row["condition"] == gone[sense] else answer
+    if row["condition"] == "three_way":
+        asked = f"Which class does the video caption name? Options: {', '.join(OPTIONS)}."
+        made["text_question"] = f"Video_caption: {row['caption']}. {asked} Answer using a single word or phrase."
+        made["text_answer"] = row["caption"]
     return {**made, "options": OPTIONS, "video": {"bytes": media, "path": f"{row['id']}.mp4"}}
 
 
@@ -216,6 +222,8 @@ FAULTS: dict[str, Callable[[Dataset], None]] = {
     "audio_abstention_answer_follows_the_condition": _edit(
         "cat-1.aligned", audio_abstention_answer="None of the above"
     ),
+    "text_question_asks_for_the_caption": _edit("cat-1.three_way.dog-1", text_question="What is written?"),
+    "text_answer_is_the_caption": _edit("cat-1.three_way.dog-1", text_answer="Dog"),
     "source_is_stated": _edit("cat-1.aligned", source=None),
     "licence_is_stated": _edit("cat-1.aligned", licence=""),
 }

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from mma_bench.irrelevant_text import irrelevant_text
-from mma_bench.schema import FACTS, FILE, VARIANTS
+from mma_bench.schema import FACTS, FILE, VARIANTS, step_name
 from mma_bench.tables import from_rows
 from mma_bench.validation.variant_facts import with_checked_context
 from tests.validation.world import World, counts
@@ -17,6 +17,8 @@ ALIGNED, SILENT, BLACK = "cat-1.aligned", "cat-1.audio_removed", "cat-1.frames_z
 SWAPPED = "cat-1.misaligned.dog-1"
 NOISY, NOISIER = (f"cat-1.degraded_audio.dog-1.pink_noise_{level}" for level in (0, -10))
 MIXED, BLURRED = "cat-1.mixed_audio.dog-1.mixture_6", "cat-1.degraded_video.dog-1.blur_2"
+LATE, EARLY = (f"cat-1.shifted_audio.{step_name('shift', level)}" for level in (0.5, -1.0))
+THIRD = "cat-1.three_way.dog-1"
 WHITE, ROOM = "cat-1.absent_audio.white_noise", "cat-1.absent_audio.room_tone"
 GREY, PIXELS, FROZEN = (f"cat-1.absent_video.{name}" for name in ("grey", "pixel_noise", "frozen"))
 CAPTION, CONTEXT = "cat-1.misleading_caption", "cat-1.long_context"
@@ -83,6 +85,7 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "base_likeness_is_absent_elsewhere": _edit(SILENT, base_likeness=0.0),
     "caption_is_an_option": _edit(CAPTION, caption="Owl"),
     "caption_misleads": _edit(CAPTION, caption="Cat"),
+    "caption_names_a_third_class": _edit(THIRD, caption="Dog"),
     "context_is_that_of_its_seed": _edit(CONTEXT, context="focus combine proper"),
     "picture_is_promised_by_the_base": _edit(SWAPPED, base_video_sha256="a" * 64, video_sha256="a" * 64),
     "video_packets_are_those_of_the_base": _edit(SWAPPED, video_sha256="a" * 64),
@@ -95,6 +98,7 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "picture_was_replaced": lambda world: world.edit(
         "variants", BLACK, video_sha256=world.facts("cat-1")["video_sha256"]
     ),
+    "three_way_shows_the_misaligned_clip": lambda world: world.edit("variants", THIRD, **world.file("other.mp4")),
     "text_conditions_show_the_aligned_clip": lambda world: world.edit("variants", CAPTION, **world.file("other.mp4")),
     "removed_sound_is_digital_silence": _edit(SILENT, audio_peak=1e-6),
     "sound_is_audible": _edit(SWAPPED, audio_peak=0.0009),
@@ -167,12 +171,14 @@ def test_only_conditions_about_the_picture_may_change_it(world: World, key: str)
     world.assert_refused("variants", "video_packets_are_those_of_the_base", _edit(key, video_sha256="a" * 64))
 
 
-@pytest.mark.parametrize("key", [BLURRED, GREY, FROZEN])
+@pytest.mark.parametrize("key", [BLURRED, GREY, FROZEN, THIRD, LATE])
 def test_only_conditions_about_the_sound_may_change_it(world: World, key: str) -> None:
     world.assert_refused("variants", "audio_packets_are_those_of_the_source", _edit(key, audio_sha256="a" * 64))
 
 
-@pytest.mark.parametrize(("key", "level"), [(NOISY, 0.51), (MIXED, 5.49), (BLURRED, 2.21), (BLURRED, 1.79)])
+@pytest.mark.parametrize(
+    ("key", "level"), [(NOISY, 0.51), (MIXED, 5.49), (BLURRED, 2.21), (BLURRED, 1.79), (LATE, 0.512), (EARLY, -1.012)]
+)
 def test_a_level_outside_its_tolerance_is_refused(world: World, key: str, level: float) -> None:
     world.assert_refused("variants", "level_is_as_stated", _edit(key, level_measured=level))
 

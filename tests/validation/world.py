@@ -57,6 +57,7 @@ STEPS: dict[str, dict[str, list[float]]] = {
     "degraded_audio": {"pink_noise": [0.0, -10.0]},
     "mixed_audio": {"mixture": [6.0]},
     "degraded_video": {"blur": [2.0, 8.0], "darkness": [90.0]},
+    "shifted_audio": {"shift": [-1.0, 0.5]},
     "absent_audio": {"white_noise": [], "room_tone": []},
     "absent_video": {"grey": [], "pixel_noise": [], "frozen": []},
 }
@@ -84,7 +85,7 @@ class World:
         raw["verify"] |= {"required": False, "reviews": None}
         raw["pair"]["donors"] = {"test": 1, "train": 3}
         raw["conflicts"]["conditions"] = {
-            "test": [str(name) for name in (*PAPERS_CONDITIONS, *STEPS)],
+            "test": [str(name) for name in (*PAPERS_CONDITIONS, "three_way", *STEPS)],
             "train": ["aligned", "misaligned"],
         }
         raw["conflicts"]["steps"] = STEPS
@@ -203,6 +204,14 @@ class World:
                 if condition == "misaligned":
                     rows += [common | self._misaligned(pair, aligned) for pair in pairs if pair["base_id"] == clip]
                     continue
+                if condition == "three_way":
+                    pair = next(pair for pair in pairs if pair["base_id"] == clip)
+                    file = next(row for row in rows if row["id"] == f"{clip}.misaligned.{pair['donor_id']}")
+                    classes = {base["class_name"], pair["audio_class"]}
+                    made = self._misaligned(pair, aligned, condition) | {key: file[key] for key in ("path", "sha256")}
+                    made["caption"] = next(name.capitalize() for name in NAMES if name.capitalize() not in classes)
+                    rows.append(common | made)
+                    continue
                 if condition == "audio_removed":
                     made |= {"audio_peak": 0.0, "rms_dbfs": -120.0, "audio_sha256": digest("silence")}
                     made |= {"source_audio_sha256": None}
@@ -224,14 +233,16 @@ class World:
         for manipulation, levels in STEPS[condition].items():
             for level in levels or [None]:
                 made: dict[str, Any] = {"id": f"{base['clip_id']}.{condition}"}
-                if not condition.startswith("absent"):
+                if condition == "shifted_audio":
+                    made["level_measured"] = level
+                elif not condition.startswith("absent"):
                     made = self._misaligned(pair, aligned, condition) | {"level_measured": level}
                 name = f"{made['id']}.{step_name(manipulation, level)}"
                 changed = "audio" if condition.endswith("audio") else "video"
                 made |= {"id": name, "condition": condition, "manipulation": manipulation, "level": level}
                 made |= {f"{changed}_sha256": digest(name), **STEP_FACTS.get(manipulation, {})}
                 if changed == "audio":
-                    made["source_audio_sha256"] = None
+                    made["source_audio_sha256"] = digest(name) if condition == "shifted_audio" else None
                 rows.append(made | self.file(f"data/variants/{name}.mp4"))
         return rows
 

@@ -193,3 +193,11 @@ def test_the_real_networks_answer() -> None:
     said = texts(engine, task(SEE, HEAR))
     assert set(said) <= set(OPTIONS)
     assert engine.answer([task(SEE, HEAR)])[0] == engine.answer([task(HEAR, SEE)])[0][::-1]
+
+
+def test_without_a_clip_a_guess_is_a_guess_and_perfection_is_unsupported() -> None:
+    alone = replace(task(SEE, video=b""), text_alone=True, hears=False)
+    assert texts(RANDOM, alone)[0] in OPTIONS
+    assert texts(FIRST, alone) == ["Bird"]
+    ((answer,),) = ORACLE.answer([alone])
+    assert answer.unsupported == "oracle needs a clip"

@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -328,3 +329,11 @@ def test_no_redirect_gets_the_key_or_the_clip(status: int) -> None:
             engine.answer([task(SEE)])
     assert not other.requests
     assert "redirect" in str(stopped.value.hint)
+
+
+def test_without_a_clip_the_text_goes_out_alone() -> None:
+    alone = replace(task(SEE, condition="no_clip", video=b""), text_alone=True, hears=False)
+    with serving(OK) as server:
+        answer = one(server, on=alone)
+    assert parts(server.requests[0]) == [{"text": SEE.text}]
+    assert (answer.text, answer.error) == ("Bird", None)

@@ -534,3 +534,12 @@ def test_a_condition_has_settings_of_its_own_and_no_track_is_used_where_there_is
         ({"use_audio_in_video": True, "fps": 1}, None),
         ({"use_audio_in_video": False, "fps": 2}, 1),
     ]
+
+
+def test_without_a_clip_the_text_goes_out_alone() -> None:
+    alone = replace(task(SEE, condition="no_clip", video=b""), text_alone=True, hears=False)
+    with serving(OK) as server:
+        answer = one(server, on=alone)
+    (request,) = server.requests
+    assert parts(request) == [{"type": "text", "text": SEE.text}]
+    assert (answer.text, answer.error) == ("Bird", None)

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -359,3 +360,13 @@ def test_an_endless_line_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch)
     code = "import sys\nwhile True: sys.stdout.write('x' * 1000)"
     with pytest.raises(MmaBenchError, match="a line of 1000 characters or more"):
         ProcessEngine(ProcessSettings(command=[sys.executable, "-c", code]))
+
+
+def test_without_a_clip_a_program_is_not_asked(tmp_path: Path) -> None:
+    alone = replace(task(SEE, HEAR, video=b""), text_alone=True, hears=False)
+    with running(tmp_path) as engine:
+        first, second = engine.answer([alone, task(SEE)])
+    assert [(answer.key, answer.text) for answer in first] == [(SEE.key, None), (HEAR.key, None)]
+    assert all("given a clip" in (answer.unsupported or "") for answer in first)
+    assert second == [Answer(SEE.key, text="visual")]
+    assert len((tmp_path / "requests").read_text().splitlines()) == 1

@@ -121,7 +121,9 @@ class Plain:
 
     def generate(self, asked: ClipTask, prompt: Prompt) -> str:
         """The greedy answer."""
-        inputs = self.inputs(asked, prompt)
+        return self._greedy(self.inputs(asked, prompt), prompt)
+
+    def _greedy(self, inputs: dict[str, Any], prompt: Prompt) -> str:
         with torch.inference_mode():
             whole = self.model.generate(
                 **inputs, max_new_tokens=prompt.max_new_tokens, do_sample=False, eos_token_id=self.end
@@ -135,10 +137,17 @@ class Plain:
 
     def prior(self, prompt: Prompt) -> dict[str, float]:
         """As `score`, without a clip."""
+        inputs = self._alone(prompt)
+        return {option: self._score(inputs, option) for option in prompt.options}
+
+    def generate_alone(self, prompt: Prompt) -> str:
+        """As `generate`, without a clip."""
+        return self._greedy(self._alone(prompt), prompt)
+
+    def _alone(self, prompt: Prompt) -> dict[str, Any]:
         turns = [{"role": "user", "content": [{"type": "text", "text": prompt.text}]}]
         text = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        inputs = dict(self.processor(text=[text], return_tensors="pt"))
-        return {option: self._score(inputs, option) for option in prompt.options}
+        return dict(self.processor(text=[text], return_tensors="pt"))
 
     def _score(self, inputs: dict[str, Any], option: str) -> float:
         ids = self.processor.tokenizer(option + "<|im_end|>", return_tensors="pt")["input_ids"]

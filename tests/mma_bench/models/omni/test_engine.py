@@ -268,3 +268,17 @@ def test_usage_counts_tokens_and_says_why_the_answer_ended(monkeypatch: pytest.M
     monkeypatch.setattr(reader, "_end", list(range(words)))
     ended = only(task(WRITE))
     assert (ended.usage["new_tokens"], ended.usage["finish_reason"]) == (1, "stop")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_a_clip_the_model_reads_the_text_alone(family: Family) -> None:
+    """Its scores are the priors of the plain way, and of the same prompt about a clip."""
+    alone = replace(task(WRITE, SCORE, PRIOR, condition="no_clip", video=b""), text_alone=True, hears=False)
+    ((written, scored, with_prior),) = engine(family).answer([alone])
+    assert scored.logprobs == pytest.approx(plain(family).prior(SCORE), abs=1e-4)
+    assert with_prior.logprobs == pytest.approx(with_prior.prior_logprobs, abs=1e-4)
+    assert with_prior.prior_logprobs == only(task(PRIOR), family).prior_logprobs
+    assert written.error is None
+    assert written.text == plain(family).generate_alone(WRITE)
+    assert (written.usage["audio_tokens"], written.usage["video_tokens"]) == (0, 0)
