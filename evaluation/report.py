@@ -27,6 +27,7 @@ from mma_bench.evaluation.published import (
     published_seen_rows,
 )
 from mma_bench.evaluation.report_charts import charts
+from mma_bench.evaluation.text_alone import in_words
 from mma_bench.evaluation.verdict import good_when, verdict
 from mma_bench.evaluation.wrong_answers import FOLDER as REST
 from mma_bench.evaluation.wrong_answers import PER_PAGE, table, write_rest, wrong_answers
@@ -78,6 +79,7 @@ def summarise(
             *_withheld(predictions, "unsupported", "are more than this model takes"),
             *_withheld(predictions, "refused", "were refused by the model or its server"),
             *_served(predictions),
+            *in_words(scores.get("text_alone", [])),
             *_lengths(scores.get("context_tokens", [])),
             *([note] if note else []),
         ],
@@ -90,6 +92,7 @@ def summarise(
         "by_distance": scores["by_distance"],
         "by_seen": scores.get("by_seen", []),
         "chains": scores.get("chains", []),
+        **{name: scores[name] for name in ("open_answers", "text_alone") if name in scores},
         "errors": _examples(predictions, "failed", lambda row: row.error or ""),
         "unparseable": _examples(predictions, "unparseable", lambda row: row.raw or ""),
     }
@@ -238,6 +241,8 @@ def _tables(summary: Summary, protocol: str) -> Row:
         *("by_class", "by_distance", "by_seen", "chains"),
     )
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
+    for table in ("open_answers", "text_alone"):
+        own[table] = [row for row in summary.get(table, []) if row["protocol"] == protocol]
     own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 

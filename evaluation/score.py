@@ -28,8 +28,10 @@ from mma_bench.evaluation.comparisons import drops
 from mma_bench.evaluation.context_tokens import context_tokens
 from mma_bench.evaluation.headline import headline, led_by_caption, led_by_other
 from mma_bench.evaluation.normalisation import by_normalisation
+from mma_bench.evaluation.open_answers import open_answers
 from mma_bench.evaluation.positions import position_bias
 from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.text_alone import text_alone
 from mma_bench.files import write_json, write_text
 
 Scores: TypeAlias = dict[str, Any]
@@ -62,6 +64,10 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
     }
     if lengths := context_tokens(predictions):
         scores["context_tokens"] = lengths
+    if of_open := open_answers(cells):
+        scores["open_answers"] = of_open
+    if of_text := text_alone(cells):
+        scores["text_alone"] = of_text
     if of_chains := chains(cells):
         scores["chains"] = of_chains
     if seen_classes:
