@@ -16,7 +16,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ from mma_bench.files import file_sha256, fsync, write_json, write_text
 from mma_bench.folders import staged_folder
 from mma_bench.progress import Progress
 from mma_bench.schema import ALIGNED, VARIANTS, Condition, Split
-from mma_bench.tables import counts_of_splits, read_json, read_table
+from mma_bench.tables import counts_of_splits, read_json, read_parts, read_table
 
 ROWS_PER_GROUP: Final = 8  # a reader of one row reads its row group: a few MB of video
 LICENCE_TEXTS: Final = SAMPLE / "licences"  # the sample's clips may be redistributed only with these
@@ -55,7 +55,7 @@ class Shard:
 
     Attributes:
         path: Relative to the dataset's folder.
-        rows: Rows of VARIANTS, sorted by id.
+        rows: Rows of VARIANTS without `context`, sorted by id.
     """
 
     condition: str
@@ -74,7 +74,7 @@ def plan(variants: pl.DataFrame, sizes: Mapping[str, int], max_bytes: int) -> li
     """Cut the good rows of `variants` into shards of at most `max_bytes` of video, at least one row each.
 
     Args:
-        variants: Schema VARIANTS; rows whose status is not ok are left out.
+        variants: Schema VARIANTS, of which `context` is not needed; rows whose status is not ok are left out.
         sizes: Path → bytes, for the path of every good row.
         max_bytes: Of one shard.
     """
@@ -150,7 +150,7 @@ def swap_folder(new: Path, old: Path) -> None:
 
 def main(params: Params) -> None:
     """Build `mma-bench/`."""
-    variants = read_table(layout.VARIANTS, VARIANTS)
+    variants = read_table(layout.VARIANTS, VARIANTS, without=["context"])
     aligned = read_table(layout.ALIGNED, ALIGNED)
     options = class_lists(aligned)
     shards = plan(variants, _sizes(variants), params.package.max_shard_mb * 1_000_000)
@@ -165,11 +165,14 @@ def main(params: Params) -> None:
     with staged_folder(layout.PACKAGE) as staged:
         sizes: dict[tuple[str, str], Size] = {}
         with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
-            for shard in shards:
-                path = staged / shard.path
-                memory = write_shard(path, _rows(shard.rows, options[shard.split], progress))
-                so_far = sizes.get((shard.condition, shard.split), Size(0, 0, 0))
-                sizes[shard.condition, shard.split] = so_far + Size(shard.rows.height, memory, path.stat().st_size)
+            for (condition, split), of_both in groupby(shards, lambda shard: (shard.condition, shard.split)):
+                texts = _contexts(condition, split)
+                size = Size(0, 0, 0)
+                for shard in of_both:
+                    path = staged / shard.path
+                    memory = write_shard(path, _rows(shard.rows, texts, options[split], progress))
+                    size += Size(shard.rows.height, memory, path.stat().st_size)
+                sizes[condition, split] = size
         facts = CardFacts(
             version=params.package.version,
             variants=variants,
@@ -209,8 +212,19 @@ def _sizes(variants: pl.DataFrame) -> dict[str, int]:
     return sizes
 
 
-def _rows(variants: pl.DataFrame, options: Sequence[str], progress: Progress) -> Iterator[dict[str, Any]]:
-    for variant in variants.iter_rows(named=True):
+def _contexts(condition: str, split: str) -> Iterator[tuple[str, str | None]]:
+    """Id and irrelevant text of the good rows, as they are asked for: all of them may not fit into memory."""
+    for part in read_parts(layout.VARIANTS, VARIANTS, ["id", "condition", "split", "status", "context"]):
+        yield from part.filter(condition=condition, split=split, status="ok").select("id", "context").iter_rows()
+
+
+def _rows(
+    variants: pl.DataFrame, contexts: Iterator[tuple[str, str | None]], options: Sequence[str], progress: Progress
+) -> Iterator[dict[str, Any]]:
+    for row, (of_id, context) in zip(variants.iter_rows(named=True), contexts, strict=False):  # more in the next shard
+        if of_id != row["id"]:
+            raise DataError(f"{layout.VARIANTS} is not sorted by id", hint="run `mma-bench build conflicts` again")
+        variant = {**row, "context": context}
         video = Path(variant["path"]).read_bytes()
         if hashlib.sha256(video).hexdigest() != variant["sha256"]:
             raise _stale(variant["id"], variant["path"], "is not the file that the table describes")

@@ -4,7 +4,7 @@ In: every table and count of the build. Out: one self-contained page with the fu
 ontology, the clips' facts, the judge's scores, the pairs, and a gallery of playable clips under each condition.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,14 +16,14 @@ from mma_bench.builders.dataset.card import COUNTED_STAGES, PAPER_CANDIDATES, co
 from mma_bench.builders.package import class_lists
 from mma_bench.builders.pages import charts
 from mma_bench.builders.pages.files import Group, clip_ends, groups, sentence
-from mma_bench.builders.pages.gallery import Exhibit, gallery
+from mma_bench.builders.pages.gallery import Exhibit, choose, gallery
 from mma_bench.classes import ClassTable, load_classes
 from mma_bench.config import EncoderJudgeParams, NoJudgeParams, Params
 from mma_bench.errors import ClipError, DataError
 from mma_bench.files import write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, FILES, NORMALISED, PAIRS, VARIANTS, VERDICTS, Split
-from mma_bench.tables import from_rows, read_json, read_table
+from mma_bench.tables import from_rows, read_json, read_parts, read_table
 
 PAGE: Final = layout.DATASET_PAGE
 _MAX_REJECTED: Final = 200  # rows of the table of rejected clips
@@ -126,7 +126,10 @@ def page(
     gallery: Sequence[Sequence[Exhibit]],
     files: Sequence[Group] = (),
 ) -> str:
-    """The page as HTML; tables as their schemas in `mma_bench.schema`, `files` if the clips come from files."""
+    """The page as HTML; tables as their schemas in `mma_bench.schema`, `files` if the clips come from files.
+
+    Of `variants` the column `context` is not needed.
+    """
     splits = [str(split) for split in Split if (aligned["split"] == split).any()]
     packaged = variants.filter(pl.col("status") == "ok")
     counted = class_counts(candidates, aligned)
@@ -202,11 +205,12 @@ def waveform(peaks: Sequence[float]) -> Markup:
 
 def main(params: Params) -> None:
     """Write the page."""
-    variants = read_table(layout.VARIANTS, VARIANTS)
+    variants = read_table(layout.VARIANTS, VARIANTS, without=["context"])
     aligned = read_table(layout.ALIGNED, ALIGNED)
     options = class_lists(aligned)
+    chosen = choose(variants)
     try:
-        shown = gallery(variants, options.get(Split.TEST, options.get(Split.TRAIN, [])))
+        shown = gallery(_rows_of(chosen), chosen, options.get(Split.TEST, options.get(Split.TRAIN, [])))
     except (ClipError, FileNotFoundError) as error:
         raise DataError(f"a clip of the gallery cannot be read: {error}", hint="run `dvc repro`") from None
     html = page(
@@ -223,6 +227,12 @@ def main(params: Params) -> None:
         files=_files(aligned, variants),
     )
     write_text(PAGE, html)
+
+
+def _rows_of(chosen: Collection[str]) -> pl.DataFrame:
+    """The variants of a few clips, with their texts."""
+    parts = read_parts(layout.VARIANTS, VARIANTS, list(VARIANTS))
+    return pl.concat(part.filter(pl.col("base_id").is_in(list(chosen))) for part in parts)
 
 
 def _files(aligned: pl.DataFrame, variants: pl.DataFrame) -> list[Group]:

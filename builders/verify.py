@@ -1,8 +1,9 @@
 """Verify: the clips that the judge passed become the aligned set, after human review if the profile requires it.
 
-In: `normalised.parquet`, `verdicts.parquet` and the evidence listed in `verify.evidence`. Out: `aligned.parquet`. The
-rule is appendix B.2 of the paper: `annotators` people judge three criteria each, and a clip is kept only if all of them
-pass it on all three. Without `verify.required` the judge alone decides, and each row records whether people agreed.
+In: `acquired.parquet`, `normalised.parquet`, `verdicts.parquet` and the evidence listed in `verify.evidence`. Out:
+`aligned.parquet`. The rule is appendix B.2 of the paper: `annotators` people judge three criteria each, and a clip is
+kept only if all of them pass it on all three. Without `verify.required` the judge alone decides, and each row records
+whether people agreed.
 
 - `app`: the reviews in the file `verify.reviews`.
 - `vggsounder`: the labels of VGGSounder (`labels/vggsounder.py`). On their own they decide, since each reflects several
@@ -27,7 +28,7 @@ from mma_bench.config import Params
 from mma_bench.csv_rows import CsvRow, Filled, read_rows, warn_unknown
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import write_json, write_text
-from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
+from mma_bench.schema import ACQUIRED, ALIGNED, NORMALISED, REVIEWS, VERDICTS
 from mma_bench.tables import conform, drops_text, read_table, write_table
 
 CRITERIA = ("object_visible", "audio_pure", "action_dynamic")
@@ -147,7 +148,7 @@ def verify(
 
 
 def drop_unfit(
-    aligned: pl.DataFrame, counts: dict[str, dict[str, int]], params: Params
+    aligned: pl.DataFrame, acquired: pl.DataFrame, counts: dict[str, dict[str, int]], params: Params
 ) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
     """The aligned set without the clips that `dataset/filters.py` drops, and the counts with its reasons.
 
@@ -155,6 +156,7 @@ def drop_unfit(
     """
     dropped = dict(unlicensed(aligned, params.package.licences))
     left = aligned.filter(~pl.col("clip_id").is_in(list(dropped)))
+    left = left.join(acquired.select("clip_id", source_sha256="sha256"), on="clip_id", how="left")
     dropped |= {
         clip_id: (reason, f"like test clip {twin}")
         for clip_id, (reason, twin) in leaks(left, params.validate_.near_duplicate_bits).items()
@@ -197,7 +199,7 @@ def main(params: Params) -> None:
         required=rule.required,
         annotators=rule.annotators if by_app else 1,
     )
-    aligned, counts = drop_unfit(aligned, counts, params)
+    aligned, counts = drop_unfit(aligned, read_table(layout.ACQUIRED, ACQUIRED), counts, params)
     write_json(layout.metrics("verify"), counts)
     if aligned.is_empty():
         raise DataError(

@@ -36,7 +36,6 @@ from mma_bench.evaluation.reading.polarity import Polarity
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.prompts import NONE_OF_THE_ABOVE
 
-
 _NOTHING: Final[tuple[frozenset[str], frozenset[str]]] = (frozenset(), frozenset())
 
 

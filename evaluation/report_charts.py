@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _WIDE: Final = 9.0  # inches of a chart that fills the page
 
 Row: TypeAlias = dict[str, Any]
+Draw: TypeAlias = Callable[[Sequence[Row]], "Figure"]
 
 
 def charts(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,19 +26,20 @@ def charts(section: Mapping[str, Any]) -> dict[str, Any]:
     """
     heading = section["heading"]
     return {
-        "accuracy_chart": svg(_wide(figures.accuracy_bars(section["accuracy"])), f"Accuracy, {heading}"),
-        "capture_chart": _chart(
-            figures.capture_bars, section["capture"], f"What the answers followed, {heading}", wide=True
+        "accuracy_chart": _both_widths(figures.accuracy_bars, section["accuracy"], f"Accuracy, {heading}"),
+        "capture_chart": _if_any(
+            _both_widths, figures.capture_bars, section["capture"], f"What the answers followed, {heading}"
         ),
-        "class_chart": _chart(figures.class_map, section["by_class"], f"Accuracy by class, {heading}"),
-        "distance_chart": _chart(
+        "class_chart": _if_any(_as_drawn, figures.class_map, section["by_class"], f"Accuracy by class, {heading}"),
+        "distance_chart": _if_any(
+            _both_widths,
             lambda rows: figures.group_points(rows, "steps between the two classes in the ontology"),
             [row for row in section["by_distance"] if row["condition"] == Condition.MISALIGNED],
             f"Accuracy by distance of the conflict, {heading}",
-            wide=True,
         ),
         "seen_charts": {
-            condition: _chart(
+            condition: _if_any(
+                _as_drawn,
                 lambda rows: figures.group_points(rows, "classes"),
                 [row for row in section["by_seen"] if row["condition"] == condition],
                 f"Accuracy on seen and unseen classes, {condition}, {heading}",
@@ -47,17 +49,20 @@ def charts(section: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _chart(
-    draw: Callable[[Sequence[Row]], "Figure"], rows: Sequence[Row], label: str, *, wide: bool = False
+def _if_any(
+    chart: Callable[[Draw, Sequence[Row], str], Markup], draw: Draw, rows: Sequence[Row], label: str
 ) -> Markup | None:
     """A chart, or None if there is nothing to plot."""
-    if all(row["mean"] is None for row in rows):
-        return None
-    figure = draw(rows)
-    return svg(_wide(figure) if wide else figure, label)
+    return None if all(row["mean"] is None for row in rows) else chart(draw, rows, label)
 
 
-def _wide(figure: "Figure") -> "Figure":
-    """As wide as the page on a desktop; a narrow window scrolls it."""
-    figure.set_size_inches(_WIDE, figure.get_figheight())
-    return figure
+def _as_drawn(draw: Draw, rows: Sequence[Row], label: str) -> Markup:
+    return svg(draw(rows), label)
+
+
+def _both_widths(draw: Draw, rows: Sequence[Row], label: str) -> Markup:
+    """As wide as the page on a desktop, and once more as drawn, for a phone; the page shows one of the two."""
+    wide = draw(rows)
+    wide.set_size_inches(_WIDE, wide.get_figheight())
+    parts = svg(wide, label), svg(draw(rows), f"{label}, narrow")
+    return Markup('<div class="wide">{}</div><div class="narrow">{}</div>').format(*parts)

@@ -3,6 +3,7 @@
 Defaults are only in `params.yaml`, so that a reader sees every value in one place and DVC sees every change.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mma_bench.errors import ConfigError
 from mma_bench.licences import Licence
-from mma_bench.schema import STEPPED, WITHOUT_LEVEL, Condition, Manipulation, Split, unjudged_by
+from mma_bench.schema import LEVELS, STEPPED, WITHOUT_LEVEL, Condition, Manipulation, Split, unjudged_by
 from mma_bench.settings import checked, read_yaml
 
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -242,6 +243,9 @@ class ConflictsParams(Namespace):
                     raise ValueError(f"{where} {'has no levels: set []' if levels else 'needs levels'}")
                 if len(set(levels)) < len(levels):
                     raise ValueError(f"{where} names a level twice")
+                low, high = LEVELS.get(manipulation, (-math.inf, math.inf))
+                if outside := [level for level in levels if not low <= level <= high]:
+                    raise ValueError(f"{where}: {outside[0]:g} is not from {low:g} to {high:g}")
         return self
 
     def steps_of(self, condition: Condition) -> list[tuple[Manipulation, float | None]]:

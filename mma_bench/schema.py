@@ -100,12 +100,23 @@ STEPPED: Final = {
     Condition.ABSENT_AUDIO: (Manipulation.WHITE_NOISE, Manipulation.ROOM_TONE),
     Condition.ABSENT_VIDEO: (Manipulation.GREY, Manipulation.PIXEL_NOISE, Manipulation.FROZEN),
 }
+# The steps of ABSENT after which nothing of the stream's content is left; a frozen picture still shows its object.
+NOTHING_LEFT: Final = tuple(step for condition in ABSENT for step in STEPPED[condition] if step != Manipulation.FROZEN)
 WITHOUT_LEVEL: Final = STEPPED[Condition.ABSENT_AUDIO] + STEPPED[Condition.ABSENT_VIDEO]
+
+# The levels at which the measurement was tried: beyond, one of two sounds, or the picture, is hardly left.
+LEVELS: Final = {
+    Manipulation.PINK_NOISE: (-20.0, 30.0),
+    Manipulation.MIXTURE: (-30.0, 30.0),
+    Manipulation.BLUR: (0.0, 20.0),
+    Manipulation.DARKNESS: (0.0, 100.0),
+    Manipulation.LOW_CONTRAST: (0.0, 100.0),
+}
 
 
 def step_name(manipulation: str, level: float | None) -> str:
-    """A step in a row's id: `pink_noise-10`, `frozen`."""
-    return manipulation if level is None else f"{manipulation}{level:+g}"
+    """A step in a row's id: `pink_noise_-10`, `frozen`."""
+    return manipulation if level is None else f"{manipulation}_{level:g}"
 
 
 _STR, _F64, _I64, _BOOL = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -38,15 +38,25 @@ def conform(table: pl.DataFrame, schema: Schema, where: str) -> pl.DataFrame:
     return table.select(list(schema))
 
 
-def read_table(path: Path, schema: Schema) -> pl.DataFrame:
+def read_table(path: Path, schema: Schema, without: Collection[str] = ()) -> pl.DataFrame:
     """Read a table written by `write_table`.
+
+    Args:
+        path: The file.
+        schema: Of the whole table.
+        without: Columns to leave out of memory, such as long texts.
 
     Raises:
         DataError: The file is missing, is not a Parquet file, or violates the schema.
     """
+    if not without:
+        with _readable(path):
+            table = pl.read_parquet(path)
+        return conform(table, schema, str(path))
     with _readable(path):
-        table = pl.read_parquet(path)
-    return conform(table, schema, str(path))
+        conform(pl.read_parquet(path, n_rows=0), schema, str(path))
+        kept = [name for name in schema if name not in without]
+        return pl.read_parquet(path, columns=kept).select(kept)
 
 
 def read_parts(path: Path, schema: Schema, columns: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -7,20 +7,22 @@ import polars as pl
 
 from mma_bench import layout
 from mma_bench.config import Params
-from mma_bench.schema import ALIGNED, FACTS, FILE, IDENTITY, NORMALISED, VERDICTS
+from mma_bench.near_hashes import HASH_BITS
+from mma_bench.schema import ACQUIRED, ALIGNED, FACTS, FILE, IDENTITY, NORMALISED, VERDICTS
 from mma_bench.validation.accounts import counts_beside, differs_in, outer_join_ids
 from mma_bench.validation.expect import above, absent, at_least, equal, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
-from mma_bench.validation.leaks import HASH_BITS, nearest_pictures, shared_with
+from mma_bench.validation.leaks import nearest_pictures, shared_with
 from mma_bench.validation.promises import Frames, Promise
 
 TABLE = layout.ALIGNED
 
-_SHARED = ("video_id", "video_sha256", "audio_sha256")
+_SHARED = ("video_id", "source_sha256", "video_sha256", "audio_sha256")
 
 
 def frames(inputs: Inputs, params: Params) -> Frames:
     """Read the tables and compute the facts."""
+    acquired = inputs.table(layout.ACQUIRED, ACQUIRED)
     normalised = inputs.table(layout.NORMALISED, NORMALISED)
     verdicts = inputs.table(layout.VERDICTS, VERDICTS)
     aligned = inputs.table(layout.ALIGNED, ALIGNED)
@@ -30,7 +32,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     may_lack = passed.filter(pl.col("split").is_in(dropping))["clip_id"].to_list()
     kept = pl.col("present") | pl.col("clip_id").is_in(may_lack)
     return {
-        "rows": aligned_facts(aligned, normalised, passed),
+        "rows": aligned_facts(aligned, acquired, normalised, passed, params.validate_.near_duplicate_bits),
         "ids": outer_join_ids(passed["clip_id"], aligned["clip_id"]).with_columns(kept=kept),
         "splits": pl.DataFrame(
             {
@@ -43,14 +45,19 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     }
 
 
-def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
+def aligned_facts(
+    aligned: pl.DataFrame, acquired: pl.DataFrame, normalised: pl.DataFrame, passed: pl.DataFrame, bits: int
+) -> pl.DataFrame:
     """The table without its labels, and what it shares with the other split.
 
     `altered`: the first column that differs from `normalised`; `wrong_judge`: the same for the verdict; `<key>_twin`: a
-    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`; `unsupported`: a
-    description if a clip is verified without evidence, or has evidence but is not verified.
+    clip of the other split with the same value, null if there is none; `nearest_bits`, `nearest_clip`: a clip of the
+    other split whose picture differs in at most `bits` bits; `unsupported`: a description if a clip is verified without
+    evidence, or has evidence but is not verified.
     """
     columns = [column for column in (*IDENTITY, *FILE, *FACTS) if column != "clip_id"]
+    files = acquired.unique("clip_id", keep="first", maintain_order=True).select("clip_id", source_sha256="sha256")
+    aligned = aligned.join(files, on="clip_id", how="left", maintain_order="left")
     return aligned.drop("label_ids").with_columns(
         differs_in(aligned, normalised.unique("clip_id", keep="first", maintain_order=True), "clip_id", columns).alias(
             "altered"
@@ -59,7 +66,7 @@ def aligned_facts(aligned: pl.DataFrame, normalised: pl.DataFrame, passed: pl.Da
             "wrong_judge"
         ),
         *(shared_with(aligned, key).alias(f"{key}_twin") for key in _SHARED),
-        *nearest_pictures(aligned),
+        *nearest_pictures(aligned, bits),
         pl.when((pl.col("evidence") != "") != pl.col("human_verified"))
         .then(pl.format("{} evidence, human_verified = {}", pl.col("evidence"), pl.col("human_verified")))
         .alias("unsupported"),
@@ -164,6 +171,12 @@ def promises(params: Params) -> list[Promise]:
             "section 3",
             absent("video_id_twin"),
             show=("video_id",),
+        ),
+        _rule(
+            "source_file_is_on_one_side",
+            "No file, under whatever ids, has clips in both splits.",
+            "section 3",
+            absent("source_sha256_twin"),
         ),
         _rule(
             "picture_is_on_one_side",

@@ -1,6 +1,6 @@
 """Invariants of `normalised.parquet`: every acquired clip has a status, and every good clip the required format.
 
-Also checks `acquired.parquet`, which has no gate of its own because only this stage reads it.
+Also checks `acquired.parquet`, which has no gate of its own because this is the first stage that reads it.
 """
 
 from functools import partial

@@ -152,7 +152,10 @@ def _of_the_dataset() -> list[Promise]:
         ),
         *(
             promise
-            for sense, gone in (("visual", "frames_zeroed"), ("audio", "audio_removed"))
+            for sense, gone in (
+                ("visual", "frames_zeroed, grey and noise"),
+                ("audio", "audio_removed, white noise and room tone"),
+            )
             for promise in (
                 _rule(
                     f"{sense}_question_is_that_of_the_paper",
@@ -178,7 +181,7 @@ def _of_the_dataset() -> list[Promise]:
                 ),
                 _rule(
                     f"{sense}_abstention_answer_follows_the_condition",
-                    f"If offered, “None of the above” is the {sense} answer under {gone}; elsewhere the class is.",
+                    f"If offered, “None of the above” is the {sense} answer under {gone}; elsewhere it is the class.",
                     "appendix J",
                     equal(f"{sense}_abstention_answer", f"due_{sense}_abstention_answer"),
                 ),

@@ -182,7 +182,7 @@ class Truth:
         good = self._named(packaged["id"])
         shared = [name for name in REFERENCE if name in COLUMNS and name != "id"]
         truth = packaged.select("id").join(
-            good.select("id", "split", "condition", "caption", "visual_class", "audio_class"),
+            good.select("id", "split", "condition", "manipulation", "caption", "visual_class", "audio_class"),
             on="id",
             how="left",
             maintain_order="left",
@@ -220,7 +220,10 @@ _DUE = (
 
 def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
     """The texts of one row, by the paper: questions, and correct answers with and without "None of the above"."""
-    gone = {"visual": Condition.FRAMES_ZEROED, "audio": Condition.AUDIO_REMOVED}
+    gone = {
+        "visual": row["condition"] == Condition.FRAMES_ZEROED or row["manipulation"] in ("grey", "pixel_noise"),
+        "audio": row["condition"] == Condition.AUDIO_REMOVED or row["manipulation"] in ("white_noise", "room_tone"),
+    }
     texts: dict[str, str | None] = {"due_options": ", ".join(options)}
     three_way, caption = row["condition"] == Condition.THREE_WAY, row["caption"] or ""
     texts["due_text_question"] = caption_question(options, caption) if three_way else None
@@ -234,7 +237,7 @@ def _due(row: Mapping[str, Any], options: list[str]) -> dict[str, str | None]:
             f"due_{sense}_question": asked if misled else plain,
             f"due_{sense}_question_short_answer": with_short_answer(asked) if misled else None,
             f"due_{sense}_answer": answer,
-            f"due_{sense}_abstention_answer": NONE_OF_THE_ABOVE if row["condition"] == gone[sense] else answer,
+            f"due_{sense}_abstention_answer": NONE_OF_THE_ABOVE if gone[sense] else answer,
         }
     return texts
 

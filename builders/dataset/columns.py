@@ -17,7 +17,7 @@ from mma_bench.prompts import (
     misleading_caption,
     with_short_answer,
 )
-from mma_bench.schema import CAPTIONED, Condition, Modality
+from mma_bench.schema import CAPTIONED, NOTHING_LEFT, Condition, Modality
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -109,8 +109,10 @@ def packaged_row(variant: Mapping[str, Any], options: Sequence[str], video: byte
         "text_answer": variant["caption"] if variant["condition"] == Condition.THREE_WAY else None,
         "visual_answer": variant["visual_class"],
         "audio_answer": variant["audio_class"],
-        "visual_abstention_answer": _or_nothing(variant, "visual_class", Condition.FRAMES_ZEROED),
-        "audio_abstention_answer": _or_nothing(variant, "audio_class", Condition.AUDIO_REMOVED),
+        "visual_abstention_answer": _or_nothing(
+            variant, "visual_class", Condition.FRAMES_ZEROED, Condition.ABSENT_VIDEO
+        ),
+        "audio_abstention_answer": _or_nothing(variant, "audio_class", Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO),
         "options": list(options),
         "prompt_version": PROMPT_VERSION,
     }
@@ -150,6 +152,8 @@ def _short_answer(question: Modality, variant: Mapping[str, Any], options: Seque
     return with_short_answer(_question(question, variant, options))
 
 
-def _or_nothing(variant: Mapping[str, Any], answer: str, gone: Condition) -> str:
-    """The class, or "None of the above" under the condition that removes the modality (appendix J)."""
-    return NONE_OF_THE_ABOVE if variant["condition"] == gone else str(variant[answer])
+def _or_nothing(variant: Mapping[str, Any], answer: str, removed: Condition, replaced: Condition) -> str:
+    """The class, or "None of the above" under the conditions that leave nothing of the modality (appendix J)."""
+    condition = variant["condition"]
+    gone = condition == removed or (condition == replaced and variant["manipulation"] in NOTHING_LEFT)
+    return NONE_OF_THE_ABOVE if gone else str(variant[answer])

@@ -6,6 +6,7 @@ What a clip is on its own was checked by `normalise` and the judge. The rules he
 |---|---|
 | `other_licence` | its terms are none of `package.licences`, if there are any |
 | `same_video`, `same_picture`, `same_sound` | a train clip shares its source video or a stream with a test clip |
+| `same_file` | both were made from one file, under two ids; cut for its split, each has its own streams |
 | `near_duplicate` | the perceptual hash of a train clip differs from a test clip's in few bits |
 | `no_donor` | too few classes have a sound that is long enough for the clip's misaligned variants |
 
@@ -16,14 +17,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from mma_bench.licences import licence_of
+from mma_bench.near_hashes import Hashes, nearest_within
 from mma_bench.schema import Split
 
-_SHARED: Final = {"same_video": "video_id", "same_picture": "video_sha256", "same_sound": "audio_sha256"}
-_BLOCK: Final = 1 << 22  # pairs of hashes compared at once: 32 MB
+_SHARED: Final = {
+    "same_video": "video_id",
+    "same_file": "source_sha256",
+    "same_picture": "video_sha256",
+    "same_sound": "audio_sha256",
+}
 
 
 def unlicensed(clips: pl.DataFrame, licences: Sequence[str] | None) -> dict[str, tuple[str, str]]:
@@ -46,7 +51,8 @@ def leaks(clips: pl.DataFrame, bits: int) -> dict[str, tuple[str, str]]:
     """Train clip → the reason to drop it and the test clip that it resembles.
 
     Args:
-        clips: Columns clip_id, split, video_id, video_sha256, audio_sha256, phash (16 hex digits).
+        clips: Columns clip_id, split, video_id, source_sha256 (of the file as it was acquired), video_sha256,
+            audio_sha256, phash (16 hex digits).
         bits: Perceptual hashes that differ in at most this many bits, 0 to 64, count as one picture.
     """
     test, train = (clips.filter(pl.col("split") == split).sort("clip_id") for split in (Split.TEST, Split.TRAIN))
@@ -64,18 +70,12 @@ def _near(test: pl.DataFrame, train: pl.DataFrame, bits: int) -> Iterator[tuple[
     """(train clip, nearest test clip) where the perceptual hashes are at most `bits` apart."""
     if test.is_empty() or train.is_empty():
         return
-    hashes, others = _hashes(test), _hashes(train)
-    names = test["clip_id"].to_list()
-    step = max(1, _BLOCK // len(hashes))
-    for start in range(0, len(others), step):
-        differing = np.bitwise_count(others[start : start + step, None] ^ hashes)
-        nearest = differing.argmin(axis=1)
-        close = np.flatnonzero(differing[np.arange(len(nearest)), nearest] <= bits)
-        for row in close:
-            yield train["clip_id"][int(start + row)], names[int(nearest[row])]
+    _, nearest = nearest_within(_hashes(train), _hashes(test), bits)
+    for row in np.flatnonzero(nearest >= 0).tolist():
+        yield train["clip_id"][row], test["clip_id"][int(nearest[row])]
 
 
-def _hashes(clips: pl.DataFrame) -> npt.NDArray[np.uint64]:
+def _hashes(clips: pl.DataFrame) -> Hashes:
     return np.array([int(text, 16) for text in clips["phash"]], dtype=np.uint64)
 
 

@@ -32,7 +32,7 @@ from mma_bench.files import fingerprint
 from mma_bench.media import SAMPLE_RATE
 from mma_bench.models.contracts import ClipTask, Prompt, Stopped
 from mma_bench.models.openai import OpenaiEngine, OpenaiSettings
-from mma_bench.models.remote import api_key
+from mma_bench.models.remote_settings import api_key
 from mma_bench.prompts import NO, YES, judge_question
 from mma_bench.schema import Condition, Modality
 

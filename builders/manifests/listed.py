@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mma_bench.builders.manifests.listed_clips import HINT, Field, Named, cut_of, merged, spans, texts, times
-from mma_bench.builders.manifests.listed_fields import HOLDERS, KINDS, SPLITS, Role, by_role, plain, split_in, unused
+from mma_bench.builders.manifests.listed_fields import HOLDERS, Role, by_role, is_part, plain, split_in, unused
 from mma_bench.builders.sources.naming import SUFFIXES
 from mma_bench.csv_rows import read_text
 from mma_bench.errors import ConfigError, DataError
@@ -85,7 +85,11 @@ def read_list(path: Path, labels: Collection[str], shown: str) -> tuple[list[Lis
     for file in media:
         found.append(_entry(file.name, replace(top, where=files[file], split=split_in(file.parent.name))))
     if not found:
-        raise ConfigError(f"{shown} has no entries", hint="name the JSON with the clips, or a folder that holds it")
+        hint = "name the JSON with the clips, or a folder that holds it"
+        if not lists and not media:
+            what = "holds neither JSON (.json, .jsonl) nor media" if path.is_dir() else "is not JSON (.json, .jsonl)"
+            raise ConfigError(f"{shown} {what}", hint=hint)
+        raise ConfigError(f"{shown} has no entries", hint=hint)
     return found, top.unused
 
 
@@ -120,7 +124,11 @@ def _walk(value: Any, place: _Place) -> Iterator[Listed]:
         yield _entry({"donors" if all(map(place.named, value)) else "labels": value}, place)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _walk(item, replace(place, where=f"{place.where}, entry {number}"))
+            here = replace(place, where=f"{place.where}, entry {number}")
+            found = list(_walk(item, here))
+            if not found:
+                raise DataError(f"{here.where}: no clip is named", hint=HINT)
+            yield from found
     elif isinstance(value, str):
         yield _entry({"label": value} if place.clip is not None else value, place)
     elif not isinstance(value, dict):
@@ -164,13 +172,11 @@ def _walk_keys(value: Mapping[str, Any], place: _Place) -> Iterator[Listed]:
     holders = {key: item for key, item in inner.items() if plain(key) in HOLDERS and not isinstance(item, str)}
     for key, item in (holders or inner).items():
         here = replace(place, where=f"{place.where}, {key!r}")
-        if key in holders or plain(key) in KINDS:
-            yield from _walk(item, here)
-        elif plain(key) in SPLITS:
-            split = SPLITS[plain(key)]
-            if place.split not in (None, split):
+        if key in holders or is_part(key):
+            split = None if key in holders else split_in(key)
+            if split is not None and place.split not in (None, split):
                 raise DataError(f"{here.where}: {split} inside of {place.split}", hint=HINT)
-            yield from _walk(item, replace(here, split=split))
+            yield from _walk(item, replace(here, split=split or place.split))
         elif place.named(key):
             yield from _walk(item, replace(here, clip=key))
         elif isinstance(item, list | dict) and place.label is None:

@@ -52,6 +52,7 @@ _ROLES: Final[Mapping[str, Role]] = {name: role for role, names in NAMES.items()
 # Keys of the file itself: what holds the entries, and splits, under the names that lists give them.
 HOLDERS: Final = frozenset({"data", "clips", "videos", "samples", "items", "entries", "examples", "annotations"})
 KINDS: Final = frozenset({"aligned", "misaligned", "original", "conflict", "repdiff"})
+_LISTS: Final = frozenset({"list", "set", "split", "pairs"})  # words that say nothing about the entries
 SPLITS: Final[Mapping[str, Literal["test", "train"]]] = {
     "test": "test", "eval": "test", "evaluation": "test", "benchmark": "test",
     "train": "train", "training": "train", "tune": "train", "finetune": "train",
@@ -67,6 +68,12 @@ def split_in(text: str) -> Literal["test", "train"] | None:
     """The split that a name states, such as `mma_train_clips.json`; None if it states none or both."""
     found = {SPLITS[word] for word in plain(text).split("_") if word in SPLITS}
     return found.pop() if len(found) == 1 else None
+
+
+def is_part(key: str) -> bool:
+    """Whether a key names a part of the list, by split, by kind or both: `test`, `misaligned`, `test_misaligned`."""
+    words = plain(key).split("_")
+    return bool(set(words) & (SPLITS.keys() | KINDS)) and set(words) <= SPLITS.keys() | KINDS | HOLDERS | _LISTS
 
 
 def by_role(entry: Mapping[str, Any]) -> dict[Role, list[tuple[str, Any]]]:

@@ -52,7 +52,7 @@ def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
     then the first by id.
 
     Args:
-        variants: Schema VARIANTS.
+        variants: Schema VARIANTS, of which `context` is not needed.
     """
     made = variants.filter((pl.col("status") == "ok") & pl.col("condition").is_in(PAPERS_CONDITIONS))
     tested = made.filter(pl.col("split") == Split.TEST)
@@ -70,18 +70,23 @@ def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
     return shown
 
 
-def gallery(variants: pl.DataFrame, options: Sequence[str], max_bytes: int = MAX_BYTES) -> list[list[Exhibit]]:
+def gallery(
+    variants: pl.DataFrame,
+    chosen: Mapping[str, Sequence[Condition]],
+    options: Sequence[str],
+    max_bytes: int = MAX_BYTES,
+) -> list[list[Exhibit]]:
     """The chosen clips, whose media have at most `max_bytes` together.
 
     Args:
-        variants: Schema VARIANTS.
+        variants: Schema VARIANTS; the rows of those clips are enough.
+        chosen: As `choose` gives them.
         options: The classes to choose among.
         max_bytes: Of all previews and posters, before base64.
 
     Raises:
         InvalidInput: A file cannot be decoded; names it.
     """
-    chosen = choose(variants)
     media = sum(condition not in TEXT_CONDITIONS for conditions in chosen.values() for condition in conditions)
     share = min(MOST_BYTES, max_bytes // max(1, media))
     shown = [exhibits(variants, base, options, conditions, share) for base, conditions in chosen.items()]

@@ -18,7 +18,7 @@ class BuildFacts:
     """The tables and counts of the build that is published.
 
     Attributes:
-        variants: Schema VARIANTS, refused rows included.
+        variants: Schema VARIANTS without `context`, refused rows included.
         aligned: Schema ALIGNED.
         classes: How many classes the pruned ontology keeps.
         funnel: Subset → {"segments": n, drop reason: n, ..., "candidates": n}.
@@ -49,7 +49,7 @@ def build_facts() -> BuildFacts:
     """
     stages: dict[str, Any] = {stage: read_json(layout.metrics(stage)) for stage in (*COUNTED_STAGES, "package")}
     return BuildFacts(
-        variants=read_table(layout.VARIANTS, VARIANTS),
+        variants=read_table(layout.VARIANTS, VARIANTS, without=["context"]),
         aligned=read_table(layout.ALIGNED, ALIGNED),
         classes=len(load_classes(layout.CLASSES).names),
         funnel=read_json(layout.FUNNEL),

@@ -1,6 +1,7 @@
 """The page of the judge audit: a pure function of the results of `compare`."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
 from mma_bench.page import LIGHT, chart_style, render, svg
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS: Final = ("accent", "sound", "sight", "bad", "warn", "good")
+_LABEL: Final = 48  # characters of a line of the legend, which is as wide as the chart
 _SHOWN: Final = "forced_choice"  # the paper's protocol; others are collapsed
 _LISTED: Final = 200  # rejected clips shown on the page; compare.json has all of them
 
@@ -68,7 +70,8 @@ def precision_recall(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) ->
     axes = figure.subplots()
     for row in rows:
         colour = LIGHT[_COLOURS[names.index(row["judge"]) % len(_COLOURS)]]
-        axes.step(row["recall"], row["precision"], color=colour, where="pre", linewidth=1.6, label=row["judge"])
+        name = fill(row["judge"], _LABEL)
+        axes.step(row["recall"], row["precision"], color=colour, where="pre", linewidth=1.6, label=name)
         for marked, marker in ((row["stands"], "o"), (row["chosen"], "D")):
             if marked is not None and marked["precision"]["mean"] is not None:
                 axes.plot(

@@ -73,16 +73,20 @@ def run(
             from mma_bench.executor import ray as on_ray
 
             stop_file = ledger_path.with_suffix(".running")
-            outcomes = on_ray.outcomes(waiting, work, workers, stop_file, ray, stateful=stateful)
+            # Each machine syncs its own files, clip by clip: no other can.
+            received = on_ray.outcomes(waiting, work, workers, stop_file, ray, stateful=stateful)
+            outcomes = ([entry] for entry in received)
         with Progress(title, len(due)) as progress:
             quick = (attempt(work, task) for task in due if task.at_once)
             while some := list(islice(quick, _AT_ONCE)):
                 ledger.append(*(_counted(entry, ledger.latest(entry["key"]), give_up_after) for entry in some))
                 progress.advance(len(some))
-            for entry in outcomes:
-                ledger.append(_counted(entry, ledger.latest(entry["key"]), give_up_after))
-                progress.advance()
-                if entry["status"] == Blocked.status or (_met_a_bug(entry) and give_up_after != 0):
+            for some in outcomes:
+                ledger.append(*(_counted(entry, ledger.latest(entry["key"]), give_up_after) for entry in some))
+                progress.advance(len(some))
+                if any(
+                    entry["status"] == Blocked.status or (_met_a_bug(entry) and give_up_after != 0) for entry in some
+                ):
                     waiting.clear()
         if give_up_after == 0:
             for task in due_tasks(ledger, tasks):

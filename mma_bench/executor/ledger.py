@@ -1,7 +1,8 @@
-"""The append-only ledger of a clip-by-clip stage: JSON lines, one per attempt, fsynced before the next begins.
+"""The append-only ledger of a clip-by-clip stage: JSON lines, one per attempt, fsynced some at a time.
 
-A clip's line is written after its file was renamed into place, so a line without its file means that the file was
-removed, and a file without its line is made again. A line truncated by a kill is dropped when the ledger is opened.
+A clip's line is written after its file was renamed into place and has reached the disk, so a line without its file
+means that the file was removed, and a file without its line is made again. A line truncated by a kill is dropped when
+the ledger is opened.
 """
 
 import fcntl

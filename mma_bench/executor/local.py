@@ -11,48 +11,62 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 from mma_bench.errors import StageError
 from mma_bench.executor.alone import SPAWN, alone, end_with_parent, interrupts_later
+from mma_bench.executor.batch import Batch, attempt_synced_later
 from mma_bench.executor.ledger import Entry
-from mma_bench.executor.task import Task, Work, attempt
+from mma_bench.executor.task import Task, Work
 from mma_bench.faults import advice
 
 _CHECK_EVERY_S = 5.0
 
 
-def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[Entry]:
-    """Yield an entry per task as it finishes; the caller may clear `due` to end the run early."""
+def outcomes(due: deque[Task], work: Work, workers: int) -> Iterator[list[Entry]]:
+    """Yield the entries of tasks that have finished, some at a time; the caller may clear `due` to end the run early.
+
+    When an entry is yielded, its files have reached the disk.
+    """
+    batch = Batch()
     while due:
-        in_flight: dict[Future[Entry], Task] = {}
+        in_flight: dict[Future[tuple[Entry, list[Path]]], Task] = {}
         with _pool(min(workers, len(due))) as pool:
             try:
                 while due or in_flight:
                     while due and len(in_flight) < 2 * workers:
                         with interrupts_later():  # a submit may start a worker
-                            in_flight[pool.submit(attempt, work, due[0])] = due[0]
+                            in_flight[pool.submit(attempt_synced_later, work, due[0])] = due[0]
                         due.popleft()  # only now: a broken pool refuses the task
-                    finished, _ = wait(in_flight, timeout=_CHECK_EVERY_S, return_when=FIRST_COMPLETED)
+                    timeout = max(0.0, min(_CHECK_EVERY_S, batch.due_in_s))
+                    finished, _ = wait(in_flight, timeout=timeout, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        entry, paths = future.result()
+                        del in_flight[future]
+                        batch.add(entry, paths)
+                    if batch.due_in_s <= 0:
+                        yield batch.synced()
                     if not finished:
                         _check(pool)
-                    for future in finished:
-                        entry = future.result()
-                        del in_flight[future]
-                        yield entry
+                yield batch.synced()
             except BrokenProcessPool:
                 pool.shutdown(wait=True, cancel_futures=True)
+                yield batch.synced()
                 # A worker died and broke the pool: each clip in flight is retried, alone.
                 for task in in_flight.values():
-                    yield alone(work, task)
+                    yield [alone(work, task)]
             except RuntimeError:  # no thread can be started; the workers would only print tracebacks of their own
                 for process in multiprocessing.active_children():
                     process.kill()
+                yield batch.synced()
                 raise
             except KeyboardInterrupt:
                 pool.shutdown(wait=True, cancel_futures=True)
                 # Successes meanwhile are kept; failures may have been caused by the same Ctrl-C.
-                ended = [future.result() for future in in_flight if future.done() and not future.cancelled()]
-                yield from (entry for entry in ended if entry["status"] == "ok")
+                for future in in_flight:
+                    if future.done() and not future.cancelled() and future.result()[0]["status"] == "ok":
+                        batch.add(*future.result())
+                yield batch.synced()
                 raise
 
 

@@ -236,7 +236,7 @@ def _encoded(container: OutputContainer, path: Path, sound: Sound, begin: Fracti
     }
     track = container.add_stream("aac", rate=sound.rate, layout=sound.layout, options=options)
     track.bit_rate = int(min(_BITS_PER_S, _MOST_BITS * sound.rate) * len(sound.values))
-    frame = AudioFrame.from_ndarray(sound.values.astype(np.float32), format="fltp", layout=sound.layout)
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(sound.values, np.float32), format="fltp", layout=sound.layout)
     frame.sample_rate, frame.time_base = sound.rate, Fraction(1, sound.rate)
     frame.pts = round(begin * sound.rate)
     try:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from mma_bench.models.contracts import Answer, Prompt
-from mma_bench.models.remote import Unanswered
+from mma_bench.models.remote_errors import Unanswered
 from mma_bench.models.replies import (
     Ending,
     Reply,

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 
 from mma_bench.models.chat_reply import read_chat, read_completion
 from mma_bench.models.contracts import Answer, Prompt
-from mma_bench.models.remote import Unanswered
+from mma_bench.models.remote_errors import Unanswered
 from mma_bench.models.replies import clean, load_json, raise_stated_error
 from mma_bench.settings import problems
 

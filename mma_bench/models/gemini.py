@@ -19,15 +19,9 @@ from mma_bench.models.clip_bytes import mp4_bytes
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.gemini_reply import read_generated
 from mma_bench.models.quota import LONGEST_WAIT_S, QUOTA_HINT, is_quota_spent
-from mma_bench.models.remote import (
-    REFUSAL_HINTS,
-    UNREADABLE,
-    Refused,
-    RemoteEngine,
-    RemoteSettings,
-    Unanswered,
-    missing_client,
-)
+from mma_bench.models.remote import RemoteEngine, missing_client
+from mma_bench.models.remote_errors import REFUSAL_HINTS, UNREADABLE, Refused, Unanswered
+from mma_bench.models.remote_settings import RemoteSettings
 from mma_bench.retry import TRANSIENT_STATUSES, backoff, parse_retry_after, wait_at_least
 
 _REFUSAL_HINTS: Final = {**REFUSAL_HINTS, 404: "correct `model`: the service retires older models"}

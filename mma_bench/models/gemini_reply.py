@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 
 from mma_bench.models.contracts import Answer, Prompt
-from mma_bench.models.remote import Unanswered
+from mma_bench.models.remote_errors import Unanswered
 from mma_bench.models.replies import (
     Ending,
     Reply,

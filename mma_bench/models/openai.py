@@ -21,16 +21,9 @@ from mma_bench.models.chat_stream import read_stream
 from mma_bench.models.clip_bytes import mp4_bytes, wav_bytes
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.quota import QUOTA_HINT, is_quota_spent
-from mma_bench.models.remote import (
-    REFUSAL_HINTS,
-    UNREADABLE,
-    Refused,
-    RemoteEngine,
-    RemoteSettings,
-    Unanswered,
-    address_of,
-    missing_client,
-)
+from mma_bench.models.remote import RemoteEngine, missing_client
+from mma_bench.models.remote_errors import REFUSAL_HINTS, UNREADABLE, Refused, Unanswered
+from mma_bench.models.remote_settings import RemoteSettings, address_of
 from mma_bench.models.replies import is_filtered
 from mma_bench.retry import parse_retry_after
 

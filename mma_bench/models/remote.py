@@ -4,7 +4,6 @@ A failed request fails its prompt, which is retried when the run is resumed. Ref
 many consecutive failures stop the run; the answers so far are kept (`contracts.Stopped`).
 """
 
-import os
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -12,92 +11,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Annotated, Any, Final, Generic, TypeVar
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from typing import Any, Final, Generic, TypeVar
 
-from pydantic import Field, field_validator
-
-from mma_bench.config import Count, Namespace, Positive
-from mma_bench.errors import ConfigError, InvalidInput, MmaBenchError
+from mma_bench.errors import InvalidInput, MmaBenchError
 from mma_bench.extras import EXTRAS, missing_extra
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
 from mma_bench.models.hints import hint_by_words, hint_for
+from mma_bench.models.remote_errors import Refused, Unanswered, cleaned
+from mma_bench.models.remote_settings import RemoteSettings, address_of, api_key
 from mma_bench.redact import redacted_address
 
-REFUSAL_HINTS: Final = {
-    402: "pay the account's balance, then run the same command again to resume",
-    401: "set the environment variable that api_key_env names to a valid key",
-    403: "use a key with access to this model",
-    **dict.fromkeys(
-        (301, 302, 303, 307, 308),
-        "set base_url to the server's own address: a redirect, which would get the key and clips, is not followed",
-    ),
-}
-
-# What the clients raise themselves on error replies of another form than they expect.
-UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 _ASKED_AGAIN: Final = 2  # times, after a reply without an answer that may come the next time
 _MAX_KEPT: Final = 2_000  # characters of a reply without an answer
 _SHORTEST_SECRET: Final = 6
-
-
-class RemoteSettings(Namespace):
-    """Settings common to server-backed engines. The API key itself is not a setting, only its variable's name."""
-
-    model: str  # the server's name for the model
-    revision: str | None = None  # for the record; None uses the model's name, all that a server guarantees
-    base_url: str | None = None  # None uses the service's default
-    api_key_env: str | None  # environment variable with the key; None if not required
-    concurrency: Count = 8  # concurrent requests, whatever the batch
-    timeout_s: Positive = 120.0  # per attempt
-    max_retries: Annotated[int, Field(ge=0)] = 5  # after 429, 5xx, timeouts and broken connections
-    max_requests: Count | None = None  # requests per run; retries are not counted
-    max_tokens: Count | None = None  # input and output tokens per run; requests in flight may exceed it
-    max_failures: Count = 20  # consecutive failures that stop the run
-    max_new_tokens: Count | None = None  # in place of each prompt's own limit, for models whose thoughts count
-
-    @field_validator("base_url")
-    @classmethod
-    def _names_no_user(cls, url: str | None) -> str | None:
-        if url is not None and "@" in urlsplit(url).netloc:
-            raise ValueError("a URL with a user or password is not sent; put the key into the variable of api_key_env")
-        return url
 
 
 _SHORT: Final = Prompt("check", "Reply with the word yes.")
 
 Settings = TypeVar("Settings", bound=RemoteSettings)
 Media = TypeVar("Media")
-
-
-class Unanswered(Exception):
-    """One prompt got no answer, after retries if the error was transient.
-
-    Args:
-        message: The reason.
-        again: Another attempt may well succeed: a reply came, but without an answer.
-        usage: As in `Answer`.
-        refused: The server refuses to answer this prompt.
-    """
-
-    def __init__(
-        self, message: str, *, again: bool = False, usage: dict[str, Any] | None = None, refused: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.again, self.usage, self.refused = again, usage or {}, refused
-
-
-class Refused(Exception):
-    """The server would refuse every prompt (invalid key, no access, unknown model).
-
-    Args:
-        message: The server's reply.
-        hint: How to fix it.
-    """
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 class RemoteEngine(ABC, Generic[Settings, Media]):
@@ -338,12 +270,6 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         return f"tried {self._settings.max_retries + 1} times"
 
 
-def cleaned(text: str) -> str:
-    """`text` with U+FFFD for lone surrogates, which no UTF-8 file can hold, and for NUL."""
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return whole.replace("\x00", "\ufffd")
-
-
 def _stopping(error: Refused) -> MmaBenchError:
     """Words say more than the status that the hint of the refusal is for."""
     return MmaBenchError(redacted_address(str(error)), hint=hint_by_words(str(error)) or error.hint)
@@ -352,31 +278,6 @@ def _stopping(error: Refused) -> MmaBenchError:
 def _received(futures: "Iterable[Future[Answer | None]]") -> list[Answer]:
     """The answers, without those of prompts that were not asked since the run has stopped."""
     return [answer for future in futures if (answer := future.result()) is not None]
-
-
-def address_of(settings: RemoteSettings) -> tuple[str | None, dict[str, str]]:
-    """The base URL without its query, and the query by parameter, e.g. a gateway's version or key."""
-    if settings.base_url is None:
-        return None, {}
-    parts = urlsplit(settings.base_url)
-    return urlunsplit(parts._replace(query="", fragment="")), dict(parse_qsl(parts.query))
-
-
-def api_key(settings: RemoteSettings) -> str | None:
-    """The API key from the environment; None if not required.
-
-    Raises:
-        ConfigError: The variable is not set; names it.
-    """
-    if settings.api_key_env is None:
-        return None
-    key = os.environ.get(settings.api_key_env, "").strip()
-    if not key:
-        raise ConfigError(
-            f"{settings.model} needs an API key, but {settings.api_key_env} is not set",
-            hint=f"export {settings.api_key_env}=…",
-        )
-    return key
 
 
 def missing_client(engine: str, package: str) -> MmaBenchError:

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator
 
 from mma_bench.models.contracts import Answer, Prompt
 from mma_bench.models.quota import QUOTA_HINT, is_quota_spent
-from mma_bench.models.remote import REFUSAL_HINTS, Refused, Unanswered, cleaned
+from mma_bench.models.remote_errors import REFUSAL_HINTS, Refused, Unanswered, cleaned
 from mma_bench.models.thoughts import MAX_THOUGHTS, split_thoughts
 from mma_bench.retry import TRANSIENT_STATUSES
 

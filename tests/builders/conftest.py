@@ -15,6 +15,7 @@ from mma_bench import layout
 from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
 from mma_bench.files import write_json
 from mma_bench.schema import (
+    ACQUIRED,
     ALIGNED,
     CANDIDATES,
     CHECKS,
@@ -133,6 +134,8 @@ def small_build(root: Path) -> None:
     broken |= {**facts_and_file, "status": "refused", "reason": "decode_failed", "detail": "no frame"}
 
     write_table(from_rows(rows["aligned"], ALIGNED), root / layout.ALIGNED, ALIGNED, ["clip_id"])
+    files = [row | {"sha256": f"file of {row['clip_id']}"} for row in rows["aligned"]]
+    write_table(from_rows(files, ACQUIRED), root / layout.ACQUIRED, ACQUIRED, ["clip_id"])
     write_table(from_rows(rows["aligned"], NORMALISED), root / layout.NORMALISED, NORMALISED, ["clip_id"])
     write_table(from_rows(rows["verdicts"], VERDICTS), root / layout.VERDICTS, VERDICTS, ["clip_id"])
     candidates = [{**row, "subset": "eval"} for row in rows["aligned"]]

@@ -162,7 +162,13 @@ def test_no_caption_can_mislead_among_clips_of_one_class() -> None:
     assert len(plan(*tables(clips, []), {"test": [Condition.LONG_CONTEXT]}, 1)) == 2
 
 
-# The whole stage.
+# The whole stage, under the paper's conditions; for the others see test_conflict_steps.py.
+
+
+def papers_params() -> Params:
+    found = load_params(PARAMS)
+    conditions = found.conflicts.conditions | {"test": list(PAPERS_CONDITIONS)}
+    return found.model_copy(update={"conflicts": found.conflicts.model_copy(update={"conditions": conditions})})
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +194,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(from_rows(pairs, PAIRS), root / layout.PAIRS, PAIRS, ["split", "base_id", "rank"])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        conflicts.main(load_params(PARAMS))
+        conflicts.main(papers_params())
     return root
 
 
@@ -203,7 +209,7 @@ def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def params() -> Params:
-    return load_params(PARAMS)
+    return papers_params()
 
 
 def table() -> pl.DataFrame:

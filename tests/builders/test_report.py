@@ -24,6 +24,7 @@ from mma_bench.errors import DataError
 from mma_bench.media.decode import frames
 from mma_bench.schema import PAIRS, PAPERS_CONDITIONS, VARIANTS, VERDICTS
 from mma_bench.tables import from_rows, read_table, write_table
+from tests.browser import CHROMIUM, faults
 from tests.clips import noise as make_noise
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
@@ -69,6 +70,13 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_it_fits_a_phone_and_a_desktop(html: str, tmp_path: Path) -> None:
+    (tmp_path / "dataset.html").write_text(html)
+    assert faults(tmp_path / "dataset.html") == []
 
 
 @pytest.mark.slow
@@ -176,13 +184,14 @@ def test_heavy_clips_stay_within_the_budget_and_every_class_is_shown(tmp_path: P
     weight = heavy.stat().st_size * variants.height
     assert weight > 100 * budget
     options = [name for _, name, _ in clips]
-    shown = gallery.gallery(variants, options, budget)
+    chosen = gallery.choose(variants)
+    shown = gallery.gallery(variants, chosen, options, budget)
     assert [exhibits[0].row["visual_class"] for exhibits in shown] == [name for _, name, _ in clips]
     media = [uri for exhibits in shown for exhibit in exhibits for uri in (exhibit.video, exhibit.poster) if uri]
     held = [base64.b64decode(uri.split(",")[1]) for uri in media]
     assert sum(map(len, held)) <= budget
     assert all(exhibits[0].video for exhibits in shown), "each class can be watched"
-    assert gallery.gallery(variants, options, 20_000)[0][0].video is None, "nothing fits into a kilobyte"
+    assert gallery.gallery(variants, chosen, options, 20_000)[0][0].video is None, "nothing fits into a kilobyte"
 
 
 def test_silence_is_a_line_and_sound_is_not(build: Path) -> None:

@@ -14,7 +14,7 @@ from mma_bench.builders.labels import vggsounder
 from mma_bench.builders.verify import consensus, read_reviews, verify, with_votes
 from mma_bench.config import Params, load_params
 from mma_bench.errors import ConfigError, DataError
-from mma_bench.schema import ALIGNED, NORMALISED, REVIEWS, VERDICTS
+from mma_bench.schema import ACQUIRED, ALIGNED, NORMALISED, REVIEWS, VERDICTS
 from mma_bench.tables import from_rows, read_json, read_table, write_table
 
 HEADER = "clip_id,annotator,object_visible,audio_pure,action_dynamic\n"
@@ -149,6 +149,7 @@ def project(tmp_path: Path, tables: tuple[pl.DataFrame, pl.DataFrame], monkeypat
     monkeypatch.chdir(tmp_path)
     for table, path, schema in zip(tables, (layout.NORMALISED, layout.VERDICTS), (NORMALISED, VERDICTS), strict=True):
         write_table(table, path, schema, ["clip_id"])
+    write_table(from_rows(tables[0].rows(named=True), ACQUIRED), layout.ACQUIRED, ACQUIRED, ["clip_id"])
     exported(
         tmp_path / "reviews.parquet",
         review("both", "p1"),
@@ -206,16 +207,22 @@ def test_if_no_clip_passes_the_reasons_of_all_stages_are_counted(project: Params
     assert read_json(layout.metrics("verify"))["test"]["ok"] == 0, "the counts are there to be read"
 
 
-def test_a_near_duplicate_in_train_and_a_clip_without_donors_are_dropped_by_reason(
+def test_a_leak_into_train_and_a_clip_without_donors_are_dropped_by_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One clip of the train split looks like a test clip, one test clip is longer than every other sound."""
+    """In train, one clip looks like a test clip and one is made from a test clip's file; one test clip is longer than
+    every other sound.
+    """
     monkeypatch.chdir(tmp_path)
     clips = [
         {
             **{"clip_id": f"{name}-{split}", "split": split, "status": "ok", "class_name": name.title()},
             **{"video_id": f"{name}-{split}", "video_duration_s": 5.0, "audio_duration_s": 5.0},
-            **{"video_sha256": f"{name}-{split}", "audio_sha256": f"sound of {name}-{split}"},
+            **{
+                "sha256": f"{name}-{split}",
+                "video_sha256": f"{name}-{split}",
+                "audio_sha256": f"sound of {name}-{split}",
+            },
             "phash": f"{0xFF << 8 * (number + 4 * (split == 'train')):016x}",
         }
         for split in ("test", "train")
@@ -223,19 +230,22 @@ def test_a_near_duplicate_in_train_and_a_clip_without_donors_are_dropped_by_reas
     ]
     clips[0] |= {"video_duration_s": 9.0, "audio_duration_s": 9.0}
     clips[5]["phash"] = clips[2]["phash"]
+    files = [clip | ({"sha256": clips[3]["sha256"]} if clip is clips[7] else {}) for clip in clips]
     verdicts = [{**{key: clip[key] for key in ("clip_id", "split")}, "status": "ok", "judge": "s"} for clip in clips]
+    write_table(from_rows(files, ACQUIRED), layout.ACQUIRED, ACQUIRED, ["clip_id"])
     write_table(from_rows(clips, NORMALISED), layout.NORMALISED, NORMALISED, ["clip_id"])
     write_table(from_rows(verdicts, VERDICTS), layout.VERDICTS, VERDICTS, ["clip_id"])
     params = load_params(Path(__file__).parents[2] / "params.yaml")
     stage.main(params.model_copy(update={"pair": params.pair.model_copy(update={"donors": {"test": 1, "train": 1}})}))
 
     left = read_table(layout.ALIGNED, ALIGNED)["clip_id"].to_list()
-    assert left == ["cow-test", "dog-test", "owl-test", "cat-train", "dog-train", "owl-train"]
+    assert left == ["cow-test", "dog-test", "owl-test", "cat-train", "dog-train"]
     assert read_json(layout.metrics("verify")) == {
         "test": {"in": 4, "no_donor": 1, "ok": 3},
-        "train": {"in": 4, "near_duplicate": 1, "ok": 3},
+        "train": {"in": 4, "near_duplicate": 1, "same_file": 1, "ok": 2},
     }
-    assert "2 clips are dropped, listed in data/dropped.csv" in capsys.readouterr().err
+    assert "3 clips are dropped, listed in data/dropped.csv" in capsys.readouterr().err
     listed = pl.read_csv("data/dropped.csv").rows()
     assert listed[0][:3] == ("test", "cat-test", "no_donor")
     assert listed[1] == ("train", "cow-train", "near_duplicate", "like test clip dog-test")
+    assert listed[2] == ("train", "owl-train", "same_file", "like test clip owl-test")

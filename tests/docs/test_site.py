@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import CHROMIUM, DESKTOP, PHONE, chromium
 from tests.docs.pages import PAGES, ROOT
-from tests.evaluation.pages import CHROMIUM
 
 pytestmark = pytest.mark.slow
 REPORT = ROOT / "results/specialist/report.html"
@@ -37,14 +37,24 @@ def test_the_site_has_every_page_and_asks_nothing_of_the_network(site: Path) -> 
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
-def test_opened_as_a_file_it_can_be_searched_and_copies_commands_without_their_prompt(site: Path) -> None:
-    from playwright.sync_api import sync_playwright
+def test_every_page_fits_a_phone_and_a_desktop(site: Path) -> None:
+    wide = []
+    with chromium() as browser:
+        for width in (PHONE, DESKTOP):
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.set_default_timeout(0)
+            for path in sorted(site.glob("*.html")):
+                page.goto(path.as_uri())
+                if page.evaluate("document.documentElement.scrollWidth") > width:
+                    wide.append((path.name, width))
+            page.close()
+    assert wide == []
 
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_opened_as_a_file_it_can_be_searched_and_copies_commands_without_their_prompt(site: Path) -> None:
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], timeout=0
-        )
+    with chromium() as browser:
         context = browser.new_context()
         context.set_default_timeout(0)
         context.on("request", lambda request: asked.append(request.url))
@@ -57,6 +67,5 @@ def test_opened_as_a_file_it_can_be_searched_and_copies_commands_without_their_p
         copied = block.locator("code").evaluate(
             "code => { code.setAttribute('data-md-copying', ''); return code.innerText.trim(); }"
         )
-        browser.close()
     assert copied == "mma-bench avhbench-compare results/avhbench results/avhbench-tuned"
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -84,15 +84,6 @@ def clicked(page: Path, button: str, number: int, cells: str) -> list[str]:
     return names
 
 
-def screenshot(page: Path, width: int, height: int) -> Path:
-    """A PNG of the page as `look` opens it."""
-    picture = page.with_suffix(f".{width}.png")
-    frame = page.with_name(f"picture{width}.html")
-    frame.write_text(f'<body style="margin:0"><iframe src="{page.name}" width={width} height={height} frameborder=0>')
-    _chromium(frame, f"--screenshot={picture}", f"--window-size={max(width, 500)},{height}", "--hide-scrollbars")
-    return picture
-
-
 def _chromium(page: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     assert CHROMIUM is not None
     fixed = ("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files")

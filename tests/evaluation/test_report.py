@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from mma_bench.config import NoJudgeParams, load_params
 from mma_bench.errors import ConfigError, DataError
@@ -20,8 +19,9 @@ from mma_bench.media.preview import preview as real_preview
 from mma_bench.schema import PAPERS_OWN_CLIPS
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
+from tests.browser import CHROMIUM, faults
 from tests.clips import noise
-from tests.evaluation.pages import CHROMIUM, Page, look, screenshot
+from tests.evaluation.pages import Page
 from tests.evaluation.runs import SETTINGS, answers, prediction, write_run
 from tests.evaluation.test_normalisation import prefers_short_names
 
@@ -133,7 +133,7 @@ def test_a_changed_score_changes_the_chart(out: Path) -> None:
     write_json(out / "scores.json", scores)
     report.main(out)
     after = re.findall(r"<svg.*?</svg>", (out / "report.html").read_text(), re.DOTALL)
-    assert len(before) == len(after) == 4
+    assert len(before) == len(after) == 7  # three of them also for a phone
     assert all(old != new for old, new in zip(before, after, strict=True))
 
 
@@ -473,26 +473,17 @@ def test_a_missing_input_is_named(out: Path, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize("width", [1280, 390])
-def test_it_looks_right_in_a_browser(tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_looks_right_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mistakes, "Benchmark", Shelf)
     monkeypatch.setattr(circular, "Benchmark", Shelf)
     long = "a-very-long-name-without-any-place-to-break-it/" * 4
-    rows = answers(model=long) + answers(protocol="chain_of_thought", model=long)
+    rows = answers(40, model=long) + answers(40, protocol="chain_of_thought", model=long)
     rows[1] = replace(rows[1], status="unparseable", answer=None, raw="x" * 400)
     write_run(tmp_path, rows)
     (tmp_path / "seen.txt").write_text("Bird\n")
     score.main(tmp_path, tmp_path / "seen.txt")
     report.main(tmp_path, tmp_path)
-    found = look(tmp_path / "report.html", width)
-    assert found["fetched"] == []
-    assert found["wide"] == []
-    assert found["scroll"] <= found["client"] <= width
-    assert found["height"] > 2000
-    with Image.open(screenshot(tmp_path / "report.html", width, 1600)) as picture:
-        colours = picture.convert("RGB").crop((0, 0, width, 1600)).getcolors(1 << 24)
-    assert colours is not None
-    assert len(colours) > 100  # text and charts, not a blank page
+    assert faults(tmp_path / "report.html", may_scroll=["Accuracy by class"]) == []
 
 
 @pytest.mark.parametrize("paper_clips", [False, True])

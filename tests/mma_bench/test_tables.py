@@ -130,3 +130,13 @@ def test_a_panic_of_the_reader_is_an_error_of_its_file(tmp_path: Path, monkeypat
     monkeypatch.setattr(pl, "read_parquet", panic)
     with pytest.raises(DataError, match=r"t\.parquet is not a readable Parquet file \(index out of bounds\)"):
         read_table(tmp_path / "t.parquet", SCHEMA)
+
+
+def test_a_column_is_left_out_but_must_be_there(tmp_path: Path) -> None:
+    schema = {"id": pl.String(), "text": pl.String(), "n": pl.Int64()}
+    path = tmp_path / "table.parquet"
+    table = pl.DataFrame({"id": ["a", "b"], "text": ["x", "y"], "n": [1, 2]}, schema=schema)
+    write_table(table, path, schema, ["id"])
+    assert read_table(path, schema, without=["text"]).equals(table.drop("text"))
+    with pytest.raises(DataError, match="column 'text' is String, expected Int64"):
+        read_table(path, {**schema, "text": pl.Int64()}, without=["text"])

@@ -27,6 +27,12 @@ def _near_duplicate(world: World) -> None:
     world.edit("aligned", "cat-1", phash="0" * 16)
 
 
+def _same_file(world: World) -> None:
+    """cat-1 and dog-2 are made from one file, whose stream differs once it is normalised for its split."""
+    for clip in ("cat-1", "dog-2"):
+        world.edit("acquired", clip, sha256="f" * 64)
+
+
 FAULTS: dict[str, Callable[[World], None]] = {
     "split_has_clips": _no_test_clips,
     "clip_passed_the_judge": lambda world: world.edit("verdicts", "cat-1", status="rejected"),
@@ -40,6 +46,7 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "evidence_is_what_was_asked_for": lambda world: world.edit("aligned", "cat-1", evidence="vggsounder"),
     "picture_moves": lambda world: world.edit("aligned", "cat-1", motion=0.0),
     "source_video_is_on_one_side": lambda world: _same(world, video_id="one video"),
+    "source_file_is_on_one_side": _same_file,
     "picture_is_on_one_side": lambda world: _same(world, video_sha256="a" * 64),
     "sound_is_on_one_side": lambda world: _same(world, audio_sha256="a" * 64),
     "near_duplicate_is_on_one_side": _near_duplicate,

@@ -13,6 +13,7 @@ from mma_bench import layout
 from mma_bench.cli import main
 from mma_bench.files import file_sha256
 from mma_bench.layout import TABLES
+from tests.browser import CHROMIUM, faults
 from tests.validation.world import World, suite_of
 
 PAGE = Path("reports/validation.html")
@@ -66,6 +67,15 @@ def test_a_broken_table_ends_with_3_and_both_reports(world: World) -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert "1 of 11 broken" in page
     assert "cat-1 with the sound of dog-1 (class_distance 9, edges 2)" in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_page_fits_a_phone_and_a_desktop(world: World) -> None:
+    world.edit("pairs", "cat-1", class_distance=9)
+    world.write()
+    run("pairs")
+    assert faults(PAGE.resolve()) == []
 
 
 def test_the_same_table_gives_the_same_bytes(world: World) -> None:

@@ -11,8 +11,8 @@ from tests.validation.world import World, counts
 
 ALIGNED, SILENT, BLACK = "cat-1.aligned", "cat-1.audio_removed", "cat-1.frames_zeroed"
 SWAPPED = "cat-1.misaligned.dog-1"
-NOISY, NOISIER = (f"cat-1.degraded_audio.dog-1.pink_noise{level}" for level in ("+0", "-10"))
-MIXED, BLURRED = "cat-1.mixed_audio.dog-1.mixture+6", "cat-1.degraded_video.dog-1.blur+2"
+NOISY, NOISIER = (f"cat-1.degraded_audio.dog-1.pink_noise_{level}" for level in (0, -10))
+MIXED, BLURRED = "cat-1.mixed_audio.dog-1.mixture_6", "cat-1.degraded_video.dog-1.blur_2"
 LATE, EARLY = (f"cat-1.shifted_audio.{step_name('shift', level)}" for level in (0.5, -1.0))
 THIRD = "cat-1.three_way.dog-1"
 WHITE, ROOM = "cat-1.absent_audio.white_noise", "cat-1.absent_audio.room_tone"

@@ -135,6 +135,16 @@ FORMS: dict[str, dict[str, Any]] = {
         }
         for split, clips in by_split(str).items()
     },
+    "split_and_kind_in_one_key": {
+        "list.json": {
+            key: value
+            for split, clips in by_split(str).items()
+            for key, value in (
+                (f"{split}_aligned", [entry(c) for c in clips]),
+                (f"misaligned {split} set", [entry(c, donor=_donor(c)) for c in clips]),
+            )
+        }
+    },
     "repdiff_by_class": {
         "list.json": {
             split: {

@@ -141,6 +141,9 @@ ENTRY, OTHER = lists.entry(CAT, split="test"), lists.entry(DOG, split="test")
         ([{**ENTRY, "label": "Animal"}], "entry 0: label 'Animal' and class"),
         ([{**ENTRY, "donor": 5}], "entry 0: donor 5 names neither a video of YouTube nor a label"),
         ([3], "entry 0: 3 is not an entry"),
+        ([ENTRY, {"foo": 1}], "entry 1: no clip is named"),
+        ({"test": [ENTRY, {}]}, "'test', entry 1: no clip is named"),
+        ({"train_aligned": [ENTRY]}, "'train_aligned', entry 0: of test and of train"),
         ({"test": {"train": [ENTRY]}}, "'test', 'train': train inside of test"),
         ({"first": {"second": {"third": [ENTRY]}}}, "neither a split, a clip, a class nor a field"),
     ],
@@ -159,6 +162,8 @@ def test_a_list_that_is_not_json_or_has_a_key_twice_is_refused() -> None:
     Path("list.json").write_text("[]")
     assert (run("list.json").exit_code, "has no entries" in run("list.json").output) == (2, True)
     assert "does not exist" in run("nowhere.json").output
+    Path("list.csv").write_text("youtube_id,label")
+    assert "list.csv is not JSON (.json, .jsonl)" in run("list.csv").output
     assert "--revision applies to datasets on the Hub" in run("list.json", "--revision", "1").output
 
 
@@ -188,7 +193,7 @@ def test_a_list_that_the_hub_lacks_is_said_to_be_missing(hub: StandIn) -> None:
     assert "error: someone/odd/test.json, entry 0: no field names the clip" in run("someone/odd").output
     hub.repos["dataset", "someone/pictures"] = Repo()
     hub.repos["dataset", "someone/pictures"].commit({"a.png": b"png"})
-    assert "someone/pictures has no entries" in run("someone/pictures").output
+    assert "someone/pictures holds neither JSON (.json, .jsonl) nor media" in run("someone/pictures").output
 
 
 def test_donors_outside_of_the_list_are_replaced_by_their_class_and_counted() -> None:

@@ -18,7 +18,7 @@ from mma_bench.config import Params, load_params
 from mma_bench.executor.task import Task, Work
 from mma_bench.files import file_sha256, write_json
 from mma_bench.media.facts import media_facts
-from mma_bench.schema import ALIGNED, PAIRS
+from mma_bench.schema import ALIGNED, PAIRS, PAPERS_CONDITIONS
 from mma_bench.tables import from_rows, write_table
 from tests.builders.conftest import CLASSES, STAGES, class_table, tiny_clip
 
@@ -103,6 +103,7 @@ def edit(root: Path, version: str, changed: pl.DataFrame) -> None:
 def _params(root: Path, version: str) -> Params:
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     raw["package"]["version"], raw["workers"] = version, 1
+    raw["conflicts"]["conditions"]["test"] = [str(name) for name in PAPERS_CONDITIONS]
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     if not (root / "tombstones.csv").exists():
         (root / "tombstones.csv").write_text("id,reason,date\n")

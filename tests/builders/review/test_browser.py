@@ -20,6 +20,7 @@ from mma_bench.builders.review.votes import current
 from mma_bench.builders.verify import CRITERIA
 from mma_bench.schema import REVIEWS
 from mma_bench.tables import read_table
+from tests.browser import misfits
 from tests.builders.review.conftest import CHROMIUM, PASSWORD, REVIEW, Enter, known, shown
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def test_pages_fit_and_are_accessible(shared_server: Any, enter: Enter, width: i
             page.context.clear_cookies()
         page.goto(shared_server.url + path)
         page.wait_for_selector(ready)
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= width, path
+        assert misfits(page) == [], path
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             violations = Axe().run(page).response["violations"]

@@ -72,7 +72,7 @@ def test_the_table_gives_the_same_aligned_set_on_another_machine(
     verify.main(params)
     here = layout.ALIGNED.read_bytes()
     there = tmp_path / "there"
-    for path in (layout.NORMALISED, layout.VERDICTS, Path("reviews/reviews.parquet")):
+    for path in (layout.ACQUIRED, layout.NORMALISED, layout.VERDICTS, Path("reviews/reviews.parquet")):
         (there / path).parent.mkdir(parents=True, exist_ok=True)
         (there / path).write_bytes(path.read_bytes())
     monkeypatch.chdir(there)  # no database, no accounts, no clips

@@ -23,6 +23,7 @@ from mma_bench.evaluation.attention.run import Study, drawn
 from mma_bench.evaluation.attention.schema import ATTENTION
 from mma_bench.executor.ledger import Ledger
 from mma_bench.models import open_engine
+from tests.browser import CHROMIUM, faults
 from tests.evaluation.packaged import hashes, packaged_row, write
 from tests.mma_bench.models.omni.omni_plain import checkpoint, clip
 
@@ -136,6 +137,8 @@ def test_tables_figures_and_page_before_and_after_an_adapter(project: Path, adap
     assert "at chance level" in page
     assert "<script" not in page
     assert page.count("<svg") >= 12
+    if CHROMIUM is not None:
+        assert faults(project / "run/attention.html") == []
 
 
 @pytest.mark.slow

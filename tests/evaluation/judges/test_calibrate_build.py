@@ -20,6 +20,7 @@ from mma_bench.evaluation.judges.cli import judge
 from mma_bench.executor.task import Task
 from mma_bench.schema import NORMALISED
 from mma_bench.tables import from_rows, write_table
+from tests.browser import CHROMIUM, faults
 from tests.clips import clip as make_clip
 from tests.mma_bench.models.encoders.tiny_encoders import make
 
@@ -133,6 +134,8 @@ def test_the_thresholds_are_those_of_the_rule_and_the_judge_takes_them(project: 
     before = Path("thresholds/encoders.csv").read_bytes(), page
     calibrate("--labels", "labels.csv", "--positives", "9", "--precision", "1")
     assert (Path("thresholds/encoders.csv").read_bytes(), Path("reports/judges/calibrate.html").read_text()) == before
+    if CHROMIUM is not None:
+        assert faults(Path("reports/judges/calibrate.html").resolve()) == []
 
 
 @pytest.mark.slow

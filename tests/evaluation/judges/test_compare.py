@@ -17,6 +17,7 @@ from mma_bench.evaluation.judges.compare import AGREEMENT, accuracies
 from mma_bench.evaluation.judges.yardstick import FilterAudit
 from mma_bench.schema import CHECKS, NORMALISED, VERDICTS
 from mma_bench.tables import from_rows, read_table, write_table
+from tests.browser import CHROMIUM, faults
 from tests.evaluation.runs import prediction, write_predictions
 
 BIRD, CAT = "<i>bird", "cat"  # an id from outside is never markup
@@ -90,6 +91,8 @@ def test_two_tables_are_compared(project: Path) -> None:
     before = (out / "compare.html").read_bytes(), (out / "agreement.parquet").read_bytes()
     run("a.parquet", "b.parquet")
     assert ((out / "compare.html").read_bytes(), (out / "agreement.parquet").read_bytes()) == before
+    if CHROMIUM is not None:
+        assert faults(out / "compare.html") == []
 
 
 def test_where_people_have_labelled_no_clip_the_page_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """The browser in a real Chromium: filters, keys, addresses, what others wrote as text, on a phone, from a folder."""
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser import CHROMIUM, chromium, misfits
 from tests.evaluation.view.project import HOSTILE, make
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium")
 VIEW = "from mma_bench.cli import main; main()"
 PLAYABLE = """() => new Promise((done) => {
   const video = document.querySelector("video");
@@ -55,12 +54,8 @@ def folder(project: Path) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], timeout=0)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(params=["address", "folder"])
@@ -142,6 +137,6 @@ def test_the_page_fits_the_window_and_is_accessible(page: "Page", width: int, sc
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.click("text=c.misaligned")
     page.wait_for_selector(".answer")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert misfits(page) == []
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()

@@ -11,7 +11,7 @@ from mma_bench.models.gemini import GeminiSettings
 from mma_bench.models.omni.engine import OmniSettings
 from mma_bench.models.openai import OpenaiSettings
 from mma_bench.models.process import ProcessSettings
-from mma_bench.models.remote import RemoteSettings
+from mma_bench.models.remote_settings import RemoteSettings
 
 SERVED = {"model", "revision", "max_new_tokens"}
 IDENTIFYING: dict[type[Namespace], set[str]] = {

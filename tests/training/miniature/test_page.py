@@ -22,7 +22,8 @@ from mma_bench.training.miniature.page import (
     seen_rows,
 )
 from mma_bench.training.miniature.world import CLASSES
-from tests.evaluation.pages import CHROMIUM, Page, look
+from tests.browser import CHROMIUM, faults
+from tests.evaluation.pages import Page
 from tests.training.miniature.raised import SKILL, run, runs
 
 HOSTILE = "<script>alert(1)</script>"
@@ -178,11 +179,7 @@ def test_a_missing_table_of_recipes_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_stands_out_of_the_window(facts: PageFacts, tmp_path: Path, width: int) -> None:
+def test_nothing_stands_out_of_the_window(facts: PageFacts, tmp_path: Path) -> None:
     (tmp_path / "miniature.html").write_text(page(facts))
-    found = look(tmp_path / "miniature.html", width)
-    assert found["scroll"] <= found["client"]
-    assert found["wide"] == []
-    assert found["fetched"] == []
+    assert faults(tmp_path / "miniature.html") == []
     assert pages.EXAMPLES <= 4  # the page can be mailed
