@@ -24,7 +24,7 @@ things and is unread.
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 from importlib import resources
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -94,7 +94,7 @@ def above(name: str) -> frozenset[str]:
 def _names() -> Mapping[str, tuple[str, ...]]:
     """Entry → further names: the parts of its own, and, of a class, its everyday names. Each name has one owner.
 
-    The own name of an entry comes first, then the parts, of which the uppermost entry keeps a shared one, then the rest.
+    The own name of an entry comes first, then the parts, of which the uppermost entry keeps a shared one, then others.
     """
     taken = {_key(name) for name in entries()}
     found: dict[str, list[str]] = {name: [] for name in entries()}
@@ -116,6 +116,7 @@ def _key(name: str) -> tuple[str, ...]:
     return tuple(singular(word) for word in content(tokens(name)))
 
 
+@lru_cache(maxsize=4096)
 def read_open(text: str) -> str | None:
     """The entry of the ontology that an answer names; None if it names none or several things.
 
@@ -156,16 +157,13 @@ def distance(entry: str | None, class_name: str) -> Distance:
 
 def open_answers(cells: Mapping[Cell, Sequence[Prediction]]) -> list[dict[str, Any]]:
     """A row for each cell of open answers and each distance: the share of answers with its interval."""
-    rows = []
-    for cell, predictions in cells.items():
-        if cell[0] != "open_answer":
-            continue
-        found = {row.key: _distance(row) for row in predictions if row.is_answered}
-        for name in DISTANCES:
-            shares = estimated(outcomes(predictions, lambda row, name=name: found[row.key] == name))  # type: ignore[misc]
-            rows.append(labelled(cell, {"distance": name, **shares}))
-    return rows
+    return [
+        labelled(cell, {"distance": name, **estimated(outcomes(rows, partial(_is_at, name)))})
+        for cell, rows in cells.items()
+        if cell[0] == "open_answer"
+        for name in DISTANCES
+    ]
 
 
-def _distance(row: Prediction) -> Distance:
-    return distance(read_open(row.raw or ""), row.expected)
+def _is_at(name: Distance, row: Prediction) -> bool:
+    return distance(read_open(row.raw or ""), row.expected) == name

@@ -1,7 +1,7 @@
 """Protocols: how one row of the dataset becomes prompts (section 4.1, appendices J and K).
 
-A protocol asks both questions about a clip, or one of its own, and defines its conditions: abstention concerns a missing
-modality, chain of thought was measured on aligned and misaligned clips (Table 11).
+A protocol asks both questions about a clip, or one of its own, and defines its conditions: abstention concerns a
+missing modality, chain of thought was measured on aligned and misaligned clips (Table 11).
 
 Forced choice and log-likelihood use the dataset's own questions verbatim (`conditions.question_of`), so that a dataset
 with an older wording keeps it. The dataset has no questions for the other two protocols; `mma_bench.prompts` provides

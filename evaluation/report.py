@@ -241,8 +241,8 @@ def _tables(summary: Summary, protocol: str) -> Row:
         *("by_class", "by_distance", "by_seen", "chains"),
     )
     own = {table: [row for row in summary[table] if row["protocol"] == protocol] for table in tables}
-    for table in ("open_answers", "text_alone"):
-        own[table] = [row for row in summary.get(table, []) if row["protocol"] == protocol]
+    for name in ("open_answers", "text_alone"):
+        own[name] = [row for row in summary.get(name, []) if row["protocol"] == protocol]
     own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}
 

@@ -295,7 +295,7 @@ def _of_the_packets() -> list[Promise]:
         ),
         _made(
             "sound_was_replaced",
-            "Where a donor is heard, or the sound is removed, replaced or shifted, the audio packets are not the base's.",
+            "Where a donor is heard, or the sound is removed, replaced or shifted, it is not the base's.",
             "section 3, section 4.1.1",
             holds("sound_replaced", _under(*DONATED, *SOUND_ENCODED, Condition.SHIFTED_AUDIO)),
         ),
@@ -333,7 +333,8 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "sound_is_audible",
-            f"Unless it is removed, replaced or shifted, the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
+            "Unless it is removed, replaced or shifted, the sound's peak is at least "
+            f"{params.normalise.min_rms_dbfs:g} dBFS.",
             "section 3",
             at_least(
                 "audio_peak",
@@ -368,7 +369,7 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "silence_lasts_as_long_as_the_sound",
-            "If the sound is removed, replaced or shifted, the track is as long as before: some models fail without one.",
+            "If the sound is removed, replaced or shifted, the track is as long as before: some models need one.",
             "section 4.1.1",
             between(
                 "sound_longer_by_s",
