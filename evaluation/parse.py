@@ -104,8 +104,8 @@ def _denied(said: list[Statement]) -> frozenset[str]:
 def _chosen(said: list[Statement], *, explicit: bool) -> frozenset[str]:
     """The options that are affirmed after the last correction.
 
-    If there are several, and one can be preferred, it is the one in a clause of its own or, in an explicit final answer,
-    that of the first sentence.
+    If there are several, and one can be preferred, it is the one in a clause of its own or, in an explicit final
+    answer, that of the first sentence.
     """
     start = max((at for at, statement in enumerate(said) if statement.corrects), default=0)
     said = [statement for statement in said[start:] if statement.claims]

@@ -283,7 +283,7 @@ def _of_the_packets() -> list[Promise]:
         ),
         _made(
             "sound_is_promised_by_the_base",
-            "If the sound is neither swapped, removed nor shifted, `source_audio_sha256` is the hash of the base's packets.",
+            "If the sound is not swapped, removed or shifted, `source_audio_sha256` is that of the base's packets.",
             "section 3",
             equal("source_audio_sha256", "base_audio", _except(*DONATED, *SOUND_ENCODED, Condition.SHIFTED_AUDIO)),
         ),
