@@ -20,6 +20,7 @@ from mma_bench.evaluation.conditions import CONFIGS, hears, is_text_alone
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.evaluation.normalisation import likeliest
+from mma_bench.evaluation.open_answers import as_answer, read_open
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.parts import Part, gather, parts_of
 from mma_bench.evaluation.predictions import Prediction, to_entry
@@ -223,6 +224,9 @@ def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
         return replace(prediction, status="ok", answer=likeliest(prediction))
     if prediction.raw is None:
         return replace(prediction, error="the engine returned neither an answer nor an error")
+    if protocol is Protocol.OPEN_ANSWER:
+        answer = as_answer(read_open(prediction.raw))
+        return replace(prediction, status="ok" if answer is not None else "unparseable", answer=answer)
     answer = parse(prediction.raw, prediction.options, SYNONYMS, chain_of_thought=protocol is Protocol.CHAIN_OF_THOUGHT)
     return replace(prediction, status="ok" if answer is not None else "unparseable", answer=answer)
 
