@@ -144,9 +144,7 @@ def _either(
     """How far each value is from being kept by either shape (at most 0 if it is), and the design effects there."""
     effects = [fit.design_effects(at, interest) for fit, (_, at) in zip(fits, profiles, strict=True)]
     # Nowhere less than at the best value: far from it, other levels count, at which clips may differ less.
-    effects = [
-        np.maximum(effect, effect[found.argmax()]) for effect, (found, _) in zip(effects, profiles, strict=True)
-    ]
+    effects = [np.maximum(effect, effect[found.argmax()]) for effect, (found, _) in zip(effects, profiles, strict=True)]
     losses = [2 * (max(top, float(found.max())) - found) for found, _ in profiles]
     excess = [loss / effect - critical for loss, effect in zip(losses, effects, strict=True)]
     return np.min(excess, axis=0), np.max(effects, axis=0)
