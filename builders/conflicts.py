@@ -111,7 +111,8 @@ def plan(
         for captioned, needed in ((Condition.MISLEADING_CAPTION, 2), (Condition.THREE_WAY, 3)):
             if captioned in wanted and 0 < len(classes) < needed:
                 raise DataError(
-                    f"{layout.ALIGNED}: all clips of split {split!r} are {' or '.join(classes)}, no caption can mislead",
+                    f"{layout.ALIGNED}: all clips of split {split!r} are {' or '.join(classes)}, "
+                    "no caption can mislead",
                     hint=f"acquire clips of other classes, or remove {captioned} from conflicts.conditions.{split}",
                 )
         if Condition.THREE_WAY in wanted and Condition.MISALIGNED not in wanted:

@@ -41,8 +41,8 @@ _ASKING = (
     click.option(
         "--conditions",
         default="",
-        help="Comma-separated; default: all in the dataset. On request: misleading_caption_short_answer, "
-        "long_context_before, no_clip, other_clip, and those beyond the paper.",
+        help="Comma-separated; default: the paper's six; all: those of the dataset. On request also "
+        "misleading_caption_short_answer, long_context_before, audio_dropped, no_clip, other_clip.",
     ),
     click.option(
         "--protocols",

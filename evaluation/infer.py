@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
@@ -20,6 +20,7 @@ from mma_bench.evaluation.conditions import CONFIGS, hears, is_text_alone
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.evaluation.normalisation import likeliest
+from mma_bench.evaluation.open_answers import as_answer, read_open
 from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.parts import Part, gather, parts_of
 from mma_bench.evaluation.predictions import Prediction, to_entry
@@ -31,6 +32,8 @@ from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, 
 from mma_bench.progress import Progress
 from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import MODALITIES, PAPERS_CONDITIONS, Question
+
+ALL: Final = "all"  # in place of conditions
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,9 @@ def _read(prediction: Prediction, protocol: Protocol) -> Prediction:
         return replace(prediction, status="ok", answer=likeliest(prediction))
     if prediction.raw is None:
         return replace(prediction, error="the engine returned neither an answer nor an error")
+    if protocol is Protocol.OPEN_ANSWER:
+        answer = as_answer(read_open(prediction.raw))
+        return replace(prediction, status="ok" if answer is not None else "unparseable", answer=answer)
     answer = parse(prediction.raw, prediction.options, SYNONYMS, chain_of_thought=protocol is Protocol.CHAIN_OF_THOUGHT)
     return replace(prediction, status="ok" if answer is not None else "unparseable", answer=answer)
 
@@ -238,12 +244,13 @@ def _sha256(text: str) -> str:
 
 
 def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The conditions to run: those requested, or the paper's that are in the split.
+    """The conditions to run: those requested, where `all` are those of the split; or the paper's that are in it.
 
     Raises:
         ConfigError: A requested condition is not in the dataset; names it and the available ones.
     """
     there = benchmark.conditions()
+    wanted = [name for each in wanted for name in (there if each == ALL else [each])]
     possible = [condition for condition, config in CONFIGS.items() if config in there]
     missing = [condition for condition in wanted if condition not in possible]
     if missing:
@@ -251,7 +258,7 @@ def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str,
             f"{benchmark.name} has no condition {missing[0]!r} in split {benchmark.split}",
             hint=f"choose among {', '.join(possible)}",
         )
-    return tuple(wanted) or tuple(name for name in there if name in PAPERS_CONDITIONS)
+    return tuple(dict.fromkeys(wanted)) or tuple(name for name in there if name in PAPERS_CONDITIONS)
 
 
 def asked(row: Row, prompt: Prompt, fingerprint: str) -> Prediction:

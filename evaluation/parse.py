@@ -25,6 +25,7 @@ Only the first `reading.text.MOST_CHARACTERS` of an answer are read (the last fo
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from mma_bench.evaluation.reading import claims, screening
 from mma_bench.evaluation.reading import text as texts
@@ -34,6 +35,8 @@ from mma_bench.evaluation.reading.names import names_of
 from mma_bench.evaluation.reading.polarity import Polarity
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.prompts import NONE_OF_THE_ABOVE
+
+_NOTHING: Final[tuple[frozenset[str], frozenset[str]]] = (frozenset(), frozenset())
 
 
 def parse(
@@ -48,18 +51,26 @@ def parse(
             names within them (`pig` in `guinea pig`).
         chain_of_thought: Read only an explicit final answer.
     """
+    named, denied = statements(text, options, synonyms, chain_of_thought=chain_of_thought)
+    return None if len(named) != 1 or named <= denied else next(iter(named))
+
+
+def statements(
+    text: str, options: Sequence[str], synonyms: Mapping[str, Sequence[str]], *, chain_of_thought: bool = False
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The options that the answer affirms, and those that it denies anywhere; arguments as in `parse`."""
     for option in (text, text.strip()):
         if option in options:
-            return option
+            return frozenset({option}), frozenset()
     names = names_of(options, synonyms)
     plain = texts.prepare(text, keep_end=chain_of_thought)
     settled = texts.without_thoughts(plain)
     if settled is None:
-        return None
+        return _NOTHING
     said = texts.tokens(settled)
     exact = names.exact(said)
     if exact is not None or not said or screening.is_error(settled) or screening.in_another_language(said):
-        return exact
+        return (frozenset({exact}) if exact else frozenset()), frozenset()
 
     def read(part: str) -> list[Statement]:
         return claims.read(part, names, none_offered=NONE_OF_THE_ABOVE in options)
@@ -68,11 +79,11 @@ def parse(
     if answer is not None:
         part = read(answer.text)
         if answer.final or any(statement.claims for statement in part):
-            return _undenied(_chosen(part, explicit=True), read(answer.rest))
+            return _chosen(part, explicit=True), _denied(read(answer.rest))
     thought_aloud = chain_of_thought and settled == plain
     if thought_aloud or screening.must_conclude(settled):
-        return None
-    return _undenied(_chosen(read(texts.without_echoes(settled)), explicit=False), read(settled))
+        return _NOTHING
+    return _chosen(read(texts.without_echoes(settled)), explicit=False), _denied(read(settled))
 
 
 def parse_answer(text: str, options: Sequence[str], *, chain_of_thought: bool = False) -> str | None:
@@ -84,16 +95,17 @@ def parse_answer(text: str, options: Sequence[str], *, chain_of_thought: bool = 
     return parse(text, options, SYNONYMS, chain_of_thought=chain_of_thought)
 
 
-def _undenied(option: str | None, said: list[Statement]) -> str | None:
-    denied = any(statement.claims.get(option or "") is Polarity.DENIED for statement in said)
-    return None if denied else option
+def _denied(said: list[Statement]) -> frozenset[str]:
+    return frozenset(
+        option for statement in said for option, polarity in statement.claims.items() if polarity is Polarity.DENIED
+    )
 
 
-def _chosen(said: list[Statement], *, explicit: bool) -> str | None:
-    """The one option that is affirmed after the last correction.
+def _chosen(said: list[Statement], *, explicit: bool) -> frozenset[str]:
+    """The options that are affirmed after the last correction.
 
-    If there are several, it is the one in a clause of its own or, in an explicit final answer, that of the first
-    sentence.
+    If there are several, and one can be preferred, it is the one in a clause of its own or, in an explicit final
+    answer, that of the first sentence.
     """
     start = max((at for at, statement in enumerate(said) if statement.corrects), default=0)
     said = [statement for statement in said[start:] if statement.claims]
@@ -103,9 +115,10 @@ def _chosen(said: list[Statement], *, explicit: bool) -> str | None:
     if len(named) > 1 and explicit:
         named = _affirmed([statement for statement in said if statement.clause.sentence == said[0].clause.sentence])
     elif len(named) > 1 and start == 0:
-        statements = Counter(statement.clause.sentence for statement in said)
-        named = _affirmed([item for item in said if item.bare and statements[item.clause.sentence] == 1])
-    return named.pop() if len(named) == 1 else None
+        sentences = Counter(statement.clause.sentence for statement in said)
+        alone = _affirmed([item for item in said if item.bare and sentences[item.clause.sentence] == 1])
+        named = alone if len(alone) == 1 else named
+    return frozenset(named)
 
 
 def _affirmed(said: list[Statement]) -> set[str]:

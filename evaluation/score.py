@@ -29,6 +29,7 @@ from mma_bench.evaluation.comparisons import drops
 from mma_bench.evaluation.context_tokens import context_tokens
 from mma_bench.evaluation.headline import headline, led_by_caption, led_by_other
 from mma_bench.evaluation.normalisation import by_normalisation
+from mma_bench.evaluation.open_answers import open_answers
 from mma_bench.evaluation.positions import position_bias
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.synchrony import synchrony
@@ -73,6 +74,8 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
         scores["text_alone"] = without_the_clip
     if shifted := synchrony(every):
         scores["time"] = shifted
+    if of_open := open_answers(cells):
+        scores["open_answers"] = of_open
     if of_chains := chains(cells):
         scores["chains"] = of_chains
     scores |= trust_tables(predictions) | three_way_tables(predictions)

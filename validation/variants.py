@@ -290,7 +290,7 @@ def _of_the_packets() -> list[Promise]:
         ),
         _made(
             "sound_is_promised_by_the_base",
-            "If the sound is neither swapped, removed nor shifted, `source_audio_sha256` is the hash of the base's packets.",
+            "If the sound is not swapped, removed or shifted, `source_audio_sha256` is that of the base's packets.",
             "section 3",
             equal("source_audio_sha256", "base_audio", _except(*DONATED, *SOUND_ENCODED, Condition.SHIFTED_AUDIO)),
         ),
@@ -302,7 +302,7 @@ def _of_the_packets() -> list[Promise]:
         ),
         _made(
             "sound_was_replaced",
-            "Where a donor is heard, or the sound is removed, replaced or shifted, the audio packets are not the base's.",
+            "Where a donor is heard, or the sound is removed, replaced or shifted, it is not the base's.",
             "section 3, section 4.1.1",
             holds("sound_replaced", _under(*DONATED, *SOUND_ENCODED, Condition.SHIFTED_AUDIO)),
         ),
@@ -340,7 +340,8 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "sound_is_audible",
-            f"Unless it is removed, replaced or shifted, the sound's peak is at least {params.normalise.min_rms_dbfs:g} dBFS.",
+            "Unless it is removed, replaced or shifted, the sound's peak is at least "
+            f"{params.normalise.min_rms_dbfs:g} dBFS.",
             "section 3",
             at_least(
                 "audio_peak",
@@ -375,7 +376,7 @@ def _of_the_media(params: Params) -> list[Promise]:
         ),
         _made(
             "silence_lasts_as_long_as_the_sound",
-            "If the sound is removed, replaced or shifted, the track is as long as before: some models fail without one.",
+            "If the sound is removed, replaced or shifted, the track is as long as before: some models need one.",
             "section 4.1.1",
             between(
                 "sound_longer_by_s",

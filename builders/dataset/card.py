@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.files import file_sha256, fingerprint
 from mma_bench.prompts import PROMPT_VERSION
-from mma_bench.schema import Condition, Split
+from mma_bench.schema import STEPPED, Condition, Manipulation, Split
 
 # The stages whose counts the card shows, in the order of dvc.yaml.
 COUNTED_STAGES: Final = ("acquire", "normalise", "judge", "verify", "conflicts")
@@ -39,6 +39,15 @@ _CONDITIONS: Final = {
     Condition.SHIFTED_AUDIO: "The clip's own sound, so many seconds late (or early, if below 0).",
     Condition.ABSENT_AUDIO: "The sound is replaced by white noise or by room tone.",
     Condition.ABSENT_VIDEO: "Every frame is grey, noise, or the first frame.",
+}
+
+_UNITS: Final = {
+    Manipulation.PINK_NOISE: "signal-to-noise ratio, dB",
+    Manipulation.MIXTURE: "the other sound over the clip's own, dB",
+    Manipulation.BLUR: "standard deviation, percent of the height",
+    Manipulation.DARKNESS: "percent of the brightness taken away",
+    Manipulation.LOW_CONTRAST: "percent of the contrast taken away",
+    Manipulation.SHIFT: "seconds by which the sound is late",
 }
 
 
@@ -108,6 +117,7 @@ def dataset_card(facts: CardFacts) -> str:
             packaged=packaged.height,
             splits=[str(split) for split in (Split.TRAIN, Split.TEST) if split in facts.options],
             conditions=_CONDITIONS,
+            levels=_levels(packaged),
             columns=COLUMNS,
             prompt_version=PROMPT_VERSION,
             steps=list(dict.fromkeys(step for counts in facts.funnel.values() for step in counts)),
@@ -241,6 +251,24 @@ def licences(aligned: pl.DataFrame) -> list[tuple[str, str, int]]:
     """(source, licence, aligned clips), most frequent first within a source."""
     grouped = aligned.group_by("source", "licence").len()
     return grouped.sort(["source", "len", "licence"], descending=[False, True, False]).rows()
+
+
+def _levels(packaged: pl.DataFrame) -> list[tuple[str, str, str, str]]:
+    """(condition, manipulation, unit of its level, the levels) of the conditions with steps, in their order."""
+    found = packaged.filter(pl.col("manipulation").is_not_null())
+    steps = found.group_by("condition", "manipulation").agg(pl.col("level").unique().sort())
+    levels = {(condition, manipulation): values for condition, manipulation, values in steps.iter_rows()}
+    return [
+        (
+            condition,
+            step,
+            _UNITS.get(step, "–"),
+            ", ".join(f"{level:g}" for level in levels[condition, step] if level is not None) or "–",
+        )
+        for condition, manipulations in STEPPED.items()
+        for step in manipulations
+        if (condition, step) in levels
+    ]
 
 
 def _donors(packaged: pl.DataFrame) -> dict[str, tuple[int, int]]:

@@ -18,7 +18,8 @@ from mma_bench.schema import DONATED, FACTS, FILE, Condition
 SOURCE_FAULTS: Final = ("source_missing", "source_changed")
 _OK: Final = pl.col("status") == "ok"
 _MADE: Final = (*FILE, *FACTS, "base_video_sha256", "source_audio_sha256", "level_measured", "base_likeness")
-# Conditions whose sound need not be heard (a shift may leave only a silent part), and those in which the donor's is heard alone.
+# Conditions whose sound need not be heard (a shift may leave only a silent part), and those in which the donor's is
+# heard alone.
 _SOUNDLESS: Final = (Condition.AUDIO_REMOVED, Condition.ABSENT_AUDIO, Condition.SHIFTED_AUDIO)
 _DONORS_ALONE: Final = tuple(condition for condition in DONATED if condition != Condition.MIXED_AUDIO)
 

@@ -95,8 +95,8 @@ def croissant(
         extra_properties={
             "creditText": "CREDITS.md names source, author and terms of every clip; so does the column licence.",
             "rai:dataManipulationProtocol": (
-                "Misaligned, audio_removed and frames_zeroed replace one sense and keep the other's packets "
-                "bit for bit."
+                "Misaligned, audio_removed, frames_zeroed and the conditions with steps replace or degrade one sense "
+                "and keep the other's packets bit for bit."
             ),
         },
     )

@@ -5,8 +5,8 @@ difference of two runs on n clips is predicted from that on all N: mean d, varia
 difference is known no better than N clips tell; s² is the variance of the clips' differences, inflated by shared
 donors, and Student's t allows for its estimate. The certainty that all pairs keep their order is at least one minus the
 sum of their risks (Bonferroni). Choosing clips for how they happened to be answered would promise too much, so they
-are drawn at random, evenly over the range of difficulties. Polo et al. ("tinyBenchmarks: evaluating LLMs with fewer examples",
-arXiv 2402.14992) estimate scores from chosen examples instead, with models of hundreds of earlier runs.
+are drawn at random, evenly over the range of difficulties. Polo et al. ("tinyBenchmarks: evaluating LLMs with fewer
+examples", arXiv 2402.14992) estimate scores from chosen examples instead, by item response theory over many models.
 """
 
 from dataclasses import dataclass

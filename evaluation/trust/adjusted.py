@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from mma_bench.clusters import Array, Codes, cluster_variance
 
@@ -40,6 +41,18 @@ class Groups:
         """The sum of the outcomes of each group."""
         return np.bincount(self.place, self.followed)
 
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of a cluster-robust variance: the effective number of clusters, less one.
+
+        Clusters of uneven size tell less than as many even ones: Kish's effective number.
+        """
+        return min(len(way) ** 2 / float((np.bincount(way) ** 2).sum()) for way in self.codes) - 1
+
+    def critical(self) -> float:
+        """What twice a loss of log-likelihood may be within a 95 % interval: the square of Student's t."""
+        return float(special.stdtrit(self.freedom, 0.975)) ** 2 if self.freedom > 0 else np.inf
+
     def log_likelihood(self, expected: Array) -> Array:
         """Of fits, [fits]; `expected` [fits, groups], above 0 and below 1."""
         found: Array = np.log(expected) @ self.hits + np.log1p(-expected) @ (self.sizes - self.hits)
@@ -66,8 +79,8 @@ class Groups:
         if independent <= _NOTHING * float(self.sizes @ direction**2):
             return 1.0
         rest = self.followed - means[self.place]
-        variance, df = cluster_variance(rest * direction[self.place], self.codes)
-        return max(1.0, variance * (df + 1) / df / independent)
+        variance, _ = cluster_variance(rest * direction[self.place], self.codes)
+        return max(1.0, variance * (self.freedom + 1) / self.freedom / independent) if self.freedom > 0 else 1.0
 
 
 def ends(values: Array, excess: Array) -> tuple[float | None, float | None]:

@@ -93,8 +93,9 @@ def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch
     if clusters < 2 or len(np.unique(levels)) < 3:
         return nothing
     distinct, place = np.unique(levels, return_inverse=True)
-    fits = [_Data(shape, distinct, Groups(place, followed, codes)) for shape in SHAPES]
-    critical = float(special.stdtrit(clusters - 1, 0.975)) ** 2
+    answers = Groups(place, followed, codes)
+    fits = [_Data(shape, distinct, answers) for shape in SHAPES]
+    critical = answers.critical()
     span = float(distinct[-1] - distinct[0])
     inside = np.linspace(distinct[0], distinct[-1], _POINTS)
     outside = np.linspace(0.05, 1, _BEYOND) * span
@@ -142,6 +143,8 @@ def _either(
 ) -> tuple[Array, Array]:
     """How far each value is from being kept by either shape (at most 0 if it is), and the design effects there."""
     effects = [fit.design_effects(at, interest) for fit, (_, at) in zip(fits, profiles, strict=True)]
+    # Nowhere less than at the best value: far from it, other levels count, at which clips may differ less.
+    effects = [np.maximum(effect, effect[found.argmax()]) for effect, (found, _) in zip(effects, profiles, strict=True)]
     losses = [2 * (max(top, float(found.max())) - found) for found, _ in profiles]
     excess = [loss / effect - critical for loss, effect in zip(losses, effects, strict=True)]
     return np.min(excess, axis=0), np.max(effects, axis=0)

@@ -116,8 +116,7 @@ def _fitted(rows: Sequence[Prediction], contrast: Array) -> dict[str, Any]:
     place = codes_of([tuple(pair) for pair in compared])
     first = np.array([sense == pair[0] for (sense, _), pair in zip(captured, compared, strict=True)], np.float64)
     answers = Groups(place, first, [codes_of(keys) for keys in clusters(outcomes(row for _, row in captured))])
-    df = min(int(way.max()) for way in answers.codes)
-    if df < 1:
+    if answers.freedom <= 0:
         return nothing
     designs = np.zeros((int(place.max()) + 1, len(SENSES)))
     for number, pair in zip(place, compared, strict=True):
@@ -131,7 +130,7 @@ def _fitted(rows: Sequence[Prediction], contrast: Array) -> dict[str, Any]:
     effects = np.array(
         [answers.design_effect(p, p * (1 - p) * interest, (p * (1 - p) * rest)[:, None]) for p in expected]
     )
-    excess = 2 * (likelihood.max() - likelihood) / effects - float(special.stdtrit(df, 0.975)) ** 2
+    excess = 2 * (likelihood.max() - likelihood) / effects - answers.critical()
     low, high = ends(values, excess)
     top = int(likelihood.argmax())
     estimate = float(values[top]) if 0 < top < len(values) - 1 and (low, high) != (None, None) else None

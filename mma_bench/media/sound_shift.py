@@ -1,10 +1,10 @@
 """Variants whose sound comes earlier or later than its picture, without encoding either again.
 
-The AAC packets are copied bit for bit and get other times, so the shift is a whole number of AAC frames of 1024 samples
+The AAC packets are copied bit for bit and get other times: the shift is a whole number of AAC frames of 1024 samples
 (23 ms at 44.1 kHz), the nearest to what was asked for. What the shift leaves empty is filled with packets of digital
-silence; what it moves past the ends of the track is left out. The track keeps its beginning and its end, and the picture
-its packets and their times. One packet before the first that is heard stays, without being presented, as the decoder needs
-it for the overlap of two frames.
+silence; what it moves past the ends of the track is left out. The track keeps its beginning and its end, and the
+picture its packets and their times. One packet before the first that is heard stays, without being presented, as the
+decoder needs it for the overlap of two frames.
 
 Errors of a source are `InvalidInput` and name its file; besides those of `mma_bench.media.edit`:
 
@@ -61,7 +61,7 @@ class Shifted:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The packets of the shifted track: `before` silent ones, the base's from `first` to `stop`, `after` silent ones."""
+    """The shifted track: `before` silent packets, the base's from `first` to `stop`, `after` silent ones."""
 
     before: int
     first: int

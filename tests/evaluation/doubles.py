@@ -9,7 +9,7 @@ from typing import Any
 from mma_bench import prompts
 from mma_bench.evaluation.conditions import CONFIGS, as_asked
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
-from mma_bench.schema import MODALITIES, PAPERS_CONDITIONS
+from mma_bench.schema import MODALITIES, Condition
 
 OPTIONS = ["Bird", "Cat", "Rain"]
 
@@ -61,9 +61,7 @@ class Rows:
         self._rows, self._version = rows, version
 
     def conditions(self) -> list[str]:
-        return [
-            str(condition) for condition in PAPERS_CONDITIONS if any(r["condition"] == condition for r in self._rows)
-        ]
+        return [str(condition) for condition in Condition if any(r["condition"] == condition for r in self._rows)]
 
     def rows(self, condition: str, columns: Sequence[str] | None = None, **_: int) -> Iterator[dict[str, Any]]:
         for each in self._rows:

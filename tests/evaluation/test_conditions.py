@@ -148,6 +148,14 @@ def test_variants_are_asked_on_request_only() -> None:
     assert set(Variant) < set(CONDITIONS)
 
 
+def test_conditions_beyond_the_paper_are_asked_on_request_only() -> None:
+    bench: Any = Rows([*ROWS, row("a", "degraded_audio")])
+    assert "degraded_audio" not in chosen_conditions(bench, [])
+    everything = ("aligned", "misleading_caption", "long_context", "degraded_audio")
+    assert chosen_conditions(bench, ["all"]) == everything
+    assert chosen_conditions(bench, ["aligned", "all", "long_context_before"]) == (*everything, "long_context_before")
+
+
 # The dataset of before the columns for text, which has the seed alone.
 
 
