@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from mma_bench.evaluation import report
-from mma_bench.evaluation.predictions import Prediction
+from mma_bench.evaluation.infer import Plan, infer
+from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.protocols import Protocol, Sampling
 from mma_bench.evaluation.score import main, score
 from mma_bench.evaluation.synchrony import sentence, synchrony
+from mma_bench.models.baselines import OracleSettings, RandomSettings, open_baseline
+from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.tables import read_json
+from tests.evaluation.doubles import Rows, Scripted, row
 from tests.evaluation.runs import CLASSES, answers, prediction, write_run
 
 LEVELS = (-4.0, -0.5, 0.5, 4.0)
@@ -109,6 +115,42 @@ def _classes(shift: float, skill: float) -> list[Prediction]:
         given = {"id": key, "key": f"{key}/audio.forced_choice.0", "level": shift or None}
         rows.append(prediction(base, condition, "audio", answer, seen=right, heard=right, **given))
     return rows
+
+
+def _shifted(base: str, level: float) -> dict[str, Any]:
+    steps = {"id": f"{base}.shifted_audio.shift_{level:g}", "manipulation": "shift", "level": level}
+    return {**row(base, "shifted_audio"), **steps}
+
+
+def test_a_model_is_asked_whether_they_are_in_sync_and_its_words_are_scored(tmp_path: Path) -> None:
+    """One that notices two seconds, and says so at length; both baselines that can be asked run too."""
+    rows = [
+        each for base in "abc" for each in (row(base, "aligned"), *(_shifted(base, level) for level in (-2.0, 0.5)))
+    ]
+    bench: Any = Rows(rows)
+    plan = Plan(("aligned", "shifted_audio"), (Protocol.SYNCHRONY,), Sampling())
+
+    def reply(task: ClipTask, prompt: Prompt) -> Answer:
+        assert "Options: Yes, No." in prompt.text
+        late = task.id.endswith("-2")
+        return Answer(prompt.key, text="No, the sound comes too early." if late else "**Yes**")
+
+    found = read_predictions(infer(Scripted(reply), bench, plan, tmp_path / "model", settings={}))
+    assert {(row.question, row.other, tuple(row.options)) for row in found} == {("time", None, ("Yes", "No"))}
+    table = {(row["measure"], row["level"]): row["mean"] for row in score(found)["time"]}
+    assert table == {
+        ("says_yes", -2.0): 0.0,
+        ("says_yes", 0.0): 1.0,
+        ("says_yes", 0.5): 1.0,
+        ("told_apart", -2.0): 1.0,
+        ("told_apart", 0.5): 0.5,
+    }
+    guess = open_baseline("random", RandomSettings())
+    guessed = read_predictions(infer(guess, bench, plan, tmp_path / "random", settings={}))
+    assert {row.status for row in guessed} == {"ok"}
+    knows = open_baseline("oracle", OracleSettings())
+    known = read_predictions(infer(knows, bench, plan, tmp_path / "oracle", settings={}))
+    assert {row["mean"] for row in score(known)["time"] if row["measure"] == "told_apart"} == {1.0}
 
 
 def test_accuracy_by_shift_stands_beside_that_of_aligned_clips() -> None:
