@@ -102,7 +102,7 @@ def test_removed_sound_is_heard_as_silence_and_dropped_sound_not_at_all(tmp_path
 
     rows = Rows([row("a", str(condition)) for condition in PAPERS_CONDITIONS])
     predictions = start(tmp_path, Scripted(reply), rows, conditions=ALL)
-    assert heard == {condition: condition != "audio_dropped" for condition in ALL}
+    assert heard == {condition: condition not in ("audio_dropped", "no_clip") for condition in ALL}
     dropped = predictions["a.audio_dropped/audio.abstention.0"]
     assert (dropped.condition, dropped.expected) == ("audio_dropped", NONE_OF_THE_ABOVE)
 
@@ -132,7 +132,8 @@ def test_an_engine_without_scores_is_not_asked_for_them(tmp_path: Path, capsys: 
     engine = Scripted(says("Cat"))
     engine.modes = frozenset({"generate"})  # type: ignore[attr-defined]
     predictions = start(tmp_path, engine)
-    assert {prediction.protocol for prediction in predictions.values()} == {*PAPERS_PROTOCOLS} - {
+    asked = {prediction.protocol for prediction in predictions.values()}
+    assert asked == {*PAPERS_PROTOCOLS} - {
         Protocol.LOGLIKELIHOOD
     }
     assert "loglikelihood is skipped" in capsys.readouterr().err
