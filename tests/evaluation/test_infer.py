@@ -133,9 +133,7 @@ def test_an_engine_without_scores_is_not_asked_for_them(tmp_path: Path, capsys: 
     engine.modes = frozenset({"generate"})  # type: ignore[attr-defined]
     predictions = start(tmp_path, engine)
     asked = {prediction.protocol for prediction in predictions.values()}
-    assert asked == {*PAPERS_PROTOCOLS} - {
-        Protocol.LOGLIKELIHOOD
-    }
+    assert asked == {*PAPERS_PROTOCOLS} - {Protocol.LOGLIKELIHOOD}
     assert "loglikelihood is skipped" in capsys.readouterr().err
 
 
