@@ -30,6 +30,7 @@ COLUMNS: dict[str, pl.DataType] = {
         name: VARIANTS[name]
         for name in (
             *("id", "condition", "visual_class", "audio_class", "caption", "context_seed", "context"),
+            *("manipulation", "level"),
             *("base_id", "donor_id", "class_distance", "human_verified", "judge", "label_ids", "start_s", "end_s"),
             *("video_sha256", "audio_sha256", "licence", "source"),
         )

@@ -31,6 +31,7 @@ from av.container import OutputContainer
 from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
 from mma_bench.media.decode import decoded_frames
@@ -224,6 +225,7 @@ def _encoded(
     luma of some frames before the change, see `noted`.
     """
     stream, times = source.stream, frame_times(path, source.packets)
+    assert isinstance(stream, VideoStream)
     options = {"preset": "ultrafast", "flags": "+bitexact", "x264-params": _X264.format(quantiser)}
     track = container.add_stream("libx264", options=options)
     codec, time_base = track.codec_context, time_base_of(stream)

@@ -27,7 +27,7 @@ from tests.validation.world import World
 OPTIONS = ["Bell", "Cat", "Dog", "Hammer"]
 KEPT = (
     *("id", "condition", "visual_class", "audio_class", "caption", "context_seed", "context", "base_id", "donor_id"),
-    *("class_distance", "human_verified", "judge", "label_ids", "start_s", "end_s"),
+    *("manipulation", "level", "class_distance", "human_verified", "judge", "label_ids", "start_s", "end_s"),
     *("video_sha256", "audio_sha256", "licence", "source"),
 )
 SCHEMA = pa.schema(
@@ -44,7 +44,7 @@ SCHEMA = pa.schema(
         ("video", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
     ]
 )
-for name, kind in (("human_verified", pa.bool_()), ("start_s", pa.float64()), ("end_s", pa.float64())):
+for name, kind in (("human_verified", pa.bool_()), *((each, pa.float64()) for each in ("level", "start_s", "end_s"))):
     SCHEMA = SCHEMA.set(SCHEMA.get_field_index(name), pa.field(name, kind))
 
 
@@ -118,7 +118,10 @@ class Dataset(World):
 
 def packaged(row: dict[str, Any], media: bytes) -> dict[str, Any]:
     """The packaged row of a variant, by the paper."""
-    gone = {"visual": "frames_zeroed", "audio": "audio_removed"}
+    gone = {
+        "visual": row["condition"] == "frames_zeroed" or row["manipulation"] in ("grey", "pixel_noise"),
+        "audio": row["condition"] == "audio_removed" or row["manipulation"] in ("white_noise", "room_tone"),
+    }
     made: dict[str, Any] = {name: row[name] for name in KEPT}
     for sense in ("visual", "audio"):
         answer = row[f"{sense}_class"]
@@ -130,7 +133,7 @@ def packaged(row: dict[str, Any], media: bytes) -> dict[str, Any]:
             made[f"{sense}_question"], short = short, None
         made[f"{sense}_question_short_answer"] = short
         made[f"{sense}_answer"] = answer
-        made[f"{sense}_abstention_answer"] = "None of the above" if row["condition"] == gone[sense] else answer
+        made[f"{sense}_abstention_answer"] = "None of the above" if gone[sense] else answer
     if row["condition"] == "three_way":
         asked = f"Which class does the video caption name? Options: {', '.join(OPTIONS)}."
         made["text_question"] = f"Video_caption: {row['caption']}. {asked} Answer using a single word or phrase."
