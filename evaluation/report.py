@@ -194,12 +194,22 @@ def page(summary: Summary, shown: Shown, wrong: Sequence[Row] = ()) -> str:
         "report.html",
         "mma_bench.evaluation",
         title=f"{model_name(summary['run'])} on MMA-Bench",
-        sections=[{**own, **charts(own)} for own in (_tables(summary, name) for name in _asked(summary))],
+        sections=[{**own, **charts(_of_senses(own))} for own in (_tables(summary, name) for name in _asked(summary))],
         mistakes=shown,
         wrong=table(wrong[:PER_PAGE], len(wrong)),
         facts=facts(summary["run"]),
         **_words(summary),
     )
+
+
+def _of_senses(section: Row) -> Row:
+    """A section without the rows about neither picture nor sound, which no chart shows."""
+    return {
+        name: [row for row in value if row.get("question", "both") not in ("text", "time")]
+        if isinstance(value, list)
+        else value
+        for name, value in section.items()
+    }
 
 
 def markdown(summary: Summary) -> str:

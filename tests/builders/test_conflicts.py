@@ -18,7 +18,7 @@ from mma_bench.builders import conflicts
 from mma_bench.builders.conflicts import context_seed, misleading_class, plan, with_contexts
 from mma_bench.builders.dataset.incomplete import without_incomplete
 from mma_bench.config import Params, load_params
-from mma_bench.errors import DataError
+from mma_bench.errors import ConfigError, DataError
 from mma_bench.files import file_sha256
 from mma_bench.media import edit as variants
 from mma_bench.media.facts import media_facts
@@ -410,3 +410,23 @@ def test_conditions_left_out_leave_no_rows_and_no_files(project: Path, params: P
     shutil.rmtree(layout.VARIANT_CLIPS)
     conflicts.main(params.model_copy(update={"conflicts": fewer}))
     assert layout.VARIANT_CLIPS.is_dir()  # an output of the stage, even if empty
+
+
+def test_a_three_way_row_has_a_caption_of_a_third_class() -> None:
+    clips = [clip_row(f"{name}{number}", "test", name) for name in CLASSES for number in range(3)]
+    pairs = [pair_row("test", "Cat0", "Dog1"), pair_row("test", "Cat0", "Train1", 1), pair_row("test", "Dog0", "Cat1")]
+    conditions = {"test": [Condition.MISALIGNED, Condition.THREE_WAY]}
+    rows = [row for row in plan(*tables(clips, pairs), conditions, 7) if row["condition"] == "three_way"]
+    assert [(row["id"], row["caption"]) for row in rows] == [
+        ("Cat0.three_way.Dog1", "Train"),
+        ("Dog0.three_way.Cat1", "Train"),
+    ]
+
+
+def test_three_way_needs_misaligned_and_a_third_class() -> None:
+    clips = [clip_row("a", "test", "Cat"), clip_row("b", "test", "Dog")]
+    pairs = [pair_row("test", "a", "b")]
+    with pytest.raises(ConfigError, match="three_way without misaligned"):
+        plan(*tables([*clips, clip_row("c", "test", "Train")], pairs), {"test": [Condition.THREE_WAY]}, 7)
+    with pytest.raises(DataError, match="Cat or Dog, no caption can mislead"):
+        plan(*tables(clips, pairs), {"test": [Condition.MISALIGNED, Condition.THREE_WAY]}, 7)

@@ -132,9 +132,8 @@ def test_an_engine_without_scores_is_not_asked_for_them(tmp_path: Path, capsys: 
     engine = Scripted(says("Cat"))
     engine.modes = frozenset({"generate"})  # type: ignore[attr-defined]
     predictions = start(tmp_path, engine)
-    assert {prediction.protocol for prediction in predictions.values()} == {*PAPERS_PROTOCOLS} - {
-        Protocol.LOGLIKELIHOOD
-    }
+    asked = {prediction.protocol for prediction in predictions.values()}
+    assert asked == {*PAPERS_PROTOCOLS} - {Protocol.LOGLIKELIHOOD}
     assert "loglikelihood is skipped" in capsys.readouterr().err
 
 
@@ -198,7 +197,7 @@ def test_majority_answers_the_most_frequent_class_of_each_condition_and_question
     majority = open_engine("majority")
     predictions = start(tmp_path, majority, Rows(rows), conditions=("aligned", "misaligned"))  # type: ignore[arg-type]
     said = {(one.condition, one.question, one.protocol): one.answer for one in predictions.values()}
-    for protocol in (Protocol.FORCED_CHOICE, Protocol.LOGLIKELIHOOD, Protocol.ABSTENTION, Protocol.CHAIN_OF_THOUGHT):
+    for protocol in PAPERS_PROTOCOLS:
         assert said["aligned", "visual", protocol] == said["aligned", "audio", protocol] == "Cat"  # a tie with Rain
         assert said["misaligned", "visual", protocol] == "Rain"
         assert said["misaligned", "audio", protocol] == "Bird"  # all three once
