@@ -91,7 +91,8 @@ def estimated(found: Sequence[Outcome], groups: Sequence[Hashable] | None = None
 def clusters(found: Sequence[Outcome]) -> list[list[Hashable]]:
     """Cluster keys of the answers: the base clip; the donor, if there are donors or people; and the person, if there
     are several."""
-    bases, donors = [each.base for each in found], [each.donor for each in found]
+    bases: list[Hashable] = [each.base for each in found]
+    donors: list[Hashable] = [each.donor for each in found]
     if len({each.person for each in found}) > 1:
         return [bases, donors, [each.person for each in found]]
     return [bases] if bases == donors else [bases, donors]

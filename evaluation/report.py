@@ -256,7 +256,7 @@ def _tables(summary: Summary, protocol: str) -> Row:
         *("by_class", "by_distance", "by_seen", "chains"),
         *_ON_REQUEST,
     )
-    own = {table: [row for row in summary.get(table, []) if row["protocol"] == protocol] for table in tables}
+    own: Row = {table: [row for row in summary.get(table, []) if row["protocol"] == protocol] for table in tables}
     own["trust_panels"], own["three_way_panel"] = trust_panels(own), three_way_panel(own)
     own["by_normalisation"] = _side_by_side(own["by_normalisation"])
     return {"protocol": protocol, "heading": PROTOCOLS.get(protocol, protocol.replace("_", " ")), **own}

@@ -89,7 +89,7 @@ def _bands(bits: int, size: int) -> list[tuple[int, int]]:
 
     def work(count: int) -> float:
         per_band = [(width, _number_of_patterns(width, bits // count)) for _, width in _cut(count)]
-        return sum(patterns * (1 + size / 2**width) for width, patterns in per_band)
+        return float(sum(patterns * (1 + size / 2**width) for width, patterns in per_band))
 
     best = min(range(1, bits + 2), key=work) if bits < HASH_BITS else 1
     return _cut(best) if work(best) < size else [(0, 0)]

@@ -33,8 +33,8 @@ def in_order(items: Sequence[Item], person: str) -> list[Item]:
         square = _latin_square(len(kinds), fingerprint(person, "block", begin))
         for base, row in zip(bases[begin : begin + len(kinds)], square, strict=False):
             for number, kind in enumerate(row):
-                if (item := by_base[base].get(kinds[kind])) is not None:
-                    rounds[number].append(item)
+                if kinds[kind] in by_base[base]:
+                    rounds[number].append(by_base[base][kinds[kind]])
     return [item for own in rounds for item in own]
 
 

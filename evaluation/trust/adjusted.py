@@ -39,7 +39,7 @@ class Groups:
     @property
     def hits(self) -> Array:
         """The sum of the outcomes of each group."""
-        return np.bincount(self.place, self.followed)
+        return np.bincount(self.place, self.followed).astype(np.float64)
 
     @property
     def freedom(self) -> float:

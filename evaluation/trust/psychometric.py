@@ -19,8 +19,8 @@ were tried: an interval that reaches the last of them is open.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from scipy import special
@@ -77,7 +77,8 @@ class Switch:
     def curve(self, levels: Array) -> Array:
         """p at the levels; needs an estimated threshold."""
         found = [self.threshold, np.log(self.slope or 1.0), self.guess, self.lapse]
-        return _curve(levels, np.array([found], np.float64), self.shape or "logistic")[0][0]
+        share: Array = _curve(levels, np.array([found], np.float64), self.shape or "logistic")[0][0]
+        return share
 
 
 def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch:
@@ -89,7 +90,8 @@ def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch
         codes: One or two cluster codes of each answer: base clip, donor.
     """
     clusters = min((int(way.max()) + 1 for way in codes), default=0) if len(levels) else 0
-    nothing = Switch("not_estimable", *[None] * 10, len(levels), clusters)  # type: ignore[arg-type]
+    unknown: dict[str, Any] = dict.fromkeys(field.name for field in fields(Switch))
+    nothing = Switch(**{**unknown, "status": "not_estimable", "n": len(levels), "clusters": clusters})
     if clusters < 2 or len(np.unique(levels)) < 3:
         return nothing
     distinct, place = np.unique(levels, return_inverse=True)
@@ -118,7 +120,7 @@ def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch
     if threshold < inside[0]:
         bound = float(inside[0]) if high is None and within[0] > 0 else high
         return replace(nothing, status="below", high=bound, design_effect=effect)
-    slopes = np.linspace(*np.log(fits[0].slopes), _POINTS)
+    slopes = np.linspace(*map(math.log, fits[0].slopes), _POINTS)
     by_slope = [fit.profile(_SLOPE, slopes) for fit in fits]
     slope_low, slope_high = ends(slopes, _either(fits, by_slope, _SLOPE, top, critical)[0])
     return Switch(
@@ -199,7 +201,7 @@ class _Data:
         """The largest log-likelihood with one parameter fixed at each of the values, and the parameters there."""
         places = [
             np.linspace(self.levels[0] - self.span / 2, self.levels[-1] + self.span / 2, 15),
-            np.linspace(*np.log(self.slopes), 10),
+            np.linspace(*map(math.log, self.slopes), 10),
             np.array([0.01, 0.15]),
             np.array([0.01, 0.15]),
         ]

@@ -184,7 +184,7 @@ def _blurred(frames: Iterator[VideoFrame], percent: float) -> Iterator[VideoFram
             shrunk = frame.planes[0].height / frame.planes[1].height  # chroma may have half the rows
             nodes = [
                 graph.add_buffer(
-                    width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
+                    width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
                 ),
                 graph.add("gblur", f"sigma={sigma}:steps={_GAUSSIAN_STEPS}:planes=1"),
                 graph.add("gblur", f"sigma={sigma / shrunk}:steps={_GAUSSIAN_STEPS}:planes=6"),

@@ -184,7 +184,7 @@ class Reader:
         while len(new) <= max_new_tokens:
             hidden = self._forward(prefix, cache, token, depths[len(new) - 1 : len(new)], None)
             logits = self._thinker.lm_head(hidden[:, -1]).float()
-            if self._penalty is not None:
+            if self._penalty is not None and seen is not None:
                 logits = self._penalty(seen.expand(len(logits), -1), logits)
             logits = combine(logits)
             if temperature > 0:
@@ -230,7 +230,7 @@ class Reader:
         tokens = [token for _, tokens in tree.steps for token in tokens]
         # One copy to the host for all options.
         steps = logprobs[torch.tensor([nodes, tokens], device=logprobs.device).unbind()].cpu().double()
-        return [float(part.sum()) for part in steps.split([len(option) for option in options])]
+        return [float(part.sum()) for part in torch.split(steps, [len(option) for option in options])]
 
 
 class _Tree:
