@@ -120,7 +120,7 @@ def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch
     if threshold < inside[0]:
         bound = float(inside[0]) if high is None and within[0] > 0 else high
         return replace(nothing, status="below", high=bound, design_effect=effect)
-    slopes = np.linspace(*map(math.log, fits[0].slopes), _POINTS)
+    slopes = np.linspace(*fits[0].log_slopes, num=_POINTS)
     by_slope = [fit.profile(_SLOPE, slopes) for fit in fits]
     slope_low, slope_high = ends(slopes, _either(fits, by_slope, _SLOPE, top, critical)[0])
     return Switch(
@@ -197,11 +197,17 @@ class _Data:
         """From nearly flat to a step between neighbouring levels."""
         return 0.1 / self.span, 20 / float(np.diff(self.levels).min())
 
+    @property
+    def log_slopes(self) -> tuple[float, float]:
+        """Their logarithms."""
+        lowest, highest = self.slopes
+        return math.log(lowest), math.log(highest)
+
     def profile(self, fixed: int, values: Array) -> tuple[Array, Array]:
         """The largest log-likelihood with one parameter fixed at each of the values, and the parameters there."""
         places = [
             np.linspace(self.levels[0] - self.span / 2, self.levels[-1] + self.span / 2, 15),
-            np.linspace(*map(math.log, self.slopes), 10),
+            np.linspace(*self.log_slopes, num=10),
             np.array([0.01, 0.15]),
             np.array([0.01, 0.15]),
         ]
