@@ -69,6 +69,9 @@ def statements(
         return _NOTHING
     said = texts.tokens(settled)
     exact = names.exact(said)
+    listed = {names.exact(texts.tokens(part)) for part in settled.split(",")} - {None}
+    if len(listed) > 1:  # "Glass, Door" is not a glass door
+        exact = None
     if exact is not None or not said or screening.is_error(settled) or screening.in_another_language(said):
         return (frozenset({exact}) if exact else frozenset()), frozenset()
 

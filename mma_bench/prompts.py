@@ -29,7 +29,7 @@ _CHAIN_OF_THOUGHT: Final = (
 _CAPTION: Final = "Video_caption: {caption}."
 _WRITTEN: Final = "Which class does the video caption name? Options: {options}."
 IN_TIME: Final = ("Yes", "No")
-# One property, asked for yes or no, as in published tests of synchrony (docs/beyond-questions.md).
+# One property, asked for yes or no, as in published tests of synchrony (docs/beyond.md).
 _SYNCHRONY: Final = "Are the picture and the sound of this video in sync? Options: {options}."
 _OPEN: Final = {
     "visual": "What do you see in this video? Answer in a few words.",

@@ -205,6 +205,7 @@ def test_every_class_is_read_however_it_is_written(name: str, case: object, join
     assert parse(case(name.replace("_", joint)) + after, OPTIONS, SYNONYMS) == name
 
 
+@example("Glass", "Door")
 @given(st.sampled_from(OPTIONS), st.sampled_from(OPTIONS))
 @settings(deadline=None, max_examples=100)
 def test_two_classes_are_never_one_answer(first: str, second: str) -> None:

@@ -10,8 +10,8 @@ from mma_bench.evaluation.predictions import Prediction
 from mma_bench.files import write_json
 from mma_bench.tables import read_json
 from mma_bench.training.miniature import laboratory
-from mma_bench.training.miniature.metrics import STATES, metrics
-from mma_bench.training.miniature.seed import laboratory_folder
+from mma_bench.training.miniature.metrics import metrics
+from mma_bench.training.miniature.seed import LABORATORY_STATES, laboratory_folder
 from mma_bench.training.miniature.world import CLASSES
 from tests.browser import CHROMIUM, faults
 from tests.evaluation.pages import Page
@@ -50,7 +50,10 @@ def run(switch: float, seed: int, clips: int = 60) -> list[Prediction]:
 
 
 def made(switches: Mapping[str, float] = SWITCH) -> dict[str, list[list[Prediction]]]:
-    return {state: [run(switches[state], 10 * seed + place) for seed in SEEDS] for place, state in enumerate(STATES)}
+    return {
+        state: [run(switches[state], 10 * seed + place) for seed in SEEDS]
+        for place, state in enumerate(LABORATORY_STATES)
+    }
 
 
 def test_the_known_switch_is_within_the_intervals_and_moves_as_it_was_made_to() -> None:

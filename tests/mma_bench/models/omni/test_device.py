@@ -69,7 +69,7 @@ def test_options_are_read_together() -> None:
     reader = engine()._reader
     prefix, last = read("qwen2_5_omni")
     options = [[70 + index, 71, 72] for index in range(20)]
-    few, many = (counted(lambda n=n: reader._score(prefix, last, options[:n])) for n in (2, 20))  # type: ignore[misc]
+    few, many = (counted(lambda n=n: reader._score(prefix, last, options[:n], lambda logits: logits)) for n in (2, 20))  # type: ignore[misc]
     assert many["sends"] == few["sends"] > 0
 
 
