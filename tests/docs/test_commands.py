@@ -29,7 +29,7 @@ from packaging.requirements import Requirement
 
 from mma_bench.cli import main
 from mma_bench.config import Params
-from mma_bench.schema import PAPERS_CONDITIONS
+from mma_bench.schema import PAPERS_CONDITIONS, Condition
 from tests.docs.pages import PAGES, ROOT, Command, blocks, commands, merged
 
 ALL: Final = [command for page in PAGES for command in commands(page)]
@@ -46,6 +46,9 @@ RUN: Final = {
     "mma-bench sft": None,
     "mma-bench evaluate --model specialist --out results/specialist": (
         "mma-bench evaluate --model random --out results/specialist",
+    ),
+    "mma-bench evaluate --model specialist --conditions all,no_clip,other_clip --out results/beyond": (
+        "mma-bench evaluate --model random --conditions all,no_clip,other_clip --out results/beyond",
     ),
     "mma-bench score DIR": ("mma-bench score results/specialist",),
     "mma-bench results DIR [--dataset mma-bench]": ("mma-bench results results/specialist --dataset mma-bench",),
@@ -384,7 +387,7 @@ def test_the_page_about_the_data_names_every_column_and_config() -> None:
     }
     assert named == set(COLUMNS)
     configs = text.partition("## Pick a config")[2].partition("\n\nThe conditions")[0]
-    assert re.findall(r"^\| `(\w+)`", configs, re.M) == [str(condition) for condition in PAPERS_CONDITIONS]
+    assert re.findall(r"^\| `(\w+)`", configs, re.M) == [str(condition) for condition in Condition]
 
 
 def test_settings_on_the_pages_fit_the_parameters() -> None:
