@@ -1,8 +1,8 @@
 """Paired differences on the same clips: every condition against aligned, and one run against another.
 
-Under `misaligned` a clip has the video of its base and the audio of its donor. Its answer to the audio question is
-compared with the aligned answer for the donor's own clip, its answer to the visual question with that for the base
-clip.
+Under `misaligned` and the conditions made from it (`schema.DONATED`) a clip has the video of its base and the audio of
+its donor. Its answer to the audio question is compared with the aligned answer for the donor's own clip, its answer to
+the visual question with that for the base clip.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import Cell, Outcome, both_right, clusters, labelled, outcomes
 from mma_bench.evaluation.predictions import Prediction
-from mma_bench.schema import Condition
+from mma_bench.schema import DONATED, Condition
 from mma_bench.stats import holm, paired
 
 Rows = list[dict[str, Any]]
@@ -53,7 +53,7 @@ def drops(cells: Mapping[Cell, Sequence[Prediction]]) -> Rows:
         aligned = cells.get((protocol, str(Condition.ALIGNED), question))
         if aligned is None or condition == Condition.ALIGNED:
             continue
-        by_donor = condition == Condition.MISALIGNED and question == "audio"
+        by_donor = condition in DONATED and question == "audio"
         reference = {clip.base: clip.value for clip in by_clip(outcomes(aligned)).values()}
         matched = [
             clip._replace(value=clip.value - reference[of])

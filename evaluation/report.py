@@ -40,7 +40,7 @@ from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
 # Tables that are there only if what they are about was asked.
-_ON_REQUEST: Final = ("open_answers", "text_alone", "time", *TRUST_TABLES)
+_ON_REQUEST: Final = ("absent", "open_answers", "text_alone", "time", *TRUST_TABLES)
 _EXAMPLES: Final = 5
 _CUT: Final = 200  # maximum characters of an answer or an error
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from mma_bench.csv_rows import read_text
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.absent import absent
 from mma_bench.evaluation.cells import (
     TIME,
     Cell,
@@ -70,6 +71,8 @@ def score(predictions: Sequence[Prediction], seen_classes: frozenset[str] = froz
     }
     if lengths := context_tokens(predictions):
         scores["context_tokens"] = lengths
+    if of_absent := absent(cells):
+        scores["absent"] = of_absent
     if without_the_clip := text_alone(cells):
         scores["text_alone"] = without_the_clip
     if shifted := synchrony(every):

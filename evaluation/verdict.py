@@ -6,7 +6,7 @@ In: the rows of `headline.headline`. Nothing is recomputed; every number is a ro
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mma_bench.schema import Condition
+from mma_bench.schema import MODALITIES, Condition
 from mma_bench.stats import format_estimate
 
 _ABSTENTION: Final = "abstention"
@@ -14,6 +14,10 @@ _SILENCED: Final = {
     (str(Condition.AUDIO_REMOVED), "audio"),
     ("audio_dropped", "audio"),
     (str(Condition.FRAMES_ZEROED), "visual"),
+    (str(Condition.ABSENT_AUDIO), "audio"),
+    (str(Condition.ABSENT_VIDEO), "visual"),  # but where it is frozen: see the table of absent senses
+    *(("no_clip", question) for question in MODALITIES),
+    *(("other_clip", question) for question in MODALITIES),
 }
 _LOW: Final = ("led_by_other", "led_by_caption")  # measures that count mistakes
 # measure, question, heading and explanation of each tile

@@ -6,7 +6,7 @@ import pytest
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import by_cell
-from mma_bench.evaluation.comparisons import clips_of, compare_runs
+from mma_bench.evaluation.comparisons import clips_of, compare_runs, drops
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.stats import paired
 from tests.evaluation.runs import prediction
@@ -47,3 +47,17 @@ def test_both_senses_are_compared_clip_by_clip() -> None:
 
     rows = _compared(run("Bird", "Bird"), run("Bird", "Cat"))
     assert {row["question"]: row["difference"] for row in rows} == {"visual": 0.0, "audio": 1.0, "both": 1.0}
+
+
+def test_the_sound_of_a_donor_is_compared_with_the_donors_own_clip() -> None:
+    """Rain is heard in its own clip, and not over noise; what the base's clip sounded like does not matter."""
+    own = [prediction(f"c{i}", question="audio", answer="Rain") for i in range(4)]
+    own += [prediction(f"d{i}", question="audio", answer="Rain", heard="Rain", seen="Rain") for i in range(4)]
+    noisy = [
+        prediction(
+            f"c{i}", "degraded_audio", "audio", "Bird", heard="Rain", donor_id=f"d{i}", manipulation="pink_noise"
+        )
+        for i in range(4)
+    ]
+    (row,) = drops(by_cell([*own, *noisy]))
+    assert (row["compared_with"], row["difference"]) == ("donor", -1.0)
