@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from mma_bench import extras
 from tests.checkout import copy_checkout
 
-COMMAND = "from mma_bench.cli import main; main()"
+COMMAND = 'from mma_bench.cli import main\nif __name__ == "__main__":  # workers import this file too\n    main()'
 
 
 class Environment:

