@@ -8,12 +8,14 @@ from typing import Any, Final
 from mma_bench.evaluation.cells import Cell, by_cell
 from mma_bench.evaluation.comparisons import Clips, clips_of
 from mma_bench.evaluation.completeness import limit_of, missing
+from mma_bench.evaluation.conditions import CONFIGS, WITHOUT_THE_CLIP
 from mma_bench.evaluation.formats import model_name
 from mma_bench.evaluation.headline import headline
 from mma_bench.evaluation.predictions import Prediction, option_order
 from mma_bench.evaluation.score import accuracies
 from mma_bench.evaluation.trust.curves import trust_tables
-from mma_bench.schema import Condition
+from mma_bench.prompts import BEYOND_VERSION
+from mma_bench.schema import MODALITIES, PAPERS_CONDITIONS, Condition
 
 # Why a run is not ranked.
 UNCHECKED: Final = "unchecked"
@@ -89,7 +91,8 @@ class Run:
             clips=clips_of(cells),
             data={
                 row.condition: (row.dataset_fingerprint, f"{row.prompt_version}, {option_order(row)}")
-                for row in predictions
+                # Of two versions of prompts, that of the paper's protocols; those of others are in few runs.
+                for row in sorted(predictions, key=lambda row: row.prompt_version != BEYOND_VERSION)
             },
             conflict={
                 cell: frozenset(row.id for row in rows)
@@ -135,7 +138,7 @@ def unranked(runs: Sequence[Run]) -> dict[str, str]:
     """Folder → why the run is not ranked: a key of REASONS.
 
     A run is incomplete if a prompt failed or was not asked, if a misaligned clip that it was asked about has no answer,
-    or if another run on the same data covers more clips in a shared condition.
+    or if another run on the same data covers more clips in a shared condition of the paper.
     """
     same = {run.folder for run in comparable(runs)}
     common = _common(runs)
@@ -158,10 +161,17 @@ def unranked(runs: Sequence[Run]) -> dict[str, str]:
         elif (
             run.failed
             or not run.finished
-            or any(clips.outcomes.keys() != asked[cell] for cell, clips in run.clips.items())
+            or any(clips.outcomes.keys() != asked[cell] for cell, clips in run.clips.items() if _of_the_paper(cell))
         ):
             found[run.folder] = INCOMPLETE
     return found
+
+
+def _of_the_paper(cell: Cell) -> bool:
+    """Whether every model can be asked this: not without a clip, and not about time or text."""
+    _, condition, question = cell
+    beyond = condition in WITHOUT_THE_CLIP or CONFIGS[condition] not in PAPERS_CONDITIONS
+    return not beyond and question in (*MODALITIES, "both")
 
 
 def comparable(runs: Sequence[Run]) -> list[Run]:
