@@ -20,7 +20,6 @@ from mma_bench.progress import Progress
 from mma_bench.prompts import NONE_OF_THE_ABOVE, caption_question, forced_choice, misleading_caption, with_short_answer
 from mma_bench.schema import MODALITIES, VARIANTS, Condition
 from mma_bench.validation.accounts import differs_in
-from mma_bench.validation.evaluate import PART
 from mma_bench.validation.inputs import Inputs
 
 LIST = pl.List(pl.String())
@@ -43,6 +42,7 @@ COLUMNS: dict[str, pl.DataType] = {
 }
 REFERENCE = (*(name for name in COLUMNS if name in VARIANTS), "split")  # the columns of VARIANTS that say what is due
 _BATCH = 8  # clips in memory at a time
+_PART = 1_000  # rows at a time; these are wide
 
 
 _PLACE = ("config", "folder_split")  # by the shard's path, data/<config>/<split>-*.parquet
@@ -78,7 +78,7 @@ def licence_facts(inputs: Inputs, aligned: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_shards(folder: Path) -> Iterator[pl.DataFrame]:
-    """All rows, at most `PART` at a time: the columns of COLUMNS (null if a shard lacks one), and facts about them.
+    """All rows, at most 1,000 at a time: the columns of COLUMNS (null if a shard lacks one), and facts about them.
 
     `config`, `folder_split`: by the shard's path; `lacks`: the first column that the shard lacks, else null;
     `video_packets`, `audio_packets`: hashes read back from the embedded clip, null if it cannot be read. `context` is
@@ -90,7 +90,7 @@ def read_shards(folder: Path) -> Iterator[pl.DataFrame]:
     with Progress("validate: packets", sum(pq.read_metadata(shard).num_rows for shard in shards), "clip") as progress:
         for shard in shards:
             groups = _read_shard(shard, progress)
-            while part := list(islice(groups, PART // _BATCH)):
+            while part := list(islice(groups, _PART // _BATCH)):
                 yield pl.concat(part)
 
 

@@ -1,6 +1,12 @@
-"""The facts of a written clip, decoded from the file; every gate and every later stage relies on them."""
+"""The facts of a written clip, decoded from the file; every gate and every later stage relies on them.
 
+A picture whose packets, times and headers are those of one that this process has decoded is not decoded again: most
+variants of a clip carry its picture as it is, and decoding it is most of the work.
+"""
+
+import hashlib
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,9 +16,10 @@ import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from mma_bench.errors import InvalidInput
-from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
+from mma_bench.media.demux import MediaPacket, audio_stream, opened, packets_of, video_stream
 from mma_bench.media.packets import PayloadHash
 from mma_bench.schema import FACTS
 
@@ -24,10 +31,12 @@ _DCT = _THUMBNAIL // 2
 _COSINES = np.cos(np.pi / _DCT * np.outer(np.arange(8), np.arange(_DCT) + 0.5))
 _LUMA_PLANE_FORMATS = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12"})
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_DECODED: dict[str, dict[str, Any]] = {}  # `_identity` of a picture → its facts
+_MOST_DECODED = 4096
 
 
 def media_facts(path: Path) -> dict[str, Any]:
-    """Decode `path` once and measure it.
+    """Decode `path`, at most once, and measure it.
 
     Returns:
         Exactly the keys of `mma_bench.schema.FACTS`, with its types and units. `motion` is the mean over the clip
@@ -38,21 +47,45 @@ def media_facts(path: Path) -> dict[str, Any]:
     Raises:
         InvalidInput: `no_frames`, `no_audio_samples`, `corrupt_stream`; see the table in `mma_bench.media`.
     """
-    sight, sound = _Sight(path), _Sound(path)
+    sound, moving, picture_hash = _Sound(path), list[MediaPacket](), PayloadHash()
     with opened(path) as container:
         video, audio = video_stream(container, path), audio_stream(container, path)
         for packet in packets_of(container, path):
             if packet.stream.index == video.index:
-                sight.hash.add(packet)
-                for picture in video.decode(packet):
-                    sight.add(picture)
+                picture_hash.add(packet)
+                moving.append(packet)
             elif packet.stream.index == audio.index:
                 sound.hash.add(packet)
                 for block in audio.decode(packet):
                     sound.add(block)
-    seen, heard = sight.facts(), sound.facts()
+        identity = _identity(video, moving, picture_hash.hexdigest())
+        if identity not in _DECODED:
+            sight = _Sight(path)
+            for packet in moving:
+                for picture in video.decode(packet):
+                    sight.add(picture)
+            if len(_DECODED) == _MOST_DECODED:
+                del _DECODED[next(iter(_DECODED))]
+            _DECODED[identity] = sight.facts()
+    seen, heard = {**_DECODED[identity], "video_sha256": picture_hash.hexdigest()}, sound.facts()
     measured = {"duration_s": max(seen["video_duration_s"], heard["audio_duration_s"]), **seen, **heard}
     return {name: measured[name] for name in FACTS}
+
+
+def _identity(stream: VideoStream, packets: Sequence[MediaPacket], payload_sha256: str) -> str:
+    """A hash of all that decides what is decoded from the packets, and at what times after the first."""
+    codec = stream.codec_context
+    begin = next((packet.pts for packet in packets if packet.pts is not None), 0)
+    told = (
+        *(codec.name, codec.extradata, codec.width, codec.height, codec.pix_fmt, codec.color_range),
+        *(stream.time_base, payload_sha256),
+        *(
+            (None if packet.pts is None else packet.pts - begin, packet.duration, packet.is_keyframe, packet.is_discard)
+            for packet in packets
+        ),
+        *((str(side.data_type), bytes(side)) for packet in packets for side in packet.iter_sidedata()),
+    )
+    return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 class _Sight:
@@ -60,7 +93,6 @@ class _Sight:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.hash = PayloadHash()
         self._frames = 0
         self._begin: Fraction | None = None
         self._end = Fraction(0)
@@ -111,7 +143,6 @@ class _Sight:
             "frames": self._frames,
             "luma_max": min(max(luma, 0.0), 255.0),
             "motion": float(steps.mean()) if steps.size else 0.0,
-            "video_sha256": self.hash.hexdigest(),
             "phash": _perceptual_hash(self._thumbnails[len(self._thumbnails) // 2]),
         }
 

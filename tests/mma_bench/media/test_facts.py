@@ -177,3 +177,45 @@ def test_frames_are_not_kept(tmp_path: Path) -> None:
             sight.add(frame)
     assert sight.facts()["frames"] == 150
     assert [thumbnail.shape for thumbnail in sight._thumbnails] == [(64, 64)] * 30
+
+
+def test_a_picture_is_decoded_once_whatever_its_sound(
+    tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make(
+        tmp_path / "other.mp4", "-i", str(good), *tone(2, 900), "-map", "0:v", "-map", "1:a", "-c:v", "copy", *AAC
+    )
+    monkeypatch.setattr(module, "_DECODED", {})
+    fresh = media_facts(other)
+    looked = []
+    monkeypatch.setattr(module, "_DECODED", {})
+    monkeypatch.setattr(module, "thumbnail", lambda frame, plain=module.thumbnail: (looked.append(1), plain(frame))[1])
+    first = media_facts(good)
+    once = len(looked)
+    assert media_facts(other) == fresh
+    assert len(looked) == once
+    assert fresh["rms_dbfs"] != first["rms_dbfs"]
+
+
+def test_the_same_packets_at_other_times_or_in_another_range_are_decoded_anew(tmp_path: Path, good: Path) -> None:
+    slow = make(tmp_path / "slow.mp4", "-itsscale", "2", "-i", str(good), "-c", "copy")
+    full = make(tmp_path / "full.mp4", "-i", str(good), "-c", "copy", "-bsf:v", "h264_metadata=video_full_range_flag=1")
+    normal, slowed, ranged = (media_facts(path) for path in (good, slow, full))
+    assert slowed["video_sha256"] == normal["video_sha256"]
+    assert slowed["fps"] == pytest.approx(normal["fps"] / 2, rel=0.05)
+    assert ranged["luma_max"] < normal["luma_max"]
+
+
+def test_a_damaged_picture_is_refused_every_time(tmp_path: Path, good: Path) -> None:
+    broken = damaged(good, tmp_path / "broken.mp4")
+    for _ in range(2):
+        with pytest.raises(InvalidInput):
+            media_facts(broken)
+
+
+def test_no_more_pictures_are_kept_than_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_DECODED", {})
+    monkeypatch.setattr(module, "_MOST_DECODED", 2)
+    for colour in ("red", "green", "blue"):
+        media_facts(make(tmp_path / f"{colour}.mp4", *plain(colour, 0.2), *tone(0.2), *H264, *AAC))
+    assert len(module._DECODED) == 2
