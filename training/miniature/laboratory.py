@@ -1,8 +1,12 @@
 """The laboratory: at what point the miniature's models stop trusting a sense, before and after tuning.
 
-In: the answers of every seed and state under the conditions with steps (`seed.LABORATORY`). Out: a page, and its
-numbers. The controls are the question about the intact sense, which should stay as it is, and the models that were
-tuned for as long on aligned clips or on conflicts alone; what tuning costs is the accuracy where the senses agree.
+In: the answers of every seed and state under `seed.LABORATORY`. Out: a page, and its numbers. The controls are the
+question about the intact sense, which should stay as it is, and the models that were tuned for as long on aligned clips
+or on conflicts alone; what tuning costs is the accuracy where the senses agree.
+
+Two more conditions are beside the curves: the sound early or late, where the classes to name stay the same, and
+three-way conflict. The models know no words but those of the two questions about the class, so they are not asked
+whether picture and sound are in sync, nor what a caption says.
 
 A seed's threshold has the interval of a report (`evaluation.trust`). Three seeds are three models: that tuning moves
 the threshold is said only if it moves in the same direction in all of them.
@@ -13,15 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mma_bench.evaluation.cells import is_right
 from mma_bench.evaluation.predictions import Prediction, read_predictions
 from mma_bench.evaluation.trust.curves import DEGRADED, curves, switch_of
 from mma_bench.evaluation.trust.psychometric import Switch
+from mma_bench.evaluation.trust.senses import SENSES, followed
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import Condition, Manipulation
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
-from mma_bench.training.miniature.laboratory_figures import trust_lines
+from mma_bench.training.miniature.laboratory_figures import shift_lines, trust_lines
 from mma_bench.training.miniature.metrics import QUESTIONS, answers_of, cell
 from mma_bench.training.miniature.page import NAMES
 from mma_bench.training.miniature.seed import LABORATORY_STATES, laboratory_folder
@@ -101,8 +107,38 @@ def moved(runs: Runs) -> list[Moved]:
     return [Moved(name, DEGRADED[name].unit, switches) for name, switches in of_states.items()]
 
 
+def shifts(runs: Runs) -> list[Row]:
+    """Accuracy by shift of the sound, in seconds, above 0 late; 0 is the aligned clip. Rows of `state`, `question`,
+    `level`, `mean`, `low`, `high` and `seeds`.
+    """
+    found = []
+    for state, of_seeds in runs.items():
+        levels = {row.level for row in of_seeds[0] if row.condition == Condition.SHIFTED_AUDIO}
+        for level in sorted({0.0, *(level for level in levels if level is not None)}):
+            condition = Condition.SHIFTED_AUDIO if level else Condition.ALIGNED
+            same = [
+                [row for row in run if row.condition == condition and (row.level or 0.0) == level] for run in of_seeds
+            ]
+            for (_, question), answers in answers_of(same, is_right).items():
+                found.append({"state": state, "question": question, "level": level, **asdict(cell(answers))})
+    return found
+
+
+def three_way(runs: Runs) -> list[Row]:
+    """Which sense answers follow where picture, sound and caption name three classes: rows of `state`, `question`,
+    `followed` (`picture`, `sound`, `caption` or `neither`, which add up to 1), `mean`, `low`, `high` and `seeds`.
+    """
+    found = []
+    for state, of_seeds in runs.items():
+        same = [[row for row in run if row.condition == Condition.THREE_WAY] for run in of_seeds]
+        for name in (*SENSES, "neither"):
+            for (_, question), answers in answers_of(same, lambda row, name=name: followed(row) == name).items():  # type: ignore[misc]
+                found.append({"state": state, "question": question, "followed": name, **asdict(cell(answers))})
+    return found
+
+
 def read_laboratory(root: Path, seeds: Sequence[int]) -> dict[str, list[list[Prediction]]]:
-    """State → the predictions of each seed under the conditions with steps, and those under `misaligned`.
+    """State → the predictions of each seed under `seed.LABORATORY`.
 
     Raises:
         DataError: A run is missing or broken.
@@ -127,7 +163,7 @@ def main(root: Path, seeds: Sequence[int], metrics: Path, out: Path, numbers: Pa
         DataError: A run is missing or broken.
     """
     runs = read_laboratory(root, seeds)
-    rows, thresholds = points(runs), moved(runs)
+    rows, thresholds, shifted, conflict = points(runs), moved(runs), shifts(runs), three_way(runs)
     tree = read_json(metrics)
     charts = {
         name: svg(
@@ -146,6 +182,8 @@ def main(root: Path, seeds: Sequence[int], metrics: Path, out: Path, numbers: Pa
                 for state, switches in each.switches.items()
                 for seed, switch in zip(seeds, switches, strict=True)
             ],
+            "shifts": shifted,
+            "three_way": conflict,
         },
     )
     write_text(
@@ -156,6 +194,9 @@ def main(root: Path, seeds: Sequence[int], metrics: Path, out: Path, numbers: Pa
             title="At what point does a model stop trusting a sense?",
             charts=charts,
             thresholds=thresholds,
+            shift_chart=svg(shift_lines(shifted, NAMES), "Accuracy by shift of the sound") if shifted else None,
+            three_way={(row["state"], row["question"], row["followed"]): row for row in conflict},
+            senses=(*SENSES, "neither"),
             tree=tree,
             what=WHAT,
             names=NAMES,

@@ -53,14 +53,18 @@ ASKED: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(REMEDIES, _AGREE_OR_CONFLICT),
 }
 LABORATORY_STATES: Final = ("base", "tuned", "aligned_only", "misaligned_only")
-# The laboratory asks base, tuned and controls where senses are degraded in steps; `misaligned` is without degradation.
+# The laboratory asks base, tuned and controls where senses are degraded in steps, `misaligned` being without
+# degradation; where the sound is shifted, `aligned` being without a shift; and where three senses contradict each other.
 LABORATORY: Final = tuple(
     str(condition)
     for condition in (
+        Condition.ALIGNED,
         Condition.MISALIGNED,
         Condition.DEGRADED_AUDIO,
         Condition.MIXED_AUDIO,
         Condition.DEGRADED_VIDEO,
+        Condition.THREE_WAY,
+        Condition.SHIFTED_AUDIO,
     )
 )
 # Measured on two cores without a GPU; two jobs run at a time, except the base, which uses both cores.
@@ -72,7 +76,7 @@ SECONDS: Final = {
     "ask": 13.0,
     "ask per condition": 4.5,
     "cost": 15.0,
-    "laboratory": 80.0,
+    "laboratory": 115.0,
 }
 CORES: Final = 2  # at most; more would hardly shorten a seed
 

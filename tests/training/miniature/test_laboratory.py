@@ -49,9 +49,66 @@ def run(switch: float, seed: int, clips: int = 60) -> list[Prediction]:
     return rows
 
 
+def beside(seed: int, accuracies: Mapping[float, float], listens: float, clips: int = 40) -> list[Prediction]:
+    """A model that hears a clip right as often as its shift allows, and in three-way conflict follows the sound with
+    the probability `listens`, else the caption, whatever it is asked.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(clips):
+        picture, sound, caption = (CLASSES[(number + away) % len(CLASSES)] for away in (0, 2, 5))
+        for question in ("visual", "audio"):
+            for level, accuracy in accuracies.items():
+                name = f"clip{number:02}.{level}"
+                labels = {"manipulation": "shift", "level": level} if level else {}
+                right = question == "visual" or rng.random() < accuracy
+                rows.append(
+                    prediction(
+                        f"clip{number:02}",
+                        "shifted_audio" if level else "aligned",
+                        question,
+                        picture if right else sound,
+                        seen=picture,
+                        heard=picture,
+                        key=f"{name}/{question}.forced_choice.0",
+                        id=name,
+                        **labels,
+                    )
+                )
+            answer = sound if rng.random() < listens else caption
+            rows.append(
+                prediction(
+                    f"clip{number:02}", "three_way", question, answer, seen=picture, heard=sound, caption=caption
+                )
+            )
+    return rows
+
+
+ACCURACIES = {0.0: 1.0, -1.0: 0.5, 1.0: 0.75}
+
+
+def test_accuracy_by_shift_is_that_of_the_answers() -> None:
+    rows = laboratory.shifts({"base": [beside(seed, ACCURACIES, 0.5) for seed in SEEDS]})
+    found = {(row["question"], row["level"]): row for row in rows}
+    assert [level for question, level in found if question == "audio"] == [-1.0, 0.0, 1.0]
+    for (question, level), row in found.items():
+        assert row["low"] <= (ACCURACIES[level] if question == "audio" else 1.0) <= row["high"]
+        assert len(row["seeds"]) == len(SEEDS)
+    assert found["audio", -1.0]["high"] < 0.7
+
+
+def test_three_way_conflict_says_which_sense_is_followed() -> None:
+    rows = laboratory.three_way({"base": [beside(seed, ACCURACIES, 0.8) for seed in SEEDS]})
+    for question in ("visual", "audio"):
+        shares = {row["followed"]: row for row in rows if row["question"] == question}
+        assert sum(row["mean"] for row in shares.values()) == pytest.approx(1)
+        assert shares["sound"]["low"] <= 0.8 <= shares["sound"]["high"]
+        assert shares["picture"]["mean"] == shares["neither"]["mean"] == 0
+
+
 def made(switches: Mapping[str, float] = SWITCH) -> dict[str, list[list[Prediction]]]:
     return {
-        state: [run(switches[state], 10 * seed + place) for seed in SEEDS]
+        state: [run(switches[state], 10 * seed + place) + beside(seed, ACCURACIES, 0.8) for seed in SEEDS]
         for place, state in enumerate(LABORATORY_STATES)
     }
 
@@ -110,6 +167,9 @@ def test_the_page_says_where_each_seed_switches(tmp_path: Path) -> None:
     assert "no common direction" not in page.text.split("Tuned on both")[1].split("Control")[0]
     numbers = read_json(tmp_path / "laboratory.json")
     assert {row["seed"] for row in numbers["thresholds"]} == set(SEEDS)
+    heard = [row["mean"] for row in numbers["three_way"] if (row["state"], row["followed"]) == ("base", "sound")]
+    assert all(f"{100 * share:.1f}" in page.text for share in heard)
+    assert {row["level"] for row in numbers["shifts"]} == set(ACCURACIES)
 
 
 @pytest.mark.slow
