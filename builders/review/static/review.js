@@ -1,5 +1,6 @@
 // The page on which clips are judged. Votes are kept and sent by outbox.js.
-import { call, describe, forget, halt, halted, identifier, keep, kept, onOtherTab, outbox, post, send, waiting } from "/static/outbox.js";
+import { describe, forget, identifier, keep, kept, onOtherTab, outbox, post, send, waiting } from "/static/outbox.js";
+import { refresher } from "/static/queue.js";
 import { follow, prepare } from "/static/waveform.js";
 
 const { annotator, version } = document.body.dataset;
@@ -14,7 +15,6 @@ const LOW = 5; // clips ahead before more are asked for
 const BREAK = 180; // s between two votes that count as a break
 const LATEST = 30; // votes that the pace is taken from
 const LISTED = 5; // votes that are listed on this page
-const SLOWEST = 10_000; // ms between two attempts to reach the server
 
 let ahead = []; // clips after the current one
 let current = null;
@@ -24,29 +24,10 @@ let done = 0;
 let left = 0;
 let pace = null; // s per clip
 let times = []; // when clips were judged on this page, in ms
-let refreshing = false;
-let delay = 500;
 
 // ---- Talking to the server -------------------------------------------------------------------------------------
 
-async function refresh() {
-  if (refreshing || halted) return;
-  refreshing = true;
-  try {
-    const answer = await call(`/api/queue?ahead=${Math.min(2000, 50 + skipped.length)}`);
-    if (!answer.ok) {
-      if (halt(answer.status)) return;
-      throw new Error(`status ${answer.status}`);
-    }
-    take(await answer.json());
-    delay = 500;
-  } catch {
-    setTimeout(refresh, delay);
-    delay = Math.min(2 * delay, SLOWEST);
-  } finally {
-    refreshing = false;
-  }
-}
+const refresh = refresher(() => Math.min(2000, 50 + skipped.length), take);
 
 function take(queue) {
   // The server does not know yet of votes that wait here.

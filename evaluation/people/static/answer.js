@@ -1,5 +1,6 @@
 // The page on which questions are answered. Answers are kept and sent by outbox.js.
-import { call, describe, halt, halted, identifier, onOtherTab, outbox, post, send, waiting } from "/static/outbox.js";
+import { describe, identifier, onOtherTab, outbox, post, send, waiting } from "/static/outbox.js";
+import { refresher } from "/static/queue.js";
 
 const [bar, count, video, form, before, finding, search, list, none, after, message, saved, hint] =
   ["bar", "count", "video", "form", "before", "finding", "search", "options", "none", "after", "message", "saved", "play-hint"]
@@ -8,7 +9,6 @@ const states = ["loading", "asking", "done"]; // of the page; each is the id of 
 
 const LOW = 10; // questions ahead before more are asked for
 const FEW = 9; // options that need no search; each has a key
-const SLOWEST = 10_000; // ms between two attempts to reach the server
 
 let ahead = []; // questions after the current one
 let current = null;
@@ -18,29 +18,10 @@ const answered = new Set(); // ids answered on this page; a queue that is on its
 const shownAt = new Map(); // item → when it was first shown on this page, ms
 let done = 0;
 let left = 0;
-let refreshing = false;
-let delay = 500;
 
 // ---- Talking to the server -------------------------------------------------------------------------------------
 
-async function refresh() {
-  if (refreshing || halted) return;
-  refreshing = true;
-  try {
-    const answer = await call(`/api/queue?ahead=${Math.min(100, 20 + skipped.length)}`);
-    if (!answer.ok) {
-      if (halt(answer.status)) return;
-      throw new Error(`status ${answer.status}`);
-    }
-    take(await answer.json());
-    delay = 500;
-  } catch {
-    setTimeout(refresh, delay);
-    delay = Math.min(2 * delay, SLOWEST);
-  } finally {
-    refreshing = false;
-  }
-}
+const refresh = refresher(() => Math.min(100, 20 + skipped.length), take);
 
 function take(queue) {
   const unsent = new Set(waiting().map(({ item }) => item)); // of which the server does not know yet
