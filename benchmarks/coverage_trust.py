@@ -1,6 +1,8 @@
-"""How often the intervals of trust curves hold: simulated responders with a known switching point.
+"""How often the intervals of trust curves hold: simulated responders with a known switching point and slope.
 
-`python benchmarks/coverage_trust.py [DRAWS]` prints a row for each setting, as in docs/beyond.md.
+`python benchmarks/coverage_trust.py [DRAWS]` prints a row for each setting: clips, steps, the responder, how often the
+interval of its threshold and that of its slope hold, and the median width of the first. Where clips switch at different
+levels the slope is that of the mean over clips, at its threshold.
 """
 
 import sys
@@ -21,20 +23,34 @@ RESPONDERS = (
 )
 
 
+def slope_of(responder: Switching) -> float:
+    """The slope, on the scale of a logistic function's, of the mean over clips at the threshold."""
+    apart = np.linspace(-8, 8, 4001)  # of a clip's threshold from the mean, in standard deviations
+    share = np.exp(-(apart**2) / 2)
+    chance = 1 / (1 + np.exp(responder.slope * responder.spread * apart))
+    return float(4 * responder.slope * (share * chance * (1 - chance)).sum() / share.sum())
+
+
+def _holds(low: float | None, truth: float, high: float | None) -> bool:
+    return (low is None or low <= truth) and (high is None or truth <= high)
+
+
 def main(draws: int) -> None:
     """Print the table."""
     for clips, steps, responder in product((14, 60, 600), (4, 5, 8), RESPONDERS):
-        levels, covered, widths = np.linspace(-20, 10, steps).tolist(), 0, []
+        levels, covered, slopes, widths = np.linspace(-20, 10, steps).tolist(), 0, 0, []
         for seed in range(draws):
             rows = switching(responder, clips=clips, seed=seed, levels=levels)
             found = switch_of(next(curve for curve in curves(rows) if curve.question == "audio"))
             low, high = found.low, found.high
-            covered += (low is None or low <= responder.at) and (high is None or responder.at <= high)
+            covered += _holds(low, responder.at, high)
+            slopes += _holds(found.slope_low, slope_of(responder), found.slope_high)
             if low is not None and high is not None:
                 widths.append(high - low)
         setting = (clips, steps, responder.at, responder.slope, responder.spread, responder.lapses)
         width = f"{median(widths):.1f}" if widths else "open"
-        print("| " + " | ".join([*(f"{value:g}" for value in setting), f"{covered / draws:.1%}", width]) + " |")
+        held = [f"{count / draws:.1%}" for count in (covered, slopes)]
+        print("| " + " | ".join([*(f"{value:g}" for value in setting), *held, width]) + " |", flush=True)
 
 
 if __name__ == "__main__":
