@@ -12,6 +12,7 @@ A seed's threshold has the interval of a report (`evaluation.trust`). Three seed
 the threshold is said only if it moves in the same direction in all of them.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,15 +64,22 @@ class Moved:
     def direction(self, state: str) -> str:
         """Where tuning moves the threshold: `more` trust in the degraded sense, `less`, or `unclear`.
 
-        Trust grows if the sense is followed at levels that leave less of it.
+        Trust grows if the sense is followed at levels that leave less of it. A threshold above all levels is higher
+        than any other, one below all levels lower.
         """
         rising = DEGRADED[self.manipulation].rising
         signs = set()
         for before, after in zip(self.switches["base"], self.switches[state], strict=True):
-            if before.threshold is None or after.threshold is None:
+            first, second = _place(before), _place(after)
+            if first is None or second is None or first == second:
                 return "unclear"
-            signs.add((after.threshold < before.threshold) == rising)
+            signs.add((second < first) == rising)
         return "unclear" if len(signs) != 1 else "more" if signs.pop() else "less"
+
+
+def _place(switch: Switch) -> float | None:
+    """The threshold, infinite beyond the levels; None if it cannot be estimated."""
+    return {"above": math.inf, "below": -math.inf}.get(switch.status, switch.threshold)
 
 
 def points(runs: Runs) -> list[Row]:

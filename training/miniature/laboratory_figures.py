@@ -71,8 +71,8 @@ def _lines(axes: "Axes", rows: Sequence[Mapping[str, Any]], names: Mapping[str, 
         colour = _COLOURS[state]
         axes.plot(levels, means, "o-", color=colour, markersize=4, linewidth=1.6, label=name)
         if state in ("base", "tuned"):
-            ends = [[100 * row[end] for row in own] for end in ("low", "high")]
-            axes.fill_between(levels, *ends, color=colour, alpha=0.14, linewidth=0)
+            low, high = ([100 * row[end] for row in own] for end in ("low", "high"))
+            axes.fill_between(levels, low, high, color=colour, alpha=0.14, linewidth=0)
     axes.set_title(title, size=9.5, color=LIGHT["ink"])
     axes.set_ylim(0, 102)
     axes.set_yticks([0, 25, 50, 75, 100])

@@ -54,7 +54,7 @@ ASKED: Final[dict[str, tuple[str, ...]]] = {
 }
 LABORATORY_STATES: Final = ("base", "tuned", "aligned_only", "misaligned_only")
 # The laboratory asks base, tuned and controls where senses are degraded in steps, `misaligned` being without
-# degradation; where the sound is shifted, `aligned` being without a shift; and where three senses contradict each other.
+# degradation; where the sound is shifted, `aligned` being without a shift; and where picture, sound and caption differ.
 LABORATORY: Final = tuple(
     str(condition)
     for condition in (

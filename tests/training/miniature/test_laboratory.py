@@ -126,13 +126,16 @@ def test_the_known_switch_is_within_the_intervals_and_moves_as_it_was_made_to() 
     assert back.direction("tuned") == "less"
 
 
-def test_a_threshold_that_one_seed_does_not_have_has_no_direction() -> None:
+def test_a_threshold_beyond_the_levels_is_beyond_all_others_and_two_such_have_no_direction() -> None:
     runs = made()
     runs["tuned"][1] = run(-200.0, 1)  # hears at every level
     (noise,) = laboratory.moved(runs)
     assert noise.switches["tuned"][1].status == "below"
-    assert noise.direction("tuned") == "unclear"
     assert laboratory.threshold(noise.switches["tuned"][1]) == "below all levels"
+    assert noise.direction("tuned") == "more"
+    runs["base"][1] = run(-200.0, 1)
+    (same,) = laboratory.moved(runs)
+    assert same.direction("tuned") == "unclear"
 
 
 def test_points_are_those_of_the_answers_and_add_up() -> None:
