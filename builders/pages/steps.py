@@ -21,7 +21,7 @@ _LEVELS: Final[Mapping[str, tuple[str, str, str]]] = {
     Manipulation.PINK_NOISE: ("Noise over the sound", "signal-to-noise ratio: the lower, the louder the noise", "dB"),
     Manipulation.MIXTURE: (
         "Two sounds at once",
-        "the other clip’s sound over the clip’s own: above 0 the other is louder",
+        "the other clip’s sound over the clip’s own: above 0 the other, which counts as heard, is louder",
         "dB",
     ),
     Manipulation.BLUR: ("Blurred picture", "standard deviation of the blur, in percent of the picture’s height", "%"),
