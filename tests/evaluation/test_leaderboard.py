@@ -12,7 +12,7 @@ from mma_bench.evaluation.leaderboard import comparisons, summarise
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.evaluation.published import published_rows
 from mma_bench.evaluation.ranking import Run, comparable, order, unranked
-from mma_bench.schema import MODALITIES
+from mma_bench.schema import ABSENT, MODALITIES, STEPPED
 from mma_bench.stats import format_estimate, holm, paired
 from mma_bench.tables import read_json
 from tests.browser import faults
@@ -20,6 +20,10 @@ from tests.evaluation.pages import CHROMIUM, Page, clicked
 from tests.evaluation.runs import answers, prediction, write_predictions
 
 OTHER = "0" * 64
+STEP = {
+    str(condition): {"manipulation": names[0], "level": None if condition in ABSENT else 1.0}
+    for condition, names in STEPPED.items()
+}
 
 
 def _hears(share: float, clips: int = 10, **others: str) -> list[Prediction]:
@@ -179,7 +183,7 @@ def test_all_conditions_fit_in_a_browser(tmp_path: Path) -> None:
     """Those beyond the paper too, whose intervals are as wide as can be."""
     for name in ("one", "two"):
         rows = [
-            prediction(f"c{i}", condition, question, heard="Cat")
+            prediction(f"c{i}", condition, question, heard="Cat", **STEP.get(condition, {}))
             for condition in CONDITIONS
             for question in MODALITIES
             for i in range(2)
