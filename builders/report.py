@@ -1,7 +1,8 @@
 """Report: `reports/dataset.html`, a page for looking at the built dataset and listening to it.
 
 In: every table and count of the build. Out: one self-contained page with the funnel, the classes and the pruned
-ontology, the clips' facts, the judge's scores, the pairs, and a gallery of playable clips under each condition.
+ontology, the clips' facts, the judge's scores, the pairs, a gallery of playable clips under
+the paper's conditions, and one clip at each step of the conditions beyond it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,13 +17,14 @@ from mma_bench.builders.dataset.card import COUNTED_STAGES, PAPER_CANDIDATES, co
 from mma_bench.builders.package import class_lists
 from mma_bench.builders.pages import charts
 from mma_bench.builders.pages.files import Group, clip_ends, groups, sentence
-from mma_bench.builders.pages.gallery import Exhibit, choose, gallery
+from mma_bench.builders.pages.gallery import Exhibit, choose, gallery, share_of
+from mma_bench.builders.pages.steps import Steps, choose_steps, step_gallery
 from mma_bench.classes import ClassTable, load_classes
 from mma_bench.config import EncoderJudgeParams, NoJudgeParams, Params
 from mma_bench.errors import ClipError, DataError
 from mma_bench.files import write_text
 from mma_bench.page import render, svg
-from mma_bench.schema import ALIGNED, CANDIDATES, CHECKS, FILES, NORMALISED, PAIRS, VARIANTS, VERDICTS, Split
+from mma_bench.schema import ABSENT, ALIGNED, CANDIDATES, CHECKS, FILES, NORMALISED, PAIRS, VARIANTS, VERDICTS, Split
 from mma_bench.tables import from_rows, read_json, read_parts, read_table
 
 PAGE: Final = layout.DATASET_PAGE
@@ -124,6 +126,7 @@ def page(
     pairs: pl.DataFrame,
     variants: pl.DataFrame,
     gallery: Sequence[Sequence[Exhibit]],
+    steps: Sequence[Steps] = (),
     files: Sequence[Group] = (),
 ) -> str:
     """The page as HTML; tables as their schemas in `mma_bench.schema`, `files` if the clips come from files.
@@ -187,6 +190,9 @@ def page(
         },
         pairs={split: int((pairs["split"] == split).sum()) for split in splits},
         gallery=gallery,
+        complete=sum(len(exhibits) > 2 for exhibits in gallery),
+        steps_of=steps,
+        absent=ABSENT,
         files=files,
         files_sentence=sentence(files),
         waveform=waveform,
@@ -208,9 +214,13 @@ def main(params: Params) -> None:
     variants = read_table(layout.VARIANTS, VARIANTS, without=["context"])
     aligned = read_table(layout.ALIGNED, ALIGNED)
     options = class_lists(aligned)
+    offered = options.get(Split.TEST, options.get(Split.TRAIN, []))
     chosen = choose(variants)
+    stepped = choose_steps(variants, chosen)
+    share = share_of(chosen, stepped.height)
     try:
-        shown = gallery(_rows_of(chosen), chosen, options.get(Split.TEST, options.get(Split.TRAIN, [])))
+        shown = gallery(_rows_of(chosen), chosen, offered, share)
+        steps = step_gallery(stepped, offered, share)
     except (ClipError, FileNotFoundError) as error:
         raise DataError(f"a clip of the gallery cannot be read: {error}", hint="run `dvc repro`") from None
     html = page(
@@ -224,6 +234,7 @@ def main(params: Params) -> None:
         pairs=read_table(layout.PAIRS, PAIRS),
         variants=variants,
         gallery=shown,
+        steps=steps,
         files=_files(aligned, variants),
     )
     write_text(PAGE, html)
@@ -274,7 +285,9 @@ def _clip_facts(aligned: pl.DataFrame, params: Params, splits: Sequence[str]) ->
     duration = charts.histogram(by_split("duration_s"), "seconds", "clips")
     # A clip is silent by its loudest moment, so the bound is not one on the mean.
     loudness = charts.histogram(by_split("rms_dbfs"), "dBFS (RMS)", "clips")
-    motion = charts.histogram(by_split("motion"), "mean luma change", "clips", bound=params.validate_.min_motion)
+    motion = charts.histogram(
+        by_split("motion"), "mean change of luma in 0.2 s (of 255)", "clips", bound=params.validate_.min_motion
+    )
     return [
         ("Duration", svg(duration, "Duration of the aligned clips")),
         ("Resolution", svg(charts.bars(sizes, "clips"), "Resolution of the aligned clips")),

@@ -60,6 +60,7 @@ def accuracy_bars(rows: Sequence[Row]) -> "Figure":
             color=LIGHT["paper"],
             markeredgecolor=LIGHT["ink"],
             markersize=5,
+            clip_on=False,  # a marker at 0 or 100 is whole
             label="paper",
         )
     axes.set_xticks(range(len(conditions)), [plain(name).replace(" ", "\n") for name in conditions], size=8.5)
@@ -151,6 +152,7 @@ def group_points(rows: Sequence[Row], label: str) -> "Figure":
             fmt="o",
             color=colour,
             markersize=5,
+            clip_on=False,  # a marker at 0 or 100 is whole
             elinewidth=1.2,
             label=question,
         )
@@ -187,6 +189,7 @@ def ranking(rows: Sequence[Row]) -> "Figure":
             fmt="D" if question == "both" else "o",
             color=colour,
             markersize=5,
+            clip_on=False,  # a marker at 0 or 100 is whole
             elinewidth=1.2,
             label=question,
         )
@@ -225,6 +228,7 @@ def conditions_by_run(rows: Sequence[Row]) -> "Figure":
             color=colour,
             markerfacecolor=LIGHT["paper"] if condition == Condition.ALIGNED else colour,
             markersize=5,
+            clip_on=False,  # a marker at 0 or 100 is whole
             elinewidth=1.2,
             label=plain(condition),
         )

@@ -38,6 +38,7 @@ from mma_bench.evaluation.trust.differences import shown, threshold_differences
 from mma_bench.evaluation.trust.sentences import NAMES, threshold_text
 from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
+from mma_bench.schema import PAPERS_CONDITIONS
 from mma_bench.stats import format_estimate
 from mma_bench.tables import read_json
 
@@ -230,6 +231,7 @@ def _board(
         "measures": measures,
         "leads": [(run, _lead(run, protocol)) for run in listed],
         "headlines": [(run, [run.headline_row(protocol, *measure) for measure in measures]) for run in listed],
+        "tables": _tables(listed, protocol, cells),
         "cells": cells,
         "lines": [(run, [run.row(protocol, *cell) for cell in cells]) for run in listed],
         "parsed": {run.folder: run.parsed(protocol) for run in listed},
@@ -237,6 +239,23 @@ def _board(
         "chart": svg(figures.ranking(drawn), f"Misaligned clips, {protocol}") if drawn else None,
         "figures": _side_by_side([row for row in drawable if row["protocol"] == protocol], listed, protocol),
     }
+
+
+def _tables(
+    listed: Sequence[Run], protocol: str, cells: Sequence[tuple[str, str]]
+) -> list[tuple[str, list[str], list[tuple[Run, list[tuple[str, list[dict[str, Any] | None]]]]]]]:
+    """The cells as tables that fit a page: heading, conditions, and of each run a line per question."""
+    found = []
+    for heading, papers in (("The paper’s conditions", True), ("Beyond the paper", False)):
+        own = [cell for cell in cells if (cell[0] in PAPERS_CONDITIONS) == papers]
+        conditions, questions = (list(dict.fromkeys(cell[place] for cell in own)) for place in (0, 1))
+        lines = [
+            (run, [(each, [run.row(protocol, name, each) for name in conditions]) for each in questions])
+            for run in listed
+        ]
+        if conditions:
+            found.append((heading, conditions, lines))
+    return found
 
 
 def _lead(run: Run, protocol: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def summarise(
         "notes": [
             *_trial(run, predictions),
             *_notes(rows),
-            *_withheld(predictions, "unsupported", "are more than this model takes"),
+            *_withheld(predictions, "unsupported", "are not supported by this model"),
             *_withheld(predictions, "refused", "were refused by the model or its server"),
             *_served(predictions),
             *_lengths(scores.get("context_tokens", [])),
@@ -155,8 +155,8 @@ def _withheld(predictions: Sequence[Prediction], status: str, what: str) -> list
         if row.status == status:
             reasons.setdefault(row.condition, []).append(row.error or "")
     return [
-        f"Under {condition}, {len(found):,} of {_counted(asked[condition], 'prompt')} {what}, "
-        f"which counts as neither right nor wrong: {Counter(found).most_common(1)[0][0]}"
+        f"Under {condition}, {len(found):,} of {_counted(asked[condition], 'prompt')} {what} "
+        f"and count as neither right nor wrong: {Counter(found).most_common(1)[0][0].rstrip('.')}."
         for condition, found in reasons.items()
     ]
 

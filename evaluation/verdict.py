@@ -15,9 +15,7 @@ _SILENCED: Final = {
     ("audio_dropped", "audio"),
     (str(Condition.FRAMES_ZEROED), "visual"),
     (str(Condition.ABSENT_AUDIO), "audio"),
-    (str(Condition.ABSENT_VIDEO), "visual"),  # but where it is frozen: see the table of absent senses
     *(("no_clip", question) for question in MODALITIES),
-    *(("other_clip", question) for question in MODALITIES),
 }
 _LOW: Final = ("led_by_other", "led_by_caption")  # measures that count mistakes
 # measure, question, heading and explanation of each tile
@@ -30,16 +28,23 @@ _TILES: Final = (
 
 
 def good_when(row: Mapping[str, Any]) -> str:
-    """`high`, `low` or `near chance`: the value of a row of `headline` or `accuracy` that speaks for the model.
+    """Which value of a row of `headline` or `accuracy` is good: `high`, `low`, `near chance` or `by kind`.
 
     A question about a removed modality cannot be answered from the clip, so a high accuracy means that the model
     guesses from the other modality; under abstention the right answer is "None of the above", so high is good.
+    A frozen picture still shows its object, other absent pictures show nothing: the table of absent senses tells them
+    apart. The right answer about another clip is that of the row, not of what is shown, so low is good.
     """
     if row.get("measure") in _LOW:
         return "low"
-    if row["protocol"] != _ABSTENTION and (row["condition"], row["question"]) in _SILENCED:
-        return "near chance"
-    return "high"
+    if row["condition"] == "other_clip":
+        return "low"
+    cell = row["condition"], row["question"]
+    if row["protocol"] == _ABSTENTION:
+        return "high"
+    if cell == (Condition.ABSENT_VIDEO, "visual"):
+        return "by kind"
+    return "near chance" if cell in _SILENCED else "high"
 
 
 def verdict(headline: Sequence[Mapping[str, Any]], name: str, options: Mapping[str, str]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The gallery of the dataset's page: a clip of every class, a few under every condition, playable inline.
+"""The gallery of the dataset's page: a clip of every class, a few under all of the paper's conditions, playable.
 
 In: rows of `variants.parquet` with their files. Out: plain records for the template, media as `data:` URIs. The page
 holds previews (480 px, 5 s), whose size follows from how many there are, so that all of them stay within MAX_BYTES
@@ -20,7 +20,7 @@ from mma_bench.builders.dataset.columns import packaged_row
 from mma_bench.page import data_uri
 from mma_bench.schema import PAPERS_CONDITIONS, TEXT_CONDITIONS, Condition, Split
 
-COMPLETE_CLIPS: Final = 4  # shown under every condition; the others aligned and misaligned
+COMPLETE_CLIPS: Final = 4  # shown under all of the paper's conditions; the others aligned and misaligned
 MAX_BYTES: Final = 12_000_000  # of all media; as base64 a third more
 MOST_BYTES: Final = 250_000  # of one preview with its poster
 POSTER_WIDTH: Final = 240  # px
@@ -70,25 +70,35 @@ def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
     return shown
 
 
+def share_of(chosen: Mapping[str, Sequence[Condition]], others: int, max_bytes: int = MAX_BYTES) -> int:
+    """The bytes of one preview with its poster, so that all of them together have at most `max_bytes`.
+
+    Args:
+        chosen: As `choose` gives them.
+        others: How many previews the page has besides.
+        max_bytes: Of all previews and posters, before base64.
+    """
+    media = sum(condition not in TEXT_CONDITIONS for conditions in chosen.values() for condition in conditions)
+    return min(MOST_BYTES, max_bytes // max(1, media + others))
+
+
 def gallery(
     variants: pl.DataFrame,
     chosen: Mapping[str, Sequence[Condition]],
     options: Sequence[str],
-    max_bytes: int = MAX_BYTES,
+    share: int,
 ) -> list[list[Exhibit]]:
-    """The chosen clips, whose media have at most `max_bytes` together.
+    """The chosen clips.
 
     Args:
         variants: Schema VARIANTS; the rows of those clips are enough.
         chosen: As `choose` gives them.
         options: The classes to choose among.
-        max_bytes: Of all previews and posters, before base64.
+        share: Bytes of one preview with its poster, before base64.
 
     Raises:
         InvalidInput: A file cannot be decoded; names it.
     """
-    media = sum(condition not in TEXT_CONDITIONS for conditions in chosen.values() for condition in conditions)
-    share = min(MOST_BYTES, max_bytes // max(1, media))
     shown = [exhibits(variants, base, options, conditions, share) for base, conditions in chosen.items()]
     return [of_clip for of_clip in shown if of_clip]
 
@@ -119,11 +129,16 @@ def exhibits(
         if condition in TEXT_CONDITIONS:
             shown.append(Exhibit(row, None, None, ()))
         else:
-            shown.append(_exhibit(row, Path(variant["path"]), share))
+            shown.append(exhibit(row, Path(variant["path"]), share))
     return shown
 
 
-def _exhibit(row: Mapping[str, Any], path: Path, share: int) -> Exhibit:
+def exhibit(row: Mapping[str, Any], path: Path, share: int) -> Exhibit:
+    """A packaged row with a preview of its file, whose poster is taken from its share of bytes.
+
+    Raises:
+        InvalidInput: The file cannot be decoded; names it.
+    """
     from mma_bench.media.preview import preview
 
     poster = _poster(path, share // 4)

@@ -81,7 +81,7 @@ def threshold_sentence(row: Row) -> str:
     end = row["highest"] if row["status"] == "above" else row["lowest"]
     return (
         f"It follows {weak if weak_everywhere else strong} at every level, even at "
-        f"{number(end, row['unit'])} {row['unit']}: if it switches, then {found}."
+        f"{number(end, row['unit'])} {row['unit']}. Its 95 % interval leaves room for a switch {found} only."
     )
 
 

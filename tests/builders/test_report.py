@@ -185,13 +185,14 @@ def test_heavy_clips_stay_within_the_budget_and_every_class_is_shown(tmp_path: P
     assert weight > 100 * budget
     options = [name for _, name, _ in clips]
     chosen = gallery.choose(variants)
-    shown = gallery.gallery(variants, chosen, options, budget)
+    shown = gallery.gallery(variants, chosen, options, gallery.share_of(chosen, 0, budget))
     assert [exhibits[0].row["visual_class"] for exhibits in shown] == [name for _, name, _ in clips]
     media = [uri for exhibits in shown for exhibit in exhibits for uri in (exhibit.video, exhibit.poster) if uri]
     held = [base64.b64decode(uri.split(",")[1]) for uri in media]
     assert sum(map(len, held)) <= budget
     assert all(exhibits[0].video for exhibits in shown), "each class can be watched"
-    assert gallery.gallery(variants, chosen, options, 20_000)[0][0].video is None, "nothing fits into a kilobyte"
+    tight = gallery.share_of(chosen, 0, 20_000)
+    assert gallery.gallery(variants, chosen, options, tight)[0][0].video is None, "nothing fits into a kilobyte"
 
 
 def test_silence_is_a_line_and_sound_is_not(build: Path) -> None:

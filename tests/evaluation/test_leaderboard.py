@@ -7,10 +7,12 @@ import pytest
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation import formats, leaderboard, model_figures, score
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.leaderboard import comparisons, summarise
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.evaluation.published import published_rows
 from mma_bench.evaluation.ranking import Run, comparable, order, unranked
+from mma_bench.schema import ABSENT, MODALITIES, STEPPED
 from mma_bench.stats import format_estimate, holm, paired
 from mma_bench.tables import read_json
 from tests.browser import faults
@@ -18,6 +20,10 @@ from tests.evaluation.pages import CHROMIUM, Page, clicked
 from tests.evaluation.runs import answers, prediction, write_predictions
 
 OTHER = "0" * 64
+STEP = {
+    str(condition): {"manipulation": names[0], "level": None if condition in ABSENT else 1.0}
+    for condition, names in STEPPED.items()
+}
 
 
 def _hears(share: float, clips: int = 10, **others: str) -> list[Prediction]:
@@ -169,6 +175,38 @@ def test_it_fits_in_a_browser(tmp_path: Path, runs: int) -> None:
         write_predictions(tmp_path / name / "predictions.jsonl", answers(8, seed, model="owner/" + "long-name-" * 8))
     leaderboard.main(tmp_path)
     assert faults(tmp_path / "leaderboard.html") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_all_conditions_fit_in_a_browser(tmp_path: Path) -> None:
+    """Those beyond the paper too, whose intervals are as wide as can be."""
+    for name in ("one", "two"):
+        rows = [
+            prediction(f"c{i}", condition, question, heard="Cat", **STEP.get(condition, {}))
+            for condition in CONDITIONS
+            for question in MODALITIES
+            for i in range(2)
+        ]
+        write_predictions(tmp_path / name / "predictions.jsonl", rows)
+    leaderboard.main(tmp_path)
+    page = Page((tmp_path / "leaderboard.html").read_text())
+    assert page.text.index("The paper’s conditions") < page.text.index("Beyond the paper")
+    assert faults(tmp_path / "leaderboard.html") == []
+
+
+def test_questions_about_neither_sense_have_no_colour_of_a_sense_and_empty_comparisons_are_left_out(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "two"):
+        withheld = [prediction(f"c{i}", "no_clip", status="unsupported", error="needs a clip") for i in range(3)]
+        write_predictions(tmp_path / name / "predictions.jsonl", [*_hears(0.5), *withheld])
+    leaderboard.main(tmp_path)
+    html = (tmp_path / "leaderboard.html").read_text()
+    pairwise = html[html.index('id="pairs"') :]
+    assert '<td class="">both</td>' in pairwise
+    assert "no clip" not in pairwise
+    assert "no clip" not in (tmp_path / "leaderboard.md").read_text().partition("## Pairwise")[2]
 
 
 @pytest.mark.slow

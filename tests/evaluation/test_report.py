@@ -305,7 +305,7 @@ def test_few_clips_and_lost_answers_are_said(out: Path, tmp_path_factory: pytest
 
 @pytest.mark.parametrize(
     ("status", "what"),
-    [("unsupported", "are more than this model takes"), ("refused", "were refused by the model or its server")],
+    [("unsupported", "are not supported by this model"), ("refused", "were refused by the model or its server")],
 )
 def test_what_the_model_cannot_take_or_refuses_is_said_by_condition(status: str, what: str, tmp_path: Path) -> None:
     rows = [prediction(f"c{i}") for i in range(report.SMALL)]
@@ -314,7 +314,7 @@ def test_what_the_model_cannot_take_or_refuses_is_said_by_condition(status: str,
     score.main(tmp_path)
     report.main(tmp_path)
     found = read_json(tmp_path / "report.json")
-    said = f"3 of 3 prompts {what}, which counts as neither right nor wrong: too long"
+    said = f"3 of 3 prompts {what} and count as neither right nor wrong: too long."
     assert found["notes"] == [f"Under long_context, {said}"]
     assert found["complete"] is True
 

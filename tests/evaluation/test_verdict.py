@@ -54,6 +54,12 @@ def test_a_model_that_guesses_is_said_to() -> None:
         ("forced_choice", "audio_removed", "visual", "high"),
         ("loglikelihood", "frames_zeroed", "visual", "near chance"),
         ("abstention", "frames_zeroed", "visual", "high"),
+        ("abstention", "absent_video", "visual", "high"),
+        ("forced_choice", "absent_audio", "audio", "near chance"),
+        ("forced_choice", "absent_video", "visual", "by kind"),
+        ("forced_choice", "absent_video", "audio", "high"),
+        ("forced_choice", "no_clip", "audio", "near chance"),
+        ("forced_choice", "other_clip", "visual", "low"),
         ("forced_choice", "aligned", "audio", "high"),
     ],
 )

@@ -88,7 +88,8 @@ def test_sentences_say_in_which_direction() -> None:
     never = {**row, "status": "above", "threshold": None, "low": 10.0, "high": None}
     assert (
         threshold_sentence(never)
-        == "It follows the picture at every level, even at +10 dB: if it switches, then above +10 dB."
+        == "It follows the picture at every level, even at +10 dB. Its 95 % interval leaves room for a switch above "
+        "+10 dB only."
     )
     always = {**row, "status": "below", "threshold": None, "low": None, "high": -20.0}
     assert threshold_sentence(always).startswith("It follows what it hears at every level, even at −20 dB")
