@@ -60,7 +60,7 @@ class Inputs:
             DataError: A file is missing.
         """
         hashes = file_hashes(paths, workers=params.workers, title=gate, ray=params.on_ray())
-        noted = {}
+        noted: dict[Path, str] = {}
         for path, sha256 in zip(paths, hashes, strict=True):
             if sha256 is None:
                 raise _missing(path)

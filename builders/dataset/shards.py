@@ -146,7 +146,7 @@ def write_shards(
     }
     work = partial(written_shard, features().arrow_schema)
     made = results(parts, work, workers=params.workers, title="package", ray=params.on_ray())
-    written = {}
+    written: dict[Path, Written] = {}
     with Progress("package", sum(shard.rows.height for shard in shards)) as progress:
         for shard, of_shard in zip(shards, made, strict=True):
             written[shard.path] = of_shard
@@ -203,7 +203,7 @@ def written_shard(schema: "pa.Schema", payload: Payload) -> Written:
 
 def _rows(payload: Payload) -> Iterator[dict[str, Any]]:
     """The shard's rows, as they are asked for: one clip is in memory at a time."""
-    texts = _texts(payload["texts"]) if payload["texts"] else iter(())
+    texts: Iterator[dict[str, Any]] = _texts(payload["texts"]) if payload["texts"] else iter(())
     following = next(texts, None)
     for row in payload["rows"].iter_rows(named=True):
         context = None
