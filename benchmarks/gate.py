@@ -30,7 +30,7 @@ def write_dataset(folder: Path, rows: int) -> None:
     """A dataset of `rows` sound rows, and the tables that it is made from."""
     from mma_bench import layout
     from mma_bench.builders.dataset.columns import packaged_row
-    from mma_bench.builders.package import write_shard
+    from mma_bench.builders.dataset.shards import write_shard
     from mma_bench.files import file_sha256
     from mma_bench.irrelevant_text import irrelevant_text
     from mma_bench.schema import ALIGNED, VARIANTS
@@ -99,7 +99,8 @@ def check(way: str) -> None:
     from mma_bench.validation.inputs import Inputs
 
     packets.packet_sha256 = lambda *_: HASH
-    params = load_params(PROJECT / "params.yaml")
+    # In this process, since workers would neither be counted nor know of the hash.
+    params = load_params(PROJECT / "params.yaml").model_copy(update={"workers": 1})
     promises = package.promises(params)
     begin = time.process_time()
     frames = dict(package.frames(Inputs(), params))

@@ -1,14 +1,14 @@
 """Facts about whole tables: missing ids, changed values, and whether reported counts are correct."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 
-from mma_bench.files import file_sha256
+from mma_bench.config import RayParams
 from mma_bench.progress import Progress
 from mma_bench.schema import FILE
+from mma_bench.validation.hashes import file_hashes
 
 
 def outer_join_ids(expected: pl.Series, present: pl.Series) -> pl.DataFrame:
@@ -92,23 +92,26 @@ def counts_beside(reported: Mapping[str, int], counted: Mapping[str, int]) -> pl
     )
 
 
-def file_states(table: pl.DataFrame, title: str, workers: int) -> pl.Series:
+def file_states(table: pl.DataFrame, title: str, workers: int, ray: RayParams | None = None) -> pl.Series:
     """For each row (columns of FILE): "as recorded", "missing" or "changed"; null if the row has no file.
 
     A file that several rows name is read once.
+
+    Args:
+        table: With the columns of FILE.
+        title: See `file_hashes`, as are the others.
+        workers: Files at a time.
+        ray: How to reach Ray; None: this machine.
     """
     paths = table["path"].drop_nulls().unique().sort().to_list()
-    with ThreadPoolExecutor(workers) as pool, Progress(title, len(paths), unit="file") as progress:
+    hashes = file_hashes([Path(path) for path in paths], workers=workers, title=title, ray=ray)
+    with Progress(f"{title}: hash clips", len(paths), unit="file") as progress:
         found = {}
-        for path, sha256 in zip(paths, pool.map(_sha256, paths), strict=True):
+        for path, sha256 in zip(paths, hashes, strict=True):
             found[path] = sha256
             progress.advance()
     states = [_state(found.get(path), path, sha256) for path, sha256 in table.select(list(FILE)).iter_rows()]
     return pl.Series("file_state", states, dtype=pl.String())
-
-
-def _sha256(path: str) -> str | None:
-    return file_sha256(Path(path)) if Path(path).is_file() else None
 
 
 def _state(found: str | None, path: str | None, recorded: str | None) -> str | None:

@@ -5,6 +5,7 @@ from functools import partial
 
 import polars as pl
 
+from mma_bench.config import Params
 from mma_bench.schema import FACTS, FILE
 from mma_bench.validation.accounts import file_states, first_given, first_null
 from mma_bench.validation.expect import SHA256, Column, absent, filled, matches, one_of
@@ -16,7 +17,7 @@ NOT_OK = Column("status") != "ok"
 _HASHES = {"sha256": SHA256, "video_sha256": SHA256, "audio_sha256": SHA256, "phash": "^[0-9a-f]{16}$"}
 
 
-def clip_facts(table: pl.DataFrame, workers: int) -> pl.DataFrame:
+def clip_facts(table: pl.DataFrame, gate: str, params: Params) -> pl.DataFrame:
     """The table (columns of OUTCOME, FILE and FACTS) without its lists, and three columns about each row.
 
     `lacks` is the first fact that a good row lacks, `stray` the first fact that another row has, null if there is none;
@@ -27,7 +28,7 @@ def clip_facts(table: pl.DataFrame, workers: int) -> pl.DataFrame:
     return table.drop(lists).with_columns(
         pl.when(ok).then(first_null(facts)).alias("lacks"),
         pl.when(~ok).then(first_given(facts)).alias("stray"),
-        file_states(table, "validate: hash clips", workers),
+        file_states(table, gate, params.workers, params.on_ray()),
     )
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import polars as pl
 
+from mma_bench.config import Params
 from mma_bench.errors import DataError
 from mma_bench.files import file_sha256
 from mma_bench.schema import Schema
 from mma_bench.tables import read_json, read_parts, read_table
+from mma_bench.validation.hashes import file_hashes
 
 
 class Inputs:
@@ -51,6 +53,20 @@ class Inputs:
         self.note(path)
         return value
 
+    def note_all(self, paths: Sequence[Path], gate: str, params: Params) -> dict[Path, str]:
+        """Record and return the hashes of files that the caller reads itself; of many, by the executor's workers.
+
+        Raises:
+            DataError: A file is missing.
+        """
+        hashes = file_hashes(paths, workers=params.workers, title=gate, ray=params.on_ray())
+        noted: dict[Path, str] = {}
+        for path, sha256 in zip(paths, hashes, strict=True):
+            if sha256 is None:
+                raise _missing(path)
+            noted[path] = self.sha256[path.as_posix()] = sha256
+        return noted
+
     def note(self, path: Path) -> Path:
         """Record the hash of a file that the caller reads itself, and return its path.
 
@@ -58,8 +74,10 @@ class Inputs:
             DataError: The file is missing.
         """
         if not path.is_file():
-            raise DataError(
-                f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)"
-            )
+            raise _missing(path)
         self.sha256[path.as_posix()] = file_sha256(path)
         return path
+
+
+def _missing(path: Path) -> DataError:
+    return DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it (see dvc.yaml)")

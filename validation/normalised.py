@@ -34,7 +34,7 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     metrics = {stage: inputs.json(layout.metrics(stage)) for stage in ("acquire", "normalise")}
     identity = [column for column in IDENTITY if column != "clip_id"]
     return {
-        "rows": clip_facts(normalised, params.workers).with_columns(
+        "rows": clip_facts(normalised, "validate_normalised", params).with_columns(
             (pl.col("audio_duration_s") / pl.col("video_duration_s")).alias("sound_share"),
             differs_in(
                 normalised, acquired.unique("clip_id", keep="first", maintain_order=True), "clip_id", identity

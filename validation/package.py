@@ -11,16 +11,8 @@ from mma_bench.schema import ALIGNED, VARIANTS, Condition
 from mma_bench.validation.accounts import outer_join_ids
 from mma_bench.validation.expect import Column, absent, at_least, equal, filled, holds, one_of, unique
 from mma_bench.validation.inputs import Inputs
-from mma_bench.validation.package_facts import (
-    REFERENCE,
-    Truth,
-    config_facts,
-    file_facts,
-    licence_facts,
-    no_rows,
-    packaged_ids,
-    read_shards,
-)
+from mma_bench.validation.package_facts import Truth, config_facts, file_facts, licence_facts
+from mma_bench.validation.package_rows import REFERENCE, no_rows, packaged_ids, read_shards
 from mma_bench.validation.promises import Frames, Promise
 
 TABLE = layout.PACKAGE / "checksums.sha256"  # lists every other file, so its hash covers the whole dataset
@@ -36,11 +28,12 @@ def frames(inputs: Inputs, params: Params) -> Frames:
     aligned = inputs.table(layout.ALIGNED, ALIGNED)
     truth = Truth(variants, aligned)
     files = sorted(path for path in layout.PACKAGE.rglob("*") if path.is_file() and path != TABLE)
-    found = {path.relative_to(layout.PACKAGE).as_posix(): inputs.sha256[inputs.note(path).as_posix()] for path in files}
+    hashes = inputs.note_all(files, "validate_package", params)
+    found = {path.relative_to(layout.PACKAGE).as_posix(): hashes[path] for path in files}
     packaged = packaged_ids(layout.PACKAGE)
     due = {split: [str(name) for name in names] for split, names in params.conditions().items()}
     return {
-        "rows": map(truth.facts, chain([no_rows()], read_shards(layout.PACKAGE))),
+        "rows": map(truth.facts, chain([no_rows()], read_shards(layout.PACKAGE, params))),
         "ids": outer_join_ids(truth.ids, packaged["id"]),
         "configs": config_facts(packaged, head, due),
         "files": file_facts(found, checksums, head),

@@ -1,65 +1,22 @@
-"""Facts about the packaged dataset, read from its Parquet shards and the bytes of the clips inside them.
+"""Facts about the packaged dataset: what its rows, files and configs are compared with.
 
 Of all rows, only the ids and the variants that they are compared with are in memory, without the irrelevant texts.
 """
 
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
-from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.errors import InvalidInput
 from mma_bench.licences import licence_of
-from mma_bench.progress import Progress
 from mma_bench.prompts import NONE_OF_THE_ABOVE, caption_question, forced_choice, misleading_caption, with_short_answer
 from mma_bench.schema import MODALITIES, VARIANTS, Condition
 from mma_bench.validation.accounts import differs_in
 from mma_bench.validation.inputs import Inputs
-
-LIST = pl.List(pl.String())
-# The stable columns of the dataset: others may be added, none of these is removed.
-COLUMNS: dict[str, pl.DataType] = {
-    **{
-        name: VARIANTS[name]
-        for name in (
-            *("id", "condition", "visual_class", "audio_class", "caption", "context_seed", "context"),
-            *("manipulation", "level"),
-            *("base_id", "donor_id", "class_distance", "human_verified", "judge", "label_ids", "start_s", "end_s"),
-            *("video_sha256", "audio_sha256", "licence", "source"),
-        )
-    },
-    **dict.fromkeys(("visual_question", "audio_question", "visual_answer", "audio_answer"), pl.String()),
-    **dict.fromkeys(("visual_abstention_answer", "audio_abstention_answer"), pl.String()),
-    **dict.fromkeys(("visual_question_short_answer", "audio_question_short_answer"), pl.String()),
-    **dict.fromkeys(("text_question", "text_answer"), pl.String()),
-    "options": LIST,
-}
-REFERENCE = (*(name for name in COLUMNS if name in VARIANTS), "split")  # the columns of VARIANTS that say what is due
-_BATCH = 8  # clips in memory at a time
-_PART = 1_000  # rows at a time; these are wide
-
-
-_PLACE = ("config", "folder_split")  # by the shard's path, data/<config>/<split>-*.parquet
-
-
-def packaged_ids(folder: Path) -> pl.DataFrame:
-    """`id` (null if the shard has no ids), `config` and `folder_split` of all rows."""
-    import pyarrow.parquet as pq
-
-    tables = [pl.DataFrame(schema=dict.fromkeys(("id", *_PLACE), pl.String()))]
-    for shard in _shards(folder):
-        if "id" in pq.read_schema(shard).names:
-            ids = pl.DataFrame(pl.from_arrow(pq.read_table(shard, columns=["id"]))).cast(pl.String())
-        else:
-            ids = pl.DataFrame({"id": [None] * pq.read_metadata(shard).num_rows}, schema={"id": pl.String()})
-        tables.append(ids.with_columns(**_place(shard)))
-    return pl.concat(tables)
+from mma_bench.validation.package_rows import COLUMNS, REFERENCE, with_hashed_context
 
 
 def licence_facts(inputs: Inputs, aligned: pl.DataFrame) -> pl.DataFrame:
@@ -77,82 +34,6 @@ def licence_facts(inputs: Inputs, aligned: pl.DataFrame) -> pl.DataFrame:
     return good.with_columns(of_base, of_donor)
 
 
-def read_shards(folder: Path) -> Iterator[pl.DataFrame]:
-    """All rows, at most 1,000 at a time: the columns of COLUMNS (null if a shard lacks one), and facts about them.
-
-    `config`, `folder_split`: by the shard's path; `lacks`: the first column that the shard lacks, else null;
-    `video_packets`, `audio_packets`: hashes read back from the embedded clip, null if it cannot be read. `context` is
-    replaced by its hash.
-    """
-    import pyarrow.parquet as pq
-
-    shards = _shards(folder)
-    with Progress("validate: packets", sum(pq.read_metadata(shard).num_rows for shard in shards), "clip") as progress:
-        for shard in shards:
-            groups = _read_shard(shard, progress)
-            while part := list(islice(groups, _PART // _BATCH)):
-                yield pl.concat(part)
-
-
-def no_rows() -> pl.DataFrame:
-    """What `read_shards` gives for no rows."""
-    more = (*_PLACE, "lacks", "video_packets", "audio_packets")
-    return pl.DataFrame(schema=COLUMNS | dict.fromkeys(more, pl.String()))
-
-
-def _shards(folder: Path) -> list[Path]:
-    return sorted((folder / "data").glob("*/*.parquet"))
-
-
-def _place(shard: Path) -> dict[str, pl.Expr]:
-    return {"config": pl.lit(shard.parent.name), "folder_split": pl.lit(shard.name.partition("-")[0])}
-
-
-def _read_shard(shard: Path, progress: Progress) -> Iterator[pl.DataFrame]:
-    """The rows of a shard, a few at a time, so that few clips are in memory."""
-    import pyarrow.parquet as pq
-
-    with tempfile.TemporaryDirectory() as folder, pq.ParquetFile(shard) as file:
-        names = set(file.schema_arrow.names)
-        there = [name for name in COLUMNS if name in names]
-        lacking = next((name for name in (*COLUMNS, "video") if name not in names), None)
-        media = ["video"] if "video" in names else []
-        for batch in file.iter_batches(_BATCH, columns=[*there, *media]):
-            hashes: list[tuple[str | None, str | None]] = [(None, None)] * batch.num_rows
-            if media:
-                hashes = [_packets(video, Path(folder), progress) for video in batch.column("video").to_pylist()]
-            rows = pl.DataFrame(pl.from_arrow(batch.select(there))).cast({name: COLUMNS[name] for name in there})
-            yield _with_hashed_context(
-                rows.with_columns(
-                    *(pl.lit(None, dtype).alias(name) for name, dtype in COLUMNS.items() if name not in names),
-                    pl.lit(lacking, pl.String()).alias("lacks"),
-                    pl.Series("video_packets", [video for video, _ in hashes], dtype=pl.String()),
-                    pl.Series("audio_packets", [audio for _, audio in hashes], dtype=pl.String()),
-                    **_place(shard),
-                ).select(no_rows().columns)
-            )
-
-
-def _with_hashed_context(rows: pl.DataFrame) -> pl.DataFrame:
-    """The irrelevant texts, each of tens of kilobytes, replaced by their hashes."""
-    return rows.with_columns(
-        pl.col("context").map_elements(lambda text: sha256(text.encode()).hexdigest(), return_dtype=pl.String())
-    )
-
-
-def _packets(video: Mapping[str, Any] | None, folder: Path, progress: Progress) -> tuple[str | None, str | None]:
-    """Hashes of the video and audio packets of a row's clip; nulls, which break the promises, if it cannot be read."""
-    from mma_bench.media.packets import packet_sha256
-
-    clip = folder / "clip.mp4"
-    clip.write_bytes((video or {}).get("bytes") or b"")
-    progress.advance()
-    try:
-        return packet_sha256(clip, "video"), packet_sha256(clip, "audio")
-    except InvalidInput:
-        return None, None
-
-
 class Truth:
     """What the rows of the dataset are compared with: the good variants, and the class list of each split.
 
@@ -164,7 +45,7 @@ class Truth:
     def __init__(self, variants: Iterable[pl.DataFrame], aligned: pl.DataFrame) -> None:
         import pyarrow as pa
 
-        good = (_with_hashed_context(part.filter(pl.col("status") == "ok").select(REFERENCE)) for part in variants)
+        good = (with_hashed_context(part.filter(pl.col("status") == "ok").select(REFERENCE)) for part in variants)
         # As Arrow's oldest types: polars' strings are views into the buffers of the parts, which are half empty.
         oldest = pl.CompatLevel.oldest()
         self._variants = pa.concat_tables(part.to_arrow(compat_level=oldest) for part in good).combine_chunks()

@@ -101,7 +101,7 @@ def variant_facts(variants: pl.DataFrame, aligned: pl.DataFrame, params: Params)
     heard = pl.coalesce("donor_class", "base_class")
     ok = pl.col("status") == "ok"
     return (
-        clip_facts(variants, params.workers)
+        clip_facts(variants, "validate_variants", params)
         .with_columns(
             differs_in(variants, by_base, "base_id", OF_BASE).alias("altered"),
             differs_in(variants, by_base, "base_id", ["width", "height", "frames"]).alias("resized"),

@@ -102,8 +102,12 @@ def shards_content(folder: Path, condition: str) -> str:
         folder: Of the dataset, with its shards.
         condition: The config's name.
     """
-    shards = sorted((folder / "data" / condition).glob("*.parquet"))
-    return "sha256:" + fingerprint([[shard.name, file_sha256(shard)] for shard in shards])
+    return content_of({shard.name: file_sha256(shard) for shard in (folder / "data" / condition).glob("*.parquet")})
+
+
+def content_of(shards: Mapping[str, str]) -> str:
+    """The same of shards whose hashes are known: file name → SHA-256."""
+    return "sha256:" + fingerprint([[name, shards[name]] for name in sorted(shards)])
 
 
 def dataset_card(facts: CardFacts) -> str:

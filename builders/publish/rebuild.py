@@ -18,7 +18,8 @@ import polars as pl
 from mma_bench.builders.dataset.card import shards_content
 from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.builders.dataset.media import WRITERS, Order
-from mma_bench.builders.package import CHECKSUMS, swap_folder, write_shard
+from mma_bench.builders.dataset.shards import write_shard
+from mma_bench.builders.package import CHECKSUMS, swap_folder
 from mma_bench.builders.publish.contents import METADATA_FILES, checksum_lines, hashed, read_checksums
 from mma_bench.builders.publish.index import FULL, with_head
 from mma_bench.builders.publish.manifest import CARD, MANIFEST, SCHEMA

@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders import package
+from mma_bench.builders.dataset import shards
 from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError, StageError
 from mma_bench.folders import exclusive
 from mma_bench.schema import ALIGNED, PAPERS_CONDITIONS, VARIANTS
 from mma_bench.tables import from_rows, read_table, write_table
-from tests.faults.kill import snapshot
+from tests.faults.kill import is_over, snapshot
+from tests.waiting import wait_until
 
 CLASSES = ["Bird", "Cat", "Cattle", "Horse"]
 PLAIN = "Which class best describes the {} content of this video? Options: Bird, Cat, Cattle, Horse."
@@ -34,7 +36,8 @@ SHORT = " Answer using a single word or phrase."
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(Path(__file__).parents[2] / "params.yaml")
+    # One worker is this process; others take longer to start than the clips.
+    return load_params(Path(__file__).parents[2] / "params.yaml").model_copy(update={"workers": 1})
 
 
 def rows_of(root: Path, condition: str, split: str = "test") -> list[dict[str, Any]]:
@@ -243,7 +246,7 @@ def test_row_groups_are_small_enough_to_stream(tmp_path: Path) -> None:
         "label_ids": [],
         "video": {"bytes": b"x", "path": "x"},
     }
-    package.write_shard(tmp_path / "x.parquet", ({**row, "id": str(n)} for n in range(20)))
+    shards.write_shard(tmp_path / "x.parquet", ({**row, "id": str(n)} for n in range(20)))
     written = pq.ParquetFile(tmp_path / "x.parquet").metadata
     assert [written.row_group(n).num_rows for n in range(written.num_row_groups)] == [8, 8, 4]
 
@@ -257,14 +260,14 @@ def test_shards_hold_every_row_once_in_order_and_keep_to_the_limit(sizes: list[i
     ]
     refused = {"id": "bad", "split": "test", "condition": "aligned", "status": "refused"}
     by_path = {str(n): size for n, size in enumerate(sizes)}
-    shards = package.plan(from_rows([*rows, refused], VARIANTS), by_path, limit)
-    assert [clip for shard in shards for clip in shard.rows["id"]] == [row["id"] for row in rows]
-    for number, shard in enumerate(shards):
+    planned = shards.plan(from_rows([*rows, refused], VARIANTS), by_path, limit)
+    assert [clip for shard in planned for clip in shard.rows["id"]] == [row["id"] for row in rows]
+    for number, shard in enumerate(planned):
         filled = sum(by_path[path] for path in shard.rows["path"])
         assert shard.rows.height == 1 or (shard.rows.height and filled <= limit)
-        assert shard.path == Path(f"data/aligned/test-{number:05}-of-{len(shards):05}.parquet")
+        assert shard.path == Path(f"data/aligned/test-{number:05}-of-{len(planned):05}.parquet")
     # No shard could have taken the next one's first row.
-    for shard, after in pairwise(shards):
+    for shard, after in pairwise(planned):
         assert sum(by_path[path] for path in shard.rows["path"]) + by_path[after.rows["path"][0]] > limit
 
 
@@ -272,13 +275,14 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from mma_bench.builders import package
+from mma_bench.builders.dataset import shards
 from mma_bench.config import load_params
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 calls = 0
-def second_shard(*args, whole=package.write_shard):
+def second_shard(*args, whole=shards.write_shard):
     global calls
     calls += 1
     return die() if calls == 2 else whole(*args)
@@ -288,12 +292,12 @@ def while_removing(path, ignore_errors=False, whole=package.shutil.rmtree):
 
 at = sys.argv[1]
 if at == "second shard":
-    package.write_shard = second_shard
+    shards.write_shard = second_shard
 elif at == "before the swap":
     package.swap_folder = die
-else:
+elif at == "after it":
     package.shutil.rmtree = while_removing
-package.main(load_params(Path(sys.argv[2])))
+package.main(load_params(Path(sys.argv[2])).model_copy(update={"workers": int(sys.argv[3])}))
 """
 
 
@@ -305,7 +309,7 @@ def test_a_kill_leaves_the_old_dataset_or_the_new_one(build: Path, params: Param
     old = checksums.read_bytes()
     change(VARIANTS, layout.VARIANTS, lambda table: table.with_columns(licence=pl.lit("CC0-1.0")))
     params_path = Path(__file__).parents[2] / "params.yaml"
-    run = subprocess.run([sys.executable, "-c", KILLED, at, str(params_path)], capture_output=True, check=False)
+    run = subprocess.run([sys.executable, "-c", KILLED, at, str(params_path), "1"], capture_output=True, check=False)
     assert run.returncode == -signal.SIGKILL, run.stderr
     whole = subprocess.run(
         ["sha256sum", "--check", "--quiet", "checksums.sha256"], cwd=build / "mma-bench", check=False
@@ -316,6 +320,69 @@ def test_a_kill_leaves_the_old_dataset_or_the_new_one(build: Path, params: Param
     package.main(params)
     assert checksums.read_bytes() != old
     assert not list(build.glob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_a_kill_ends_the_workers_too_and_the_next_build_begins_anew(build: Path, params: Params) -> None:
+    package.main(params)
+    before = snapshot(build)
+    clip = Path(read_table(layout.VARIANTS, VARIANTS).filter(condition="frames_zeroed", status="ok").item(0, "path"))
+    video = clip.read_bytes()
+    clip.unlink()
+    os.mkfifo(clip)  # its reader waits
+    params_path = Path(__file__).parents[2] / "params.yaml"
+    command = [sys.executable, "-c", KILLED, "never", str(params_path), "2"]
+    run = subprocess.Popen(command, start_new_session=True)
+    wait_until(lambda: run.poll() is not None or any(build.glob(".tmp-*/data/frames_zeroed/*.parquet")))
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
+    wait_until(lambda: is_over(run.pid))
+    clip.unlink()
+    clip.write_bytes(video)
+    assert list(build.glob(".tmp-*/data/aligned/*.parquet"))
+    package.main(params)
+    assert snapshot(build) == before
+    assert not list(build.glob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_the_folder_is_the_same_whatever_the_number_of_workers(build: Path, built: Path, params: Params) -> None:
+    package.main(params.model_copy(update={"workers": 2}))
+    assert snapshot(build / "mma-bench") == snapshot(built / "mma-bench")
+    clip = Path(read_table(layout.VARIANTS, VARIANTS).filter(id="cat-test0.audio_removed").item(0, "path"))
+    clip.write_bytes(b"?")
+    with pytest.raises(DataError) as raised:
+        package.main(params.model_copy(update={"workers": 2}))
+    assert raised.value.message == f"cat-test0.audio_removed: {clip} is not the file that the table describes"
+    assert raised.value.hint == "run `dvc repro` to make the clip again"
+    assert snapshot(build / "mma-bench") == snapshot(built / "mma-bench")
+    assert not list(build.glob(".tmp-*"))
+
+
+def test_each_shard_gets_the_texts_of_its_rows(build: Path, params: Params, tmp_path: Path) -> None:
+    texts = pl.when(condition="long_context", status="ok").then(pl.format("far {}", "id"))
+    change(VARIANTS, layout.VARIANTS, lambda rows: rows.with_columns(context=texts))
+    variants = read_table(layout.VARIANTS, VARIANTS)
+    planned = shards.plan(variants.drop("context"), dict.fromkeys(variants["path"].drop_nulls(), 1), 3)
+    options = package.class_lists(read_table(layout.ALIGNED, ALIGNED))
+    written = shards.write_shards(tmp_path / "out", planned, options, params)
+    assert [path.name for path in written if path.parent.name == "long_context"] == [
+        f"test-{number:05}-of-00003.parquet" for number in range(3)
+    ]
+    rows = [row for path in written for row in pq.read_table(tmp_path / "out" / path).to_pylist()]
+    assert {row["id"]: row["context"] for row in rows} == dict(
+        variants.filter(status="ok").select("id", "context").iter_rows()
+    )
+    left = {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert left == set(written), "the texts' own files are removed"
+
+
+def test_a_table_that_is_not_sorted_by_id_is_refused(build: Path, params: Params) -> None:
+    texts = pl.when(condition="long_context").then(pl.lit("far ease"))
+    rows = read_table(layout.VARIANTS, VARIANTS).with_columns(context=texts).sort("id", descending=True)
+    rows.write_parquet(layout.VARIANTS)
+    with pytest.raises(DataError, match="is not sorted by id"):
+        package.main(params)
 
 
 def test_two_at_once_are_refused_and_the_first_is_not_touched(build: Path, params: Params) -> None:

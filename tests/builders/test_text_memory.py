@@ -22,7 +22,7 @@ import importlib, json, re, sys
 from pathlib import Path
 from mma_bench.config import load_params
 stage = importlib.import_module(f"mma_bench.builders.{sys.argv[1]}")
-stage.main(load_params(Path(sys.argv[2])))
+stage.main(load_params(Path(sys.argv[2])).model_copy(update={"workers": 1}))  # so that this process does all
 # Not `ru_maxrss`, which a process takes over from the one that started it.
 print(json.dumps(1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])))
 """

@@ -3,6 +3,7 @@
 The stages run as a user runs them, in a process each, in a project on a small file system of its own.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -130,6 +131,24 @@ def test_a_full_disk(disk: Path, whole: Path, tmp_path: Path, stage: str) -> Non
         assert not ends_with_a_hint(mma_bench(disk, stage))
     finally:
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+
+
+def test_a_disk_that_is_full_for_the_workers_leaves_the_package(disk: Path, whole: Path) -> None:
+    params = disk / layout.PARAMS
+    params.write_text(yaml.safe_dump(yaml.safe_load(params.read_text()) | {"workers": 2}))
+    untouched = snapshot(disk)
+    ballast = fill(disk)
+    os.truncate(ballast, ballast.stat().st_size - 65_536)  # enough for the texts, which come before the shards
+    stopped = mma_bench(disk, "build package")
+    assert stopped.returncode == 1, stopped.stderr
+    assert "No space left on device" in stopped.stderr
+    assert "hint: free disk space" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    ballast.unlink()
+    assert snapshot(disk) == untouched
+    again = mma_bench(disk, "build package")
+    assert again.returncode == 0, again.stderr
+    assert snapshot(disk) == untouched
 
 
 LIMITS = {

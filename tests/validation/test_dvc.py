@@ -71,4 +71,4 @@ def test_the_parameters_of_a_gate_are_dependencies(table: str) -> None:
                 methods = {"subsets": {"acquire"}, "conditions": {"acquire", "conflicts"}}
                 read |= methods.get(node.attr, {node.attr.rstrip("_")})
     given = {name.partition(".")[0] for name in stage(table).get("params", [])}
-    assert read - {"workers"} <= given
+    assert read - {"workers", "on_ray"} <= given  # how, not what

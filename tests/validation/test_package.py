@@ -20,6 +20,7 @@ from mma_bench.media.packets import packet_sha256
 from mma_bench.prompts import forced_choice, misleading_caption
 from mma_bench.validation import evaluate
 from mma_bench.validation.expect import Column, at_most, equal, unique
+from mma_bench.validation.package_rows import read_shards
 from mma_bench.validation.promises import Promise
 from tests.clips import clip
 from tests.validation.world import World
@@ -53,6 +54,7 @@ class Dataset(World):
 
     def __init__(self, media: bytes, other: bytes, hashes: dict[str, str]) -> None:
         super().__init__()
+        self.raw["workers"] = 1  # this process; others take longer to start than the clips
         self.other = other
         wanted = pl.col("base_id").is_in(["cat-1", "dog-2"])
         self.tables["variants"] = (
@@ -317,6 +319,20 @@ def test_a_frame_in_parts_is_judged_as_one_frame(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(evaluate, "PART", 3)
     assert evaluate.evaluate(promises, {"rows": frame.clone()}) == whole
     assert evaluate.evaluate(promises, {"rows": frame.iter_slices(2)}) == whole
+
+
+@pytest.mark.slow
+def test_workers_find_the_same_facts_in_the_order_of_the_shards_and_read_the_files_anew(dataset: Dataset) -> None:
+    dataset.write()
+    alone = pl.concat(read_shards(layout.PACKAGE, dataset.params))
+    dataset.raw["workers"] = 2
+    assert pl.concat(read_shards(layout.PACKAGE, dataset.params)).equals(alone)
+    _swap_media(dataset)
+    dataset.write()
+    again = pl.concat(read_shards(layout.PACKAGE, dataset.params))
+    swapped = again.filter(id="cat-1.aligned")
+    assert swapped.item(0, "video_packets") != alone.filter(id="cat-1.aligned").item(0, "video_packets")
+    assert again.filter(pl.col("id") != "cat-1.aligned").equals(alone.filter(pl.col("id") != "cat-1.aligned"))
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ import yaml
 from mma_bench import layout
 from mma_bench.builders.dataset.card import Size
 from mma_bench.builders.dataset.columns import packaged_row
-from mma_bench.builders.package import CHECKSUMS, class_lists, plan, swap_folder, write_shard
+from mma_bench.builders.dataset.shards import plan, write_shard
+from mma_bench.builders.package import CHECKSUMS, class_lists, swap_folder
 from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
 from mma_bench.config import Count, Namespace, Params
 from mma_bench.errors import ConfigError, DataError

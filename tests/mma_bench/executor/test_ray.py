@@ -16,17 +16,23 @@ import polars as pl
 import pytest
 
 from mma_bench import layout
-from mma_bench.builders import acquire, conflicts, judge, normalise
+from mma_bench.builders import acquire, conflicts, judge, normalise, package
 from mma_bench.config import Params, RayParams, load_params
-from mma_bench.errors import ConfigError, StageError
+from mma_bench.errors import ConfigError, DataError, StageError
 from mma_bench.executor import run
 from mma_bench.executor.ray import WorkerContext, outcomes
+from mma_bench.executor.results import results
 from mma_bench.executor.task import Task
-from mma_bench.schema import ALIGNED, CANDIDATES, NORMALISED, PAIRS, PAPERS_CONDITIONS
+from mma_bench.schema import ALIGNED, CANDIDATES, NORMALISED, PAIRS, PAPERS_CONDITIONS, VARIANTS
 from mma_bench.tables import from_rows, read_table, write_table
+from mma_bench.validation.accounts import file_states
+from mma_bench.validation.package_rows import read_shards
+from tests.builders.publish import project
 from tests.clips import AAC, H264, cut_off, make, picture, tone
 from tests.faults.kill import snapshot
 from tests.mma_bench.executor.test_local import calls, tasks_for, work
+from tests.mma_bench.executor.test_results import parts
+from tests.mma_bench.executor.test_results import work as of_a_part
 from tests.waiting import wait_until
 
 ray = pytest.importorskip("ray")
@@ -224,6 +230,54 @@ def test_without_ray_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("mma_bench.extras.absent", lambda extra: [extra])
     with pytest.raises(ConfigError, match=r"pip install 'mma-bench\[ray\]'"):
         on_ray(tmp_path, tasks_for(tmp_path, ["ok"]))
+
+
+@pytest.mark.slow
+def test_results_come_in_order_and_an_error_as_it_was(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = results(parts(tmp_path, "zyxw", after="y"), of_a_part, workers=2, title="test", ray=HERE)
+    assert list(found) == [ord(name) for name in "zyxw"]
+    with pytest.raises(DataError, match=r"a: a.mp4 is not the file\n  hint: make it again"):
+        list(results(parts(tmp_path, "abc", fate="table"), of_a_part, workers=2, title="test", ray=HERE))
+    assert list(layout.LEDGERS.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_package_and_its_gate_are_those_of_one_process(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project.make(tmp_path)
+    here = load_params(tmp_path / layout.PARAMS)
+    there: Params = here.model_copy(update={"executor": "ray", "workers": 2})
+    before, facts = snapshot(tmp_path), pl.concat(read_shards(layout.PACKAGE, here))
+    variants = read_table(layout.VARIANTS, VARIANTS)
+    used: list[str] = []
+
+    def seen(tasks: Any, *arguments: Any, **others: Any) -> Any:
+        used.extend(task.key for task in tasks)
+        return outcomes(tasks, *arguments, **others)
+
+    monkeypatch.setattr(sys.modules["mma_bench.executor.ray"], "outcomes", seen)
+    package.main(there)
+    shards = sorted(path.relative_to(layout.PACKAGE).as_posix() for path in layout.PACKAGE.glob("data/*/*"))
+    assert sorted(used) == shards
+    assert snapshot(tmp_path) == before
+    assert pl.concat(read_shards(layout.PACKAGE, there)).equals(facts)
+    assert len(used) == 2 * len(shards)
+    states = file_states(variants, "validate_variants", 2, there.on_ray())
+    assert len(used) > 2 * len(shards)
+    assert states.equals(file_states(variants, "validate_variants", 2))
+    assert set(states) == {"as recorded"}
+    clip = Path(variants.filter(condition="audio_removed").item(0, "path"))
+    clip.write_bytes(b"?")
+    with pytest.raises(DataError, match=rf"{clip} is not the file that the table describes\n  hint: run `dvc repro`"):
+        package.main(there)
+    assert snapshot(layout.PACKAGE) == {
+        name.removeprefix("mma-bench/"): sha256 for name, sha256 in before.items() if name.startswith("mma-bench/")
+    }
 
 
 def small_project(root: Path) -> None:
