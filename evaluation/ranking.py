@@ -194,7 +194,7 @@ def comparable(runs: Sequence[Run]) -> list[Run]:
 
 
 def _subset(runs: Sequence[Run]) -> Subset | None:
-    """The subset that is ranked: None, all clips, if a comparable run without a limit is over them, else that of most."""
+    """The subset that is ranked: that of most runs, or None, all clips, if a comparable, unlimited run is over them."""
     counts = Counter(run.subset for run in comparable(runs) if run.limit is None)
     return None if not counts or None in counts else counts.most_common(1)[0][0]
 
