@@ -68,8 +68,8 @@ def read_submission(path: Path) -> Submission:
 
     Raises:
         DataError: It is not a submission; or the model, prompt versions, fingerprints, counts or subset of clips that
-            it states are not those of its answers; or an answer is not what its
-            raw output says. Names the file and what differs.
+            it states are not those of its answers; or an answer is not what its raw output says. Names the
+            file and what differs.
     """
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:

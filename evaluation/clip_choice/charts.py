@@ -1,8 +1,8 @@
 """The charts of the clips' page: pure functions from the facts of items to matplotlib figures."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE: Final = (4.7, 3.1)  # inches; see chart_style
+_HALVES: Final[Mapping[str, Literal["left", "right"]]] = {"visual": "left", "audio": "right"}
 
 
 @chart_style()
@@ -42,26 +43,34 @@ def runs_right(facts: Sequence[ItemFacts], runs: int) -> "Figure":
 
 @chart_style()
 def difficulty_and_discrimination(facts: Sequence[ItemFacts]) -> "Figure":
-    """A dot for each difficulty and correlation with the rest, as large as there are items with both."""
-    from matplotlib.figure import Figure
+    """A dot for each difficulty and correlation with the rest, whose area grows with the number of items.
 
+    Its left half is the visual question, its right half the audio question.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.ticker import MaxNLocator
+
+    counts = Counter(
+        (fact.question, round(fact.difficulty, 2), round(fact.item_rest, 2))
+        for fact in facts
+        if fact.difficulty is not None and fact.item_rest is not None
+    )
     figure = Figure(_SIZE)
     axes = figure.subplots()
     for question in _questions(facts):
-        dots = Counter(
-            (round(fact.difficulty, 2), round(fact.item_rest, 2))
-            for fact in facts
-            if fact.question == question and fact.difficulty is not None and fact.item_rest is not None
-        )
+        dots = [
+            (x, y, 12 + 200 * count / max(counts.values())) for (own, x, y), count in counts.items() if own == question
+        ]
         if dots:
-            places, counts = zip(*dots.items(), strict=True)
-            sizes = 10 + 190 * np.array(counts) / max(counts)
-            axes.scatter(*zip(*places, strict=True), sizes, color=_colour(question), alpha=0.55, lw=0, label=question)
+            marker = MarkerStyle("o", fillstyle=_HALVES.get(question, "full"))
+            axes.scatter(*zip(*dots, strict=True), color=_colour(question), marker=marker, lw=0, label=question)
     axes.axhline(0, color=LIGHT["muted"], linestyle="--", linewidth=1)
     axes.set_xlabel("difficulty, logits (harder to the right)")
     axes.set_ylabel("correlation with the rest")
     axes.set_ylim(-1.1, 1.1)
     axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(visible=True)
     _legend(axes, figure)
     return figure

@@ -116,7 +116,7 @@ def test_only_the_clips_of_the_subset_are_read_and_the_rest_is_of_the_whole_spli
 
 def test_a_clip_that_a_condition_does_not_have_is_named(bench: Path) -> None:
     assert chosen_conditions(Benchmark(str(bench), clips=frozenset("ab")), ["aligned"]) == ("aligned",)
-    with pytest.raises(ConfigError, match=r"aligned: no base clip 'd', and 1 more") as caught:
+    with pytest.raises(ConfigError, match=r"aligned: no base clip 'd' in split test, and 1 more of --clips") as caught:
         chosen_conditions(Benchmark(str(bench), clips=frozenset("ade")), ["aligned"])
     assert caught.value.hint
     write(bench, aligned=[packaged_row("a", "aligned")], misaligned=[packaged_row(base, "misaligned") for base in "ab"])
@@ -218,7 +218,9 @@ DATA = {"misaligned": "f" * 64}
 
 def over(*clips: str, seed: int = 0, **others: Any) -> list[Prediction]:
     rows = [row for row in answers(12, seed, **others) if row.condition == "misaligned" and row.base_id in clips]
-    return [replace(row, status="ok", answer=row.answer or "Rain", raw="Rain", error=None) for row in rows]
+    return [
+        replace(row, status="ok", answer=row.answer or "Rain", raw=row.answer or "Rain", error=None) for row in rows
+    ]
 
 
 def facts(*clips: str) -> dict[str, Any]:
