@@ -59,9 +59,8 @@ def difficulty_and_discrimination(facts: Sequence[ItemFacts]) -> "Figure":
     figure = Figure(_SIZE)
     axes = figure.subplots()
     for question in _questions(facts):
-        dots = [
-            (x, y, 12 + 200 * count / max(counts.values())) for (own, x, y), count in counts.items() if own == question
-        ]
+        own = [(x, y, count) for (asked, x, y), count in counts.items() if asked == question]
+        dots = [(x, y, 12 + 200 * count / max(counts.values())) for x, y, count in own]
         if dots:
             marker = MarkerStyle("o", fillstyle=_HALVES.get(question, "full"))
             axes.scatter(*zip(*dots, strict=True), color=_colour(question), marker=marker, lw=0, label=question)
