@@ -216,11 +216,11 @@ def test_evaluate_takes_a_subset_too(bench: Path) -> None:
 DATA = {"misaligned": "f" * 64}
 
 
-def over(*clips: str, seed: int = 0, **others: Any) -> list[Prediction]:
-    rows = [row for row in answers(12, seed, **others) if row.condition == "misaligned" and row.base_id in clips]
-    return [
-        replace(row, status="ok", answer=row.answer or "Rain", raw=row.answer or "Rain", error=None) for row in rows
-    ]
+def over(*clips: str, seed: int = 0) -> list[Prediction]:
+    """Answers about the misaligned variants of these clips."""
+    rows = [row for row in answers(12, seed) if row.condition == "misaligned" and row.base_id in clips]
+    told = [replace(row, answer=row.answer or "Rain", status="ok", error=None) for row in rows]
+    return [replace(row, raw=row.answer) for row in told]
 
 
 def facts(*clips: str) -> dict[str, Any]:
