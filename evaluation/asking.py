@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mma_bench.errors import ConfigError, StageError
+from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import write_json
 from mma_bench.models.ahead import ahead
@@ -69,10 +70,11 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
         path: The file.
         run: What identifies the run. The optional key `data` maps each condition to the fingerprint of its data;
             conditions may be added to a run. The optional keys `operation` and `limit` do not identify it: the first is
-            replaced, and of two limits the higher one is kept; a run without one stays unlimited.
+            replaced, and of two limits the higher one is kept; a run without one stays unlimited. A run without the
+            optional key `clips` is over all of them.
 
     Raises:
-        ConfigError: The file describes another run; names the key that differs.
+        ConfigError: The file describes another run; names the key that differs, or the clips.
     """
     asked: dict[str, Any] = json.loads(json.dumps(run))  # normalised as JSON: tuples become lists
     limit = asked.pop("limit", None)
@@ -81,12 +83,20 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
     if there:
         # Earlier releases recorded what is now under `operation` among the settings.
         before = {**there, "settings": _identifying(there.get("settings", {}))}
-        differing = [key for key in asked if key not in ("data", "operation") and before.get(key) != asked[key]]
+        differing = [
+            key for key in asked if key not in ("data", "operation", "clips") and before.get(key) != asked[key]
+        ]
         if differing:
             key = differing[0]
             raise ConfigError(
                 f"{path.parent} holds another run: {key} was {before.get(key)!r} and is now {asked[key]!r}",
                 hint="use a different --out for this run",
+            )
+        before_clips, now_clips = (Subset.read(each) or "all clips" for each in (there, asked))
+        if before_clips != now_clips:
+            raise ConfigError(
+                f"{path.parent} holds a run over {before_clips}; this one is over {now_clips}",
+                hint="pass the same --clips as before, or use a different --out for this run",
             )
         changed = [condition for condition, seen in there.get("data", {}).items() if data[condition] != seen]
         if changed:

@@ -70,6 +70,11 @@ _ASKING = (
         help="Order of the classes in the prompt; shuffled: one per base clip, the same for all models.",
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial run."),
+    click.option(
+        "--clips",
+        type=_FILE,
+        help="Ask only about these base clips: the CSV file of `mma-bench clips`, or a text file with one id per line.",
+    ),
     UNCHECKED,
     click.option(
         "--batch",
@@ -151,6 +156,7 @@ def score(out: Path, seen_classes: Path | None) -> None:
 def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Path | None) -> None:
     """Write report.md, report.json and report.html from a run's scores."""
     from mma_bench.evaluation import report as reporting
+    from mma_bench.evaluation.chosen_clips import Subset
     from mma_bench.evaluation.completeness import limit_of
     from mma_bench.evaluation.predictions import read_predictions
     from mma_bench.evaluation.submission import SUFFIX, write_submission
@@ -162,8 +168,10 @@ def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Pat
         raise click.UsageError(f"--submission must end in {SUFFIX}, so that the leaderboard finds it")
     reporting.main(out, dataset, all_mistakes=all_mistakes)
     if submission is not None:
-        limit = limit_of(read_json(out / "run.json"))
-        write_submission(read_predictions(out / "predictions.jsonl"), submission, limit)
+        facts = read_json(out / "run.json")
+        write_submission(
+            read_predictions(out / "predictions.jsonl"), submission, limit_of(facts), subset=Subset.read(facts)
+        )
     conclude((), (), page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
 
 
@@ -331,6 +339,7 @@ def _infer(
     silence: "Silence",
     option_order: str,
     limit: int | None,
+    clips: Path | None,
     unchecked: bool,
     batch: int | None,
     out: Path,
@@ -342,6 +351,7 @@ def _infer(
         The number of prompts by status; the error to end with if prompts failed, after the rest has been scored.
     """
     from mma_bench.evaluation.asking import described, failed_prompts
+    from mma_bench.evaluation.chosen_clips import read_clips
     from mma_bench.evaluation.conditions import CONFIGS, with_silence
     from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.infer import Plan, chosen_conditions, infer
@@ -367,7 +377,10 @@ def _infer(
             f"{model}: extra_body_by_condition: unknown condition {unknown[0]!r}",
             hint=f"the conditions are {', '.join(CONFIGS)}",
         )
-    benchmark = Benchmark(dataset, revision=revision, split=split, limit=limit, checked=not unchecked)
+    chosen_clips = None if clips is None else read_clips(clips)
+    benchmark = Benchmark(
+        dataset, revision=revision, split=split, limit=limit, clips=chosen_clips, checked=not unchecked
+    )
     chosen = with_silence(chosen_conditions(benchmark, listed(conditions)), silence)
     left_out = [condition for condition in chosen if CONFIGS[condition] in config.without]
     if left_out:

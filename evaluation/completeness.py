@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.evaluation.protocols import Protocol, applies, questions_of
 
@@ -32,4 +33,15 @@ def missing(run: Mapping[str, Any], predictions: Sequence[Prediction]) -> str | 
     for (protocol, condition), prompts in asked.items():
         if len({frozenset(ids) for ids in prompts.values()}) > 1:
             return f"some clips were not asked all questions under {condition} ({protocol})"
+    subset = Subset.read(run)
+    if subset is not None and limit_of(run) is None:
+        clips: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for row in predictions:
+            clips[row.protocol, row.condition].add(row.base_id)
+        for (protocol, condition), ids in clips.items():
+            if len(ids) < subset.count:
+                return (
+                    f"{len(ids):,} of the subset's {subset.count:,} base clips were asked about under {condition} "
+                    f"({protocol})"
+                )
     return None

@@ -48,6 +48,7 @@ class Benchmark:
         revision: Tag or commit on the Hub; a directory has none.
         split: `test` or `train`.
         limit: At most this many base clips, the first by id, the same in every condition.
+        clips: Only rows of these base clips; None for all.
         checked: Whether each clip that is read is compared with the hashes that its row declares.
     """
 
@@ -58,6 +59,7 @@ class Benchmark:
         revision: str | None = None,
         split: str = "test",
         limit: int | None = None,
+        clips: frozenset[str] | None = None,
         checked: bool = False,
     ) -> None:
         if revision is not None and Path(name).is_dir():
@@ -67,6 +69,7 @@ class Benchmark:
                 f"{name!r} is not a directory", hint="run `dvc repro` first, or pass a Hub dataset as ORG/NAME"
             )
         self.name, self.revision, self.split, self.limit, self.checked = name, revision, split, limit, checked
+        self.clips = clips
         self._others: dict[str, Mapping[str, Any]] | None = None
 
     def conditions(self) -> list[str]:
@@ -97,7 +100,8 @@ class Benchmark:
         if condition == Variant.OTHER_CLIP and (columns is None or "video" in columns):
             yield from self._with_other_clips(list(self.rows(condition, self._all_texts(), every=every, start=start)))
             return
-        stream = self._stream(condition, columns=list(columns) if columns else None)
+        chosen = None if self.clips is None else [("base_id", "in", sorted(self.clips))]
+        stream = self._stream(condition, columns=list(columns) if columns else None, filters=chosen)
         others = self._other_clips() if condition == Variant.OTHER_CLIP else {}
         kept: set[str] = set()
         index = -1
@@ -115,6 +119,21 @@ class Benchmark:
             if self.checked and "video" in row:
                 refuse_altered(row, f"{self.name}, {condition}")
             yield row
+
+    def require_clips(self, conditions: Sequence[str]) -> None:
+        """Check that the `clips` are in the dataset.
+
+        Raises:
+            ConfigError: One is not under one of the conditions; names both.
+        """
+        for condition in conditions if self.clips is not None else ():
+            there = {row["base_id"] for row in self._stream(condition, columns=["base_id"])}
+            if absent := sorted((self.clips or frozenset()) - there):
+                more = f", and {len(absent) - 1:,} more of --clips" if absent[1:] else ""
+                raise ConfigError(
+                    f"{self.name}, {condition}: no base clip {absent[0]!r} in split {self.split}{more}",
+                    hint="pass base clip ids of this dataset and split (its column `base_id`)",
+                )
 
     def texts(self, condition: str) -> Iterator[Row]:
         """Rows of one condition without their clips."""
@@ -181,7 +200,7 @@ class Benchmark:
         return [column for column in columns if column in first]
 
     def answers(self, condition: str) -> dict[Modality, dict[str, int]]:
-        """How often each class is right, by queried modality; over the whole split, whatever the limit."""
+        """How often each class is right, by queried modality; over the whole split, whatever the limit and clips."""
         columns: dict[Modality, str] = {question: f"{question}_answer" for question in MODALITIES}
         counts: dict[Modality, Counter[str]] = {question: Counter() for question in columns}
         for row in self._stream(condition, columns=list(columns.values())):
@@ -198,7 +217,7 @@ class Benchmark:
         return sorted({row["judge"] for row in self._stream(condition, columns=["judge"]) if row["judge"]})
 
     def _stream(
-        self, condition: str, columns: list[str] | None = None, filters: list[tuple[str, str, str]] | None = None
+        self, condition: str, columns: list[str] | None = None, filters: list[tuple[str, str, Any]] | None = None
     ) -> Iterator[Row]:
         import datasets
 

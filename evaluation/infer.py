@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
+from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.conditions import CONFIGS, hears, is_text_alone
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.first_contact import FirstContact
@@ -90,6 +91,7 @@ def infer(
         **({"operation": operation} if operation else {}),
         "data": fingerprints,
         **({} if benchmark.limit is None else {"limit": benchmark.limit}),
+        **({} if benchmark.clips is None else {"clips": Subset.of(benchmark.clips).facts()}),
     }
     path = out / "predictions.jsonl"
     with together(process):
@@ -247,7 +249,8 @@ def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str,
     """The conditions to run: those requested, where `all` are those of the split; or the paper's that are in it.
 
     Raises:
-        ConfigError: A requested condition is not in the dataset; names it and the available ones.
+        ConfigError: A requested condition is not in the dataset; names it and the available ones. Or it has not all of
+            the benchmark's chosen clips.
     """
     there = benchmark.conditions()
     wanted = [name for each in wanted for name in (there if each == ALL else [each])]
@@ -258,7 +261,9 @@ def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str,
             f"{benchmark.name} has no condition {missing[0]!r} in split {benchmark.split}",
             hint=f"choose among {', '.join(possible)}",
         )
-    return tuple(dict.fromkeys(wanted)) or tuple(name for name in there if name in PAPERS_CONDITIONS)
+    chosen = tuple(dict.fromkeys(wanted)) or tuple(name for name in there if name in PAPERS_CONDITIONS)
+    benchmark.require_clips(chosen)
+    return chosen
 
 
 def asked(row: Row, prompt: Prompt, fingerprint: str) -> Prediction:

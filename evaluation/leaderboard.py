@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures
+from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.comparisons import compare_runs, corrected
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.dataset import Benchmark
@@ -113,8 +114,11 @@ def _submitted(path: Path, results: Path, known: Prompts, benchmark: Benchmark |
         known = prompts_of_dataset(benchmark, found.predictions)
     checked = check_rows(path, found.predictions, known)
     name = path.relative_to(results).as_posix().removesuffix(SUFFIX) + " (submitted)"
-    finished = benchmark is None or len(known) == len(found.predictions)
-    return Run.of(name, found.predictions, {"limit": found.limit}, finished=finished, checked=checked)
+    clips = None if found.subset is None else {row.base_id for row in found.predictions}
+    due = [row for row in known.values() if clips is None or row.base_id in clips]
+    finished = benchmark is None or len(due) == len(found.predictions)
+    facts = {"limit": found.limit, **({} if found.subset is None else {"clips": found.subset.facts()})}
+    return Run.of(name, found.predictions, facts, finished=finished, checked=checked)
 
 
 SUMMARY_HEADS = ("run", "rank", "both right", "visual", "audio", "protocol")
@@ -142,7 +146,8 @@ def summarise(runs: Sequence[Run]) -> dict[str, Any]:
 
     Returns:
         `runs`: for each run its folder, model, `unranked` (reason or None), `rank` by protocol, headline and accuracy;
-        `pairs`: the rows of `comparisons`, ranked runs only; `figures`: the rows of `model_figures.figure_rows`.
+        `pairs`: the rows of `comparisons`, ranked runs only; `figures`: the rows of `model_figures.figure_rows`;
+        `subset`, only if the ranked runs are over one: its digest and count.
     """
     left_out = unranked(runs)
     compared = [run for run in runs if run.folder not in left_out]
@@ -159,7 +164,14 @@ def summarise(runs: Sequence[Run]) -> dict[str, Any]:
         }
         for run in runs
     ]
-    return {"runs": listed, "pairs": comparisons(compared), "figures": figure_rows(listed), **_trust(runs, compared)}
+    subset = next((run.subset for run in compared), None)
+    return {
+        "runs": listed,
+        **({} if subset is None else {"subset": subset.facts()}),
+        "pairs": comparisons(compared),
+        "figures": figure_rows(listed),
+        **_trust(runs, compared),
+    }
 
 
 def _trust(runs: Sequence[Run], compared: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
@@ -187,6 +199,7 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
             boards=boards,
             unranked=left_out,
             reasons=REASONS,
+            subset=Subset(**summary["subset"]) if "subset" in summary else None,
             comparisons=summary["pairs"],
             thresholds=[
                 {**row, "heading": NAMES[row["manipulation"]], "text": threshold_text(row)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mma_bench.evaluation.cells import Cell, by_cell
+from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.comparisons import Clips, clips_of
 from mma_bench.evaluation.completeness import limit_of, missing
 from mma_bench.evaluation.conditions import CONFIGS, WITHOUT_THE_CLIP
@@ -22,12 +23,14 @@ UNCHECKED: Final = "unchecked"
 OTHER_DATA: Final = "other data"
 OTHER_PROMPTS: Final = "other prompts"
 LIMITED: Final = "limited"
+SUBSET: Final = "subset"
 INCOMPLETE: Final = "incomplete"
 REASONS: Final = {
     UNCHECKED: "a submission with prompts that are in no other run; with --dataset it can be checked",
     OTHER_DATA: "made on another version of the dataset than most runs",
     OTHER_PROMPTS: "asked with another version of the prompts, or another order of the options, than most runs",
     LIMITED: "a trial run with --limit",
+    SUBSET: "over chosen clips (--clips), while other runs are over all or over another choice",
     INCOMPLETE: "unfinished, with failed prompts, or without an answer about clips that were asked about",
 }
 
@@ -44,6 +47,7 @@ class Run:
         data: Condition → fingerprint of its data, and prompt version with the order of the options.
         conflict: The misaligned clips of each protocol and question that were asked about, answered or not.
         limit: Of base clips; None without one.
+        subset: The base clips that it is over; None for all.
         finished: Whether all that was to be asked was asked, as far as is known.
         checked: False for a submission whose prompts are not known.
         thresholds: Rows of `trust_thresholds`; empty without degraded clips.
@@ -58,6 +62,7 @@ class Run:
     data: dict[str, tuple[str, str]]
     conflict: Mapping[Cell, frozenset[str]]
     limit: int | None = None
+    subset: Subset | None = None
     finished: bool = True
     checked: bool = True
     thresholds: Sequence[dict[str, Any]] = ()
@@ -100,6 +105,7 @@ class Run:
                 if cell[1] == Condition.MISALIGNED
             },
             limit=limit_of(facts or {}),
+            subset=Subset.read(facts or {}),
             finished=finished and missing(facts or {}, predictions) is None,
             checked=checked,
             thresholds=trust_tables(predictions).get("trust_thresholds", []),
@@ -137,17 +143,20 @@ def order(runs: Sequence[Run], protocol: str) -> list[Run]:
 def unranked(runs: Sequence[Run]) -> dict[str, str]:
     """Folder → why the run is not ranked: a key of REASONS.
 
+    A run over a subset of the clips is ranked only if no run is over all, and among runs over the most frequent subset.
+
     A run is incomplete if a prompt failed or was not asked, if a misaligned clip that it was asked about has no answer,
     or if another run on the same data covers more clips in a shared condition of the paper.
     """
     same = {run.folder for run in comparable(runs)}
-    common = _common(runs)
+    common, clips_of_most = _common(runs), _subset(runs)
     asked: dict[Cell, set[str]] = defaultdict(set)
     for run in runs:
-        for cell, clips in run.clips.items() if run.folder in same else ():
-            asked[cell] |= clips.outcomes.keys()
-        for cell, ids in run.conflict.items() if run.folder in same else ():
-            asked[cell] |= ids
+        if run.folder in same and run.subset == clips_of_most:
+            for cell, clips in run.clips.items():
+                asked[cell] |= clips.outcomes.keys()
+            for cell, ids in run.conflict.items():
+                asked[cell] |= ids
     found = {}
     for run in runs:
         if not run.checked:
@@ -158,6 +167,8 @@ def unranked(runs: Sequence[Run]) -> dict[str, str]:
             found[run.folder] = OTHER_PROMPTS
         elif run.limit is not None:
             found[run.folder] = LIMITED
+        elif run.subset != clips_of_most:
+            found[run.folder] = SUBSET
         elif (
             run.failed
             or not run.finished
@@ -180,6 +191,12 @@ def comparable(runs: Sequence[Run]) -> list[Run]:
     return [
         run for run in runs if run.checked and all(common[condition] == data for condition, data in run.data.items())
     ]
+
+
+def _subset(runs: Sequence[Run]) -> Subset | None:
+    """The subset that is ranked: that of most runs, or None, all clips, if a comparable, unlimited run is over them."""
+    counts = Counter(run.subset for run in comparable(runs) if run.limit is None)
+    return None if not counts or None in counts else counts.most_common(1)[0][0]
 
 
 def _common(runs: Sequence[Run]) -> dict[str, tuple[str, str]]:

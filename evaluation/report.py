@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from mma_bench.errors import DataError
 from mma_bench.evaluation import figures, synchrony, text_alone
+from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.circular import circular, judges_of
 from mma_bench.evaluation.completeness import limit_of, missing
 from mma_bench.evaluation.formats import PROTOCOLS, SMALL, facts, model_name, p_value, percent, points, shares
@@ -117,8 +118,10 @@ def _options(predictions: Sequence[Prediction]) -> dict[str, str]:
 
 
 def _trial(run: Mapping[str, Any], predictions: Sequence[Prediction]) -> list[str]:
-    """Why the run is no whole one: limited, or unfinished."""
+    """Why the run is no whole one: over a subset, limited, or unfinished."""
     notes = []
+    if (subset := Subset.read(run)) is not None:
+        notes.append(f"A run over {subset}, chosen with --clips. It is ranked only among runs over the same clips.")
     if (limit := limit_of(run)) is not None:
         notes.append(f"A trial run with --limit {limit}: at most {_counted(limit, 'base clip')}. It is not ranked.")
     if (lacking := missing(run, predictions)) is not None:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from mma_bench.errors import DataError
+from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import asked, read_anew
@@ -44,25 +45,31 @@ class Submission:
 
     Attributes:
         limit: At most this many base clips were asked about; None without a limit.
+        subset: The base clips that were to be asked about; None for all.
         predictions: Sorted by key.
     """
 
     limit: int | None
+    subset: Subset | None
     predictions: list[Prediction]
 
 
-def write_submission(predictions: Sequence[Prediction], path: Path, limit: int | None = None) -> None:
+def write_submission(
+    predictions: Sequence[Prediction], path: Path, limit: int | None = None, *, subset: Subset | None = None
+) -> None:
     """Write the run's answers with what they were made on."""
     entries = [to_entry(row) for row in predictions]
-    write_json(path, {"format": FORMAT, "limit": limit, **_stated(predictions), "predictions": entries})
+    clips = {} if subset is None else {"clips": subset.facts()}
+    write_json(path, {"format": FORMAT, "limit": limit, **clips, **_stated(predictions), "predictions": entries})
 
 
 def read_submission(path: Path) -> Submission:
     """Read a submission and check it against itself.
 
     Raises:
-        DataError: It is not a submission; or the model, prompt versions, fingerprints or counts that it states are not
-            those of its answers; or an answer is not what its raw output says. Names the file and what differs.
+        DataError: It is not a submission; or the model, prompt versions, fingerprints, counts or subset of clips that
+            it states are not those of its answers; or an answer is not what its raw output says. Names the
+            file and what differs.
     """
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -79,7 +86,21 @@ def read_submission(path: Path) -> Submission:
     for name, value in _stated(predictions).items():
         if content.get(name) != value:
             raise DataError(f"{path}: `{name}` is not that of its predictions", hint=_HINT)
-    return Submission(limit, sorted(predictions, key=lambda row: row.key))
+    return Submission(limit, _subset(content, predictions, path), sorted(predictions, key=lambda row: row.key))
+
+
+def _subset(content: Mapping[str, Any], predictions: Sequence[Prediction], path: Path) -> Subset | None:
+    """The subset that a submission states; of an unfinished one, only that it has no more clips can be checked."""
+    if "clips" not in content:
+        return None
+    try:
+        subset = TypeAdapter(Subset).validate_python(content["clips"], strict=True)
+    except ValidationError:
+        raise DataError(f"{path}: `clips` is not a digest and a count", hint=_HINT) from None
+    found = Subset.of(row.base_id for row in predictions)
+    if found.count > subset.count or (found.count == subset.count and found != subset):
+        raise DataError(f"{path}: `clips` is not that of its predictions", hint=_HINT)
+    return subset
 
 
 def _prediction(entry: Any, where: str) -> Prediction:

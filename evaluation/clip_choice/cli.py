@@ -13,7 +13,7 @@ from mma_bench.terminal import conclude
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="CSV file, a row per clip and question.",
+    help="CSV file, a row per clip and question; a page of the same name is written beside it.",
 )
 @click.option("--protocol", default="forced_choice", show_default=True)
 @click.option("--condition", default="misaligned", show_default=True)
@@ -28,24 +28,26 @@ from mma_bench.terminal import conclude
 def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, certainty: float, seed: int) -> None:
     """Say how hard each clip is, what it tells, and which few would keep the ranking of RUNS.
 
-    The CSV file has the column `subset`: 1 for the clips of the planned subset.
+    The CSV file has the column `subset`: 1 for the clips of the planned subset. `evaluate --clips` takes the file.
     """
     from mma_bench.evaluation.clip_choice.items import item_facts, outcomes_of
-    from mma_bench.evaluation.clip_choice.rasch import FEW_RUNS
+    from mma_bench.evaluation.clip_choice.page import few_runs, page
     from mma_bench.evaluation.clip_choice.subset import plan_subset
     from mma_bench.evaluation.clip_choice.table import as_csv
     from mma_bench.evaluation.predictions import read_predictions
     from mma_bench.files import write_text
 
-    outcomes = outcomes_of({str(run): read_predictions(run / "predictions.jsonl") for run in runs}, protocol, condition)
+    shown = out.with_suffix(".html")
+    if shown == out:
+        raise click.UsageError("--out is the CSV file; the page is written beside it, under the same name with .html")
+    answers = {str(run): read_predictions(run / "predictions.jsonl") for run in runs}
+    outcomes = outcomes_of(answers, protocol, condition)
     facts, plan = item_facts(outcomes), plan_subset(outcomes, certainty, seed)
+    heading = f"{protocol}, {condition}".replace("_", " ")
     write_text(out, as_csv(facts, frozenset(plan.clips)))
-    if len(runs) < FEW_RUNS:
-        click.echo(
-            f"{len(runs)} runs: the difficulty of a single clip is uncertain by at least "
-            f"±{1.96 * 2 / len(runs) ** 0.5:.1f} logits; with {FEW_RUNS} runs by ±0.7 or more. Read groups of clips.",
-            err=True,
-        )
+    write_text(shown, page(answers, outcomes, facts, plan, heading=heading, file=out.name))
+    if (warning := few_runs(len(answers))) is not None:
+        click.echo(warning, err=True)
     everyone, no_one = (sum(fact.right == share for fact in facts) for share in (1.0, 0.0))
     total = len(set(outcomes.bases))
     if plan.clips:
@@ -61,5 +63,6 @@ def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, cert
         ("pairs of runs told apart", f"{len(plan.pairs):,} of {len(plan.pairs) + len(plan.ties):,}"),
         ("subset that keeps the ranking", subset),
     ]
-    conclude((f"{protocol}, {condition}".replace("_", " "), ""), rows)
     click.echo(f"file: {out}")
+    then = f"mma-bench evaluate --model MODEL --clips {out} --out {runs[0].parent / 'MODEL'}" if plan.clips else ""
+    conclude((heading, ""), rows, page=shown, then=then)

@@ -1,5 +1,7 @@
 """Known difficulties and abilities are found, and a planned subset keeps the ranking as often as it says."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,13 @@ from scipy import special
 
 from mma_bench.cli import main
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.chosen_clips import Subset, read_clips
 from mma_bench.evaluation.clip_choice.items import Outcomes, item_facts, outcomes_of
+from mma_bench.evaluation.clip_choice.page import page
 from mma_bench.evaluation.clip_choice.rasch import abilities, difficulty
 from mma_bench.evaluation.clip_choice.subset import plan_subset
 from mma_bench.evaluation.predictions import Prediction
+from tests.browser import CHROMIUM, faults
 from tests.evaluation.runs import prediction, write_run
 
 
@@ -25,6 +30,17 @@ def outcomes(right: np.ndarray) -> Outcomes:
 def drawn(of_runs: np.ndarray, of_items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Answers of the Rasch model."""
     return (rng.random((len(of_runs), len(of_items))) < special.expit(of_runs[:, None] - of_items)).astype(float)
+
+
+def made(right: np.ndarray, certainty: float = 0.95, long: str = "") -> str:
+    """The page of [runs, clips], both questions alternating."""
+    found = outcomes(right)
+    items = [(row_id, ("audio", "visual")[number % 2]) for number, (row_id, _) in enumerate(found.items)]
+    found = replace(found, items=items)
+    rows = [prediction(base, "misaligned", seen="Bowed_string_instrument") for base in found.bases]
+    runs = {f"{long}run{number}": rows for number in range(len(right))}
+    facts, plan = item_facts(found), plan_subset(found, certainty)
+    return page(runs, found, facts, plan, heading="forced choice, misaligned", file="clips.csv")
 
 
 def test_known_abilities_and_difficulties_are_found() -> None:
@@ -117,6 +133,62 @@ def test_the_command_writes_every_clip_and_marks_the_subset(tmp_path: Path) -> N
     assert lines[0] == "id,question,base_id,right,difficulty,standard_error,item_rest,subset"
     chosen = {line.split(",")[2] for line in lines[1:] if line.endswith(",1")}
     assert f"{len(chosen)} of 200 clips" in done.output
+
+
+def test_the_command_ends_with_the_page_and_how_to_ask_about_the_subset(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "runs" / name, _run(skill)) for name, skill in (("one", 0.4), ("two", 0.8))]
+    out = tmp_path / "clips.csv"
+    done = CliRunner().invoke(main, ["clips", *map(str, runs), "--out", str(out)])
+    assert f"page: {tmp_path / 'clips.html'}\n" in done.output
+    then = f"next: mma-bench evaluate --model MODEL --clips {out} --out {tmp_path / 'runs' / 'MODEL'}\n"
+    assert done.output.endswith(then)
+    html = (tmp_path / "clips.html").read_text()
+    chosen = read_clips(out)  # what `evaluate --clips` reads
+    assert f"On {len(chosen)} of the 200 clips, fresh runs" in html
+    assert f"(digest {Subset.of(chosen).digest})" in html
+    assert "2 runs: the difficulty of a single clip is uncertain" in html
+
+
+def test_the_page_is_not_written_over_the_table(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, _run(skill)) for name, skill in (("one", 0.4), ("two", 0.8))]
+    done = CliRunner().invoke(main, ["clips", *map(str, runs), "--out", str(tmp_path / "clips.html")])
+    assert done.exit_code == 2
+    assert "--out is the CSV file" in done.output
+    assert not (tmp_path / "clips.html").exists()
+
+
+def test_the_page_names_what_everybody_or_nobody_gets_right_and_what_better_runs_get_wrong() -> None:
+    html = made(np.array([[1, 0, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0], [1, 0, 1, 0, 0, 0]]))
+    parts = {name: part.split("<h2")[0] for part in html.split("<h2 ")[1:] for name in [part.split('"')[1]]}
+    assert re.findall(r'<th scope="row">(\w+)\.', parts["nobody"]) == ["clip001"]
+    assert re.findall(r'<th scope="row">(\w+)\.', parts["everybody"]) == ["clip000"]
+    assert re.findall(r'<th scope="row">(\w+)\.', parts["doubtful"]) == ["clip002"]
+    assert len(re.findall(r'<th scope="row">clip', parts["all"])) == 6
+    assert "There is none: the 6 clips tell no two of the runs apart." in parts["subset"]
+    assert "not told apart" in parts["runs"]
+    assert "Bowed string" in parts["all"]
+
+
+def test_a_page_without_a_sufficient_subset_says_how_certain_all_clips_are() -> None:
+    html = made(np.array([[1] * 40, [1] * 30 + [0] * 10]), certainty=0.9999999)
+    assert re.search(r"even fresh runs on all 40 clips keep the order with a certainty of 9\d\.\d % only", html)
+    assert "--clips clips.csv" not in html
+
+
+def test_with_enough_runs_there_is_no_warning() -> None:
+    right = drawn(np.linspace(-2, 2, 30), np.linspace(-2, 2, 20), np.random.default_rng(5))
+    assert "Read groups of clips" in made(right[:29])
+    assert "Read groups of clips" not in made(right)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_page_fits_in_a_browser(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    for name, runs in (("few", 2), ("many", 33)):
+        right = drawn(np.linspace(-1.5, 1.5, runs), rng.normal(size=150), rng)
+        (tmp_path / f"{name}.html").write_text(made(right, long="a-long-name-of-a-folder/" * 4))
+        assert faults(tmp_path / f"{name}.html") == []
 
 
 def test_runs_that_cannot_be_compared_are_refused() -> None:
