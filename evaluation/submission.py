@@ -29,6 +29,7 @@ from mma_bench.tables import read_json
 SUFFIX: Final = ".submission.json"
 FORMAT: Final = 1
 _CHECKED: Final = TypeAdapter(Prediction)
+_SUBSET: Final = {"digest": str, "count": int}
 _HINT: Final = "write it anew with `mma-bench results RUN --submission FILE`"
 # What a prediction says about the prompt and the clip, whichever model answered.
 _ASKED: Final = (
@@ -93,10 +94,10 @@ def _subset(content: Mapping[str, Any], predictions: Sequence[Prediction], path:
     """The subset that a submission states; of an unfinished one, only that it has no more clips can be checked."""
     if "clips" not in content:
         return None
-    try:
-        subset = TypeAdapter(Subset).validate_python(content["clips"], strict=True)
-    except ValidationError:
-        raise DataError(f"{path}: `clips` is not a digest and a count", hint=_HINT) from None
+    clips = content["clips"]
+    if not isinstance(clips, dict) or {name: type(value) for name, value in clips.items()} != _SUBSET:
+        raise DataError(f"{path}: `clips` is not a digest and a count", hint=_HINT)
+    subset = Subset(**clips)
     found = Subset.of(row.base_id for row in predictions)
     if found.count > subset.count or (found.count == subset.count and found != subset):
         raise DataError(f"{path}: `clips` is not that of its predictions", hint=_HINT)

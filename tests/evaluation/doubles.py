@@ -55,7 +55,7 @@ def row(base: str, condition: str, visual: str = "Cat", audio: str = "Cat") -> d
 class Rows:
     """A `Benchmark` whose rows are given."""
 
-    name, revision, split, limit = "rows", None, "test", None
+    name, revision, split, limit, clips = "rows", None, "test", None, None
 
     def __init__(self, rows: Sequence[dict[str, Any]], version: str = "1") -> None:
         self._rows, self._version = rows, version
