@@ -39,7 +39,7 @@ class Progress:
 
     @property
     def caught(self) -> str:
-        """`2 of 3`: of the controls that were answered; `0 of 0` before the first, which is not the same as none right."""
+        """`2 of 3`, of the controls that were answered; `0 of 0` before the first, not “none right”."""
         return f"{self.controls - self.missed} of {self.controls}"
 
 
