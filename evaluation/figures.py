@@ -60,7 +60,8 @@ def accuracy_bars(rows: Sequence[Row]) -> "Figure":
             color=LIGHT["paper"],
             markeredgecolor=LIGHT["ink"],
             markersize=5,
-            clip_on=False,  # a marker at 0 or 100 is whole
+            clip_on=False,  # a marker at 0 or 100 is whole, and above the axis
+            zorder=3,
             label="paper",
         )
     axes.set_xticks(range(len(conditions)), [plain(name).replace(" ", "\n") for name in conditions], size=8.5)
@@ -152,7 +153,8 @@ def group_points(rows: Sequence[Row], label: str) -> "Figure":
             fmt="o",
             color=colour,
             markersize=5,
-            clip_on=False,  # a marker at 0 or 100 is whole
+            clip_on=False,  # a marker at 0 or 100 is whole, and above the axis
+            zorder=3,
             elinewidth=1.2,
             label=question,
         )
@@ -189,14 +191,15 @@ def ranking(rows: Sequence[Row]) -> "Figure":
             fmt="D" if question == "both" else "o",
             color=colour,
             markersize=5,
-            clip_on=False,  # a marker at 0 or 100 is whole
+            clip_on=False,  # a marker at 0 or 100 is whole, and above the axis
+            zorder=3,
             elinewidth=1.2,
             label=question,
         )
     _chance([row for row in rows if row["question"] != "both"], axes.axvline)
     axes.set_yticks(range(len(names)), [plain(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=7)  # beside a marker at 0
     _percent(axes, "x", "accuracy, %")
     _legend(axes)
     return figure
@@ -228,7 +231,8 @@ def conditions_by_run(rows: Sequence[Row]) -> "Figure":
             color=colour,
             markerfacecolor=LIGHT["paper"] if condition == Condition.ALIGNED else colour,
             markersize=5,
-            clip_on=False,  # a marker at 0 or 100 is whole
+            clip_on=False,  # a marker at 0 or 100 is whole, and above the axis
+            zorder=3,
             elinewidth=1.2,
             label=plain(condition),
         )
@@ -240,7 +244,7 @@ def conditions_by_run(rows: Sequence[Row]) -> "Figure":
     unranked = {row["run"]: row["unranked"] for row in rows}
     axes.set_yticks(range(len(runs)), [_label(run, unranked[run]) for run in runs])
     axes.set_ylim(len(runs) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=7)  # beside a marker at 0
     _percent(axes, "x", "accuracy, %")
     _legend(axes, columns=2)
     return figure

@@ -39,8 +39,8 @@ class Progress:
 
     @property
     def caught(self) -> str:
-        """`2 of 2`, or `no` before the first control."""
-        return f"{self.controls - self.missed} of {self.controls}" if self.controls else "no"
+        """`2 of 3`, of the controls that were answered; `0 of 0` before the first, not “none right”."""
+        return f"{self.controls - self.missed} of {self.controls}"
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def threshold_sentence(row: Row) -> str:
     weak_everywhere = (row["status"] == "above") == rising
     end = row["highest"] if row["status"] == "above" else row["lowest"]
     return (
-        f"It follows {weak if weak_everywhere else strong} at every level, even at "
+        f"Among answers that follow either, it follows {weak if weak_everywhere else strong} at every level, even at "
         f"{number(end, row['unit'])} {row['unit']}. Its 95 % interval leaves room for a switch {found} only."
     )
 

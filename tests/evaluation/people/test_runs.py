@@ -16,6 +16,7 @@ from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import Plan, infer
 from mma_bench.evaluation.people.answers import Sent, record
 from mma_bench.evaluation.people.runs import ALL, export
+from mma_bench.evaluation.people.status import Progress
 from mma_bench.evaluation.people.store import Store
 from mma_bench.evaluation.people.study import Item, claim, items_of
 from mma_bench.evaluation.predictions import read_predictions
@@ -287,3 +288,8 @@ def test_answers_of_a_model_that_is_sampled_are_not_taken_for_people() -> None:
 def _model(row: Any) -> dict[str, Any]:
     settings = {**row.settings, "engine": "transformers"}
     return {"base": row.base_id, "settings": json.loads(json.dumps(settings))}
+
+
+def test_before_the_first_control_none_is_said_to_be_wrong() -> None:
+    caught = [Progress("annika", "a-1", 3, controls, missed, 2.0, 0).caught for controls, missed in ((0, 0), (2, 2))]
+    assert caught == ["0 of 0", "0 of 2"]

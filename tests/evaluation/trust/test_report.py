@@ -88,18 +88,21 @@ def test_sentences_say_in_which_direction() -> None:
     never = {**row, "status": "above", "threshold": None, "low": 10.0, "high": None}
     assert (
         threshold_sentence(never)
-        == "It follows the picture at every level, even at +10 dB. Its 95 % interval leaves room for a switch above "
-        "+10 dB only."
+        == "Among answers that follow either, it follows the picture at every level, even at +10 dB. Its 95 % interval "
+        "leaves room for a switch above +10 dB only."
     )
+    either = "Among answers that follow either, it follows"
     always = {**row, "status": "below", "threshold": None, "low": None, "high": -20.0}
-    assert threshold_sentence(always).startswith("It follows what it hears at every level, even at −20 dB")
+    assert threshold_sentence(always).startswith(
+        "Among answers that follow either, it follows what it hears at every level, even at −20 dB"
+    )
     blurred = {**row, "manipulation": "blur", "unit": "%", "threshold": 12.5, "low": 10.0, "high": 14.0}
     assert (
         threshold_sentence(blurred)
         == "Up to about 12.5 % [10, 14] it follows what it sees; beyond, it follows the sound."
     )
     seen = {**blurred, "status": "above", "threshold": None, "low": 40.0, "high": None, "highest": 40.0}
-    assert threshold_sentence(seen).startswith("It follows what it sees at every level, even at 40 %")
+    assert threshold_sentence(seen).startswith(f"{either} what it sees at every level, even at 40 %")
     assert "do not tell" in threshold_sentence({**row, "status": "not_estimable"})
     assert [number(value, "dB") for value in (-0.01, 10.0, -2.52)] == ["0", "+10", "−2.5"]
 
