@@ -63,6 +63,9 @@ class Rows:
     def conditions(self) -> list[str]:
         return [str(condition) for condition in Condition if any(r["condition"] == condition for r in self._rows)]
 
+    def require_clips(self, conditions: Sequence[str]) -> None:
+        """None are chosen."""
+
     def rows(self, condition: str, columns: Sequence[str] | None = None, **_: int) -> Iterator[dict[str, Any]]:
         for each in self._rows:
             if each["condition"] == CONFIGS[condition]:
