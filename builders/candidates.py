@@ -121,8 +121,8 @@ def _lists(sets: pl.Series, values: pl.Series) -> pl.Series:
 def candidates(segments: SegmentList, fates: pl.DataFrame) -> pl.DataFrame:
     """The segments whose label set has a class: schema CANDIDATES."""
     kept = fates.filter(pl.col("class_name").is_not_null())
-    rows = segments.rows.filter(pl.col("set_number").is_in(kept["set_number"].implode()))
-    class_name = pl.col("set_number").replace_strict(kept["set_number"], kept["class_name"], return_dtype=pl.String)
+    rows = segments.rows.filter(pl.col("labels").is_in(kept["labels"].implode()))
+    class_name = pl.col("labels").replace_strict(kept["labels"], kept["class_name"], return_dtype=pl.String)
     return rows.with_columns(class_name=class_name).select(list(CANDIDATES)).collect()
 
 

@@ -4,9 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import reduce
 from itertools import islice
-from operator import and_
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +95,11 @@ def _readable(path: Path, *errors: type[Exception]) -> Iterator[None]:
 def write_table(table: pl.DataFrame, path: Path, schema: Schema, sort_by: Sequence[str]) -> None:
     """Check, sort by `sort_by` (which must be unique per row) and write atomically; equal rows give equal bytes."""
     checked = conform(table, schema, str(path)).sort(sort_by)
-    if _repeats(checked.select(sort_by)):
+    if checked.select(sort_by).is_duplicated().any():
         twice = checked.filter(checked.select(sort_by).is_duplicated()).row(0, named=True)
         raise DataError(f"{path}: two rows for {', '.join(f'{key}={twice[key]}' for key in sort_by)}")
     with atomic_path(path) as staged:
         checked.write_parquet(staged, compression="zstd", statistics=True)
-
-
-def _repeats(keys: pl.DataFrame) -> bool:
-    """Whether a row of a sorted table is like the one before it."""
-    return reduce(and_, (key.tail(-1).eq_missing(key.head(-1)) for key in keys)).any()
 
 
 def from_rows(rows: Sequence[dict[str, Any]], schema: Schema) -> pl.DataFrame:

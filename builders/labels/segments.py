@@ -32,10 +32,9 @@ class SegmentList:
     """A checked list of segments.
 
     Attributes:
-        rows: Schema SEGMENTS and `set_number`, the row's label set; columns are computed when the rows are collected,
-            so filter by `set_number` first.
-        label_sets: Each distinct label set of the file: its `set_number`, which differs from run to run, its `labels`
-            as the file writes them, its `label_ids` and how many `segments` carry it.
+        rows: Schema SEGMENTS and `labels`, the labels' text in the file; columns are computed when the rows are
+            collected, so filter by `labels` first.
+        label_sets: Each distinct `labels`, its `label_ids` and how many `segments` carry it.
     """
 
     rows: pl.LazyFrame
@@ -70,17 +69,8 @@ def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentLis
         raw = fields.collect()
     except pl.exceptions.PolarsError as error:
         raise _first_problem(path, known) or DataError(f"{path}: {error}", hint=_ROW_HINT) from None
-    lazy = raw.lazy()
-    # Three columns at once, each on one core.
-    numbers, ids, times = pl.collect_all(
-        [
-            lazy.select(_set_number()),
-            lazy.select(_matches("id", f"^{_ID},$")),
-            lazy.group_by("start", "end").agg(),
-        ]
-    )
     segments = _segment_list(
-        raw.with_columns(numbers),
+        raw,
         subset,
         clip_id=pl.format("{}_{}", pl.col("id").str.head(-1), (_seconds("start") * 1000).round().cast(pl.Int64)),
         video_id=pl.col("id").str.head(-1),
@@ -90,7 +80,7 @@ def read_audioset(path: Path, subset: str, known: Collection[str]) -> SegmentLis
     )
     if _ends_in_blank(path) and (problem := _first_problem(path, known)):
         raise problem
-    if not (ids.item() and _is_sound(raw, times, segments.label_sets, known)):
+    if not _is_sound(raw, segments.label_sets, known):
         raise _first_problem(path, known) or DataError(f"{path}: the rows contradict each other", hint=_ROW_HINT)
     return segments
 
@@ -106,24 +96,21 @@ def _seconds(column: str) -> pl.Expr:
     return pl.col(column).str.head(-1).cast(pl.Float64)
 
 
-def _set_number() -> pl.Expr:
-    """A number for each distinct text of `labels`, so that two million texts are hashed once."""
-    return pl.col("labels").cast(pl.Categorical()).to_physical().alias("set_number")
-
-
 def _segment_list(raw: pl.DataFrame, subset: str, **columns: pl.Expr) -> SegmentList:
-    label_sets = raw.lazy().group_by("set_number").agg(pl.col("labels").first(), segments=pl.len().cast(pl.Int64))
+    label_sets = raw.lazy().group_by("labels").agg(segments=pl.len().cast(pl.Int64))
     return SegmentList(
-        rows=raw.lazy().select(pl.lit(subset).alias("subset"), "set_number", **columns),
-        label_sets=label_sets.select("set_number", "labels", "segments", label_ids=columns["label_ids"]).collect(),
+        rows=raw.lazy().select(pl.lit(subset).alias("subset"), "labels", **columns),
+        label_sets=label_sets.select("labels", "segments", label_ids=columns["label_ids"]).collect(),
     )
 
 
-def _is_sound(raw: pl.DataFrame, times: pl.DataFrame, label_sets: pl.DataFrame, known: Collection[str]) -> bool:
-    """Whether no time, label list or repetition is malformed; the distinct `times` and label sets are few."""
+def _is_sound(raw: pl.DataFrame, label_sets: pl.DataFrame, known: Collection[str]) -> bool:
+    """Whether no row is malformed; times and label lists have few distinct texts, so only those are checked."""
+    lazy = raw.lazy()
+    ids, times = pl.collect_all([lazy.select(_matches("id", f"^{_ID},$")), lazy.group_by("start", "end").agg()])
     texts = label_sets.select(_matches("labels", f"^{_LABELS}$"))
     spans = times.select(_matches("start", f"^{_SECONDS},$") & _matches("end", f"^{_SECONDS},$"))
-    if not (texts.item() and spans.item()):
+    if not (ids.item() and texts.item() and spans.item()):
         return False
     if not label_sets["label_ids"].explode().unique().is_in(list(known)).all():
         return False
@@ -218,7 +205,7 @@ def clip_lists(clips: Sequence[ManifestClip], name: str) -> dict[str, SegmentLis
     table = pl.DataFrame(rows, schema=texts | {"start_s": pl.Float64(), "end_s": pl.Float64()}, orient="row")
     return {
         f"{name}_{split}": _segment_list(
-            table.filter(pl.col("split") == split).with_columns(_set_number()),
+            table.filter(pl.col("split") == split),
             f"{name}_{split}",
             clip_id=pl.col("clip_id"),
             video_id=pl.col("video_id"),

@@ -52,11 +52,11 @@ def _all(videos: list[str], lists: dict[str, Path], classes: ClassTable) -> Iter
         rows = listed.rows.filter(pl.col("video_id").is_in(videos)).collect()
         if rows.is_empty():
             continue
-        fates = decide(listed.label_sets.filter(pl.col("set_number").is_in(rows["set_number"].implode())), rule)
+        fates = decide(listed.label_sets.filter(pl.col("labels").is_in(rows["labels"].implode())), rule)
         fate = {
-            number: (reason, name) for number, reason, name in fates.select("set_number", "reason", "class_name").rows()
+            labels: (reason, name) for labels, reason, name in fates.select("labels", "reason", "class_name").rows()
         }
         for row in rows.iter_rows(named=True):
-            reason, name = fate[row["set_number"]]
+            reason, name = fate[row["labels"]]
             times = round(row["start_s"] * 1000), round(row["end_s"] * 1000)
             yield row["video_id"], AudioSetSegment(subset, *times, tuple(row["label_ids"]), reason, name)
