@@ -37,6 +37,7 @@ _THRESHOLD, _SLOPE, _GUESS, _LAPSE = range(4)  # of the parameters; the slope as
 _POINTS: Final = 61  # of a profile between the lowest and the highest level
 _BEYOND: Final = 12  # on either side
 _ROUNDS: Final = 25
+_SWEEPS: Final = 20
 _EDGE: Final = 1e-6  # the least probability
 _NORMAL: Final = math.sqrt(2 * math.pi) / 4  # gives the cumulative normal the logistic function's slope
 
@@ -219,7 +220,20 @@ class _Data:
             len(values), -1
         )
         best = every[np.arange(len(values)), found.argmax(axis=1)]
-        return self._climb(best, [index for index in range(4) if index != fixed])
+        free = [index for index in range(4) if index != fixed]
+        likelihood, parameters = self._climb(best, free)
+        # There may be several maxima: the fit at the next value may be on a higher one.
+        for _ in range(_SWEEPS):
+            before = likelihood.copy()
+            for step in (1, -1):
+                start = np.roll(parameters, step, axis=0)
+                start[:, fixed] = values
+                tried, its = self._climb(start, free)
+                parameters = np.where((tried > likelihood)[:, None], its, parameters)
+                likelihood = np.maximum(tried, likelihood)
+            if (likelihood <= before + 0.01).all():
+                break
+        return likelihood, parameters
 
     def maximum(self, profile: Array, fitted: Array) -> tuple[float, Array]:
         """The largest log-likelihood and its parameters; in the middle, if several thresholds fit equally well."""

@@ -1,7 +1,11 @@
 """Responders with a known switching point are found, and what cannot be told is not."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mma_bench.clusters import codes_of
 from mma_bench.evaluation.trust.curves import curves, switch_of
@@ -112,6 +116,28 @@ SETTINGS = [
     (60, (-20, -15, -10, -5, 0, 5, 10), Switching(-3.0, 2.0, lapses=0.05)),
     (600, (-20, -10, 0, 10), Switching(-8.0, 1.0, spread=5.0)),
 ]
+
+
+def _fit(shares: Sequence[tuple[int, int]]) -> Switch:
+    """To so many answers at each level, of which so many follow the degraded sense; no two share a clip."""
+    levels = np.repeat(np.arange(len(shares), dtype=float), [size for size, _ in shares])
+    followed = np.concatenate([np.arange(size) < hits for size, hits in shares]).astype(float)
+    return fit_switch(levels, followed, [np.arange(len(levels))])
+
+
+def test_a_likelihood_of_several_maxima_has_its_estimate_within_its_interval() -> None:
+    """Seen on a tiny model: half of the few answers at the last level follow either sense."""
+    found = _fit([(23, 12), (40, 30), (78, 72), (90, 88), (93, 91)])
+    assert found.threshold is not None
+    assert holds(found, found.threshold)
+
+
+@pytest.mark.slow
+@given(st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=3, max_size=7))
+@settings(max_examples=20, deadline=None)
+def test_an_estimate_is_within_its_interval(drawn: list[tuple[int, float]]) -> None:
+    found = _fit([(size, round(size * share)) for size, share in drawn])
+    assert found.threshold is None or holds(found, found.threshold)
 
 
 @pytest.mark.slow
