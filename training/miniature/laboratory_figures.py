@@ -69,8 +69,10 @@ def _lines(axes: "Axes", rows: Sequence[Mapping[str, Any]], names: Mapping[str, 
             continue
         levels, means = [row["level"] for row in own], [100 * row["mean"] for row in own]
         colour = _COLOURS[state]
-        axes.plot(levels, means, "o-", color=colour, markersize=4, linewidth=1.6, label=name)
-        if state in ("base", "tuned"):
+        compared = state in ("base", "tuned")  # the others are controls
+        style = "o-" if compared else "s:"
+        axes.plot(levels, means, style, color=colour, markersize=4, linewidth=1.6, label=name)
+        if compared:
             low, high = ([100 * row[end] for row in own] for end in ("low", "high"))
             axes.fill_between(levels, low, high, color=colour, alpha=0.14, linewidth=0)
     axes.set_title(title, size=9.5, color=LIGHT["ink"])

@@ -118,16 +118,16 @@ SETTINGS = [
 ]
 
 
-def _fit(shares: Sequence[tuple[int, int]]) -> Switch:
+def _fit(shares: Sequence[tuple[int, int]], at: Sequence[float] = ()) -> Switch:
     """To so many answers at each level, of which so many follow the degraded sense; no two share a clip."""
-    levels = np.repeat(np.arange(len(shares), dtype=float), [size for size, _ in shares])
+    levels = np.repeat(at or np.arange(len(shares), dtype=float), [size for size, _ in shares])
     followed = np.concatenate([np.arange(size) < hits for size, hits in shares]).astype(float)
     return fit_switch(levels, followed, [np.arange(len(levels))])
 
 
 def test_a_likelihood_of_several_maxima_has_its_estimate_within_its_interval() -> None:
     """Seen on a tiny model: half of the few answers at the last level follow either sense."""
-    found = _fit([(23, 12), (40, 30), (78, 72), (90, 88), (93, 91)])
+    found = _fit([(23, 12), (40, 30), (78, 72), (90, 88), (93, 91)], (-90, -50, -25, -10, 0))
     assert found.threshold is not None
     assert holds(found, found.threshold)
 
