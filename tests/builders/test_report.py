@@ -119,7 +119,7 @@ def test_the_page_says_what_the_tables_say(html: str) -> None:
         "− judge: audio unimodal",
         "1 not in sample",
         "1 ambiguous, 1 depth, 4 kept, 1 multi parent",
-        "The four checks of appendix B.1 on 12 clips",
+        "The four checks of the paper’s appendix B.1 on 12 clips",
         "test: 8 pairs",
     ):
         assert statement in text, statement

@@ -193,15 +193,15 @@ def test_a_bug_is_told_as_such_and_stops_and_its_clip_is_asked_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(InternalError) as raised:
-        start(tmp_path, ["bug", *["ok"] * 30])
+        start(tmp_path, ["bug", *["ok"] * 400])
     assert raised.value.exit_code == 5
-    assert "stopped by a bug in mma-bench on 1 of 31 clips; first clip0: ZeroDivisionError('not" in str(raised.value)
+    assert "stopped by a bug in mma-bench on 1 of 401 clips; first clip0: ZeroDivisionError('not" in str(raised.value)
     assert "ZeroDivisionError: not foreseen" in capfd.readouterr().err
-    assert len(calls(tmp_path)) < 31, "what is in flight is finished, and not all is begun"
+    assert len(calls(tmp_path)) < 401, "what is in flight is finished, and not all is begun"
     with pytest.raises(InternalError):
-        start(tmp_path, ["bug", *["ok"] * 30])
-    assert len(set(calls(tmp_path))) == 31, "the clip comes last, so the others are done"
-    assert [entry["status"] for entry in start(tmp_path, ["ok"] * 31)] == ["ok"] * 31, "the bug is mended"
+        start(tmp_path, ["bug", *["ok"] * 400])
+    assert len(set(calls(tmp_path))) == 401, "the clip comes last, so the others are done"
+    assert [entry["status"] for entry in start(tmp_path, ["ok"] * 401)] == ["ok"] * 401, "the bug is mended"
 
 
 @pytest.mark.slow
