@@ -76,6 +76,7 @@ ELSEWHERE: Final = {
     "mma-bench results RUN --submission": "tests/evaluation/test_submission.py",
     "mma-bench compare": "tests/evaluation/test_side_by_side.py",
     "mma-bench clips": "tests/evaluation/clip_choice/test_clips.py",
+    "mma-bench power": "tests/evaluation/test_power.py",
     "mma-bench view": "tests/evaluation/view/test_browser.py",
     "mma-bench avhbench": "tests/evaluation/avhbench/test_avhbench.py",
     "mma-bench avhbench-compare": "tests/evaluation/avhbench/test_compare.py",
