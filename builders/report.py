@@ -17,11 +17,12 @@ from mma_bench.builders.dataset.card import COUNTED_STAGES, PAPER_CANDIDATES, co
 from mma_bench.builders.package import class_lists
 from mma_bench.builders.pages import charts
 from mma_bench.builders.pages.files import Group, clip_ends, groups, sentence
-from mma_bench.builders.pages.gallery import Exhibit, choose, gallery, share_of
+from mma_bench.builders.pages.gallery import Exhibit, choose, gallery, paths_shown, rows_shown, share_of
+from mma_bench.builders.pages.previews import previews
 from mma_bench.builders.pages.steps import Steps, choose_steps, step_gallery
 from mma_bench.classes import ClassTable, load_classes
 from mma_bench.config import EncoderJudgeParams, NoJudgeParams, Params
-from mma_bench.errors import ClipError, DataError
+from mma_bench.errors import DataError
 from mma_bench.files import write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import ABSENT, ALIGNED, CANDIDATES, CHECKS, FILES, NORMALISED, PAIRS, VARIANTS, VERDICTS, Split
@@ -217,12 +218,8 @@ def main(params: Params) -> None:
     offered = options.get(Split.TEST, options.get(Split.TRAIN, []))
     chosen = choose(variants)
     stepped = choose_steps(variants, chosen)
-    share = share_of(chosen, stepped.height)
-    try:
-        shown = gallery(_rows_of(chosen), chosen, offered, share)
-        steps = step_gallery(stepped, offered, share)
-    except (ClipError, FileNotFoundError) as error:
-        raise DataError(f"a clip of the gallery cannot be read: {error}", hint="run `dvc repro`") from None
+    rows = rows_shown(_rows_of(chosen), chosen)
+    made = previews([*paths_shown(rows), *stepped["path"]], share_of(chosen, stepped.height), params)
     html = page(
         params=params,
         funnel=read_json(layout.FUNNEL),
@@ -233,8 +230,8 @@ def main(params: Params) -> None:
         aligned=aligned,
         pairs=read_table(layout.PAIRS, PAIRS),
         variants=variants,
-        gallery=shown,
-        steps=steps,
+        gallery=gallery(rows, offered, made),
+        steps=step_gallery(stepped, offered, made),
         files=_files(aligned, variants),
     )
     write_text(PAGE, html)

@@ -1,30 +1,24 @@
 """The gallery of the dataset's page: a clip of every class, a few under all of the paper's conditions, playable.
 
-In: rows of `variants.parquet` with their files. Out: plain records for the template, media as `data:` URIs. The page
-holds previews (480 px, 5 s), whose size follows from how many there are, so that all of them stay within MAX_BYTES
+In: rows of `variants.parquet` and the previews of their files. Out: plain records for the template. The page holds
+previews (480 px, 5 s), whose size follows from how many there are, so that all of them stay within MAX_BYTES
 whatever the clips weigh. A clip shared by several conditions (the false caption and the long context do not change the
 media) is embedded once.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from mma_bench.builders.dataset.columns import packaged_row
-from mma_bench.page import data_uri
+from mma_bench.builders.pages.previews import Preview
 from mma_bench.schema import PAPERS_CONDITIONS, TEXT_CONDITIONS, Condition, Split
 
 COMPLETE_CLIPS: Final = 4  # shown under all of the paper's conditions; the others aligned and misaligned
 MAX_BYTES: Final = 12_000_000  # of all media; as base64 a third more
 MOST_BYTES: Final = 250_000  # of one preview with its poster
-POSTER_WIDTH: Final = 240  # px
-_BINS: Final = 120
 
 
 @dataclass(frozen=True)
@@ -33,16 +27,11 @@ class Exhibit:
 
     Attributes:
         row: As packaged (see COLUMNS), without the media's bytes.
-        video: A preview as a data URI; None if the condition uses the aligned clip's file, or not even the smallest
-            preview fits.
-        poster: Its middle frame as a data URI; None likewise.
-        peaks: Loudness over time, 0 to 1, for drawing; empty likewise.
+        preview: None if the condition uses the aligned clip's file.
     """
 
     row: Mapping[str, Any]
-    video: str | None
-    poster: str | None
-    peaks: tuple[float, ...]
+    preview: Preview | None
 
 
 def choose(variants: pl.DataFrame) -> dict[str, tuple[Condition, ...]]:
@@ -82,95 +71,44 @@ def share_of(chosen: Mapping[str, Sequence[Condition]], others: int, max_bytes: 
     return min(MOST_BYTES, max_bytes // max(1, media + others))
 
 
-def gallery(
-    variants: pl.DataFrame,
-    chosen: Mapping[str, Sequence[Condition]],
-    options: Sequence[str],
-    share: int,
-) -> list[list[Exhibit]]:
-    """The chosen clips.
+def rows_shown(variants: pl.DataFrame, chosen: Mapping[str, Sequence[Condition]]) -> list[list[dict[str, Any]]]:
+    """Of each chosen clip a row for each of its conditions, with the first donor's sound if there are several.
 
     Args:
         variants: Schema VARIANTS; the rows of those clips are enough.
         chosen: As `choose` gives them.
-        options: The classes to choose among.
-        share: Bytes of one preview with its poster, before base64.
-
-    Raises:
-        InvalidInput: A file cannot be decoded; names it.
     """
-    shown = [exhibits(variants, base, options, conditions, share) for base, conditions in chosen.items()]
+    good = variants.filter(pl.col("status") == "ok").sort("id")
+    shown = []
+    for base_id, conditions in chosen.items():
+        rows = good.filter(pl.col("base_id") == base_id)
+        first = {row["condition"]: row for row in rows.reverse().iter_rows(named=True)}
+        shown.append([first[condition] for condition in conditions if condition in first])
     return [of_clip for of_clip in shown if of_clip]
 
 
-def exhibits(
-    variants: pl.DataFrame, base_id: str, options: Sequence[str], conditions: Sequence[Condition], share: int
-) -> list[Exhibit]:
-    """One clip under each of the conditions that it has, with the first donor's sound if there are several.
+def paths_shown(shown: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
+    """The files of those rows; a clip shared by several conditions is embedded once."""
+    return [row["path"] for of_clip in shown for row in of_clip if row["condition"] not in TEXT_CONDITIONS]
+
+
+def gallery(
+    shown: Sequence[Sequence[Mapping[str, Any]]], options: Sequence[str], previews: Mapping[str, Preview]
+) -> list[list[Exhibit]]:
+    """The chosen clips.
 
     Args:
-        variants: Schema VARIANTS.
-        base_id: The clip.
+        shown: As `rows_shown` gives them.
         options: The classes to choose among.
-        conditions: Those to show.
-        share: Bytes of one preview with its poster.
-
-    Raises:
-        InvalidInput: A file cannot be decoded; names it.
+        previews: Of `paths_shown`, by path.
     """
-    shown = []
-    rows = variants.filter((pl.col("base_id") == base_id) & (pl.col("status") == "ok")).sort("id")
-    for condition in conditions:
-        of_condition = rows.filter(pl.col("condition") == condition)
-        if of_condition.is_empty():
-            continue
-        variant = of_condition.row(0, named=True)
-        row = packaged_row(variant, options, b"")
-        if condition in TEXT_CONDITIONS:
-            shown.append(Exhibit(row, None, None, ()))
-        else:
-            shown.append(exhibit(row, Path(variant["path"]), share))
-    return shown
-
-
-def exhibit(row: Mapping[str, Any], path: Path, share: int) -> Exhibit:
-    """A packaged row with a preview of its file, whose poster is taken from its share of bytes.
-
-    Raises:
-        InvalidInput: The file cannot be decoded; names it.
-    """
-    from mma_bench.media.preview import preview
-
-    poster = _poster(path, share // 4)
-    video = preview(path, share - len(poster or b""))
-    return Exhibit(
-        row,
-        None if video is None else data_uri(video, "video/mp4"),
-        None if poster is None else data_uri(poster, "image/jpeg"),
-        peaks(path),
-    )
-
-
-def peaks(path: Path, bins: int = _BINS) -> tuple[float, ...]:
-    """The loudest sample of each of `bins` equal parts of the clip's sound, 0.0 (digital silence) to 1.0."""
-    from mma_bench.media.decode import audio
-
-    parts = np.array_split(np.abs(audio(path)), bins)
-    return tuple(min(1.0, float(part.max(initial=0.0))) for part in parts)
-
-
-def _poster(path: Path, max_bytes: int) -> bytes | None:
-    """The middle frame as JPEG; None if it does not fit."""
-    from PIL import Image
-
-    from mma_bench.media.decode import frames
-
-    frame: npt.NDArray[np.uint8] = frames(path, 1)[0]
-    picture = Image.fromarray(frame)
-    picture.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
-    for quality in (75, 40, 15):
-        stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=quality)
-        if stream.tell() <= max_bytes:
-            return stream.getvalue()
-    return None
+    return [
+        [
+            Exhibit(
+                packaged_row(row, options, b""),
+                None if row["condition"] in TEXT_CONDITIONS else previews[row["path"]],
+            )
+            for row in of_clip
+        ]
+        for of_clip in shown
+    ]

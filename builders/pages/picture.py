@@ -16,7 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from mma_bench import layout
-from mma_bench.builders.pages.gallery import choose, peaks
+from mma_bench.builders.pages.gallery import choose
+from mma_bench.builders.pages.previews import peaks
 from mma_bench.errors import ClipError, DataError, MmaBenchError
 from mma_bench.files import atomic_path
 from mma_bench.page import LIGHT, chart_style

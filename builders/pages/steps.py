@@ -1,19 +1,19 @@
 """The steps of the conditions beyond the paper on the dataset's page: one clip blurred, darkened, in noise and so on.
 
-In: rows of `variants.parquet` with their files. Out: records for the template, playable like those of the gallery, each
-with the level that was asked for and what was measured on the written file.
+In: rows of `variants.parquet` and the previews of their files. Out: records for the template, playable like those of
+the gallery, each with the level that was asked for and what was measured on the written file.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from mma_bench.builders.dataset.columns import packaged_row
-from mma_bench.builders.pages.gallery import Exhibit, exhibit
+from mma_bench.builders.pages.gallery import Exhibit
+from mma_bench.builders.pages.previews import Preview
 from mma_bench.schema import ABSENT, STEPPED, Condition, Manipulation, Split
 
 # Heading, what the level is, and its unit.
@@ -88,21 +88,18 @@ def choose_steps(variants: pl.DataFrame, shown: Mapping[str, Sequence[Condition]
     return own.sort(pl.col("manipulation").replace_strict(order, return_dtype=pl.Int64), strength, "id")
 
 
-def step_gallery(rows: pl.DataFrame, options: Sequence[str], share: int) -> list[Steps]:
+def step_gallery(rows: pl.DataFrame, options: Sequence[str], previews: Mapping[str, Preview]) -> list[Steps]:
     """The chosen rows as the page shows them.
 
     Args:
         rows: As `choose_steps` gives them.
         options: The classes to choose among.
-        share: Bytes of one preview with its poster.
-
-    Raises:
-        InvalidInput: A file cannot be decoded; names it.
+        previews: Of all their files, by path.
     """
     found = []
     for (condition, key), group in groupby(rows.iter_rows(named=True), _group):
         heading, unit, symbol = _ABSENT[key] if condition in ABSENT else _LEVELS[key]
-        steps = tuple(_step(row, options, share, symbol) for row in group)
+        steps = tuple(_step(row, options, previews[row["path"]], symbol) for row in group)
         found.append(Steps(heading, unit, condition, steps))
     return found
 
@@ -112,9 +109,8 @@ def _group(row: Mapping[str, Any]) -> tuple[str, str]:
     return condition, condition if condition in ABSENT else str(row["manipulation"])
 
 
-def _step(row: Mapping[str, Any], options: Sequence[str], share: int, symbol: str) -> Step:
-    packaged = packaged_row({**row, "context": None}, options, b"")
-    shown = exhibit(packaged, Path(row["path"]), share)
+def _step(row: Mapping[str, Any], options: Sequence[str], preview: Preview, symbol: str) -> Step:
+    shown = Exhibit(packaged_row({**row, "context": None}, options, b""), preview)
     if row["level"] is None:
         return Step(shown, row["manipulation"].replace("_", " "), _number(row["base_likeness"], ".2f"))
     return Step(shown, f"{_number(row['level'], 'g')} {symbol}", f"{_number(row['level_measured'], '.2f')} {symbol}")

@@ -138,7 +138,7 @@ def fill(names: Names, sources: Path) -> Iterator[tuple[Path, str, str]]:
     )
     yield put(names.take("{id}_{start}.mkv"), subtitled), "judge", "visual_unimodal"
     yield put(names.take("Y{id}.mp4"), good["dog-1"]), "judge", "visual_unimodal"
-    yield put(names.take(best, "Bird", "balanced_train"), good["crow-1"]), "verify", "near_duplicate"
+    yield put(names.take(best, "Bird", "balanced_train"), good["crow-1"]), "verify", "same_file"
 
     # Nothing of this build.
     for name in ("Yzzzzzzzzzzz.mp4", "z/zzzzzzzzzzz_30.mp4", "Title [zzzzzzzzzzz].mkv", "[zzzzzzzzzzz]-[30-40].mp4"):

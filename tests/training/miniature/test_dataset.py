@@ -67,7 +67,7 @@ def test_every_class_is_in_both_splits_under_every_condition(made: Path) -> None
     assert conditions == {
         "test": {
             *("aligned", "misaligned", "audio_removed", "frames_zeroed", "misleading_caption"),
-            *("degraded_audio", "mixed_audio", "degraded_video"),
+            *("degraded_audio", "mixed_audio", "degraded_video", "three_way", "shifted_audio"),
         },
         "train": {"aligned", "misaligned"},
     }
