@@ -174,9 +174,14 @@ def make_variant(payload: Mapping[str, Any]) -> Row:
         "base_video_sha256": packet_sha256(base, "video"),
         "source_audio_sha256": made.audio_sha256
         or (made.sound_of and packet_sha256(made.sound_of, "audio", first=made.taken)),
-        "level_measured": made.level_measured,
-        "base_likeness": made.base_likeness,
+        "level_measured": _rounded(made.level_measured),
+        "base_likeness": _rounded(made.base_likeness),
     }
+
+
+def _rounded(measured: float | None) -> float | None:
+    """To 4 decimals: processors differ in the last bits."""
+    return None if measured is None else round(measured, 4)
 
 
 def main(params: Params) -> None:

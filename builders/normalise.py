@@ -63,7 +63,7 @@ from mma_bench.media.timeline import Timeline, timeline
 from mma_bench.schema import ACQUIRED, IDENTITY, NORMALISED, Split
 from mma_bench.tables import outcome_counts, outcome_table, read_table, write_table
 
-VERSION = 2  # of this stage's rules and of mma_bench.media: raise it to make every clip again
+VERSION = 3  # of this stage's rules and of mma_bench.media: raise it to make every clip again
 MAX_FPS = 60  # more frames add bytes, not evidence
 MAX_LATE_START_S = 0.5
 # Cameras and encoders round their rate: 30.001 frames/s is 30. Usual rates differ by 0.1 % or more.

@@ -23,12 +23,14 @@ from mma_bench.builders.review.store import Store
 from mma_bench.files import atomic_path, clip_path, file_sha256
 from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.remux import MP4_OPTIONS
+from mma_bench.media.x264 import x264_params
 
 CLIPS: Final = FOLDER / "rehearsal"
 URL: Final = f"sqlite:///{FOLDER / 'rehearsal.db'}"
 SECONDS: Final = 4.0
 FPS: Final = 25
 WIDTH, HEIGHT = 320, 240
+_X264: Final = {"preset": "superfast", "crf": "23", "x264-params": x264_params()}
 
 Grid = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
@@ -247,7 +249,7 @@ _THINGS: Final[Mapping[str, Thing]] = {
 
 def _write(into: Path, frames: list[Picture], sound: npt.NDArray[np.float32]) -> None:
     with av.open(f"file:{into}", "w", format="mp4", options=MP4_OPTIONS) as out:
-        video = out.add_stream("libx264", rate=FPS, options={"preset": "superfast", "crf": "23", "threads": "1"})
+        video = out.add_stream("libx264", rate=FPS, options=_X264)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         track = out.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         track.bit_rate = 96_000

@@ -18,10 +18,12 @@ from av.video.frame import VideoFrame
 
 from mma_bench.builders.sources.camera import film, read_photo, scene
 from mma_bench.builders.sources.soundtrack import Wave, audible, read_sound, repeated
+from mma_bench.media.x264 import x264_params
 
 SECONDS: Final = 10
 FPS: Final = 25
 SAMPLE_RATE: Final = 44_100
+_X264: Final = {"preset": "superfast", "crf": "23", "flags": "+bitexact", "x264-params": x264_params()}
 
 
 def compose(photo: Path, sound: Path, clip_id: str, into: Path) -> None:
@@ -53,11 +55,10 @@ def write_clip(into: Path, frames: Iterable[npt.NDArray[np.uint8]], size: tuple[
     """
     # "bitexact" leaves out the writing library's version; there is no creation time unless one is given.
     with av.open(f"file:{into}", "w", format="mp4", options={"fflags": "+bitexact", "movflags": "+faststart"}) as out:
-        video = out.add_stream("libx264", rate=FPS, options={"preset": "superfast", "crf": "23", "flags": "+bitexact"})
+        video = out.add_stream("libx264", rate=FPS, options=_X264)
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         video.codec_context.gop_size = 2 * FPS
         video.codec_context.max_b_frames = 0  # so that decoding order is display order and the first timestamp is 0
-        video.codec_context.thread_count = 1
         audio = out.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"flags": "+bitexact"})
         audio.bit_rate = 128_000
         for index, planes in enumerate(frames):

@@ -32,13 +32,14 @@ from mma_bench.media.tracks import (
     time_base_of,
     writing_mp4,
 )
+from mma_bench.media.x264 import x264_params
 
-VERSION = "1"  # increased with any change to the bytes that this module writes
+VERSION = "2"  # increased with any change to the bytes that this module writes
 
 _AAC_FRAME = 1024  # samples in a packet
 _FIRST_STEADY = 2  # packets before this one may contain the encoder's name and differ from later ones
 # Intra only. A quantiser coarser than 1 may not give exact black; black is no larger at 1.
-_X264 = {"preset": "veryfast", "x264-params": "keyint=1:qp=1:threads=1"}
+_X264 = {"preset": "veryfast", "x264-params": x264_params(keyint=1, qp=1)}
 
 
 def misalign(base: Path, donor: Path, out: Path, *, slack_s: float = 0.0) -> int:

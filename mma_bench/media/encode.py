@@ -22,6 +22,7 @@ import ffmpeg
 from mma_bench.errors import InvalidInput, Retryable
 from mma_bench.faults import CRASHES
 from mma_bench.media.demux import DEMUXERS, MAX_PIXELS, PROTOCOLS, audio_stream, described, opened, video_stream
+from mma_bench.media.x264 import x264_params
 
 CPU_LIMIT_S = 600  # a 10 s clip takes 1 to 20 s
 _WALL_LIMIT_S = 6 * CPU_LIMIT_S
@@ -152,12 +153,11 @@ def command(source: Path, target: Path, shape: Shape, streams: tuple[int, int] =
         audio_bitrate=_AUDIO_BITS_PER_S,
         ar=shape.sample_rate if shape.sample_rate in _SAMPLE_RATES else _USUAL_SAMPLE_RATE,
         ac=min(shape.channels, 2),
-        threads=1,
         map_metadata=-1,
         map_chapters=-1,
         movflags="+faststart",
         fflags="+bitexact",
-        **{"flags:v": "+bitexact", "flags:a": "+bitexact"},
+        **{"flags:v": "+bitexact", "flags:a": "+bitexact", "x264-params": x264_params()},
     )
     arguments: list[str] = output.global_args(
         "-y", "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror",

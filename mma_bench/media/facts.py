@@ -42,7 +42,7 @@ def media_facts(path: Path) -> dict[str, Any]:
         Exactly the keys of `mma_bench.schema.FACTS`, with its types and units. `motion` is the mean over the clip
         of the mean absolute difference between thumbnails (64×64, area average, luma 0–255) 0.2 s apart; `phash`
         is the perceptual hash of the middle one of these thumbnails; `rms_dbfs` and `audio_peak` are over all
-        channels.
+        channels, rounded to 0.001 dB and to 6 decimals, as processors differ in the last bits.
 
     Raises:
         InvalidInput: `no_frames`, `no_audio_samples`, `corrupt_stream`; see the table in `mma_bench.media`.
@@ -183,8 +183,8 @@ class _Sound:
             "audio_duration_s": float(self._seconds),
             "sample_rate": self._sample_rate,
             "channels": self._channels,
-            "audio_peak": min(self._peak, 1.0),
-            "rms_dbfs": max(10 * math.log10(power), FLOOR_DBFS) if power else FLOOR_DBFS,
+            "audio_peak": round(min(self._peak, 1.0), 6),
+            "rms_dbfs": round(max(10 * math.log10(power), FLOOR_DBFS), 3) if power else FLOOR_DBFS,
             "audio_sha256": self.hash.hexdigest(),
         }
 

@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.decode import Sound, audio, decoded_frames
 from mma_bench.media.probe import probe
+from mma_bench.media.x264 import x264_params
 
 SECONDS: Final = 5.0
 SIDES: Final = (480, 320, 200, 120)  # px, of the longer side: smaller ones if the bytes do not suffice
@@ -93,7 +94,7 @@ def _encoded(excerpt: Excerpt, side: int, max_bytes: int) -> bytes:
     file = io.BytesIO()
     # The decoder's buffer model bounds the size; the quality may be better only where the picture is simple.
     limits = {"maxrate": str(picture_rate), "bufsize": str(picture_rate // 2)}
-    options = {"preset": "veryfast", "crf": "28", "threads": "1", **limits}
+    options = {"preset": "veryfast", "crf": "28", "x264-params": x264_params(), **limits}
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as out:
         video = out.add_stream("libx264", rate=FPS, options=options)
         video.width, video.height = _size(excerpt.frames[0][1], side) if excerpt.frames else (2, 2)

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 import av
 import numpy as np
@@ -10,16 +11,18 @@ from av.video.frame import VideoFrame
 
 from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.remux import MP4_OPTIONS
+from mma_bench.media.x264 import x264_params
 from mma_bench.training.miniature.world import FPS, SIDE, Clip
+
+_X264: Final = {"preset": "superfast", "crf": "23", "flags": "+bitexact", "x264-params": x264_params()}
 
 
 def write_clip(into: Path, clip: Clip) -> None:
     """Encode `clip` to the file `into`, yuv420p and mono."""
     with av.open(f"file:{into}", "w", format="mp4", options=MP4_OPTIONS) as out:
-        video = out.add_stream("libx264", rate=FPS, options={"preset": "superfast", "crf": "23", "flags": "+bitexact"})
+        video = out.add_stream("libx264", rate=FPS, options=_X264)
         video.width, video.height, video.pix_fmt = SIDE, SIDE, "yuv420p"
         video.codec_context.max_b_frames = 0  # so that decoding order is display order and the first timestamp is 0
-        video.codec_context.thread_count = 1
         audio = out.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"flags": "+bitexact"})
         audio.bit_rate = 64_000
         for index, pixels in enumerate(clip.frames):
