@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ def work(payload: Mapping[str, Any]) -> int:
     folder = Path(payload["folder"])
     (folder / f"{payload['name']}.begun").write_text(str(os.getpid()))
     wait_until(lambda: "after" not in payload or (folder / f"{payload['after']}.ended").exists())
-    time.sleep(payload["takes_s"])
     match payload["fate"]:
         case "table":
             raise DataError("a: a.mp4 is not the file", hint="make it again")
@@ -42,7 +40,7 @@ def work(payload: Mapping[str, Any]) -> int:
 
 def parts(folder: Path, names: str, **first: Any) -> dict[str, dict[str, Any]]:
     """A part for each letter; what is said of the first holds for no other."""
-    made = {name: {"name": name, "folder": str(folder), "fate": "ok", "takes_s": 0.0} for name in names}
+    made = {name: {"name": name, "folder": str(folder), "fate": "ok"} for name in names}
     made[names[0]] |= first
     return made
 
@@ -106,12 +104,11 @@ ERRORS: dict[str, tuple[MmaBenchError | ClipError, str]] = {
 @pytest.mark.parametrize("fate", ERRORS)
 def test_the_first_error_is_raised_as_it_was(tmp_path: Path, fate: str) -> None:
     error, hint = ERRORS[fate]
-    names = "abcdefghijklmnopqrst"
-    asked = parts(tmp_path, names, fate=fate)
-    for name in names[1:]:  # or all have begun before the first one's end is known
-        asked[name]["takes_s"] = 0.1
+    names = "a" + "".join(
+        map(chr, range(0x4E00, 0x4E00 + 300))
+    )  # not all of them begin before a dead worker is noticed
     with pytest.raises(type(error)) as raised:
-        list(results(asked, work, workers=2, title="test"))
+        list(results(parts(tmp_path, names, fate=fate), work, workers=2, title="test"))
     assert type(raised.value) is type(error)
     assert getattr(raised.value, "hint", "") == hint
     if isinstance(error, MmaBenchError):
