@@ -6,8 +6,8 @@ A made-up project of each size is built by the project's own stages and gates. O
 replaced, in the workers: instead of fetching, encoding, judging or editing, it writes a real clip of one second with a
 tail that makes it unique and that tells its facts. What that work costs is measured by `build_time.py`. So what is seen
 here is everything else: tables, ledgers, worker processes, hashes, shards, gates. One clip in ten is a test clip under
-all six conditions, the others are train clips with `--donors` misaligned variants each. `--at-once` leaves the workers
-out as well, which take a few milliseconds of CPU per clip.
+the paper's six conditions, the others are train clips with `--donors` misaligned variants each. `--at-once` leaves the
+workers out as well, which take a few milliseconds of CPU per clip.
 
 Each step is a process of its own. CPU seconds are those of its work, without imports, and of its workers; memory is the
 peak over the process and its workers together. Both are given beyond a project of 60 clips, which is called the base.

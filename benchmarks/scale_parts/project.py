@@ -16,12 +16,15 @@ def write_project(folder: Path, clips: int, donors: int) -> None:
     import yaml
 
     from mma_bench.classes import ClassTable, LabelClass, Node, save_classes
+    from mma_bench.schema import PAPERS_CONDITIONS
 
     raw = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     raw["candidates"] = {"audioset": True, "manifests": {}}
     raw["acquire"] |= {"source": "folder", "folder": "mirror", "limit": None}
     raw["acquire"]["splits"] = {"test": ["eval"], "train": ["unbalanced_train"]}
     raw["pair"]["donors"]["train"] = donors
+    conditions = {"test": list(map(str, PAPERS_CONDITIONS)), "train": ["aligned", "misaligned"]}
+    raw["conflicts"] |= {"conditions": conditions, "steps": {}}
     (folder / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     (folder / "tombstones.csv").write_text("id,reason,date\n")
     labels = {f"/m/{number:03}": name for number, name in enumerate(CLASSES)}

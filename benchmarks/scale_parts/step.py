@@ -93,7 +93,7 @@ def step(name: str, *, at_once: bool) -> None:
 
         importlib.import_module(f"mma_bench.validation.{more}")
         packets.packet_sha256 = _told  # type: ignore[assignment]
-        work = partial(gate.main, more, params)
+        work = partial(gate.main, more, params.model_copy(update={"workers": 1}))  # others would not be told
     elif stage == "sft":
         from mma_bench.training import sft
 
