@@ -46,8 +46,9 @@ def folder() -> str:
 
 @cache
 def loaded() -> tuple[Any, Any]:
+    """In double precision: in single, processors and batches differ by more than what is asserted."""
     plain = OmniEngine(OmniSettings(checkpoint=folder(), **SETTINGS))
-    return plain._reader._thinker, plain._processor
+    return plain._reader._thinker.double(), plain._processor
 
 
 def engine(**settings: Any) -> OmniEngine:
@@ -128,10 +129,10 @@ def eager(
     inputs = prepared.prompts[3 * QUESTIONS.index(question)]
     assert isinstance(inputs, PromptInputs)
     own = loaded()[0]
-    model = type(own).from_pretrained(folder(), attn_implementation="eager").eval()
+    model = type(own).from_pretrained(folder(), attn_implementation="eager").double().eval()
     whole = torch.tensor([[*prepared.clip.ids, *inputs.ids]])
     groups, length = group_tokens(whole, model.config)[0], whole.shape[1]
-    mask = torch.zeros(length, length)
+    mask = torch.zeros(length, length, dtype=torch.float64)
     mask[len(prepared.clip.ids) :, groups == (VIDEO, AUDIO)[QUESTIONS.index(question)]] = bias
     closed = ~torch.ones(length, length, dtype=torch.bool).tril()
     closed |= torch.zeros(length, dtype=torch.bool) if hidden is None else groups == hidden
