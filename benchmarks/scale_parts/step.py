@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def made_up(stage: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     clip_id = payload["id"] if stage == "conflicts" else payload["clip_id"]
     folders = {"acquire": layout.ACQUIRED_CLIPS, "normalise": layout.NORMALISED_CLIPS}
     folder = Path(payload["folder"]) if stage == "conflicts" else folders[stage] / payload["split"]
-    template = next(Path("mirror").iterdir()).read_bytes()
+    template = _template()
     base = payload["base"]["clip_id"] if stage == "conflicts" else clip_id
     sound = payload.get("donor", {}).get("clip_id", base) if stage == "conflicts" else clip_id
     condition = payload.get("condition", "aligned")
@@ -50,6 +50,12 @@ def made_up(stage: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         result["base_video_sha256"] = _digest(base, "video")
         result["source_audio_sha256"] = None if silent else hashes["audio_sha256"]
     return result
+
+
+@cache
+def _template() -> bytes:
+    """The bytes that all clips begin with; read once, as listing the folder takes longer the more clips there are."""
+    return next(Path("mirror").iterdir()).read_bytes()
 
 
 def _digest(*parts: str) -> str:
