@@ -239,3 +239,11 @@ def test_without_wrong_answers_there_are_totals_alone(project: Path) -> None:
 def test_the_page_fits_the_window(project: Path) -> None:
     assert run().exit_code == 0
     assert faults(project / "page.html") == []
+    named = {"protocol": "chain_of_thought", "condition": "misleading_caption_short_answer"}
+    sides = runs(dataset_fingerprint=Benchmark("mma-bench").fingerprint("misaligned"))
+    for name, side, answer in zip(("base", "tuned"), sides, ("Bird", "Cat"), strict=True):
+        heard = [replace(row, **named, answer=answer, raw=answer) for row in side if row.question == "audio"]
+        write_run(project / name, [*side, *heard])  # the widest cells: all of them change
+    assert run().exit_code == 0
+    assert "+100.0 [" in Path("page.html").read_text()
+    assert faults(project / "page.html") == []
