@@ -88,8 +88,8 @@ def rows_shown(variants: pl.DataFrame, chosen: Mapping[str, Sequence[Condition]]
 
 
 def paths_shown(shown: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
-    """The files of those rows; a clip shared by several conditions is embedded once."""
-    return [row["path"] for of_clip in shown for row in of_clip if row["condition"] not in TEXT_CONDITIONS]
+    """The files of those rows, each once: several conditions may use the aligned clip's."""
+    return list(dict.fromkeys(row["path"] for of_clip in shown for row in of_clip))
 
 
 def gallery(

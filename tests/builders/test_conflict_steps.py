@@ -67,6 +67,8 @@ def test_each_step_has_a_row_with_what_was_measured(variants: pl.DataFrame) -> N
     assert variants.height == 2 * (1 + 2 + 1 + 3 + 2 + 3)
     for row in variants.iter_rows(named=True):
         measured, absent = row["condition"] in MEASURED, row["condition"].startswith("absent")
+        for found in (row["level_measured"], row["base_likeness"]):
+            assert found is None or found == round(found, 4), "as far as processors agree"
         assert (row["level_measured"] is not None) == measured
         assert (row["base_likeness"] is not None) == absent
         if measured:

@@ -23,7 +23,7 @@ from mma_bench.classes import load_classes
 from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError
 from mma_bench.media.decode import frames
-from mma_bench.schema import PAIRS, PAPERS_CONDITIONS, VARIANTS, VERDICTS
+from mma_bench.schema import PAIRS, PAPERS_CONDITIONS, VARIANTS, VERDICTS, Condition
 from mma_bench.tables import from_rows, read_table, write_table
 from tests.browser import CHROMIUM, faults
 from tests.clips import noise as make_noise
@@ -175,6 +175,24 @@ def test_the_gallery_shows_every_class_once_and_some_under_every_condition(clips
     assert len(full) == min(gallery.COMPLETE_CLIPS, sum(counts[base] == most for base in chosen))
 
 
+def test_the_first_donor_is_shown_and_each_file_is_previewed_once() -> None:
+    made = [
+        {"id": f"a.{condition}.{donor}", "base_id": "a", "condition": condition, "split": "test", "status": status}
+        | {"path": path, "label_ids": []}
+        for condition, donor, status, path in (
+            ("misaligned", "d3", "ok", "m3.mp4"),
+            ("misaligned", "d2", "ok", "m2.mp4"),
+            ("misaligned", "d1", "refused", None),
+            ("aligned", "", "ok", "a.mp4"),
+            ("misleading_caption", "", "ok", "a.mp4"),
+        )
+    ]
+    chosen = {"a": (Condition.ALIGNED, Condition.MISALIGNED, Condition.FRAMES_ZEROED, Condition.MISLEADING_CAPTION)}
+    (rows,) = gallery.rows_shown(from_rows(made, VARIANTS), chosen)
+    assert [row["path"] for row in rows] == ["a.mp4", "m2.mp4", "a.mp4"]
+    assert gallery.paths_shown([rows]) == ["a.mp4", "m2.mp4"]
+
+
 @pytest.mark.slow
 def test_heavy_clips_stay_within_the_budget_and_every_class_is_shown(tmp_path: Path) -> None:
     """Noise, which no encoder can make small: the clips weigh a hundred times what the page may hold."""
@@ -195,6 +213,9 @@ def test_heavy_clips_stay_within_the_budget_and_every_class_is_shown(tmp_path: P
     held = [base64.b64decode(uri.split(",")[1]) for uri in media]
     assert sum(map(len, held)) <= budget
     assert all(preview.video for preview in embedded), "each class can be watched"
+    for share in (30_000, 60_000, 120_000):
+        parts = preview_of({"path": str(heavy), "share": share})
+        assert sum(len(base64.b64decode(uri.split(",")[1])) for uri in (parts.video, parts.poster) if uri) <= share
     tight = gallery.share_of(chosen, 0, 20_000)
     assert preview_of({"path": str(heavy), "share": tight}).video is None, "nothing fits into a kilobyte"
 
