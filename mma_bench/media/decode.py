@@ -16,6 +16,7 @@ from mma_bench.errors import InvalidInput
 from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.demux import audio_stream, opened, packets_of, video_stream
 from mma_bench.media.packets import packets
+from mma_bench.media.scaling import Scaler
 
 Frames: TypeAlias = npt.NDArray[np.uint8]
 Sound: TypeAlias = npt.NDArray[np.float32]
@@ -88,7 +89,7 @@ def _middles(total: int, count: int | None) -> list[int]:
 
 def _take(path: Path, wanted: list[int], size: tuple[int, int] | None) -> tuple[Frames, int]:
     """The frames at the ascending indices `wanted`, and the total number of frames."""
-    copies = Counter(wanted)
+    copies, scaler = Counter(wanted), Scaler()
     taken: list[Frames] = []
     decoded = 0
     for index, frame in enumerate(decoded_frames(path)):
@@ -102,9 +103,8 @@ def _take(path: Path, wanted: list[int], size: tuple[int, int] | None) -> tuple[
                 f"{len(wanted)} frames of {width}×{height} are over {MAX_ARRAY_BYTES} bytes",
                 subject=path,
             )
-        picture = (
-            frame.reformat(width, height, "rgb24", interpolation="BICUBIC").to_ndarray().astype(np.uint8, copy=False)
-        )
+        scaled = scaler.scaled(frame, width, height, "rgb24", "BICUBIC")
+        picture = scaled.to_ndarray().astype(np.uint8, copy=False)
         taken.extend([picture] * copies[index])
     if not decoded:
         raise InvalidInput("no_frames", "decodes to 0 frames", subject=path)

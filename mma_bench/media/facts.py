@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from mma_bench.errors import InvalidInput
 from mma_bench.media.demux import MediaPacket, audio_stream, opened, packets_of, video_stream
 from mma_bench.media.packets import PayloadHash
+from mma_bench.media.scaling import Scaler
 from mma_bench.schema import FACTS
 
 MOTION_STEP_S = Fraction(1, 5)
@@ -93,6 +94,7 @@ class _Sight:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._scaler = Scaler()
         self._frames = 0
         self._begin: Fraction | None = None
         self._end = Fraction(0)
@@ -115,7 +117,7 @@ class _Sight:
         self._end = max(self._end, time + frame.duration * frame.time_base)
         self._luma_max = max(self._luma_max, self._brightest(frame))
         if time - self._begin >= len(self._thumbnails) * MOTION_STEP_S:
-            self._thumbnails.append(thumbnail(frame))
+            self._thumbnails.append(thumbnail(frame, self._scaler))
 
     def _brightest(self, frame: VideoFrame) -> int:
         if frame.format.name not in _LUMA_PLANE_FORMATS:
@@ -189,9 +191,9 @@ class _Sound:
         }
 
 
-def thumbnail(frame: VideoFrame) -> npt.NDArray[np.int16]:
+def thumbnail(frame: VideoFrame, scaler: Scaler) -> npt.NDArray[np.int16]:
     """int16 [64, 64]: luma, 0 (black) to 255, averaged over areas."""
-    small = frame.reformat(_THUMBNAIL, _THUMBNAIL, "gray", interpolation="AREA")  # gray is full range: 0 is black
+    small = scaler.scaled(frame, _THUMBNAIL, _THUMBNAIL, "gray", "AREA")  # gray is full range: 0 is black
     return small.to_ndarray().astype(np.int16)
 
 

@@ -18,6 +18,7 @@ from mma_bench.errors import InvalidInput
 from mma_bench.media.decode import decoded_frames
 from mma_bench.media.facts import MOTION_STEP_S, thumbnail
 from mma_bench.media.packets import packets
+from mma_bench.media.scaling import Scaler
 
 # Levels of luma, of 255: an encoder alters a repeated picture by as much, and a moving second hand a pixel of the
 # thumbnail by more.
@@ -58,6 +59,7 @@ def pictures(path: Path, start_s: Fraction, end_s: Fraction) -> Pictures:
         InvalidInput: `no_frames`, `corrupt_stream`; others: see the table in `mma_bench.media`.
     """
     times: list[Fraction] = []
+    scaler = Scaler()
     # Hidden packets count: a cut that an edit list makes begins with the key frame before it.
     decodable = any(packet.is_keyframe for packet in islice(packets(path, "video"), 1))
     samples: list[tuple[Fraction, npt.NDArray[np.int16]]] = []
@@ -73,7 +75,7 @@ def pictures(path: Path, start_s: Fraction, end_s: Fraction) -> Pictures:
             samples.clear()
         times.append(max(time, Fraction(0)))
         if not samples or time - samples[-1][0] >= MOTION_STEP_S:
-            samples.append((time, thumbnail(frame)))
+            samples.append((time, thumbnail(frame, scaler)))
     if not times:
         raise InvalidInput("no_frames", f"no picture decodes in the first {float(end_s):g} s", subject=path)
     gaps = [(after - before, before) for before, after in pairwise([Fraction(0), *times, max(end_s, times[-1])])]

@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from mma_bench.media import SAMPLE_RATE
 from mma_bench.media.decode import Sound, audio, decoded_frames
 from mma_bench.media.probe import probe
+from mma_bench.media.scaling import Scaler
 from mma_bench.media.x264 import x264_params
 
 SECONDS: Final = 5.0
@@ -71,12 +72,13 @@ def excerpt_of(path: Path) -> Excerpt:
     duration_s = probe(path).duration_s or len(heard) / SAMPLE_RATE
     start_s = max(0.0, (duration_s - SECONDS) / 2)
     frames: list[tuple[int, VideoFrame]] = []
+    scaler = Scaler()
     for frame in decoded_frames(path):
         slot = int((float(frame.time or 0.0) - start_s) * FPS + 1e-6)
         if slot >= SECONDS * FPS:
             break
         if slot >= 0 and float(frame.time or 0.0) >= start_s and (not frames or slot > frames[-1][0]):
-            frames.append((slot, frame.reformat(*_size(frame, SIDES[0]), "yuv420p", interpolation="BICUBIC")))
+            frames.append((slot, scaler.scaled(frame, *_size(frame, SIDES[0]), "yuv420p", "BICUBIC")))
     first = round(start_s * SAMPLE_RATE)
     return Excerpt(frames, heard[first : first + round(SECONDS * SAMPLE_RATE)])
 
@@ -103,8 +105,9 @@ def _encoded(excerpt: Excerpt, side: int, max_bytes: int) -> bytes:
         sound = out.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         sound.bit_rate = sound_rate
         sound.codec_context.flags |= Flags.bitexact
+        scaler = Scaler()
         for slot, frame in excerpt.frames:
-            scaled = frame.reformat(video.width, video.height, "yuv420p", interpolation="BICUBIC")
+            scaled = scaler.scaled(frame, video.width, video.height, "yuv420p", "BICUBIC")
             scaled.pts, scaled.time_base = slot, Fraction(1, FPS)
             out.mux(video.encode(scaled))
         out.mux(video.encode(None))

@@ -192,7 +192,7 @@ def test_a_picture_is_decoded_once_whatever_its_sound(
     fresh = media_facts(other)
     looked = []
     monkeypatch.setattr(module, "_DECODED", {})
-    monkeypatch.setattr(module, "thumbnail", lambda frame, plain=module.thumbnail: (looked.append(1), plain(frame))[1])
+    monkeypatch.setattr(module, "thumbnail", lambda *of, plain=module.thumbnail: (looked.append(1), plain(*of))[1])
     first = media_facts(good)
     once = len(looked)
     assert media_facts(other) == fresh
