@@ -23,7 +23,7 @@ from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.formats import PROTOCOLS, p_value, percent, points
 from mma_bench.evaluation.headline import MEASURES
 from mma_bench.evaluation.model_figures import FIGURES, PaperFigure, figure_rows
-from mma_bench.evaluation.predictions import read_predictions
+from mma_bench.evaluation.predictions import has_predictions, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.published import SOURCE, published_rows
 from mma_bench.evaluation.ranking import REASONS, Run, order, ranks, unranked
@@ -76,7 +76,7 @@ def main(results: Path, benchmark: Benchmark | None = None) -> dict[str, Any]:
     """Write leaderboard.html, leaderboard.md and leaderboard.json; return leaderboard.json's content.
 
     Runs are folders with predictions.jsonl, or submissions (`submission`), which are checked against the dataset if
-    there is one, else against the prompts of the other runs.
+    there is one, else against the prompts of the other runs. A run without an answer so far is named, and has no row.
 
     Raises:
         DataError: There is no run below the folder, a run cannot be read, or a submission is not what it states.
@@ -88,16 +88,27 @@ def main(results: Path, benchmark: Benchmark | None = None) -> dict[str, Any]:
             f"no predictions.jsonl below {results}, and no *{SUFFIX}",
             hint="set each run's --out to a folder below it",
         )
-    own = {path.parent: read_predictions(path) for path in paths}
-    runs = [Run.of(folder.relative_to(results).as_posix(), rows, _facts(folder)) for folder, rows in own.items()]
+    begun = [path for path in paths if has_predictions(path)]
+    without = [_name(path.parent, results) for path in paths if path not in begun]
+    if not begun and not submitted:
+        raise DataError(
+            f"no run below {results} has answered anything yet: {', '.join(without)}",
+            hint="start one again: `mma-bench evaluate` with the same options and --out",
+        )
+    own = {path.parent: read_predictions(path) for path in begun}
+    runs = [Run.of(_name(folder, results), rows, _facts(folder)) for folder, rows in own.items()]
     known = prompts_of_runs(own.values())
     runs += [_submitted(path, results, known, benchmark) for path in submitted]
-    board = summarise(runs)
+    board = {**summarise(runs), **({"without_answers": without} if without else {})}
     write_json(results / "leaderboard.json", board)
     html, text = pages(runs, board)
     write_text(results / "leaderboard.html", html)
     write_text(results / "leaderboard.md", text)
     return board
+
+
+def _name(folder: Path, results: Path) -> str:
+    return folder.relative_to(results).as_posix()
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -129,15 +140,15 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows = []
     for run in summary["runs"]:
         protocols = list(dict.fromkeys(row["protocol"] for row in run["headline"]))
-        if not protocols:
-            continue
-        protocol = "forced_choice" if "forced_choice" in protocols else protocols[0]
+        protocol = "forced_choice" if "forced_choice" in protocols or not protocols else protocols[0]
         own = [row for row in run["headline"] if row["protocol"] == protocol]
         means = {(row["measure"], row["question"]): row["mean"] for row in own}
         lead = [means.get(cell) for cell in (("both_right", "both"), ("accuracy", "visual"), ("accuracy", "audio"))]
         rank = run["rank"].get(protocol)
-        shown = (str(rank or run["unranked"] or "–"), *(percent(value) for value in lead), protocol.replace("_", " "))
+        name = protocol.replace("_", " ") if protocols else "–"
+        shown = (str(rank or run["unranked"] or "–"), *(percent(value) for value in lead), name)
         rows.append(((rank is None, rank or 0, run["run"]), (run["run"], *shown)))
+    rows += [((True, 1, name), (name, "no answers", *["–"] * 4)) for name in summary.get("without_answers", [])]
     return [row for _, row in sorted(rows)]
 
 
@@ -199,6 +210,7 @@ def pages(runs: Sequence[Run], summary: dict[str, Any]) -> tuple[str, str]:
             boards=boards,
             unranked=left_out,
             reasons=REASONS,
+            without_answers=summary.get("without_answers", []),
             subset=Subset(**summary["subset"]) if "subset" in summary else None,
             comparisons=summary["pairs"],
             thresholds=[

@@ -113,9 +113,17 @@ def read_predictions(path: Path) -> list[Prediction]:
             )
         latest[prediction.key] = prediction
     if not latest:
-        raise DataError(f"{path} contains no predictions", hint="run `mma-bench infer` first")
+        raise DataError(
+            f"{path} contains no predictions: its run has not answered anything yet",
+            hint="start it again: `mma-bench evaluate` or `mma-bench infer` with the same options and --out",
+        )
     _one_run(path, latest.values())
     return [latest[key] for key in sorted(latest)]
+
+
+def has_predictions(path: Path) -> bool:
+    """Whether there is a line; a run that was stopped before its first answer, or has just begun, leaves none."""
+    return next(_entries(path), None) is not None
 
 
 def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -165,15 +165,13 @@ def unranked(runs: Sequence[Run]) -> dict[str, str]:
             found[run.folder] = OTHER_DATA
         elif run.folder not in same:
             found[run.folder] = OTHER_PROMPTS
+        elif run.failed or not run.finished:
+            found[run.folder] = INCOMPLETE  # also of a trial run, whose numbers are not those of its clips
         elif run.limit is not None:
             found[run.folder] = LIMITED
         elif run.subset != clips_of_most:
             found[run.folder] = SUBSET
-        elif (
-            run.failed
-            or not run.finished
-            or any(clips.outcomes.keys() != asked[cell] for cell, clips in run.clips.items() if _of_the_paper(cell))
-        ):
+        elif any(clips.outcomes.keys() != asked[cell] for cell, clips in run.clips.items() if _of_the_paper(cell)):
             found[run.folder] = INCOMPLETE
     return found
 

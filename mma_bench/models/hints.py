@@ -4,14 +4,17 @@ import re
 from typing import Final
 
 from mma_bench.models.quota import QUOTA_HINT
+from mma_bench.models.remote_errors import KEY_HINT
 
-_KEY: Final = "set the environment variable that api_key_env names to a valid key"
+_CONTEXT: Final = (
+    r"context.?length|context window|maximum context|max_model_len|input (is )?too long|prompt is too long"
+    r"|too many (input )?tokens|token count.{0,40}exceeds|exceeds? .{0,40}(number of|input) tokens"
+)
 # The first that matches counts. A status says less than words do: services send quota errors as 403, errors about
 # locations and context lengths as 400.
 _BY_WORDS: Final = (
     (
-        r"context.?length|context window|maximum context|max_model_len|input (is )?too long|prompt is too long"
-        r"|too many (input )?tokens|token count.{0,40}exceeds|exceeds? .{0,40}(number of|input) tokens",
+        _CONTEXT,
         "raise the context length of the server (--max-model-len of vLLM, --context-length of SGLang), or leave the "
         "longest prompts out with --conditions",
     ),
@@ -39,7 +42,10 @@ _BY_WORDS: Final = (
         "the server does not take these media: start it with audio and video switched on (--limit-mm-per-prompt of "
         "vLLM), or set `sound` to how it takes sound",
     ),
-    (r"api.?key.{0,40}(invalid|not valid|incorrect|expired|missing)|(invalid|incorrect|expired).{0,20}api.?key", _KEY),
+    (
+        r"api.?key.{0,40}(invalid|not valid|incorrect|expired|missing)|(invalid|incorrect|expired).{0,20}api.?key",
+        KEY_HINT,
+    ),
     (
         r"(unsupported|unrecognized|unknown|unexpected|extra|invalid).{0,20}(parameter|argument|field|value|input)"
         r"|extra.?forbidden|extra inputs are not permitted|parameter.{0,40}not supported|unsupported_parameter",
@@ -54,7 +60,7 @@ _BY_WORDS: Final = (
 )
 _BY_STATUS: Final = {
     "400": "see what the server's words and its log say about the request",
-    "401": _KEY,
+    "401": KEY_HINT,
     "403": "use a key with access to this model",
     "404": "correct `model`, which may have been retired, and `base_url`, which usually ends in /v1",
     "413": "raise the largest request that the server or the proxy before it accepts: clips are sent in the request",
@@ -62,7 +68,17 @@ _BY_STATUS: Final = {
     "429": "set a lower concurrency with --set concurrency=1, then run the same command again",
 }
 _SERVER_FAULT: Final = "see the server's log, then run the same command again"
+_TOO_LONG: Final = frozenset({"400", "413", "422"})
 _STATUS: Final = re.compile(r"(?:^|: )(\d{3}) ")
+
+
+def is_over_context(message: str) -> bool:
+    """Whether an error, in the form that `hint_for` takes, says that the request is longer than the model's context.
+
+    A limit on tokens per minute has similar words, and the status 429.
+    """
+    status = _STATUS.search(message)
+    return (status is None or status[1] in _TOO_LONG) and re.search(_CONTEXT, message, re.IGNORECASE) is not None
 
 
 def hint_by_words(message: str) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from mma_bench.errors import InvalidInput, MmaBenchError
 from mma_bench.extras import EXTRAS, missing_extra
 from mma_bench.models.contracts import Answer, ClipTask, Mode, Prompt, Stopped
-from mma_bench.models.hints import hint_by_words, hint_for
+from mma_bench.models.hints import hint_by_words, hint_for, is_over_context
 from mma_bench.models.remote_errors import Refused, Unanswered, cleaned
 from mma_bench.models.remote_settings import RemoteSettings, address_of, api_key
 from mma_bench.redact import redacted_address
@@ -24,6 +24,9 @@ from mma_bench.redact import redacted_address
 _ASKED_AGAIN: Final = 2  # times, after a reply without an answer that may come the next time
 _MAX_KEPT: Final = 2_000  # characters of a reply without an answer
 _SHORTEST_SECRET: Final = 6
+_LONG_TEXT: Final = (
+    10_000  # characters; where a shorter one does not fit, it is the clip that the server has no room for
+)
 
 
 _SHORT: Final = Prompt("check", "Reply with the word yes.")
@@ -174,6 +177,8 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
             answer = Answer(prompt.key, error=why, usage=error.usage)
             if error.refused:
                 answer = Answer(prompt.key, refused=why, usage=error.usage)
+            elif len(prompt.text) >= _LONG_TEXT and is_over_context(why):
+                answer = Answer(prompt.key, unsupported=why, usage=error.usage)
         except Refused as error:
             self._stop_run(_stopping(error))
             return None

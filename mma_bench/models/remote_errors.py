@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
+KEY_HINT: Final = "put a valid key into an environment variable, and name it: --set api_key_env=VARIABLE"
 REFUSAL_HINTS: Final = {
     402: "pay the account's balance, then run the same command again to resume",
-    401: "set the environment variable that api_key_env names to a valid key",
+    401: KEY_HINT,
     403: "use a key with access to this model",
     **dict.fromkeys(
         (301, 302, 303, 307, 308),

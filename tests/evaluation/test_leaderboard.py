@@ -165,6 +165,37 @@ def test_no_runs_and_broken_runs_are_named(tmp_path: Path) -> None:
         leaderboard.main(tmp_path)
 
 
+@pytest.mark.parametrize("left", ["", '{"key": "cut'])
+def test_a_run_without_an_answer_is_named_and_hides_no_other(tmp_path: Path, left: str) -> None:
+    """It was refused or stopped before its first answer, or has only just begun."""
+    (tmp_path / "down").mkdir()
+    (tmp_path / "down" / "predictions.jsonl").write_text(left)
+    with pytest.raises(DataError, match="no run below .* has answered anything yet: down"):
+        leaderboard.main(tmp_path)
+    write_predictions(tmp_path / "good" / "predictions.jsonl", _hears(0.5))
+    board = leaderboard.main(tmp_path)
+    assert [run["run"] for run in board["runs"]] == ["good"]
+    assert board["without_answers"] == ["down"]
+    assert "Without an answer so far: down" in Page((tmp_path / "leaderboard.html").read_text()).text
+    assert "Without an answer so far: down." in (tmp_path / "leaderboard.md").read_text()
+    assert [row[:2] for row in leaderboard.summary_rows(board)] == [("good", "1"), ("down", "no answers")]
+
+
+def test_every_run_is_in_the_terminal_also_one_that_was_not_asked_about_conflict(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "good" / "predictions.jsonl", _hears(0.5))
+    aligned = [prediction("c0", "aligned", question, "Bird") for question in MODALITIES]
+    write_predictions(tmp_path / "part" / "predictions.jsonl", aligned)
+    rows = leaderboard.summary_rows(leaderboard.main(tmp_path))
+    assert {row[0] for row in rows} == {"good", "part"}
+
+
+def test_a_trial_run_whose_prompts_failed_is_marked_as_what_is_worse() -> None:
+    rows = _hears(0.5)
+    failed = [replace(rows[0], status="failed", answer=None, raw=None, error="no server"), *rows[1:]]
+    runs = [Run.of(name, given, {"limit": 5}) for name, given in (("trial", rows), ("failed trial", failed))]
+    assert unranked(runs) == {"trial": "limited", "failed trial": "incomplete"}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("runs", [1, 9])

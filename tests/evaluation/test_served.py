@@ -356,7 +356,11 @@ def check(server: Server, **settings: Any) -> Result:
         (lambda _: Reply(completion()), 1, "hint: set `sound`"),
         (Reply(completion("")), 0, "WARNING: mine did not answer a short prompt: no text"),
         (Reply("<html>Sign in</html>"), 1, "not valid JSON"),
-        (Reply({"error": {"message": "bad token"}}, 401), 1, "hint: set the environment variable that api_key_env"),
+        (
+            Reply({"error": {"message": "bad token"}}, 401),
+            1,
+            "hint: put a valid key into an environment variable, and name it: --set api_key_env=",
+        ),
         (Reply({"error": {"message": "no such model"}}, 404), 1, "the server lists other, not m"),
     ],
 )

@@ -249,6 +249,38 @@ def test_failures_in_a_row_stop_the_run() -> None:
     assert len(server.requests) == 6
 
 
+TOO_LONG = "This model's maximum context length is 8192 tokens. However, you requested 61000 tokens."
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_text_over_the_models_context_is_unsupported_and_stops_no_run(status: int) -> None:
+    refused = Reply({"error": {"message": TOO_LONG, "code": "context_length_exceeded"}}, status)
+    long = replace(SEE, text="word " * 10_000)
+    with serving(*[refused] * 5, OK) as server, asked(server, max_failures=2) as engine:
+        answers = engine.answer([task(long, id=f"{index}.long") for index in range(5)] + [task(SEE)])
+    for (answer,) in answers[:5]:
+        assert TOO_LONG in (answer.unsupported or "")
+        assert answer.error is None
+    assert answers[5][0].text == "Bird"
+    assert len(server.requests) == 6, "it is not asked again"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        ("What is seen?", 400, TOO_LONG),  # the clip has no room, which the server's settings can change
+        ("word " * 10_000, 400, "unknown field"),
+        ("word " * 10_000, 429, "Too many input tokens per minute"),
+        ("word " * 10_000, 500, TOO_LONG),
+    ],
+)
+def test_any_other_refusal_of_a_prompt_fails_it_and_can_be_asked_again(text: str, status: int, words: str) -> None:
+    with serving(Reply({"error": {"message": words}}, status)) as server:
+        answer = one(server, replace(SEE, text=text), max_retries=0)
+    assert words in (answer.error or "")
+    assert answer.unsupported is None
+
+
 def test_questions_go_out_at_once_and_answers_come_back_in_order() -> None:
     first, overtaken = threading.Lock(), threading.Event()
 
