@@ -13,9 +13,9 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready-build ## Create .venv with what the build needs (5.5 GB, most of it torch), and FFmpeg
+setup: $(VENV)/.ready-build ## Create .venv with what the build needs (6.2 GB, most of it torch), and FFmpeg
 
-setup-all: $(VENV)/.ready-all ## Add to .venv what everything else needs (6.7 GB in all)
+setup-all: $(VENV)/.ready-all ## Add to .venv what everything else needs (8.1 GB in all)
 
 $(VENV)/.ready-build: pyproject.toml constraints-build.txt
 	@.ci/install constraints-build.txt

@@ -114,6 +114,8 @@ def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
     """Show the answers of two runs side by side on the same clips, e.g. before and after tuning."""
     from mma_bench.evaluation import side_by_side
 
+    if out.suffix != ".html":
+        raise click.UsageError("--out must end in .html; a JSON file of the same name is written beside it")
     summary = side_by_side.main(base, tuned, out, **shown)
     chosen = f"{shown['protocol']}, {shown['condition']}".replace("_", " ")
     rows = side_by_side.summary_rows(summary)
@@ -181,14 +183,15 @@ def power(
 ) -> None:
     """Plan a comparison: the smallest difference between two runs that a number of clips can show.
 
-    With --difference, how many clips it takes to show that one. The test is that of reports and comparisons, at 5 %.
+    With --difference, how many clips it takes to show that one. The test is that of reports and comparisons, at the
+    5 % level.
     """
     from mma_bench.evaluation.power import rows
 
     if (clips is None) == (difference is None):
-        raise click.UsageError("give either --clips or --difference")
+        raise click.UsageError("give either --clips or --difference, not both")
     what = "clips needed" if clips is None else "smallest difference"
-    click.echo(f"found with a probability of {wanted:.0%}, at 5 %")
+    click.echo(f"found with a probability of {100 * wanted:g} %, at the 5 % level")
     conclude(("clips on which they differ", what), list(rows(clips or 0, changed, wanted, design_effect, difference)))
 
 
@@ -237,13 +240,20 @@ COMMANDS = (
 
 
 def _conclude(scores: Mapping[str, Any], *, page: Path | None = None, then: str) -> None:
-    from mma_bench.evaluation.verdict import STATUSES, SUMMARY_HEADS, status_rows, summary_rows
+    from mma_bench.evaluation.verdict import (
+        ACCURACY_HEADS,
+        STATUSES,
+        SUMMARY_HEADS,
+        accuracy_rows,
+        status_rows,
+        summary_rows,
+    )
 
     cells = scores["accuracy"]
     counts = {status: sum(cell.get(status, 0) for cell in cells) for status in STATUSES}
     statuses = status_rows(counts, sum(cell["prompts"] for cell in cells))
-    rows = [*summary_rows(scores["headline"]), *((*row, "", "") for row in statuses)]
-    conclude(SUMMARY_HEADS, rows, page=page, then=then)
+    conclude(SUMMARY_HEADS, summary_rows(scores["headline"]))
+    conclude(ACCURACY_HEADS, [*accuracy_rows(cells), *((*row, "", "") for row in statuses)], page=page, then=then)
     if scores["failed"]:
         click.echo(f"{scores['failed']:,} prompts failed: run the same `evaluate` again to retry them")
 

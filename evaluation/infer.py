@@ -17,7 +17,7 @@ from typing import Any, Final
 from mma_bench.errors import ConfigError
 from mma_bench.evaluation.asking import ask_all, claim, identity
 from mma_bench.evaluation.chosen_clips import Subset
-from mma_bench.evaluation.conditions import CONFIGS, hears, is_text_alone
+from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS, hears, is_text_alone
 from mma_bench.evaluation.dataset import Benchmark, Row
 from mma_bench.evaluation.first_contact import FirstContact
 from mma_bench.evaluation.normalisation import likeliest
@@ -26,7 +26,7 @@ from mma_bench.evaluation.parse import parse
 from mma_bench.evaluation.parts import Part, gather, parts_of
 from mma_bench.evaluation.predictions import Prediction, to_entry
 from mma_bench.evaluation.processes import ALONE, Process, together, wait_for_all
-from mma_bench.evaluation.protocols import Protocol, Sampling, expected, prompts_of, version_of
+from mma_bench.evaluation.protocols import Protocol, Sampling, applies, expected, prompts_of, version_of
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, Mode, Prompt, modes_of
@@ -73,11 +73,13 @@ def infer(
 
     Raises:
         Stopped: The engine cannot continue; the answers so far are kept.
-        ConfigError: `out` holds another run (another model, dataset or settings); names what differs.
+        ConfigError: `out` holds another run (another model, dataset or settings); names what differs. Or the protocols
+            ask nothing under the conditions.
     """
     if Protocol.LOGLIKELIHOOD in plan.protocols and "score" not in modes_of(engine):
         print(f"{engine.name} gives no log-likelihoods: loglikelihood is skipped", file=sys.stderr)
         plan = replace(plan, protocols=tuple(name for name in plan.protocols if name is not Protocol.LOGLIKELIHOOD))
+    _refuse_nothing(engine, plan)
     fingerprints = {condition: benchmark.fingerprint(condition) for condition in plan.conditions}
     settings = {**settings, **asdict(plan.sampling)}
     run = {
@@ -108,6 +110,20 @@ def infer(
                 if whole is not None:
                     gather(whole, _keys(benchmark, plan, modes_of(engine), process.count))
     return path
+
+
+def _refuse_nothing(engine: Engine, plan: Plan) -> None:
+    if not plan.protocols:
+        raise ConfigError(f"{engine.name} answers none of the protocols", hint="give others with --protocols")
+    if not any(applies(protocol, condition) for protocol in plan.protocols for condition in plan.conditions):
+        fitting = [
+            f"{protocol} under {', '.join(name for name in CONDITIONS if applies(protocol, name))}"
+            for protocol in plan.protocols
+        ]
+        raise ConfigError(
+            f"nothing is asked by {', '.join(plan.protocols)} under {', '.join(plan.conditions)}",
+            hint=f"give others with --conditions or --protocols: questions are asked by {'; by '.join(fitting)}",
+        )
 
 
 def _ask(

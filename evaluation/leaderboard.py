@@ -81,6 +81,8 @@ def main(results: Path, benchmark: Benchmark | None = None) -> dict[str, Any]:
     Raises:
         DataError: There is no run below the folder, a run cannot be read, or a submission is not what it states.
     """
+    if not results.is_dir():
+        raise DataError(f"{results} is not a folder", hint="give the folder that holds the runs' folders")
     paths = sorted(results.rglob("predictions.jsonl"))
     submitted = sorted(results.rglob(f"*{SUFFIX}"))
     if not paths and not submitted:

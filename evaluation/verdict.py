@@ -6,6 +6,7 @@ In: the rows of `headline.headline`. Nothing is recomputed; every number is a ro
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.schema import MODALITIES, Condition
 from mma_bench.stats import format_estimate
 
@@ -116,6 +117,28 @@ def summary_rows(headline: Sequence[Mapping[str, Any]], protocol: str | None = N
         (tile["heading"], f"{format_estimate(tile)} %", f"{100 * tile['chance']:.1f} %", tile["good"])
         for tile in (found or {"tiles": []})["tiles"]
     ]
+
+
+ACCURACY_HEADS: Final = ("Accuracy by condition", "visual [95 %]", "audio [95 %]", "chance")
+
+
+def accuracy_rows(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The accuracies about picture and sound as rows for the terminal, one for each condition in the paper's order.
+
+    Args:
+        cells: Rows of the scores' `accuracy`; those of forced choice are shown, or else of the first protocol.
+    """
+    about = [cell for cell in cells if cell["question"] in MODALITIES]
+    protocols = list(dict.fromkeys(cell["protocol"] for cell in about))
+    chosen = "forced_choice" if "forced_choice" in protocols else next(iter(protocols), None)
+    found = {(cell["condition"], cell["question"]): cell for cell in about if cell["protocol"] == chosen}
+    rows = []
+    for condition in sorted({condition for condition, _ in found}, key=CONDITIONS.index):
+        both = [found.get((condition, question)) for question in MODALITIES]
+        chances = dict.fromkeys(f"{100 * cell['chance']:.1f} %" for cell in both if cell and cell["chance"] is not None)
+        shares = [f"{format_estimate(cell)} %" if cell and cell["mean"] is not None else "–" for cell in both]
+        rows.append((condition.replace("_", " "), *shares, ", ".join(chances) or "–"))
+    return rows
 
 
 STATUSES: Final = {

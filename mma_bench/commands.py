@@ -84,7 +84,7 @@ class TaskGroup(click.Group):
     def __init__(self, tasks: Mapping[str, click.Group]) -> None:
         names = list(tasks)
         first = tasks[names[0]]
-        told = "; ".join(f"{name}: {group.get_short_help_str(200)}" for name, group in tasks.items())
+        told = "; ".join(f"{name}: {group.get_short_help_str(200).rstrip('.')}" for name, group in tasks.items())
         # Eager, so that it is known when --help lists the commands.
         task = click.Option(["--task"], type=click.Choice(names), default=names[0], is_eager=True, help=told)
         task.show_default = True

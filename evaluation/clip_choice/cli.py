@@ -22,7 +22,7 @@ from mma_bench.terminal import conclude
     type=click.FloatRange(0.5, 1, max_open=True),
     default=0.95,
     show_default=True,
-    help="That fresh runs keep their ranking on the planned subset.",
+    help="The probability that fresh runs keep their ranking on the planned subset.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws another subset of the same size.")
 def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, certainty: float, seed: int) -> None:
@@ -32,14 +32,14 @@ def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, cert
     """
     from mma_bench.evaluation.clip_choice.items import item_facts, outcomes_of
     from mma_bench.evaluation.clip_choice.page import few_runs, page
-    from mma_bench.evaluation.clip_choice.subset import plan_subset
+    from mma_bench.evaluation.clip_choice.subset import certainty_text, plan_subset
     from mma_bench.evaluation.clip_choice.table import as_csv
     from mma_bench.evaluation.predictions import read_predictions
     from mma_bench.files import write_text
 
     shown = out.with_suffix(".html")
-    if shown == out:
-        raise click.UsageError("--out is the CSV file; the page is written beside it, under the same name with .html")
+    if out.suffix != ".csv":
+        raise click.UsageError("--out must end in .csv; the page is written beside it, under the same name with .html")
     answers = {str(run): read_predictions(run / "predictions.jsonl") for run in runs}
     outcomes = outcomes_of(answers, protocol, condition)
     facts, plan = item_facts(outcomes), plan_subset(outcomes, certainty, seed)
@@ -51,9 +51,9 @@ def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, cert
     everyone, no_one = (sum(fact.right == share for fact in facts) for share in (1.0, 0.0))
     total = len(set(outcomes.bases))
     if plan.clips:
-        subset = f"{len(plan.clips):,} of {total:,} clips, {plan.certainty:.1%} certain"
+        subset = f"{len(plan.clips):,} of {total:,} clips, {certainty_text(plan.certainty)} certain"
     elif plan.pairs:
-        subset = f"none: all {total:,} clips give {plan.certainty:.1%}"
+        subset = f"none: all {total:,} clips give {certainty_text(plan.certainty)}"
     else:
         subset = f"none: {total:,} clips tell no two runs apart"
     rows = [

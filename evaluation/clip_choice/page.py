@@ -9,7 +9,7 @@ from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.clip_choice.charts import difficulty_and_discrimination, runs_right
 from mma_bench.evaluation.clip_choice.items import ItemFacts, Outcomes
 from mma_bench.evaluation.clip_choice.rasch import FEW_RUNS, abilities
-from mma_bench.evaluation.clip_choice.subset import Plan
+from mma_bench.evaluation.clip_choice.subset import Plan, certainty_text
 from mma_bench.evaluation.formats import percent
 from mma_bench.evaluation.predictions import Prediction
 from mma_bench.page import render, svg
@@ -75,6 +75,7 @@ def page(
         tables=[(anchor, title, rows[:LISTED], len(rows)) for anchor, title, rows in tables],
         classes=classes,
         percent=percent,
+        certainty=certainty_text,
         bars=svg(runs_right(facts, len(runs)), "Clips by the number of runs that are right"),
         dots=svg(difficulty_and_discrimination(facts), "Difficulty and correlation with the rest")
         if any(fact.item_rest is not None for fact in facts)

@@ -52,6 +52,11 @@ class _Difference:
         return float(stats.t.sf(untied / spread, self.df))
 
 
+def certainty_text(certainty: float) -> str:
+    """In percent, rounded down: what is stated is never more than what is known, and never certain."""
+    return "more than 99.9 %" if certainty > 0.999 else f"{int(1000 * certainty + 1e-9) / 10:.1f} %"
+
+
 def plan_subset(outcomes: Outcomes, certainty: float, seed: int = 0) -> Plan:
     """The smallest subset with the certainty, 0 to 1; a seed draws another of the same size."""
     bases = sorted(set(outcomes.bases))

@@ -1,5 +1,6 @@
 """Serve the browser on the loopback address until it is stopped."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ def serve(site: Site, folder: Path, port: int) -> None:
         server = uvicorn.Server(uvicorn.Config(create_app(site, folder), log_level="warning", access_log=False))
         opened.listen(128)  # from here on a browser waits instead of being refused
         click.echo(f"{len(site.rows)} rows: http://{_HOST}:{opened.getsockname()[1]}  (Ctrl-C ends it)")
-        server.run(sockets=[opened])
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
+            server.run(sockets=[opened])
     finally:
         opened.close()

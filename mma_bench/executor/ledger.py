@@ -44,7 +44,7 @@ class Ledger:
         except BlockingIOError:
             self._file.close()
             raise StageError(
-                f"{self.path} is held by another process", hint="wait until the other build ends, or stop it"
+                f"{self.path} is held by another process", hint="wait until the other command ends, or stop it"
             ) from None
         self._read()
         return self

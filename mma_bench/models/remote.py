@@ -24,9 +24,7 @@ from mma_bench.redact import redacted_address
 _ASKED_AGAIN: Final = 2  # times, after a reply without an answer that may come the next time
 _MAX_KEPT: Final = 2_000  # characters of a reply without an answer
 _SHORTEST_SECRET: Final = 6
-_LONG_TEXT: Final = (
-    10_000  # characters; where a shorter one does not fit, it is the clip that the server has no room for
-)
+_LONG_TEXT: Final = 10_000  # characters; where a shorter one does not fit, the server has no room for the clip
 
 
 _SHORT: Final = Prompt("check", "Reply with the word yes.")
@@ -242,7 +240,7 @@ class RemoteEngine(ABC, Generic[Settings, Media]):
         if in_a_row >= self._settings.max_failures:
             self._stop_run(
                 MmaBenchError(
-                    f"{self._settings.model}: {in_a_row} consecutive requests failed, the last with: {answer.error}",
+                    f"{self.name}: {in_a_row} consecutive requests failed, the last with: {answer.error}",
                     hint=hint_for(str(answer.error)),
                 )
             )

@@ -101,7 +101,7 @@ def answer_of(reply: Reply, prompt: Prompt, *, opened: bool = False) -> Answer:
             raise Unanswered(f"{reply.instead} in place of text", usage=usage)
         raise Unanswered(f"no text besides thoughts (finish_reason {reply.finish})", again=True, usage=usage)
     if len(split.answer) > MAX_ANSWER:
-        raise Unanswered(f"an answer of {len(split.answer):,} characters", usage=usage)
+        raise Unanswered(f"an answer of {len(split.answer):,} characters, over {MAX_ANSWER:,}", usage=usage)
     if reply.ending == "length":
         usage["truncated"] = True
     # With thoughts, the first token is one of theirs.

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import click
 from fastapi import FastAPI
@@ -56,6 +57,7 @@ def serve(
                 "put an https proxy in front (--public-host, --trusted-proxy), or use a trusted network only",
                 err=True,
             )
-        server.run(sockets=[opened])
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
+            server.run(sockets=[opened])
     finally:
         opened.close()

@@ -71,6 +71,27 @@ def test_under_abstention_the_other_modality_is_what_tempts(tmp_path: Path) -> N
     assert predictions["a.frames_zeroed/visual.forced_choice.0"].other is None
 
 
+@pytest.mark.parametrize(
+    ("protocols", "modes", "said"),
+    [
+        (
+            (Protocol.WRITTEN,),
+            {"generate", "score"},
+            r"nothing is asked by written under aligned, .*\n.*under three_way$",
+        ),
+        ((Protocol.LOGLIKELIHOOD,), {"generate"}, "answers none of the protocols"),
+    ],
+)
+def test_a_run_without_a_question_is_refused_before_it_begins(
+    tmp_path: Path, protocols: tuple[Protocol, ...], modes: set[str], said: str
+) -> None:
+    engine = Scripted(says("Cat"))
+    engine.modes = frozenset(modes)
+    with pytest.raises(ConfigError, match=said):
+        start(tmp_path, engine, protocols=protocols)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
     before = start(tmp_path, Scripted(says("Cat")))
     again = Scripted(says("Bird"))

@@ -157,6 +157,8 @@ def test_names_are_text(tmp_path: Path) -> None:
 
 
 def test_no_runs_and_broken_runs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing is not a folder"):
+        leaderboard.main(tmp_path / "nothing")
     with pytest.raises(DataError, match=r"no predictions\.jsonl below"):
         leaderboard.main(tmp_path)
     (tmp_path / "bad").mkdir()
@@ -170,7 +172,7 @@ def test_a_run_without_an_answer_is_named_and_hides_no_other(tmp_path: Path, lef
     """It was refused or stopped before its first answer, or has only just begun."""
     (tmp_path / "down").mkdir()
     (tmp_path / "down" / "predictions.jsonl").write_text(left)
-    with pytest.raises(DataError, match="no run below .* has answered anything yet: down"):
+    with pytest.raises(DataError, match=r"no run below .* has answered anything yet: down"):
         leaderboard.main(tmp_path)
     write_predictions(tmp_path / "good" / "predictions.jsonl", _hears(0.5))
     board = leaderboard.main(tmp_path)

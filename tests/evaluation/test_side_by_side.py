@@ -218,6 +218,14 @@ def test_mistakes_are_named_and_leave_nothing_behind(project: Path, mistake: str
     assert not Path("page.html").exists()
 
 
+@pytest.mark.parametrize("out", ["page.json", "page", "folder/"])
+def test_the_page_is_not_written_over_its_json(project: Path, out: str) -> None:
+    result = CliRunner().invoke(main, ["compare", "base", "tuned", "--out", out])
+    assert result.exit_code == 2
+    assert "--out must end in .html" in result.output
+    assert not Path(out).exists()
+
+
 def test_a_folder_without_a_run_is_named(project: Path) -> None:
     result = CliRunner().invoke(main, ["compare", "base", "nothing", "--out", "page.html"])
     assert result.exit_code == 1

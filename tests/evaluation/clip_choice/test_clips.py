@@ -15,7 +15,7 @@ from mma_bench.evaluation.chosen_clips import Subset, read_clips
 from mma_bench.evaluation.clip_choice.items import Outcomes, item_facts, outcomes_of
 from mma_bench.evaluation.clip_choice.page import page
 from mma_bench.evaluation.clip_choice.rasch import abilities, difficulty
-from mma_bench.evaluation.clip_choice.subset import plan_subset
+from mma_bench.evaluation.clip_choice.subset import certainty_text, plan_subset
 from mma_bench.evaluation.predictions import Prediction
 from tests.browser import CHROMIUM, faults
 from tests.evaluation.runs import prediction, write_run
@@ -149,11 +149,26 @@ def test_the_command_ends_with_the_page_and_how_to_ask_about_the_subset(tmp_path
     assert "2 runs: the difficulty of a single clip is uncertain" in html
 
 
+@pytest.mark.parametrize(
+    ("certainty", "text"),
+    [
+        (0.95, "95.0 %"),
+        (0.9599, "95.9 %"),
+        (0.9, "90.0 %"),
+        (0.999, "99.9 %"),
+        (0.9996, "more than 99.9 %"),
+        (1.0, "more than 99.9 %"),
+    ],
+)
+def test_a_certainty_is_never_rounded_up(certainty: float, text: str) -> None:
+    assert certainty_text(certainty) == text
+
+
 def test_the_page_is_not_written_over_the_table(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / name, _run(skill)) for name, skill in (("one", 0.4), ("two", 0.8))]
     done = CliRunner().invoke(main, ["clips", *map(str, runs), "--out", str(tmp_path / "clips.html")])
     assert done.exit_code == 2
-    assert "--out is the CSV file" in done.output
+    assert "--out must end in .csv" in done.output
     assert not (tmp_path / "clips.html").exists()
 
 

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,20 @@ def address(project: Path) -> Iterator[str]:
         yield found[0]
         process.send_signal(signal.SIGTERM)
     assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_ctrl_c_is_how_it_ends(project: Path) -> None:
+    command = [sys.executable, "-c", VIEW, "view", "one", "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=project, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert found is not None
+        urllib.request.urlopen(found[0]).close()  # noqa: S310 - of this machine
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert process.returncode == 0
+    assert errors == ""
 
 
 @pytest.fixture(scope="module")
