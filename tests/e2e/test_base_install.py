@@ -105,7 +105,7 @@ def test_a_server_is_evaluated_and_compared(base: Environment) -> None:
     base.mma_bench("score results/server")
     base.mma_bench("results results/server --dataset mma-bench")
     base.mma_bench("leaderboard results")
-    base.mma_bench("compare results/random results/server --out pairs")
+    base.mma_bench("compare results/random results/server --out pairs.html")
     assert (base.project / "results/server/report.html").is_file()
     assert (base.project / "results/leaderboard.html").is_file()
     assert "openai-server" in base.mma_bench("models")
