@@ -173,6 +173,7 @@ def test_the_terminal_has_a_row_for_each_condition_in_the_papers_order() -> None
         for protocol in ("abstention", "forced_choice")
         for condition, question, chance, value in (
             ("three_way", "text", 0.5, {"mean": 0.9, "low": 0.8, "high": 1.0}),
+            ("audio_removed", "visual", 0.1, {"mean": 0.2, "low": 0.1, "high": 0.3}),
             ("misaligned", "visual", 0.25, {"mean": 0.5, "low": 0.4, "high": 0.6}),
             ("misaligned", "audio", 0.25, {"mean": None, "low": None, "high": None}),
             ("aligned", "audio", 0.1, {"mean": 1.0, "low": 0.9, "high": 1.0}),
@@ -181,5 +182,6 @@ def test_the_terminal_has_a_row_for_each_condition_in_the_papers_order() -> None
     assert verdict.accuracy_rows(cells) == [
         ("aligned", "–", "100.0 [90.0, 100.0] %", "10.0 %"),
         ("misaligned", "50.0 [40.0, 60.0] %", "–", "25.0 %"),
+        ("audio removed", "20.0 [10.0, 30.0] %", "–", "10.0 %"),
     ]
     assert verdict.accuracy_rows([cell for cell in cells if cell["question"] == "text"]) == []
