@@ -33,6 +33,8 @@ from mma_bench.redact import redacted_settings
 from mma_bench.tables import read_json
 
 _REASONS_SHOWN: Final = 5
+_DIFFERENCES: Final = 5  # shown, between two runs
+_ABSENT: Final = object()
 
 Clip = TypeVar("Clip")  # the caller's data about a clip, needed to write a ledger entry
 
@@ -63,6 +65,17 @@ def _identifying(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in OPERATIONAL}
 
 
+def _differences(name: str, before: object, now: object) -> Iterator[tuple[str, str, str]]:
+    """Each value that differs, by its dotted name, within mappings too."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in dict.fromkeys([*before, *now]):
+            if before.get(key, _ABSENT) != now.get(key, _ABSENT):
+                yield from _differences(f"{name}.{key}", before.get(key, _ABSENT), now.get(key, _ABSENT))
+    else:
+        was, is_now = ("absent" if value is _ABSENT else repr(value) for value in (before, now))
+        yield name, was, is_now
+
+
 def claim(path: Path, run: Mapping[str, Any]) -> None:
     """Write run.json, or check that the existing one describes the same run.
 
@@ -87,9 +100,14 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
             key for key in asked if key not in ("data", "operation", "clips") and before.get(key) != asked[key]
         ]
         if differing:
-            key = differing[0]
+            told = [
+                f"{name} was {was} and is now {now}"
+                for key in differing
+                for name, was, now in _differences(key, before.get(key), asked[key])
+            ]
+            more = f", and {len(told) - _DIFFERENCES} more" if len(told) > _DIFFERENCES else ""
             raise ConfigError(
-                f"{path.parent} holds another run: {key} was {before.get(key)!r} and is now {asked[key]!r}",
+                f"{path.parent} holds another run: {'; '.join(told[:_DIFFERENCES])}{more}",
                 hint="use a different --out for this run",
             )
         before_clips, now_clips = (Subset.read(each) or "all clips" for each in (there, asked))

@@ -61,7 +61,7 @@ class ReportingGroup(click.Group):
         except Exception as error:  # noqa: BLE001 - told as a bug if it is not about a user's file
             fault = machine_fault(error)  # also one that a library has wrapped in an error of its own
             if fault is not None:
-                click.echo(redacted(f"error: {fault.problem}"), err=True)
+                click.echo(redacted(f"error: {fault.detail}"), err=True)
                 click.echo(f"  hint: {advice(fault.reason, 'run the same command again')}", err=True)
             elif isinstance(error, OSError) and error.filename is not None:
                 click.echo(redacted(f"error: {error.filename}: {error.strerror}"), err=True)

@@ -1,6 +1,7 @@
 """Atomic writes, content hashes and path-safe names."""
 
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -13,11 +14,14 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
-from mma_bench.errors import InvalidInput
+from mma_bench.errors import InvalidInput, MachineFault
+from mma_bench.faults import machine_fault
 
 # YouTube ids may start with "-" and contain "_"; a dot separates the parts of a variant's id.
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
+
+_OF_WRITES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 # The list that `synced_later` has given out, if any; threads that a caller starts have none and sync by themselves.
 _renamed: ContextVar[list[Path] | None] = ContextVar("renamed", default=None)
@@ -28,6 +32,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; on success fsync it and rename it onto `path`, on error remove it.
 
     A reader sees either the old or the new bytes, never a partial file; a kill leaves at most a `.tmp-*` file.
+
+    Raises:
+        OSError: The file cannot be written; names `path`, not the temporary file.
+        MachineFault: The same, found in another library's error.
     """
     renamed = _renamed.get()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +50,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
             fsync(path.parent)
         else:
             renamed.append(path.absolute())
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            # Some writes that fail name no file at all.
+            if str(error.filename) == str(staged) or (error.filename is None and error.errno in _OF_WRITES):
+                error.filename = str(path)
+            raise
+        fault = machine_fault(error)  # in the words of another library
+        if not isinstance(fault, MachineFault) or fault is error:
+            raise
+        fault.subject = path
+        raise fault from error
     finally:
-        staged.unlink(missing_ok=True)
+        if staged.exists():  # on a read-only disk, removing a file that is not there fails too
+            staged.unlink()
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from mma_bench.clusters import cluster_variance, clusters_within, codes_of
 RESAMPLES = 9_999
 KAPPA_RESAMPLES = 999  # bootstrap resamples
 _SEED = 2511
+_ALPHA_HALF = 0.025
+_NO_VARIANCE = 1e-12
 
 Outcomes = Mapping[str, Sequence[float]]  # base clip → one value per answer: 1.0 if it counts, else 0.0
 
@@ -81,7 +83,8 @@ def share(
     group with a single cluster gives no within-group variance, so its deviation is taken from the mean of all groups.
 
     Args:
-        values: 0 to 1; values other than 0 and 1 get a t interval with the same variance.
+        values: 0 to 1; values other than 0 and 1 get a t interval with the same variance, or, if they do not vary,
+            one that is for 0 and 1 that of Clopper and Pearson.
         clusters: One to three keys of each answer: its base clip, which is counted, its donor, and who gave it.
         groups: The group of each answer, e.g. its class.
     """
@@ -99,13 +102,18 @@ def share(
     corrected = (y - means[group]) * np.sqrt(counts / np.maximum(counts - 1, 1))
     spread = np.where(counts > 1, corrected, y - mean)
     variance, df = cluster_variance(weights * spread, codes)
+    # If all agree. A person's answers can differ, whatever they did here, or each person would count as one answer.
+    unanimous = min(n, *(float(1 / (np.bincount(way, weights) ** 2).sum()) for way in codes[:2]))
     if not np.isin(y, (0.0, 1.0)).all():
+        if df > 0 and variance < _NO_VARIANCE:
+            # So large a part of all answers may differ, by as much as can be, without one of them being among these.
+            other = 1 - _ALPHA_HALF ** (1 / unanimous)
+            return Estimate(mean, mean * (1 - other), mean + (1 - mean) * other, n, base_clips, "t")
         return Estimate(mean, *_t_interval(mean, variance, df, (0.0, 1.0)), n, base_clips, "t")
     if df == 0 or np.ptp(y) == 0:
-        # A person's answers can differ, whatever they did here, or each person would count as one answer.
-        effective = min(float(1 / (np.bincount(way, weights) ** 2).sum()) for way in codes[:2])
+        effective = unanimous
     else:
-        effective = 1 + mean * (1 - mean) / max(variance, 1e-12)  # which is 0 if clusters happen to balance
+        effective = 1 + mean * (1 - mean) / max(variance, _NO_VARIANCE)  # which is 0 if clusters happen to balance
         if effective - 1 > df:
             effective = (
                 1 + (effective - 1) * float(special.stdtrit(effective - 1, 0.975) / special.stdtrit(df, 0.975)) ** 2

@@ -27,8 +27,13 @@ class RemoteSettings(Namespace):
 
     @field_validator("base_url")
     @classmethod
-    def _names_no_user(cls, url: str | None) -> str | None:
-        if url is not None and "@" in urlsplit(url).netloc:
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no address of a server; write it as, e.g., http://localhost:8000/v1")
+        if "@" in parts.netloc:
             raise ValueError("a URL with a user or password is not sent; put the key into the variable of api_key_env")
         return url
 

@@ -102,7 +102,15 @@ def test_a_folder_is_one_run_s_to_which_conditions_may_be_added(tmp_path: Path) 
     ("other", "said"),
     [
         ({"model": "n"}, "another run: model was 'm' and is now 'n'"),
-        ({"settings": {"seeds": (0,)}}, r"another run: settings was \{'seeds': \[0, 1\]\}"),
+        ({"settings": {"seeds": (0,)}}, r"another run: settings\.seeds was \[0, 1\] and is now \[0\]\n"),
+        (
+            {"model": "n", "settings": {"seeds": (0, 1), "fps": 1.0}},
+            "another run: model was 'm' and is now 'n'; settings.fps was absent and is now 1.0\n",
+        ),
+        (
+            {"settings": {str(key): key for key in range(9)}},
+            r"settings\.seeds was \[0, 1\] and is now absent; settings\.0 was absent and is now 0; .* and 5 more\n",
+        ),
         ({"data": {"misaligned": "2", "aligned": "3"}}, "different data: aligned has changed since"),
     ],
 )

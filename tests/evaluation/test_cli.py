@@ -101,7 +101,7 @@ def test_a_run_is_not_resumed_with_another_order_of_the_options(bench: Path) -> 
     assert orders == {("Bird", "Cat"), ("Cat", "Bird")}
     result = run(*command)
     assert result.exit_code == 2
-    assert "holds another run: settings was" in result.output
+    assert "holds another run: settings.option_order was 'shuffled' and is now 'sorted'" in result.output
 
 
 def test_a_limit_is_recorded_and_may_be_raised_or_dropped(bench: Path) -> None:

@@ -192,7 +192,7 @@ def test_the_order_of_the_options_is_recorded_and_a_run_keeps_it(tmp_path: Path)
     assert {key: tuple(prediction.options) for key, prediction in predictions.items()} == seen
     assert any(options != tuple(sorted(options)) for options in seen.values())
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["option_order"] == "shuffled"
-    with pytest.raises(ConfigError, match="holds another run: settings was"):
+    with pytest.raises(ConfigError, match=r"holds another run: settings\.option_order was"):
         start(tmp_path, Scripted(says("Cat")))
 
 

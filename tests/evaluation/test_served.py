@@ -117,7 +117,7 @@ def test_what_changes_answers_is_another_run() -> None:
         assert command(server).exit_code == 0
         other = command(server, sound="in_video")
     assert other.exit_code == 2
-    assert "holds another run: settings was" in other.output
+    assert "holds another run: settings.sound was" in other.output
 
 
 def test_the_folder_of_an_earlier_release_goes_on() -> None:

@@ -5,7 +5,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,11 @@ from mma_bench.config import load_params
 from mma_bench.errors import InvalidInput, MachineFault
 from mma_bench.executor.task import Task, attempt
 from mma_bench.faults import machine_fault
-from mma_bench.files import write_json
+from mma_bench.files import atomic_path, write_json
 from mma_bench.media import encode as module
 from mma_bench.media.edit import remove_audio, zero_frames
 from mma_bench.media.encode import Shape, encode
+from mma_bench.tables import write_table
 from tests.clips import AAC, clip, make, picture, tone
 from tests.faults.kill import snapshot
 from tests.faults.machine import fill, limited, small_disk
@@ -228,6 +229,42 @@ def test_a_full_disk_ends_any_command_with_a_message(disk: Path, write: Any) -> 
     assert "No space left on device" in result.output
     assert "hint: free disk space" in result.output
     assert isinstance(result.exception, SystemExit)
+
+
+def table_by_ours(path: Path) -> None:
+    write_table(pl.DataFrame({"a": [os.urandom(100_000) for _ in range(100)]}), path, {"a": pl.Binary()}, ["a"])
+
+
+def text_by_ours(path: Path) -> None:
+    write_json(path, ["x" * 1000] * 10_000)
+
+
+def shard_by_ours(path: Path) -> None:
+    with atomic_path(path) as staged:
+        by_pyarrow(staged)
+
+
+def copy_by_ours(path: Path) -> None:
+    with atomic_path(path) as staged:
+        staged.write_bytes(bytes(10_000_000))
+
+
+@pytest.mark.parametrize("write", [table_by_ours, text_by_ours, shard_by_ours, copy_by_ours])
+@pytest.mark.parametrize(("options", "problem"), [(None, "No space left"), ("remount,ro", "Read-only")])
+def test_the_message_names_the_file_that_cannot_be_written(
+    disk: Path, write: Callable[[Path], None], options: str | None, problem: str
+) -> None:
+    @click.group(cls=ReportingGroup)
+    def group() -> None:
+        pass
+
+    if options is not None:
+        subprocess.run(["mount", "-o", options, disk], check=True)
+    group.command("write")(lambda: write(disk / "table.out"))
+    result = CliRunner().invoke(group, ["write"])
+    assert result.exit_code == 1
+    assert f"error: {disk / 'table.out'}: {problem}" in result.output
+    assert ".tmp-" not in result.output
 
 
 @pytest.mark.slow

@@ -86,6 +86,24 @@ def test_groups_weigh_the_same() -> None:
     assert found.high > 0.9
 
 
+@given(
+    st.sampled_from([0.0, 0.001, 0.25, 0.5, 0.999, 1.0]),
+    st.lists(st.integers(0, 5), min_size=2, max_size=30).filter(lambda keys: len(set(keys)) > 1),
+)
+def test_equal_values_have_an_interval_with_a_width(value: float, clips: list[int]) -> None:
+    found = stats.share([value] * len(clips), [clips])
+    assert found.mean == pytest.approx(value)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low <= value <= found.high <= 1
+    assert _width(found) > 0
+    sure, never = (stats.share([every] * len(clips), [clips]) for every in (1.0, 0.0))
+    assert sure.low is not None
+    assert never.high is not None
+    assert found.low == pytest.approx(value * sure.low)
+    assert found.high == pytest.approx(value + (1 - value) * never.high)
+
+
 def test_other_values_have_a_t_interval() -> None:
     values = [0.2, 0.4, 0.3, 0.35, 0.5]
     found = stats.estimate({str(i): [value] for i, value in enumerate(values)})
