@@ -23,7 +23,7 @@ from mma_bench.clusters import cluster_variance, clusters_within, codes_of
 RESAMPLES = 9_999
 KAPPA_RESAMPLES = 999  # bootstrap resamples
 _SEED = 2511
-_ALPHA_HALF = 0.025
+ALPHA = 0.05  # of 95 % intervals
 _NO_VARIANCE = 1e-12
 
 Outcomes = Mapping[str, Sequence[float]]  # base clip → one value per answer: 1.0 if it counts, else 0.0
@@ -71,7 +71,11 @@ def estimate(outcomes: Outcomes) -> Estimate:
 
 
 def share(
-    values: Sequence[float], clusters: Sequence[Sequence[Hashable]], groups: Sequence[Hashable] | None = None
+    values: Sequence[float],
+    clusters: Sequence[Sequence[Hashable]],
+    groups: Sequence[Hashable] | None = None,
+    *,
+    alpha: float = ALPHA,
 ) -> Estimate:
     """The share of answers that count, or with groups the mean of the groups' shares with equal weights.
 
@@ -87,6 +91,7 @@ def share(
             one that is for 0 and 1 that of Clopper and Pearson.
         clusters: One to three keys of each answer: its base clip, which is counted, its donor, and who gave it.
         groups: The group of each answer, e.g. its class.
+        alpha: How often the interval may miss the truth.
     """
     n = len(values)
     if n == 0:
@@ -107,19 +112,21 @@ def share(
     if not np.isin(y, (0.0, 1.0)).all():
         if df > 0 and variance < _NO_VARIANCE:
             # So large a part of all answers may differ, by as much as can be, without one of them being among these.
-            other = 1 - _ALPHA_HALF ** (1 / unanimous)
+            other = 1 - (alpha / 2) ** (1 / unanimous)
             return Estimate(mean, mean * (1 - other), mean + (1 - mean) * other, n, base_clips, "t")
-        return Estimate(mean, *_t_interval(mean, variance, df, (0.0, 1.0)), n, base_clips, "t")
+        return Estimate(mean, *_t_interval(mean, variance, df, (0.0, 1.0), alpha), n, base_clips, "t")
     if df == 0 or np.ptp(y) == 0:
         effective = unanimous
     else:
         effective = 1 + mean * (1 - mean) / max(variance, _NO_VARIANCE)  # which is 0 if clusters happen to balance
         if effective - 1 > df:
             effective = (
-                1 + (effective - 1) * float(special.stdtrit(effective - 1, 0.975) / special.stdtrit(df, 0.975)) ** 2
+                1
+                + (effective - 1)
+                * float(special.stdtrit(effective - 1, 1 - alpha / 2) / special.stdtrit(df, 1 - alpha / 2)) ** 2
             )
     effective = min(effective, n)
-    low, high = _clopper_pearson(mean, effective)
+    low, high = _clopper_pearson(mean, effective, alpha)
     independent = groups is None and df == n - 1
     return Estimate(mean, low, high, n, base_clips, "clopper_pearson" if independent else "effective")
 
@@ -186,19 +193,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _clopper_pearson(mean: float, n: float) -> tuple[float, float]:
+def _clopper_pearson(mean: float, n: float, alpha: float) -> tuple[float, float]:
     """The exact interval of a share; n and the hits need not be integers."""
     hits = mean * n
-    low = float(special.betaincinv(hits, n - hits + 1, 0.025)) if hits > 0 else 0.0
-    high = float(special.betaincinv(hits + 1, n - hits, 0.975)) if hits < n else 1.0
+    low = float(special.betaincinv(hits, n - hits + 1, alpha / 2)) if hits > 0 else 0.0
+    high = float(special.betaincinv(hits + 1, n - hits, 1 - alpha / 2)) if hits < n else 1.0
     return low, high
 
 
-def _t_interval(mean: float, variance: float, df: int, bounds: tuple[float, float]) -> tuple[float, float]:
+def _t_interval(
+    mean: float, variance: float, df: int, bounds: tuple[float, float], alpha: float = ALPHA
+) -> tuple[float, float]:
     """Clip to the bounds of the averaged values; exactly those bounds if there is only one cluster."""
     if df == 0:
         return bounds
-    half = float(special.stdtrit(df, 0.975)) * math.sqrt(variance)
+    half = float(special.stdtrit(df, 1 - alpha / 2)) * math.sqrt(variance)
     return max(bounds[0], mean - half), min(bounds[1], mean + half)
 
 
@@ -241,18 +250,34 @@ def agreement(
     cells = _cells(one, other)
     kappa, low, high = _kappa(cells), None, None
     if kappa is not None and len(one) > 1:
-        low, high = _interval(one, other)
+        differ = estimate({str(number): [float(value)] for number, value in enumerate(one != other)})
+        expected = float(one.mean() * (1 - other.mean()) + (1 - one.mean()) * other.mean())
+        low, high = agreement_interval(
+            (one, other), lambda a, b: _or_nan(_kappa(_cells(a, b))), disagreement=differ, expected=expected
+        )
     neither, only_second, only_first, both = cells
     return Agreement(
         *(first, second, check, class_name, len(one), neither + both, only_first, only_second, kappa, low, high)
     )
 
 
-def percentile_interval(samples: Sequence[npt.NDArray[Any]], statistic: Callable[..., float]) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of a statistic of paired samples [clips], without NaN resamples."""
+def agreement_interval(
+    samples: Sequence[npt.NDArray[Any]], statistic: Callable[..., float], *, disagreement: Estimate, expected: float
+) -> tuple[float, float]:
+    """The 95 % interval of an agreement beyond chance, which is 1 - disagreement / expected disagreement.
+
+    It encloses that of the percentile bootstrap, and that of the disagreement over the expected one. The first alone
+    has no width where no sample disagrees, and covers too little where few do: resamples cannot have more than was
+    seen. `benchmarks/coverage.py` measures the coverage.
+
+    Args:
+        samples: Paired, [clips] each; resampled together.
+        statistic: Of the samples; NaN where it is undefined, which is left out.
+        disagreement: The share of pairs of answers that differ.
+        expected: The same by chance, over 0.
+    """
     with warnings.catch_warnings():
-        # If all resamples have one value, that is the interval, without a warning.
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # all resamples may have one value
         resampled = stats.bootstrap(
             samples,
             statistic,
@@ -263,11 +288,23 @@ def percentile_interval(samples: Sequence[npt.NDArray[Any]], statistic: Callable
             rng=np.random.default_rng(_SEED),
         ).bootstrap_distribution
     low, high = np.nanpercentile(resampled, [2.5, 97.5]).tolist()
-    return low, high
+    assert disagreement.low is not None
+    assert disagreement.high is not None
+    return min(low, max(-1.0, 1 - disagreement.high / expected)), max(high, 1 - disagreement.low / expected)
 
 
-def _interval(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    return percentile_interval((one, other), lambda a, b: _or_nan(_kappa(_cells(a, b))))
+def disagreements(counts: npt.NDArray[np.int_]) -> tuple[list[float], float]:
+    """The share of pairs of answers to each item that differ, and that of all pairs of answers: the one by chance.
+
+    Krippendorff, "Computing Krippendorff's alpha-reliability" (2011), for nominal data.
+
+    Args:
+        counts: Answers by item and category [items, categories]; at least two for each item.
+    """
+    answers, totals = counts.sum(axis=1), counts.sum(axis=0)
+    same = (counts * (counts - 1)).sum(axis=1) / (answers * (answers - 1))
+    by_chance = float((totals * (totals - 1)).sum() / (totals.sum() * (totals.sum() - 1)))
+    return (1 - same).tolist(), 1 - by_chance
 
 
 def _cells(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:

@@ -16,15 +16,13 @@ Nothing is guessed: an entry that contradicts itself, another one, or AudioSet i
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from mma_bench.builders.manifests.audioset_segments import AudioSetSegment
 from mma_bench.builders.manifests.labels_of_list import Labels
-from mma_bench.builders.manifests.listed import Listed
 from mma_bench.builders.manifests.listed_clips import HINT, Named
+from mma_bench.builders.manifests.listed_entries import Listed
+from mma_bench.builders.manifests.listed_places import Places
 from mma_bench.errors import DataError
-
-SEGMENT_MS: Final = 10_000  # AudioSet's segments, but for those that a video's end cuts short
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,16 @@ class ImportedClip:
 
 @dataclass(frozen=True)
 class ImportedPair:
-    """Whose sound a clip gets: a donor of the list ("" if only the class is known), and its class."""
+    """Whose sound a clip gets: a donor of the list ("" if only the class is known), and its class.
+
+    `number` is that in the name of the misaligned clip, if it is named.
+    """
 
     where: str
     base_id: str
     donor_id: str
     donor_class: str
+    number: str | None = None
 
 
 @dataclass
@@ -83,33 +85,34 @@ def imported(
     Raises:
         DataError: See the module; names file and entry.
     """
-    found = Imported()
+    found, places = Imported(), Places.of(entries, audioset)
     # An entry of a misaligned clip may leave its class to the aligned one, wherever that stands.
     ordered = sorted(entries, key=lambda entry: not entry.clip.labels)
-    bases = [_add_clip(entry, labels, audioset, split, found) for entry in ordered]
+    bases = [_add_clip(entry, labels, places, split, found) for entry in ordered]
     _check_videos(found)
     for entry, base in zip(ordered, bases, strict=True):
         for sound in entry.sounds:
-            _add_pair(entry.where, base, sound, labels, audioset, found)
+            _add_pair(entry.where, base, sound, labels, places, found)
+    _merge_pairs(found)
     return found
 
 
 def _add_clip(
     entry: Listed,
     labels: Labels,
-    audioset: Mapping[str, Sequence[AudioSetSegment]],
+    places: Places,
     split: str | None,
     found: Imported,
 ) -> ImportedClip:
     if (stated := entry.split or split) is None:
         raise DataError(f"{entry.where}: its split is not stated", hint="pass --split test or --split train")
-    clip_id, start_ms, end_ms = _placed(entry.clip, audioset, entry.where, found)
+    clip_id, start_ms, end_ms = places.of_clip(entry.clip, entry.where)
     known = found.clips.get(clip_id)
     meaning = labels.meaning(entry.clip.labels, entry.where)
     if meaning is None and known is not None:
         meaning = known.node_id, known.class_name
     if meaning is None:
-        meaning = _class_in_audioset(entry, start_ms, labels, audioset)
+        meaning = _class_in_audioset(entry, start_ms, labels, places.audioset)
         found.notes["clips whose class the list does not state; it is that of this project"] += 1
     node_id, class_name = meaning
     clip = ImportedClip(entry.where, clip_id, stated, entry.clip.video_id, start_ms, end_ms, node_id, class_name)
@@ -145,28 +148,6 @@ def _class_in_audioset(
     )
 
 
-def _placed(
-    clip: Named, audioset: Mapping[str, Sequence[AudioSetSegment]], where: str, found: Imported
-) -> tuple[str, int, int]:
-    """Id, start and end of a clip: as the entry says, else as another of its video does, else as AudioSet does."""
-    segments = audioset.get(clip.video_id, ())
-    if clip.start_ms is None:
-        listed = [known for known in found.clips.values() if known.video_id == clip.video_id]
-        spans = {(known.start_ms, known.end_ms) for known in listed}
-        spans = spans or {(segment.start_ms, segment.end_ms) for segment in segments}
-        if len(spans) != 1:
-            place = "the list" if listed else "AudioSet"
-            said = f"has {len(spans)} segments in {place}" if spans else "is not in AudioSet"
-            raise DataError(f"{where}: its start is not stated, and {clip.video_id} {said}", hint=HINT)
-        start_ms, end_ms = spans.pop()
-        return f"{clip.video_id}_{start_ms}", start_ms, end_ms
-    ends = [segment.end_ms for segment in segments if segment.start_ms == clip.start_ms]
-    end_ms = clip.end_ms or next(iter(ends), clip.start_ms + SEGMENT_MS)
-    if end_ms - clip.start_ms > SEGMENT_MS:
-        raise DataError(f"{where}: {(end_ms - clip.start_ms) / 1000:g} s are longer than AudioSet's 10 s", hint=HINT)
-    return f"{clip.video_id}_{clip.start_ms}", clip.start_ms, end_ms
-
-
 def _check_videos(found: Imported) -> None:
     """Refuse a video in both splits."""
     first: dict[str, ImportedClip] = {}
@@ -184,22 +165,32 @@ def _add_pair(
     base: ImportedClip,
     sound: Named,
     labels: Labels,
-    audioset: Mapping[str, Sequence[AudioSetSegment]],
+    places: Places,
     found: Imported,
 ) -> None:
     meaning = labels.meaning(sound.labels, where)
     class_name = "" if meaning is None else meaning[1]
     donor: ImportedClip | None = None
     if sound.video_id:
-        donor_id = _placed(sound, audioset, where, found)[0]
-        if donor_id == base.clip_id:  # the clip's own sound: an aligned entry that says so
+        donor_id, _, end_ms = places.of_clip(sound, where)
+        if donor_id == base.clip_id and sound.number is None:  # the clip's own sound: an aligned entry that says so
             return
+        if sound.video_id == base.video_id:
+            raise DataError(f"{where}: donor {donor_id} is of the same video as {base.clip_id}", hint=HINT)
         donor = found.clips.get(donor_id)
+        if donor is not None and end_ms != donor.end_ms:
+            raise DataError(
+                f"{where}: donor {donor_id} ends at {end_ms / 1000:g} s, but at {donor.end_ms / 1000:g} s in "
+                f"{donor.where}",
+                hint=HINT,
+            )
         if donor is None and not class_name:
             raise DataError(f"{where}: donor {donor_id} is not in the list, and its class is not stated", hint=HINT)
         if donor is None:
             found.notes["donors that are not in the list; a clip of their class is taken"] += 1
-    elif class_name == base.class_name:  # an aligned entry that states the class of both senses
+    elif (
+        class_name == base.class_name and sound.number is None
+    ):  # an aligned entry that states the class of both senses
         return
     if donor is not None and class_name not in ("", donor.class_name):
         raise DataError(
@@ -214,10 +205,20 @@ def _add_pair(
         base.clip_id,
         "" if donor is None else donor.clip_id,
         class_name if donor is None else donor.class_name,
+        sound.number,
     )
     if pair.donor_class == base.class_name:
         raise DataError(f"{where}: the sound has the class of the picture, {base.class_name}", hint=HINT)
     key = (pair.base_id, pair.donor_id, pair.donor_class)
-    if key in found.pairs:
-        found.notes["pairs listed twice"] += 1
-    found.pairs.setdefault(key, pair)
+    if (known := found.pairs.setdefault(key, pair)) is not pair:
+        same = pair.number is None or pair.number == known.number
+        found.notes["pairs listed twice" if same else "misaligned clips of the same class as another; one is made"] += 1
+
+
+def _merge_pairs(found: Imported) -> None:
+    """Leave out a pair that only names the class, if another one names a donor of that class for the same clip."""
+    named = {(pair.base_id, pair.donor_class) for pair in found.pairs.values() if pair.donor_id}
+    for key, pair in list(found.pairs.items()):
+        if not pair.donor_id and (pair.base_id, pair.donor_class) in named:
+            found.notes["pairs listed twice"] += 1
+            del found.pairs[key]

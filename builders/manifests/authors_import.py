@@ -50,7 +50,14 @@ def import_list(source: str, out: Path, *, revision: str | None = None, split: s
 @contextmanager
 def _local(source: str, revision: str | None) -> Iterator[Path]:
     path = Path(source)
-    if path.exists() or source.count("/") != 1 or source.startswith((".", "/")):
+    if not source:
+        raise ConfigError("no list is named", hint="name a JSON file, a folder, or a dataset on the Hub: ORG/NAME")
+    if (
+        path.suffix.lower() in (".json", ".jsonl")
+        or path.exists()
+        or source.count("/") != 1
+        or source.startswith((".", "/"))
+    ):
         if revision is not None:
             raise ConfigError(f"{source} is on disk; --revision applies to datasets on the Hub", hint="omit it")
         yield path

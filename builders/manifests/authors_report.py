@@ -103,4 +103,9 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     for note, count in report["notes"].items():
         yield f"{note}: {count}"
     if fields := report["fields_not_read"]:
-        yield f"fields that are not read: {', '.join(fields)}"
+        yield f"fields that are not read: {', '.join(map(_printable, fields))}"
+
+
+def _printable(name: str) -> str:
+    """A field's name for the terminal, which control characters would change."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in name)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from mma_bench.builders.manifests.listed_clips import HINT
+from mma_bench.builders.manifests.listed_clips import HINT, shown
 from mma_bench.builders.manifests.listed_fields import plain
 from mma_bench.classes import ClassTable
 from mma_bench.errors import DataError
@@ -36,7 +36,8 @@ class Labels:
         for node_id, node in classes.nodes.items():
             names[plain(node.name)].add(node_id)
             for part in node.name.split(","):
-                parts[plain(part)].add(node_id)
+                if plain(part) != "etc":
+                    parts[plain(part)].add(node_id)
         own = {plain(item.name): {item.node_id} for item in classes.classes}
         return cls(classes, (ids, own, dict(names), dict(parts)))
 
@@ -51,7 +52,9 @@ class Labels:
         Raises:
             DataError: None does, or several that are not of one class; names the entry and the nearest labels.
         """
-        for reading in self.named:
+        # `plain` leaves letters out that AudioSet's names do not have.
+        readings = () if any(sign.isalnum() and not sign.isascii() for sign in label) else self.named
+        for reading in readings:
             nodes = sorted(reading.get(plain(label), ()))
             if not nodes:
                 continue
@@ -62,7 +65,7 @@ class Labels:
             raise DataError(f"{where}: label {label!r} may be {said}", hint="name the label by its id")
         near = get_close_matches(plain(label), sorted(self.plain_names), n=3)
         said = f"; nearest: {', '.join(near)}" if near else ""
-        raise DataError(f"{where}: label {label!r} is not in AudioSet's ontology{said}", hint=HINT)
+        raise DataError(f"{where}: label {shown(label)} is not in AudioSet's ontology{said}", hint=HINT)
 
     def meaning(self, labels: Sequence[str], where: str) -> tuple[str, str] | None:
         """Node and class of a clip with these labels, of which one may be an ancestor of another; None without labels.
@@ -72,7 +75,9 @@ class Labels:
         Raises:
             DataError: As `node`, or they are of several classes.
         """
-        nodes = {self.node(label, where): label for label in labels}
+        # AudioSet's own lists have several ids in one text.
+        single = [part for label in labels for part in (label.split(",") if label.startswith("/") else [label])]
+        nodes = {self.node(label, where): label for label in single}
         above = {upper for node in nodes for upper in self.classes.ancestors[node]}
         lowest = {node: label for node, label in nodes.items() if node not in above}
         of_class = {self._class_of(node, label, where): node for node, label in lowest.items()}
@@ -112,6 +117,23 @@ class Labels:
         if node.class_name is not None:
             return node.class_name
         top = self._can_be_kept(node_id, label, where)
+        if top in self.kept:
+            return self.kept[top]
         stated = top == node_id and plain(label) != plain(node_id)  # else the ontology's name
-        words = plain((label if stated else self.classes.nodes[top].name).split(",")[0])
-        return self.kept.setdefault(top, words[:1].upper() + words[1:])
+        name = label if stated else self.classes.nodes[top].name
+        words = plain(name.split(",")[0])
+        if self._is_shared(words, top):  # "Inside, small room" and "Inside, public space"
+            words = plain(name)
+        words = words[:1].upper() + words[1:]
+        for other, called in self.kept.items():
+            if called == words:
+                both = " and ".join(f"{self.classes.nodes[each].name} ({each})" for each in (other, top))
+                raise DataError(f"{where}: {both} would both be class {words}", hint="name one by its id in the list")
+        self.kept[top] = words
+        return words
+
+    def _is_shared(self, words: str, node_id: str) -> bool:
+        """Whether another node's name begins with these plain words too, or a class is called so."""
+        taken = self.named[1].get(words, set()) - {node_id}
+        begins = {each for each, node in self.classes.nodes.items() if plain(node.name.split(",")[0]) == words}
+        return bool(taken or begins - {node_id})

@@ -12,13 +12,17 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from mma_bench.builders.manifests.listed_fields import plain
-from mma_bench.builders.sources.naming import SUFFIXES, parse_name, replaced_sound
+from mma_bench.builders.sources.naming import SUFFIXES, Replaced, parse_name, replaced_sound
 from mma_bench.errors import DataError
 
 HINT: Final = "correct the entry; docs/authors.md lists the fields that are read"
 
 _SOUND_SUFFIXES: Final = (".wav", ".m4a", ".flac", ".mp3", ".aac", ".ogg")
 _MILLISECONDS_FROM: Final = 1000  # no segment of AudioSet starts after 590 s, see `sources.naming`
+_LONGEST_MS: Final = 24 * 3_600_000  # no video is longer
+_SHOWN: Final = 80  # characters of a value in a message
+# As players take it: 90, 90s, 1m30s, 1h2m3s.
+_MOMENT: Final = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s?)?", re.ASCII)
 
 Field = tuple[str, Any]  # name and value, as in the list
 
@@ -27,21 +31,22 @@ Field = tuple[str, Any]  # name and value, as in the list
 class Named:
     """A clip as a list names it; times in milliseconds, None where the list has none; labels as in the list.
 
-    `video_id` is "" for a sound of which only the class is known.
+    `video_id` is "" for a sound of which only the class is known; `number` is then that of the misaligned clip's name.
     """
 
     video_id: str
     start_ms: int | None = None
     end_ms: int | None = None
     labels: tuple[str, ...] = ()
+    number: str | None = None
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What a single name says: a clip, and the label of the sound that replaced its own, if any."""
+    """What a single name says: a clip, and what replaced its own sound, if anything did."""
 
     clip: Named
-    replaced: str | None = None
+    replaced: Replaced | None = None
     bare: bool = False  # nothing but an id
 
     def is_a_label(self, labels: Collection[str]) -> bool:
@@ -53,23 +58,51 @@ class Cut:
         return self.bare and plain(self.clip.video_id) in labels
 
 
-def cut_of(text: str) -> Cut | None:
-    """Parse a clip's name, path or address; None if it is none."""
+def cut_of(value: object) -> Cut | None:
+    """Parse a clip's name, path or address; None if it is none, or has a time that cannot be read."""
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
     if "://" in text:
-        parts = urlsplit(text)
-        asked = parse_qs(parts.query)
-        video = asked.get("v", [PurePosixPath(parts.path).name])[0]
-        start = asked.get("t", asked.get("start", [""]))[0].removesuffix("s")
-        text = f"{video}_{float(start):.3f}" if re.fullmatch(r"\d+(\.\d+)?", start) else video
-    stem = PurePosixPath(text.strip().replace("\\", "/")).name
+        address = _in_address(text)
+        if address is None:
+            return None
+        text = address
+    stem = PurePosixPath(text.replace("\\", "/")).name
     for suffix in (*SUFFIXES, *_SOUND_SUFFIXES):
-        stem = stem.removesuffix(suffix)
-    clip_name, label = replaced_sound(stem) or (stem, None)
-    cut = parse_name(f"{clip_name}.mp4")
+        if stem.lower().endswith(suffix):
+            stem = stem[: -len(suffix)]
+    replaced = replaced_sound(stem)
+    cut = parse_name(f"{stem if replaced is None else replaced.clip}.mp4")
     if cut is None:
         return None
     clip = Named(cut.video_id, cut.start_ms, cut.end_ms)
-    return Cut(clip, label, bare=text == cut.video_id)
+    return Cut(clip, replaced, bare=text == cut.video_id)
+
+
+def _in_address(text: str) -> str | None:
+    """The name of the clip that an address shows, with the times that it states."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    asked = {**parse_qs(parts.fragment), **parse_qs(parts.query)}
+    video = asked.get("v", [PurePosixPath(parts.path).name])[0]
+    stated = [asked[name][0] for name in ("t", "start", "time_continue") if name in asked][:1]
+    stated += asked.get("end", [])[:1] if stated else []
+    found = [_MOMENT.fullmatch(each) for each in stated]
+    times = []
+    for match in found:
+        if match is None or not match[0]:
+            return None
+        times.append(3600 * int(match[1] or 0) + 60 * int(match[2] or 0) + float(match[3] or 0))
+    return "_".join([video, *(f"{seconds:.3f}" for seconds in times)])
+
+
+def shown(value: object) -> str:
+    """A value of the list in a message, with what is too long cut off."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def merged(cuts: Sequence[tuple[str, Named]], where: str, starts: set[int], ends: set[int]) -> Named:
@@ -98,7 +131,7 @@ def merged(cuts: Sequence[tuple[str, Named]], where: str, starts: set[int], ends
 def times(seconds: Sequence[Field], milliseconds: Sequence[Field], where: str) -> set[int]:
     """The times that fields state, in milliseconds; normally one."""
     found = {_milliseconds(value, name, where) for name, value in seconds}
-    return found | {round(_number(value, name, where)) for name, value in milliseconds}
+    return found | {_in_a_video(round(_number(value, name, where)), value, name, where) for name, value in milliseconds}
 
 
 def spans(fields: Sequence[Field], where: str) -> Iterator[tuple[int, int]]:
@@ -106,20 +139,28 @@ def spans(fields: Sequence[Field], where: str) -> Iterator[tuple[int, int]]:
     for name, value in fields:
         parts = re.split(r"\s*[-–,_]\s*", value) if isinstance(value, str) else value
         if not isinstance(parts, list) or len(parts) != 2:
-            raise DataError(f"{where}: {name} {value!r} is not a start and an end", hint=HINT)
+            raise DataError(f"{where}: {name} {shown(value)} is not a start and an end", hint=HINT)
         yield _milliseconds(parts[0], name, where), _milliseconds(parts[1], name, where)
 
 
 def _milliseconds(value: Any, name: str, where: str) -> int:
     """Seconds; a whole number from 1000 on is milliseconds."""
     number = _number(value, name, where)
-    return round(number if number >= _MILLISECONDS_FROM and number.is_integer() else number * 1000)
+    if number >= _MILLISECONDS_FROM and not number.is_integer():
+        raise DataError(f"{where}: {name} {shown(value)} may be seconds or milliseconds", hint=HINT)
+    return _in_a_video(round(number if number >= _MILLISECONDS_FROM else number * 1000), value, name, where)
+
+
+def _in_a_video(milliseconds: int, value: Any, name: str, where: str) -> int:
+    if milliseconds > _LONGEST_MS:
+        raise DataError(f"{where}: {name} {shown(value)} is not a time in a video", hint=HINT)
+    return milliseconds
 
 
 def _number(value: Any, name: str, where: str) -> float:
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
-        raise DataError(f"{where}: {name} {value!r} is not a time", hint=HINT)
+        raise DataError(f"{where}: {name} {shown(value)} is not a time", hint=HINT)
     return float(text)
 
 
@@ -129,6 +170,6 @@ def texts(fields: Sequence[Field], what: str, where: str) -> list[str]:
     for name, value in fields:
         for item in value if isinstance(value, list) else [value]:
             if not isinstance(item, str) or not item.strip():
-                raise DataError(f"{where}: {name} {item!r} is not a {what}", hint=HINT)
+                raise DataError(f"{where}: {name} {shown(item)} is not a {what}", hint=HINT)
             found[item.strip()] = None
     return list(found)

@@ -19,10 +19,10 @@ NAMES: Final[Mapping[Role, str]] = {
         youtube_id youtube ytid yt_id yid id name file file_name filename file_path path url link key base base_id
         base_clip base_video original original_id original_clip original_video visual visual_id visual_clip
         visual_video source_video original_video aligned aligned_video aligned_id output output_path output_file""",
-    "start": "start start_s start_sec start_seconds start_time start_time_s start_time_seconds begin t_start onset "
+    "start": "start start_s start_sec start_seconds start_time start_time_s start_time_seconds begin t_start "
     "video_start visual_start base_start original_start",
     "start_ms": "start_ms start_time_ms begin_ms",
-    "end": "end end_s end_sec end_seconds end_time end_time_s end_time_seconds t_end offset video_end visual_end "
+    "end": "end end_s end_sec end_seconds end_time end_time_s end_time_seconds t_end video_end visual_end "
     "base_end original_end",
     "end_ms": "end_ms end_time_ms",
     "span": "span times timestamps time_range time_span segment interval",
@@ -47,6 +47,11 @@ NAMES: Final[Mapping[Role, str]] = {
         replacement_class replacing_label replacing_class replaced_label replaced_class swapped_label swapped_class
         misaligned_label misaligned_class""",
 }
+# Role of a clip → that of a donor.
+OF_DONOR: Final[Mapping[Role, Role]] = {
+    "clip": "donor", "start": "donor_start", "start_ms": "donor_start_ms", "end": "donor_end",
+    "end_ms": "donor_end_ms", "label": "donor_label",
+}  # fmt: skip
 _ROLES: Final[Mapping[str, Role]] = {name: role for role, names in NAMES.items() for name in names.split()}
 
 # Keys of the file itself: what holds the entries, and splits, under the names that lists give them.
@@ -54,7 +59,7 @@ HOLDERS: Final = frozenset({"data", "clips", "videos", "samples", "items", "entr
 KINDS: Final = frozenset({"aligned", "misaligned", "original", "conflict", "repdiff"})
 _LISTS: Final = frozenset({"list", "set", "split", "pairs"})  # words that say nothing about the entries
 SPLITS: Final[Mapping[str, Literal["test", "train"]]] = {
-    "test": "test", "eval": "test", "evaluation": "test", "benchmark": "test",
+    "test": "test", "eval": "test", "evaluation": "test",
     "train": "train", "training": "train", "tune": "train", "finetune": "train",
 }  # fmt: skip
 

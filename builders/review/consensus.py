@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from mma_bench.builders.verify import CRITERIA, consensus
-from mma_bench.stats import Agreement, Estimate, agreement, estimate, percentile_interval
+from mma_bench.stats import Agreement, Estimate, agreement, agreement_interval, disagreements, estimate
 
 JUDGED: Final = (*CRITERIA, "passed")
 
@@ -128,7 +128,9 @@ def _interval(counts: npt.NDArray[np.int_]) -> tuple[float, float]:
         alpha = _alpha(np.column_stack((no, yes)))
         return math.nan if alpha is None else alpha
 
-    return percentile_interval((counts[:, 0], counts[:, 1]), resampled_alpha)
+    differing, expected = disagreements(counts)
+    share = estimate({str(clip): [value] for clip, value in enumerate(differing)})
+    return agreement_interval((counts[:, 0], counts[:, 1]), resampled_alpha, disagreement=share, expected=expected)
 
 
 def as_report(reviews: pl.DataFrame, annotators: int) -> dict[str, Any]:

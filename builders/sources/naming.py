@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from mma_bench.builders.sources.contracts import Segment
 from mma_bench.errors import InvalidInput
@@ -36,7 +36,7 @@ _TIME = r"\d{1,9}(?:\.\d{1,9})?"
 _ID = "[A-Za-z0-9_-]{11}"
 _PLAIN = re.compile(rf"[Yv]?({_ID})(?:_({_TIME})(?:[_-]({_TIME}))?)?(?:_out)?", re.ASCII)
 _BRACKETED = re.compile(rf"[^\0\n]*\[({_ID})\](?:-\[({_TIME})-({_TIME})\]|[_-]({_TIME})[_-]({_TIME}))?", re.ASCII)
-_REPLACED = re.compile(r"(?P<clip>[^\0\n]+)_repDiff_(?P<label>[^\0\n]+)_\d+", re.ASCII)
+_REPLACED = re.compile(r"(?P<clip>[^\0\n]+)_repDiff_(?P<label>[^\0\n]+)_(?P<number>\d+)", re.ASCII)
 _MILLISECONDS_FROM: Final = 1000
 
 
@@ -71,14 +71,22 @@ def _milliseconds(text: str | None) -> int | None:
     return round(float(text) * 1000)
 
 
-def replaced_sound(stem: str) -> tuple[str, str] | None:
-    """Name of the clip and label of the sound that replaced its own, where a name tells of both; else None.
+class Replaced(NamedTuple):
+    """What the name of a misaligned clip says: the clip's name, and label and number of the sound."""
+
+    clip: str
+    label: str
+    number: str
+
+
+def replaced_sound(stem: str) -> Replaced | None:
+    """Read a name that tells of a clip and of the sound that replaced its own; None if it tells of no other sound.
 
     Args:
         stem: A name without its suffix, such as `Y<id>_repDiff_<Class>_0`, as the paper's authors name such clips.
     """
     match = _REPLACED.fullmatch(stem)
-    return None if match is None else (match["clip"], match["label"])
+    return None if match is None else Replaced(match["clip"], match["label"], match["number"])
 
 
 def is_video_name(name: str) -> bool:

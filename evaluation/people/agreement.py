@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mma_bench.evaluation.people.answers import Person
 from mma_bench.evaluation.people.study import Item
-from mma_bench.stats import Estimate, estimate, percentile_interval
+from mma_bench.stats import Estimate, agreement_interval, disagreements, estimate
 
 
 @dataclass(frozen=True)
@@ -121,4 +121,8 @@ def _interval(counts: npt.NDArray[np.int_], bases: Sequence[str]) -> tuple[float
         alpha = _alpha(counts[[number for base in chosen for number in own[base]]])
         return math.nan if alpha is None else alpha
 
-    return percentile_interval((np.arange(len(own)),), resampled)
+    differing, expected = disagreements(counts)
+    by_base: Mapping[str, list[float]] = defaultdict(list)
+    for base, value in zip(bases, differing, strict=True):
+        by_base[base].append(value)
+    return agreement_interval((np.arange(len(own)),), resampled, disagreement=estimate(by_base), expected=expected)

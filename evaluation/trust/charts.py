@@ -87,7 +87,7 @@ def trust_curve(rows: Sequence[Row], thresholds: Sequence[Row]) -> "Figure":
 def _threshold(axes: "Axes", row: Row, levels: Sequence[float]) -> None:
     """The threshold with its interval, and the fitted curve."""
     colour = _QUESTIONS[row["question"]]
-    if row["status"] == "not_estimable":
+    if row["status"] in ("not_estimable", "no_single_switch"):
         return
     low = levels[0] if row["low"] is None and row["status"] != "above" else row["low"]
     high = levels[-1] if row["high"] is None and row["status"] != "below" else row["high"]

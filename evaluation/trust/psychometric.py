@@ -10,7 +10,8 @@ and intervals hold for both.
 (Wichmann and Hill, "The psychometric function: I. Fitting, sampling, and goodness of fit", Perception & Psychophysics
 2001), and some bias remains if their bounds are tight (Prins, "The psychometric function: The lapse rate revisited",
 Journal of Vision 2012). Their bound here is wide, and the threshold is a property of p and not of F, so that it means
-the same whatever they are.
+the same whatever they are. A curve that does not fit has none: a model may follow a sense at middle levels only, or the
+more often the weaker it is.
 
 Answers about one clip at several levels are not independent, and clips switch at different levels: the curve is that of
 the mean over clips, with an interval that allows for it (`adjusted`). Nothing is extrapolated beyond the levels that
@@ -27,9 +28,10 @@ from scipy import special
 
 from mma_bench.clusters import Array, Codes
 from mma_bench.evaluation.trust.adjusted import Groups, ends
+from mma_bench.stats import ALPHA, share
 
 Shape: TypeAlias = Literal["logistic", "normal"]
-Status: TypeAlias = Literal["estimated", "above", "below", "not_estimable"]
+Status: TypeAlias = Literal["estimated", "above", "below", "not_estimable", "no_single_switch"]
 
 SHAPES: Final[tuple[Shape, ...]] = ("logistic", "normal")
 LAPSES: Final = 0.3  # the largest γ and λ
@@ -47,7 +49,8 @@ class Switch:
     """Where answers switch from the other sense to the degraded one.
 
     Attributes:
-        status: `estimated`; `above` or `below` all levels that were tried; or `not_estimable`.
+        status: `estimated`; `above` or `below` all levels that were tried; `not_estimable`; or `no_single_switch`, if
+            the curve that fits best does not fit: it misses the share at one of the levels (`_misses`).
         threshold: In the level's unit; None unless estimated.
         low: Of the 95 % interval; None if it is open, or if nothing can be said. If the status is above, a bound that
             holds with 97.5 %.
@@ -78,8 +81,8 @@ class Switch:
     def curve(self, levels: Array) -> Array:
         """p at the levels; needs an estimated threshold."""
         found = [self.threshold, np.log(self.slope or 1.0), self.guess, self.lapse]
-        share: Array = _curve(levels, np.array([found], np.float64), self.shape or "logistic")[0][0]
-        return share
+        followed: Array = _curve(levels, np.array([found], np.float64), self.shape or "logistic")[0][0]
+        return followed
 
 
 def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch:
@@ -107,6 +110,8 @@ def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch
     maxima = [fit.maximum(*profile) for fit, profile in zip(fits, profiles, strict=True)]
     chosen = int(np.argmax([top for top, _ in maxima]))
     top, best = maxima[chosen]
+    if _misses(_curve(distinct, best[None], SHAPES[chosen])[0][0], answers):
+        return replace(nothing, status="no_single_switch")
     within, effects = _either(
         fits, [(profile[_BEYOND:-_BEYOND], at[_BEYOND:-_BEYOND]) for profile, at in profiles], _THRESHOLD, top, critical
     )
@@ -139,6 +144,24 @@ def fit_switch(levels: Array, followed: Array, codes: Sequence[Codes]) -> Switch
         len(levels),
         clusters,
     )
+
+
+def _misses(expected: Array, answers: Groups) -> bool:
+    """Whether the share of a level differs from the curve's by more than chance; all levels together miss in 5 %.
+
+    Args:
+        expected: The curve's share at each level.
+        answers: In groups by level.
+    """
+    alpha = ALPHA / len(expected)
+    for level, wanted in enumerate(expected):
+        there = answers.place == level
+        seen = share(answers.followed[there].tolist(), [way[there].tolist() for way in answers.codes], alpha=alpha)
+        assert seen.low is not None
+        assert seen.high is not None
+        if not seen.low <= wanted <= seen.high:
+            return True
+    return False
 
 
 def _either(
@@ -267,8 +290,7 @@ class _Data:
                 break
             parameters = np.where(better[:, None], trial, parameters)
             p, derivatives = np.where(better[:, None], tried, p), np.where(better[:, None, None], its, derivatives)
-            hits, sizes = self.answers.hits, self.answers.sizes
-        best, damping = np.where(better, value, best), np.where(better, damping / 5, damping * 8)
+            best, damping = np.where(better, value, best), np.where(better, damping / 5, damping * 8)
         return best, parameters
 
     def design_effects(self, fits: Array, interest: int) -> Array:

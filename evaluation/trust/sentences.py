@@ -39,13 +39,13 @@ def number(value: float, unit: str) -> str:
 
 
 def threshold_text(row: Row) -> str:
-    """`−3 dB [−6, +1]`, `above +10 dB`, or `not estimable`; an open end of an interval is named as such."""
+    """`−3 dB [−6, +1]`, `above +10 dB`, `not estimable` or `no single switch`; an interval's open end is named so."""
     unit = row["unit"]
     if row["status"] in ("above", "below"):
         bound = row["low"] if row["status"] == "above" else row["high"]
         return f"{row['status']} {number(bound, unit)} {unit}"
-    if row["status"] == "not_estimable":
-        return "not estimable"
+    if row["status"] in ("not_estimable", "no_single_switch"):
+        return str(row["status"]).replace("_", " ")
     low = f"below {number(row['lowest'], unit)}" if row["low"] is None else number(row["low"], unit)
     high = f"above {number(row['highest'], unit)}" if row["high"] is None else number(row["high"], unit)
     return f"{number(row['threshold'], unit)} {unit} [{low}, {high}]"
@@ -76,6 +76,11 @@ def threshold_sentence(row: Row) -> str:
         return (
             f"At which level it stops following {strong}, {row['n']:,} answers that follow either do not tell "
             f"({row['clusters']:,} independent clips)."
+        )
+    if row["status"] == "no_single_switch":
+        return (
+            f"It does not switch from {strong} to {weak} at one level: how often its answers follow {strong} changes "
+            f"with the level in another way ({row['n']:,} answers that follow either)."
         )
     weak_everywhere = (row["status"] == "above") == rising
     end = row["highest"] if row["status"] == "above" else row["lowest"]

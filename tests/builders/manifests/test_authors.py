@@ -156,7 +156,7 @@ def test_a_list_that_is_not_json_or_has_a_key_twice_is_refused() -> None:
     Path("list.json").write_text('{"test": [{"id": "Y0aaaaaaaaa", "id": "-0bbbbbbbbb"}]}')
     assert "key 'id' occurs twice in one object" in run("list.json").output
     Path("list.json").write_text("[" * 100_000)
-    assert "list.json is not JSON" in run("list.json").output
+    assert "list.json is nested too deeply" in run("list.json").output
     Path("list.json").write_bytes(b"\xff\xfe\x00")
     assert run("list.json").exit_code == 1
     Path("list.json").write_text("[]")

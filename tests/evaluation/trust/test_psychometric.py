@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_bench.clusters import codes_of
+from mma_bench.evaluation.trust.adjusted import Groups
 from mma_bench.evaluation.trust.curves import curves, switch_of
-from mma_bench.evaluation.trust.psychometric import SHAPES, Switch, _curve, fit_switch
+from mma_bench.evaluation.trust.psychometric import SHAPES, Switch, _curve, _Data, fit_switch
 from tests.evaluation.trust.responders import Switching, switching
 
 
@@ -86,8 +87,52 @@ def test_answers_without_a_trend_tell_nothing() -> None:
     assert (found.status, found.threshold, found.low, found.high) == ("not_estimable", None, None, None)
 
 
-def test_the_wrong_direction_tells_nothing() -> None:
-    assert fitted(Switching(at=-5.0, slope=-0.5), clips=60).status == "not_estimable"
+def test_the_wrong_direction_is_no_switch() -> None:
+    assert fitted(Switching(at=-5.0, slope=-0.5), clips=60).status == "no_single_switch"
+
+
+def _shares(shares: Sequence[float], size: int = 200) -> Switch:
+    return _fit([(size, round(size * share)) for share in shares], np.linspace(-20, 10, len(shares)).tolist())
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        (0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 0.1),  # only at middle levels
+        (0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.9),
+        (0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1),  # the more, the weaker the sense is
+        (0.57, 0.52, 0.53, 0.53, 0.94, 0.96, 0.94),  # never less than half
+    ],
+)
+def test_what_is_no_single_switch_has_no_threshold(shares: tuple[float, ...]) -> None:
+    found = _shares(shares)
+    assert (found.status, found.threshold, found.low, found.high) == ("no_single_switch", None, None, None)
+
+
+@pytest.mark.parametrize(
+    "shares", [(0.05, 0.05, 0.2, 0.5, 0.8, 0.9, 0.9), (0.2, 0.8, 0.9, 0.9), (0.02,) * 3 + (0.98,) * 4]
+)
+def test_a_switch_with_lapses_fits(shares: tuple[float, ...]) -> None:
+    assert _shares(shares).status == "estimated"
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=3, max_size=7), st.integers(0, 2**32))
+def test_a_climb_ends_higher_and_tells_where(drawn: list[tuple[int, float]], seed: int) -> None:
+    sizes = [size for size, _ in drawn]
+    place = np.repeat(np.arange(len(sizes)), sizes)
+    followed = np.concatenate([np.arange(size) < round(size * share) for size, share in drawn]).astype(float)
+    answers = Groups(place, followed, [np.arange(len(place))])
+    data = _Data("logistic", np.arange(len(sizes), dtype=float), answers)
+    rng = np.random.default_rng(seed)
+    low, high = data.log_slopes
+    starts = np.column_stack(
+        [rng.uniform(-1, len(sizes), 5), rng.uniform(low, high, 5), rng.uniform(0, 0.3, 5), rng.uniform(0, 0.3, 5)]
+    )
+    before = answers.log_likelihood(_curve(data.levels, starts, "logistic")[0])
+    likelihood, parameters = data._climb(starts, [0, 1, 2, 3])
+    there = answers.log_likelihood(_curve(data.levels, parameters, "logistic")[0])
+    assert likelihood == pytest.approx(there)
+    assert (likelihood >= before - 1e-9).all()
 
 
 @pytest.mark.parametrize("clips", [1, 2])
