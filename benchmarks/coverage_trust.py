@@ -1,7 +1,8 @@
 """How often the intervals of trust curves hold: simulated responders with a known switching point and slope.
 
 `python benchmarks/coverage_trust.py [DRAWS]` prints a row for each setting: clips, steps, the responder, how often the
-interval of its threshold and that of its slope hold, and the median width of the first. Where clips switch at different
+interval of its threshold and that of its slope hold, the median width of the first, and how often the curve is wrongly
+said not to fit, which counts as not held. Where clips switch at different
 levels the slope is that of the mean over clips, at its threshold.
 """
 
@@ -38,10 +39,13 @@ def _holds(low: float | None, truth: float, high: float | None) -> bool:
 def main(draws: int) -> None:
     """Print the table."""
     for clips, steps, responder in product((14, 60, 600), (4, 5, 8), RESPONDERS):
-        levels, covered, slopes, widths = np.linspace(-20, 10, steps).tolist(), 0, 0, []
+        levels, covered, slopes, misfits, widths = np.linspace(-20, 10, steps).tolist(), 0, 0, 0, []
         for seed in range(draws):
             rows = switching(responder, clips=clips, seed=seed, levels=levels)
             found = switch_of(next(curve for curve in curves(rows) if curve.question == "audio"))
+            if found.status == "no_single_switch":
+                misfits += 1
+                continue
             low, high = found.low, found.high
             covered += _holds(low, responder.at, high)
             slopes += _holds(found.slope_low, slope_of(responder), found.slope_high)
@@ -49,8 +53,9 @@ def main(draws: int) -> None:
                 widths.append(high - low)
         setting = (clips, steps, responder.at, responder.slope, responder.spread, responder.lapses)
         width = f"{median(widths):.1f}" if widths else "open"
-        held = [f"{count / draws:.1%}" for count in (covered, slopes)]
-        print("| " + " | ".join([*(f"{value:g}" for value in setting), *held, width]) + " |", flush=True)
+        held = [f"{count / draws:.1%}" for count in (covered, slopes, misfits)]
+        held.insert(2, width)
+        print("| " + " | ".join([*(f"{value:g}" for value in setting), *held]) + " |", flush=True)
 
 
 if __name__ == "__main__":

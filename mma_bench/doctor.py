@@ -18,6 +18,11 @@ from mma_bench.errors import MmaBenchError
 
 Check: TypeAlias = Callable[[], str]
 
+
+class NotNeeded(MmaBenchError):
+    """What is checked is not there, and nothing here needs it."""
+
+
 _DEBIAN_FFMPEG = "on Debian: sudo apt-get update && sudo apt-get install -y ffmpeg"
 _NEEDED_GB = 10  # the environment is in place when this runs; a build of the sample takes under 1 GB
 
@@ -80,7 +85,7 @@ def check_youtube() -> str:
     if runtimes:
         return f"yt-dlp with {', '.join(runtimes)}"
     if not wanted:
-        return "no JavaScript runtime for yt-dlp (only needed to download from YouTube)"
+        raise NotNeeded("no JavaScript runtime for yt-dlp (only needed to download from YouTube)")
     raise MmaBenchError(
         "yt-dlp is missing, or finds no JavaScript runtime that it supports",
         hint="install yt-dlp, and deno 2.3 or node 22 or newer",
@@ -132,7 +137,7 @@ def check_params() -> str:
     from mma_bench.config import load_params
 
     if not layout.PARAMS.exists():
-        return "no params.yaml here (only needed to build)"
+        raise NotNeeded("no params.yaml here (only needed to build)")
     load_params(layout.PARAMS)
     return "params.yaml is valid"
 
@@ -180,6 +185,8 @@ def main(checks: Mapping[str, Check] = CHECKS, jobs: Sequence[Job] = JOBS) -> No
     for name, check in checks.items():
         try:
             click.echo(f"ok       {name:<12} {check()}")
+        except NotNeeded as error:
+            click.echo(f"-        {name:<12} {error.message}")
         except extras.MissingExtra as error:
             failed[name] = error
             click.echo(f"-        {name:<12} {error.message}")

@@ -268,7 +268,7 @@ def agreement_interval(
 
     It encloses that of the percentile bootstrap, and that of the disagreement over the expected one. The first alone
     has no width where no sample disagrees, and covers too little where few do: resamples cannot have more than was
-    seen. `benchmarks/coverage.py` measures the coverage.
+    seen. `tests/mma_bench/test_stats.py` has simulations.
 
     Args:
         samples: Paired, [clips] each; resampled together.

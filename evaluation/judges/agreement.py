@@ -1,7 +1,7 @@
 """Agreement between judges, and what one of them rejects alone: pure functions of verdict tables.
 
-Cohen's kappa is scikit-learn's; its interval is scipy's percentile bootstrap over clips. Resamples in which both judges
-give a single constant answer have no kappa and are dropped.
+Cohen's kappa is scikit-learn's; its interval is that of `stats.agreement_interval`. Resamples in which both judges give a
+single constant answer have no kappa and are dropped.
 """
 
 from collections.abc import Iterator, Mapping

@@ -18,7 +18,7 @@ from mma_bench.models.bounded import bounded_client
 from mma_bench.models.clip_bytes import mp4_bytes
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
 from mma_bench.models.gemini_reply import read_generated
-from mma_bench.models.quota import LONGEST_WAIT_S, QUOTA_HINT, is_quota_spent
+from mma_bench.models.quota import LONGEST_WAIT_S, QUOTA_HINT, asked_wait, is_quota_spent
 from mma_bench.models.remote import RemoteEngine, missing_client
 from mma_bench.models.remote_errors import REFUSAL_HINTS, UNREADABLE, Refused, Unanswered
 from mma_bench.models.remote_settings import RemoteSettings
@@ -177,7 +177,7 @@ class GeminiEngine(RemoteEngine[GeminiSettings, Any]):
                 raise Refused(f"{self.name}: {message}", _REFUSAL_HINTS[code]) from None
             asked_s = _retry_after_s(error, details)
             if code == 429 and is_quota_spent(str(error.details), asked_s):
-                raise Refused(f"{self.name}: {message}", QUOTA_HINT) from None
+                raise Refused(f"{self.name}: {message}{asked_wait(asked_s)}", QUOTA_HINT) from None
             if code not in TRANSIENT_STATUSES or (asked_s or 0) > LONGEST_WAIT_S:
                 raise Unanswered(message) from None
             raise _Transient(message, asked_s) from None

@@ -20,7 +20,7 @@ from mma_bench.models.chat_reply import read_chat
 from mma_bench.models.chat_stream import read_stream
 from mma_bench.models.clip_bytes import mp4_bytes, wav_bytes
 from mma_bench.models.contracts import Answer, ClipTask, Prompt
-from mma_bench.models.quota import QUOTA_HINT, is_quota_spent
+from mma_bench.models.quota import QUOTA_HINT, asked_wait, is_quota_spent
 from mma_bench.models.remote import RemoteEngine, missing_client
 from mma_bench.models.remote_errors import REFUSAL_HINTS, UNREADABLE, Refused, Unanswered
 from mma_bench.models.remote_settings import RemoteSettings, address_of
@@ -172,7 +172,7 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, _Media]):
         except openai.APIStatusError as error:
             message = f"{error.status_code} from {error.request.url}: {self._excerpt(error.response.text)}"
             if _is_quota_spent(error.response):
-                raise Refused(f"{self.name}: {message}", QUOTA_HINT) from None
+                raise Refused(f"{self.name}: {message}{asked_wait(_wait_s(error.response))}", QUOTA_HINT) from None
             if error.status_code in _REFUSAL_HINTS:
                 raise Refused(f"{self.name}: {message}", _REFUSAL_HINTS[error.status_code]) from None
             raise Unanswered(message, refused=is_filtered(error.body)) from None
@@ -185,8 +185,11 @@ class OpenaiEngine(RemoteEngine[OpenaiSettings, _Media]):
 
 
 def _is_quota_spent(reply: Any) -> bool:
-    wait_s = parse_retry_after(reply.headers.get("retry-after"))
-    return reply.status_code == 429 and is_quota_spent(reply.text, wait_s)
+    return reply.status_code == 429 and is_quota_spent(reply.text, _wait_s(reply))
+
+
+def _wait_s(reply: Any) -> float | None:
+    return parse_retry_after(reply.headers.get("retry-after"))
 
 
 def _mark_spent_quota(reply: Any) -> None:

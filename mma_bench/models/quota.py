@@ -1,5 +1,6 @@
 """Tells a quota that is used up, for a day or until somebody pays, from a server that is busy for a moment."""
 
+import math
 import re
 from typing import Final
 
@@ -24,3 +25,12 @@ def is_quota_spent(text: str, wait_s: float | None = None) -> bool:
         wait_s: The wait that the server requests; None if it requests none.
     """
     return (wait_s or 0) > LONGEST_WAIT_S or _SPENT.search(text) is not None
+
+
+def asked_wait(wait_s: float | None) -> str:
+    """`; it asks to wait for 5 h 20 min`, or "" if the server requests no wait."""
+    if not wait_s:
+        return ""
+    minutes = math.ceil(wait_s / 60)
+    hours, minutes = divmod(minutes, 60)
+    return "; it asks to wait for " + " ".join(f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min")) if n)

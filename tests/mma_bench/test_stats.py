@@ -271,3 +271,37 @@ def test_holm_keeps_the_order_and_lies_between_p_and_bonferroni(p_values: list[f
         assert q <= max(min(1.0, len(p_values) * p), max(adjusted))
     assert [adjusted[i] for i in np.argsort(p_values, kind="stable")] == sorted(adjusted)
     assert adjusted[int(np.argmin(p_values))] == pytest.approx(min(1.0, len(p_values) * min(p_values)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([True] * 19 + [False], [True] * 19 + [False]),
+        ([True] * 20, [True] * 19 + [False]),
+        ([True, False], [True, True]),
+        ([True, False] * 50, [True, False] * 50),
+    ],
+)
+def test_the_interval_of_kappa_has_a_width_and_holds_kappa(one: list[bool], other: list[bool]) -> None:
+    found = stats.agreement("a", "b", "c", None, np.array(one), np.array(other))
+    assert found.kappa is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert -1 <= found.low <= found.kappa <= found.high <= 1
+    assert found.high - found.low > 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("clips", "passed", "kappa"), [(10, 0.7, 0.8), (20, 0.9, 0.8), (50, 0.9, 0.9), (20, 0.5, 0.6)])
+def test_the_interval_of_kappa_holds_the_truth(clips: int, passed: float, kappa: float) -> None:
+    """60 draws: with 95 % each, fewer than 52 have a probability of 0.003."""
+    rng = np.random.default_rng(0)
+    both, apart = passed * (1 - passed) * kappa, passed * (1 - passed) * (1 - kappa)
+    cells = [(1 - passed) ** 2 + both, apart, apart, passed**2 + both]
+    missed = 0
+    for _ in range(60):
+        drawn = rng.choice(4, clips, p=cells)
+        found = stats.agreement("a", "b", "c", None, drawn >= 2, drawn % 2 == 1)
+        if found.low is not None and found.high is not None:
+            missed += not found.low <= kappa <= found.high
+    assert missed <= 8

@@ -55,6 +55,14 @@ def test_alpha_is_that_of_the_literature() -> None:
     assert row.low < row.alpha < row.high
 
 
+def test_an_alpha_of_one_has_an_interval_with_a_width() -> None:
+    votes = [True, False, True, True, False, True]
+    for row in reliability(grid({"a": votes, "b": votes, "c": votes})):
+        assert row.low is not None
+        assert (row.alpha, row.high) == (1.0, 1.0)
+        assert row.low < 0.9
+
+
 def test_votes_without_a_second_do_not_count_and_sameness_has_no_alpha() -> None:
     for row in reliability(grid({"a": [True, True, False], "b": [True, True, None]})):
         assert (row.clips, row.percent.mean, row.alpha, row.low) == (2, 1.0, None, None)

@@ -56,6 +56,14 @@ def test_people_who_agree_throughout_have_no_alpha_and_reach_the_ceiling() -> No
     assert (row.alpha, row.low, row.ceiling.mean, row.accuracy) == (None, None, 1.0, 1.0)
 
 
+def test_people_who_always_agree_have_an_interval_with_a_width() -> None:
+    answers: list[str | None] = ["Bird", "Cat", "Bird", "Cat", "Bird"]
+    row = agreements([person(name, list(answers)) for name in "xyz"], [asked(n) for n in range(5)])[0]
+    assert row.low is not None
+    assert (row.alpha, row.high) == (1.0, 1.0)
+    assert row.low < 0.9
+
+
 def test_prompts_that_one_person_answered_count_for_accuracy_alone() -> None:
     row = agreements([person("x", ["Bird", "Cat"]), person("y", ["Bird", None])], [asked(0), asked(1)])[0]
     assert (row.prompts, row.people, row.same.mean) == (1, 2, 1.0)

@@ -152,6 +152,7 @@ def test_a_quota_that_is_used_up_stops_the_run_at_once(spent: Reply) -> None:
         engine.answer([task(SEE, HEAR)])
     assert "same command again" in str(stop.value.hint)
     assert len(server.requests) == 1
+    assert ("it asks to wait for 24 h" in str(stop.value)) == (spent.headers.get("Retry-After") == "86400")
 
 
 def test_a_retired_model_is_named_with_the_closest_that_are_offered() -> None:

@@ -345,6 +345,12 @@ def test_a_url_with_a_password_is_refused() -> None:
         OpenaiSettings(model="m", base_url="http://me:secret@host/v1")
 
 
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "host/v1", "ftp://host/v1", "http://", ""])
+def test_an_address_without_http_is_refused_before_it_is_asked(url: str) -> None:
+    with pytest.raises(ValidationError, match="no address of a server"):
+        OpenaiSettings(model="m", base_url=url)
+
+
 @pytest.mark.parametrize("what", ["body", "headers"])
 def test_a_reply_that_never_ends_is_given_up_in_time(what: str) -> None:
     with serving(Reply(trickle=what)) as server:
@@ -400,6 +406,7 @@ def test_a_quota_that_is_used_up_stops_the_run_at_once(spent: Reply) -> None:
         engine.answer([task(SEE, HEAR)])
     assert "same command again" in str(stop.value.hint)
     assert len(server.requests) == 1
+    assert ("it asks to wait for 24 h" in str(stop.value)) == (spent.headers.get("Retry-After") == "86400")
 
 
 @pytest.mark.parametrize(
