@@ -100,7 +100,7 @@ def _tells_of_clips(value: Any, place: Place) -> bool:
 
 def _walk(value: Any, place: Place) -> Iterator[Listed]:
     """The entries of a value, whatever of the forms it has."""
-    if place.clip is not None and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if place.clip is not None and isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         yield read_entry({"donors" if all(map(place.named, value)) else "labels": value}, place)
     elif isinstance(value, list):
         for number, item in enumerate(value):
