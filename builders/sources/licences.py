@@ -5,8 +5,6 @@ edition of the clips under CC BY would be. The ledger keeps what was asked, so t
 for videos that failed, and heeds the limits of `acquire.youtube`.
 """
 
-import csv
-import io
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -22,12 +20,12 @@ from mma_bench.builders.sources.folder import LICENCE
 from mma_bench.builders.sources.selection import chosen
 from mma_bench.builders.sources.youtube import look_up
 from mma_bench.config import Params, YouTubeParams
-from mma_bench.csv_rows import CsvRow, Filled, read_rows
+from mma_bench.csv_rows import CsvRow, Filled, csv_text, read_rows
 from mma_bench.errors import ConfigError, StageError
 from mma_bench.executor import run
 from mma_bench.executor.ledger import Ledger
 from mma_bench.executor.task import Task
-from mma_bench.files import fingerprint, write_text
+from mma_bench.files import fingerprint, named_file, write_text
 from mma_bench.schema import CANDIDATES
 from mma_bench.tables import read_table
 
@@ -51,11 +49,7 @@ def read_licences(path: Path) -> dict[str, Credit]:
         ConfigError: No such file.
         DataError: See `read_rows`.
     """
-    if not path.is_file():
-        raise ConfigError(
-            f"acquire.licences names {str(path)!r}, which does not exist",
-            hint="`mma-bench acquire licences` writes it; or set the key to null",
-        )
+    named_file(path, "acquire.licences", "`mma-bench acquire licences` writes it; or set the key to null")
     rows = read_rows(path, _Row, unique=["video_id"])
     return {row.video_id: Credit(**row.model_dump(exclude={"where"})) for row in rows}
 
@@ -149,8 +143,5 @@ def main(params: Params, out: Path) -> Found:
 
 def write_licences(path: Path, credits: Mapping[str, Credit]) -> None:
     """Write the list, sorted by video."""
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, [field.name for field in fields(Credit)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(credits[video]) for video in sorted(credits))
-    write_text(path, stream.getvalue())
+    columns = [field.name for field in fields(Credit)]
+    write_text(path, csv_text(columns, (asdict(credits[video]).values() for video in sorted(credits))))

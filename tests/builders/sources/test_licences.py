@@ -12,6 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders.sources import licences, youtube
@@ -217,3 +219,16 @@ def test_a_clip_keeps_the_licence_that_its_page_had(project: Path, monkeypatch: 
     assert (project / "asked.txt").read_text().split() == ["aaaaaaaaaaa"]
     receipt = json.loads((project / layout.PARTIAL_CLIPS / "aaaaaaaaaaa_2000/section.json").read_text())
     assert receipt["credit"]["licence"] == MARKED
+
+
+@example(title="#N/A", uploader="#DIV/0!")
+@example(title='="A cat"', uploader="'=x")
+@given(title=st.text(max_size=20), uploader=st.text(max_size=20))
+@settings(deadline=None)
+def test_any_title_and_uploader_is_read_back_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, title: str, uploader: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any_licences.csv"
+    written = {"aaaaaaaaaaa": replace(credit(), title=title, uploader=uploader)}
+    licences.write_licences(path, written)
+    assert licences.read_licences(path) == written
