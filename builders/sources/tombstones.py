@@ -54,7 +54,7 @@ def read_tombstones(path: Path) -> dict[str, Tombstone]:
 
     Raises:
         ConfigError: The file does not exist: without it, removed clips would come back.
-        DataError: See `read_rows`; the columns are `id,reason,date` and no others; an empty reason, a date that is none,
+        DataError: See `read_rows`; the columns are `id,reason,date` and no others; an empty reason, a wrong date,
             or an id with two reasons or dates.
     """
     hint = "restore it from version control, or correct the key; a new list is one line: id,reason,date"

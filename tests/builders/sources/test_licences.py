@@ -52,16 +52,27 @@ def test_a_marked_video_has_terms_with_its_author() -> None:
         {"license": "CC BY-NC"},
         {"license": {"name": MARKED}},
         {"uploader": None},  # CC BY requires the author's name
+        {"uploader": "\u200b"},
+        {"uploader": "\u3164"},
+        {"uploader": "\0"},
     ],
 )
 def test_nothing_is_guessed(changes: dict[str, Any]) -> None:
     assert credit(**changes).terms == LICENCE
 
 
+def test_a_list_that_was_edited_names_a_visible_author_or_none() -> None:
+    assert replace(credit(), uploader="\u200b").terms == LICENCE
+    assert replace(credit(), uploader="A\0da", title="\u202eA\ncat").terms == credit(uploader="Ada").terms
+
+
 def test_odd_facts_of_a_page_are_text_on_one_line() -> None:
     odd = credit(title="two\nlines\ud800 | <b>", uploader=None, channel="Ch", upload_date="20121399")
     assert odd.terms == f'CC BY, as marked on YouTube: "two lines\\ud800 | <b>" by Ch, {PAGE}'
     assert len(credit(title="x" * 5000).title) == 300
+    assert credit(title="\x1b[1m\u202ebold\0 \u200b", uploader="\u3164", channel="Ch").terms.startswith(
+        'CC BY, as marked on YouTube: "[1mbold" by Ch,'
+    )
     assert credit_of(None, "aaaaaaaaaaa", PAGE).terms == LICENCE
     secret = credit_of(info(), "aaaaaaaaaaa", "https://user:pass@host/aaaaaaaaaaa?key=secret12345")
     assert "secret12345" not in secret.url
