@@ -60,24 +60,31 @@ def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
     show_default=True,
     help="The list, for acquire.licences in params.yaml.",
 )
+@click.option("--retry", "reason", metavar="REASON", help="Ask again for the videos that ended with this reason.")
 @_PARAMS
 @needs("build")
-def licences(out: Path, params_path: Path) -> None:
+def licences(out: Path, reason: str | None, params_path: Path) -> None:
     """Look up the licence, author, title and date of every candidate's video, without its media.
 
     Prints how large the edition under CC BY would be, the one whose media may be passed on. If interrupted or blocked,
-    the same command goes on.
+    the same command goes on. A row that is in the list stays as it is and is not looked up again.
     """
-    from mma_bench.builders.sources.licences import main
+    from mma_bench import layout
+    from mma_bench.builders.sources.licences import LEDGER, main
     from mma_bench.config import load_params
+    from mma_bench.executor import reopen
 
     params = load_params(params_path)
+    if reason is not None:
+        reopen(layout.ledger(LEDGER), reason)
     found = main(params, out)
     for line in found.lines({str(split): count for split, count in params.pair.donors.items()}):
         click.echo(line)
     click.echo(
         f"wrote {out}; for that edition, set acquire.licences: {out} and package.licences: [cc-by] in params.yaml"
     )
+    if found.stopped is not None:
+        raise found.stopped
 
 
 @acquire.command()

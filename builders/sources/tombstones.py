@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 from pydantic import AfterValidator, ConfigDict
 
 from mma_bench import layout
@@ -67,6 +68,12 @@ def read_tombstones(path: Path) -> dict[str, Tombstone]:
                 hint="keep one of the two rows",
             )
     return stones
+
+
+def is_removed(stones: Iterable[str]) -> pl.Expr:
+    """Whether a clip of a table with clip_id and video_id has a tombstone, or its video has."""
+    ids = list(stones)
+    return pl.col("clip_id").is_in(ids) | pl.col("video_id").is_in(ids)
 
 
 def add_tombstone(path: Path, stone_id: str, reason: str, day: date) -> bool:
