@@ -43,9 +43,19 @@ def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
     from mma_bench.builders.sources.tombstones import main
     from mma_bench.config import load_params
 
-    tombstones = Path(load_params(params_path).acquire.tombstones)
-    new, removed = main(tombstones, clip_or_video, reason, datetime.now(UTC).date())
-    click.echo(f"{clip_or_video}: {'is now' if new else 'was already'} in {tombstones}; {len(removed)} files removed")
+    rule = load_params(params_path).acquire
+    done = main(Path(rule.tombstones), clip_or_video, reason, datetime.now(UTC).date())
+    told = f"{'is now' if done.new else 'was already'} in {rule.tombstones}; {len(done.removed)} files removed"
+    click.echo(f"{clip_or_video}: {told}")
+    if not done.is_known:
+        click.echo(f"no clip or video here is {clip_or_video}: this is right only if an earlier version had it")
+        if done.near:
+            click.echo(f"  did you mean {' or '.join(done.near)}? Remove that one, and the line from {rule.tombstones}")
+    if rule.licences is not None and Path(rule.licences).is_file():
+        from mma_bench.builders.sources.licences import forget
+
+        if forget(Path(rule.licences), clip_or_video):
+            click.echo(f"its row is removed from {rule.licences}")
     click.echo(
         "next: commit the list, run `dvc repro`, and publish the result as a new version; "
         "`dvc gc --workspace` removes unused files from DVC's cache"

@@ -224,6 +224,19 @@ def _credit(entry: Entry) -> Credit | None:
     return Credit(**{name: result[name] for name in names})
 
 
+def forget(path: Path, video: str) -> bool:
+    """Remove the row of a video from the list; False if it has none.
+
+    Raises:
+        DataError: See `read_rows`.
+    """
+    credits = read_licences(path)
+    if credits.pop(video, None) is None:
+        return False
+    write_licences(path, credits)
+    return True
+
+
 def write_licences(path: Path, credits: Mapping[str, Credit]) -> None:
     """Write the list, sorted by video."""
     columns = [each.name for each in fields(Credit)]

@@ -6,7 +6,8 @@ The list is a small CSV under version control, so that every later build and eve
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ import polars as pl
 from pydantic import AfterValidator, ConfigDict
 
 from mma_bench import layout
+from mma_bench.builders.sources.known_ids import known_ids, near_ids, refuse_implausible
 from mma_bench.csv_rows import ClipId, CsvRow, Filled, csv_text, read_rows
 from mma_bench.errors import ConfigError, DataError, InvalidInput
 from mma_bench.files import clip_path, named_file, write_text
@@ -119,18 +121,40 @@ def _belongs_to(clip_id: str, stone_id: str) -> bool:
     return stone_id == clip_id or (stone_id == video_id and start.isascii() and start.isdigit())
 
 
-def main(path: Path, stone_id: str, reason: str, today: date) -> tuple[bool, list[Path]]:
+@dataclass(frozen=True)
+class Removal:
+    """What a removal did.
+
+    Attributes:
+        new: Whether the tombstone is.
+        removed: The paths that were removed.
+        is_known: Whether a clip or video of this build has the id.
+        near: Ids of this build that may have been meant, if none has it.
+    """
+
+    new: bool
+    removed: Sequence[Path]
+    is_known: bool
+    near: Sequence[str]
+
+
+def main(path: Path, stone_id: str, reason: str, today: date) -> Removal:
     """Write the tombstone of an id and remove its media at once.
 
-    Returns:
-        Whether the tombstone is new, and the removed paths.
+    Raises:
+        ConfigError: See `add_tombstone`; or nothing here has the id, and it has not the form of one.
     """
+    removed = media_of(
+        stone_id, [layout.ACQUIRED_CLIPS, layout.NORMALISED_CLIPS, layout.VARIANT_CLIPS, layout.PARTIAL_CLIPS]
+    )
+    ids = known_ids()
+    is_known = bool(removed) or stone_id in ids
+    if not is_known and stone_id not in read_tombstones(path):
+        refuse_implausible(stone_id)
     new = add_tombstone(path, stone_id, reason, today)
-    folders = [layout.ACQUIRED_CLIPS, layout.NORMALISED_CLIPS, layout.VARIANT_CLIPS, layout.PARTIAL_CLIPS]
-    removed = media_of(stone_id, folders)
     for media in removed:
         if media.is_dir():
             shutil.rmtree(media)
         else:
             media.unlink(missing_ok=True)
-    return new, removed
+    return Removal(new, removed, is_known, [] if is_known else near_ids(stone_id, ids))
