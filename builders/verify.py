@@ -201,12 +201,21 @@ def main(params: Params) -> None:
     aligned, counts = drop_unfit(aligned, read_table(layout.ACQUIRED, ACQUIRED), counts, params)
     write_json(layout.metrics("verify"), counts)
     if aligned.is_empty():
-        raise DataError(
-            f"no clip passed: {_reasons(normalised, verdicts, counts)}",
-            hint=f"{layout.VERDICTS} has every score, {layout.NORMALISED} every detail; check the judge's thresholds "
-            "and reviews, or acquire other clips",
-        )
+        raise DataError(f"no clip passed: {_reasons(normalised, verdicts, counts)}", hint=_hint(params, counts))
     write_table(aligned, layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
+
+
+def _hint(params: Params, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """What to do if no clip passed: about the licences, if clips passed all else."""
+    if params.package.licences and any(counted.get("other_licence") for counted in counts.values()):
+        return (
+            f"package.licences allows only {', '.join(params.package.licences)}: {layout.DROPPED} has the terms of each "
+            "clip; allow other licences, or acquire clips under these (see docs/release.md)"
+        )
+    return (
+        f"{layout.VERDICTS} has every score, {layout.NORMALISED} every detail; check the judge's thresholds and "
+        "reviews, or acquire other clips"
+    )
 
 
 def _reasons(normalised: pl.DataFrame, verdicts: pl.DataFrame, counts: Mapping[str, Mapping[str, int]]) -> str:
