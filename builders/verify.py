@@ -209,8 +209,8 @@ def _hint(params: Params, counts: Mapping[str, Mapping[str, int]]) -> str:
     """What to do if no clip passed: about the licences, if clips passed all else."""
     if params.package.licences and any(counted.get("other_licence") for counted in counts.values()):
         return (
-            f"package.licences allows only {', '.join(params.package.licences)}: {layout.DROPPED} has the terms of each "
-            "clip; allow other licences, or acquire clips under these (see docs/release.md)"
+            f"package.licences allows only {', '.join(params.package.licences)}: {layout.DROPPED} has all terms; "
+            "allow other licences, or acquire clips under these (see docs/release.md)"
         )
     return (
         f"{layout.VERDICTS} has every score, {layout.NORMALISED} every detail; check the judge's thresholds and "

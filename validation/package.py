@@ -88,8 +88,8 @@ def _of_the_dataset() -> list[Promise]:
             at_least("rows", 1),
             frame="configs",
             hint=f"run `dvc repro`; if no row is left, {layout.metrics('conflicts')}, {layout.metrics('pair')} and "
-            f"{layout.DROPPED} say why (package.licences and acquire.tombstones leave fewer clips): acquire more clips, "
-            "or take the condition out of conflicts.conditions",
+            f"{layout.DROPPED} say why (package.licences and acquire.tombstones leave fewer clips): acquire more "
+            "clips, or take the condition out of conflicts.conditions",
         ),
         _rule(
             "card_announces_the_rows",

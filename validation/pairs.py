@@ -110,7 +110,7 @@ def base_facts(pairs: pl.DataFrame, aligned: pl.DataFrame, donors: dict[str, int
 def pair_counts(metric: Mapping[str, Mapping[str, int]], pairs: pl.DataFrame) -> pl.DataFrame:
     """The bases and pairs of each split, as reported by the stage and as counted."""
     said = {f"{split}.{key}": counts[key] for split, counts in metric.items() for key in ("bases", "pairs")}
-    counted = {f"{split}.{key}": 0 for split in metric for key in ("bases", "pairs")}
+    counted: dict[str, int] = {}
     for (split,), rows in pairs.group_by("split"):
         counted |= {f"{split}.bases": rows["base_id"].n_unique(), f"{split}.pairs": rows.height}
     return counts_beside(said, counted)

@@ -362,4 +362,4 @@ def test_the_hints_name_what_can_help(free: Dataset) -> None:
         assert "dvc repro" in promises[f"{who}_may_be_passed_on"].hint
         assert "verify" in promises[f"{who}_may_be_passed_on"].hint
     assert "package.licences" in promises["config_has_rows"].hint
-    assert "acquire more clips" in promises["config_has_rows"].hint
+    assert "acquire more" in promises["config_has_rows"].hint
