@@ -179,14 +179,14 @@ def main(params: Params) -> None:
     write_json(
         layout.metrics("pair"),
         {
-            split: _counts(table.filter(pl.col("split") == split)) | left_out.get(split, {})
+            split: {**_counts(table.filter(pl.col("split") == split)), **left_out.get(split, {})}
             for split in sorted({*table["split"], *(split for split, counts in left_out.items() if counts)})
         },
     )
 
 
 def _counts(rows: pl.DataFrame) -> dict[str, float]:
-    counts = {
+    counts: dict[str, float] = {
         "bases": rows["base_id"].n_unique(),
         "pairs": rows.height,
         "donor_classes": rows["audio_class"].n_unique(),
