@@ -116,6 +116,9 @@ def main(params: Params) -> None:
     candidates = read_table(layout.CANDIDATES, CANDIDATES)
     warn_unknown(Path(rule.tombstones), "id", tombstones, {*candidates["clip_id"], *candidates["video_id"]})
     selected = chosen(params, candidates)
+    listed = None if rule.licences is None else read_licences(Path(rule.licences))
+    if listed is not None:
+        warn_unknown(Path(rule.licences or ""), "video_id", listed, selected["video_id"])
     source = open_source(rule)
     requested = tasks(selected, source, rule.max_bytes, tombstones)
     for account in accounts(source):
@@ -132,9 +135,7 @@ def main(params: Params) -> None:
     )
     rows = selected.with_columns(source=pl.lit(source.name)).iter_rows(named=True)
     table = outcome_table(rows, entries.by_key(selected["clip_id"]), ACQUIRED)
-    if rule.licences is not None:
-        listed = read_licences(Path(rule.licences))
-        warn_unknown(Path(rule.licences), "video_id", listed, table["video_id"])
+    if listed is not None:
         table = with_licences(table, listed)
     clips = table.filter(pl.col("status") == "ok")
     remove_partial(entries)

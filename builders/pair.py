@@ -15,7 +15,7 @@ import hashlib
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from mma_bench.config import Params
 from mma_bench.errors import DataError
 from mma_bench.files import write_json
 from mma_bench.pair_list import read_pairs
-from mma_bench.schema import ALIGNED, PAIRS
+from mma_bench.schema import ALIGNED, DONATED, PAIRS
 from mma_bench.tables import from_rows, read_table, write_table
 
 HEADROOM = 0.25  # a class is used at most this much above its even share; less headroom moves more pairs on growth
@@ -165,6 +165,8 @@ def main(params: Params) -> None:
     rule, classes = params.pair, load_classes(layout.CLASSES)
     left_out: Mapping[str, Mapping[str, int]] = {}
     if rule.given is None:
+        classes_of = aligned.group_by("split").agg(pl.col("class_name").n_unique())
+        _refuse_unpaired(params, aligned, {split for split, count in classes_of.iter_rows() if count > 1})
         donors = {str(split): count for split, count in rule.donors.items()}
         table = pairs(aligned, classes, donors, seed=rule.seed, slack_s=rule.slack_s)
     else:
@@ -172,20 +174,53 @@ def main(params: Params) -> None:
         chosen, left_out = given_donors(aligned, listed, seed=rule.seed, slack_s=rule.slack_s)
         table = table_of(chosen, aligned, classes)
         _report(rule.given, len(listed), table, left_out)
+        _refuse_unpaired(params, aligned, set(table["split"]))
     write_table(table, layout.PAIRS, PAIRS, sort_by=["split", "base_id", "rank"])
     write_json(
         layout.metrics("pair"),
         {
-            split: {
-                "bases": rows["base_id"].n_unique(),
-                "pairs": rows.height,
-                "donor_classes": rows["audio_class"].n_unique(),
-                "mean_class_distance": round(float(np.mean(rows["class_distance"].to_numpy())), 3),
-                **left_out.get(str(split), {}),
-            }
-            for (split,), rows in sorted(table.group_by("split"))
+            split: {**_counts(table.filter(pl.col("split") == split)), **left_out.get(split, {})}
+            for split in sorted({*table["split"], *(split for split, counts in left_out.items() if counts)})
         },
     )
+
+
+def _counts(rows: pl.DataFrame) -> dict[str, float]:
+    counts: dict[str, float] = {
+        "bases": rows["base_id"].n_unique(),
+        "pairs": rows.height,
+        "donor_classes": rows["audio_class"].n_unique(),
+    }
+    if rows.is_empty():
+        return counts
+    return counts | {"mean_class_distance": round(float(np.mean(rows["class_distance"].to_numpy())), 3)}
+
+
+def _refuse_unpaired(params: Params, aligned: pl.DataFrame, paired: Collection[str]) -> None:
+    """Do nothing if each split that has a condition with a donor is in `paired`.
+
+    Raises:
+        DataError: One is not.
+    """
+    for split, conditions in params.conditions().items():
+        if split in paired or not set(conditions) & set(DONATED):
+            continue
+        clips = aligned.filter(pl.col("split") == split)
+        count, names = clips.height, clips["class_name"].n_unique()
+        there = f"{count} aligned clip{'s' if count != 1 else ''} of {names} class{'es' if names != 1 else ''}"
+        given = "" if params.pair.given is None else f", and both clips of none of the pairs of {params.pair.given}"
+        only = params.package.licences
+        limit = (
+            f"package.licences allows only {', '.join(only)}: {layout.DROPPED} lists the clips under other terms, so "
+            "allow more licences, or "
+            if only
+            else ""
+        )
+        raise DataError(
+            f"no pair is left in split {split}: it has {there}{given}",
+            hint=f"{limit}acquire more clips, of two classes at least; {layout.metrics('acquire')} counts those that "
+            f"acquire.tombstones took away. Or build without this split: acquire.splits.{split}: []",
+        )
 
 
 def _report(given: str, listed: int, table: pl.DataFrame, left_out: Mapping[str, Mapping[str, int]]) -> None:

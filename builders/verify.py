@@ -26,8 +26,8 @@ from mma_bench.builders.dataset.filters import leaks, unlicensed, without_donors
 from mma_bench.builders.labels import vggsounder
 from mma_bench.config import Params
 from mma_bench.csv_rows import CsvRow, Filled, read_rows, warn_unknown
-from mma_bench.errors import ConfigError, DataError
-from mma_bench.files import write_json, write_text
+from mma_bench.errors import DataError
+from mma_bench.files import named_file, write_json, write_text
 from mma_bench.schema import ACQUIRED, ALIGNED, NORMALISED, REVIEWS, VERDICTS
 from mma_bench.tables import conform, drops_text, read_table, write_table
 
@@ -47,8 +47,7 @@ def read_reviews(path: Path) -> Reviews:
         DataError: See `read_rows`; an invalid value, a pass despite a failed criterion, or a second review by one
             annotator; names the file and the line, or the clip and the annotator.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist", hint="correct verify.reviews in params.yaml")
+    named_file(path, "verify.reviews", "correct the key in params.yaml")
     reviews = _from_table(path) if path.suffix == ".parquet" else _from_csv(path)
     for clip_id, annotators in reviews.items():
         if vggsounder.NAME in annotators:
@@ -202,12 +201,21 @@ def main(params: Params) -> None:
     aligned, counts = drop_unfit(aligned, read_table(layout.ACQUIRED, ACQUIRED), counts, params)
     write_json(layout.metrics("verify"), counts)
     if aligned.is_empty():
-        raise DataError(
-            f"no clip passed: {_reasons(normalised, verdicts, counts)}",
-            hint=f"{layout.VERDICTS} has every score, {layout.NORMALISED} every detail; check the judge's thresholds "
-            "and reviews, or acquire other clips",
-        )
+        raise DataError(f"no clip passed: {_reasons(normalised, verdicts, counts)}", hint=_hint(params, counts))
     write_table(aligned, layout.ALIGNED, ALIGNED, sort_by=["split", "clip_id"])
+
+
+def _hint(params: Params, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """What to do if no clip passed: about the licences, if clips passed all else."""
+    if params.package.licences and any(counted.get("other_licence") for counted in counts.values()):
+        return (
+            f"package.licences allows only {', '.join(params.package.licences)}: {layout.DROPPED} has all terms; "
+            "allow other licences, or acquire clips under these (see docs/release.md)"
+        )
+    return (
+        f"{layout.VERDICTS} has every score, {layout.NORMALISED} every detail; check the judge's thresholds and "
+        "reviews, or acquire other clips"
+    )
 
 
 def _reasons(normalised: pl.DataFrame, verdicts: pl.DataFrame, counts: Mapping[str, Mapping[str, int]]) -> str:

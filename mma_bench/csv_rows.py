@@ -3,6 +3,8 @@
 Files saved by a spreadsheet are read as well: with a byte order mark, semicolons or tabs between cells, empty rows and
 columns at the end, and texts that a leading `'` or a formula `="…"` keeps from being computed, as ids that begin with
 `-` need. A cell that the spreadsheet has computed to an error, e.g. `#NAME?`, is refused: its text is lost.
+
+`csv_text` writes such a file; texts that would be read otherwise than they are stand in it as a formula `="…"`.
 """
 
 import csv
@@ -53,7 +55,8 @@ def _clip_id(text: str) -> str:
 
 
 _DELIMITERS = ",;\t"
-_PROTECTED = re.compile(r"""="(.*)"|'([-=+@].*)""", re.DOTALL)
+_FORMULA = re.compile(r'="(.*)"', re.DOTALL)
+_QUOTED = re.compile(r"'([-=+@].*)", re.DOTALL)
 _LOST = frozenset({"#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#N/A", "#NULL!"})
 
 Filled = Annotated[str, AfterValidator(_filled)]
@@ -82,8 +85,7 @@ def read_rows(
     for line, cells in _cells(file, model, hint):
         where = f"{file}, line {line}"
         try:
-            # Blanks around a value are invisible in an editor, and an id with one would match nothing.
-            row = model.model_validate({column: cell.strip() for column, cell in cells.items()} | {"where": where})
+            row = model.model_validate(cells | {"where": where})
         except ValidationError as error:
             raise DataError(f"{where}{_problem(error)}", hint="correct the row") from None
         key = tuple(getattr(row, name) for name in unique)
@@ -92,6 +94,25 @@ def read_rows(
             raise DataError(f"{where}: {said} is already in line {first}", hint="rename or remove one of the two")
         rows.append(row)
     return rows
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A CSV file whose texts `read_rows` gives back exactly, up to its largest cell of 131,072 characters.
+
+    Args:
+        header: The columns.
+        rows: The cells of each row; a row of empty cells would not be read back.
+    """
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_protected(str(cell)) for cell in row] for row in rows)
+    return stream.getvalue()
+
+
+def _protected(text: str) -> str:
+    # A carriage return alone would end the row: not every version of Python puts it in quotes.
+    return f'="{text}"' if text in _LOST or _value(text) != text or "\r" in text else text
 
 
 def warn_unknown(file: Path, column: str, values: Iterable[str], known: Iterable[str]) -> None:
@@ -128,7 +149,7 @@ def _cells(file: Traversable, model: type[CsvRow], hint: str) -> Iterator[tuple[
                         f"{where}, column {column!r}: a spreadsheet has replaced the text by {cell}",
                         hint="restore the text; in a spreadsheet, format the column as text before pasting",
                     )
-            yield reader.line_num, dict(zip(header, map(_unprotected, cells), strict=True))
+            yield reader.line_num, dict(zip(header, map(_value, cells), strict=True))
     except csv.Error as error:
         raise DataError(f"{file}, line {reader.line_num}: {error}", hint="save the table as CSV") from None
 
@@ -140,9 +161,14 @@ def _delimiter(text: str, fields: Iterable[str]) -> str:
     return max(_DELIMITERS, key=lambda each: len(known & {name.strip('"') for name in header.split(each)}))
 
 
-def _unprotected(cell: str) -> str:
-    protected = _PROTECTED.fullmatch(cell)
-    return cell if protected is None else protected[1] or protected[2] or ""
+def _value(cell: str) -> str:
+    """The text of a cell; that of a formula `="…"` exactly."""
+    # Blanks around a value are invisible in an editor, and an id with one would match nothing.
+    cell = cell.strip()
+    if formula := _FORMULA.fullmatch(cell):
+        return formula[1]
+    quoted = _QUOTED.fullmatch(cell)
+    return cell if quoted is None else quoted[1]
 
 
 def read_text(file: Traversable, hint: str = "correct the path") -> str:

@@ -14,8 +14,12 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
+<<<<<<< HEAD
 from mma_bench.errors import InvalidInput, MachineFault
 from mma_bench.faults import machine_fault
+=======
+from mma_bench.errors import ConfigError, InvalidInput
+>>>>>>> lic
 
 # YouTube ids may start with "-" and contain "_"; a dot separates the parts of a variant's id.
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
@@ -174,6 +178,19 @@ def clip_path(folder: Path, clip_id: str, suffix: str = ".mp4") -> Path:
             "unsafe_id", f"{clip_id[:80]!r} is not a clip id: letters, digits, '-', '_' and single dots only"
         )
     return folder / f"{clip_id}{suffix}"
+
+
+def named_file(path: Path, key: str, hint: str) -> Path:
+    """The path of a file that a key of params.yaml names.
+
+    Raises:
+        ConfigError: It is a folder, or does not exist.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{key} names {str(path)!r}, which is a folder", hint=f"name a file; {hint}")
+    if not path.is_file():
+        raise ConfigError(f"{key} names {str(path)!r}, which does not exist", hint=hint)
+    return path
 
 
 def remove_strays(folder: Path, keep: Iterable[Path]) -> list[Path]:

@@ -12,8 +12,8 @@ import polars as pl
 from pydantic import ConfigDict
 
 from mma_bench.csv_rows import CsvRow, Filled, read_rows
-from mma_bench.errors import ConfigError, DataError
-from mma_bench.files import write_text
+from mma_bench.errors import DataError
+from mma_bench.files import named_file, write_text
 from mma_bench.schema import CANDIDATES, Schema, Split
 
 MANIFESTS: Final = Path("manifests")
@@ -44,11 +44,7 @@ def read_frozen_manifest(path: Path) -> pl.DataFrame:
         ConfigError: No such file.
         DataError: See `read_rows`; other columns, an unknown split, or a clip twice.
     """
-    if not path.is_file():
-        raise ConfigError(
-            f"acquire.manifest names {str(path)!r}, which does not exist",
-            hint="correct the key; `mma-bench acquire freeze` writes a manifest",
-        )
+    named_file(path, "acquire.manifest", "correct the key; `mma-bench acquire freeze` writes a manifest")
     clips = read_rows(path, _FrozenClip, unique=["clip_id"])
     return pl.DataFrame([(clip.split, clip.clip_id, clip.video_id) for clip in clips], schema=MANIFEST, orient="row")
 

@@ -62,5 +62,6 @@ def refuse_broken(table: str, outcomes: list[Outcome]) -> None:
         lines = [f"  {sentence(outcome)}\n    hint: {outcome.promise.hint}" for outcome in broken]
         raise GateError(
             f"gate {table}: {len(broken)} of {len(outcomes)} promises are broken:\n" + "\n".join(lines),
-            hint=f"follow the hint below each promise (also in {PAGE}); if one is still broken, the stage has a bug",
+            hint=f"follow the hint below each promise (also in {PAGE}); if one is broken all the same, report it with "
+            f"{layout.VALIDATION / f'{table}.json'}",
         )

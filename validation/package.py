@@ -58,6 +58,8 @@ def _of_the_licences(allowed: Sequence[str]) -> list[Promise]:
             one_of(f"{who}_licence", list(allowed)),
             frame="licences",
             show=(f"{who}_id",),
+            hint="run `dvc repro`, which begins with `verify`: that drops the clips under other terms, and `mma-bench "
+            "build package` alone does not",
         )
         for who, what in (("base", "picture"), ("donor", "sound"))
     ]
@@ -85,6 +87,9 @@ def _of_the_dataset() -> list[Promise]:
             "Table 2",
             at_least("rows", 1),
             frame="configs",
+            hint=f"run `dvc repro`; if no row is left, {layout.metrics('conflicts')}, {layout.metrics('pair')} and "
+            f"{layout.DROPPED} say why (package.licences and acquire.tombstones leave fewer clips): acquire more "
+            "clips, or take the condition out of conflicts.conditions",
         ),
         _rule(
             "card_announces_the_rows",

@@ -17,6 +17,7 @@ from mma_bench.builders.dataset.columns import COLUMNS
 from mma_bench.files import file_sha256, fingerprint
 from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import STEPPED, Condition, Manipulation, Split
+from mma_bench.visible import one_line
 
 # The stages whose counts the card shows, in the order of dvc.yaml.
 COUNTED_STAGES: Final = ("acquire", "normalise", "judge", "verify", "conflicts")
@@ -285,8 +286,8 @@ def _donors(packaged: pl.DataFrame) -> dict[str, tuple[int, int]]:
 
 
 def _cell(value: object) -> str:
-    """Text that stays inside its cell of a Markdown table and is not markup."""
-    text = " ".join(str(value).split())
-    for sign in ("\\", "|", "*", "_", "`", "[", "]", "<", ">"):
+    """Text that stays inside its cell of a Markdown table, is not markup and hides nothing."""
+    text = one_line(str(value))
+    for sign in ("\\", "|", "*", "_", "`", "[", "]", "<", ">", "&", "~", "$"):
         text = text.replace(sign, f"\\{sign}")
     return text

@@ -15,6 +15,7 @@ from mma_bench.files import fingerprint
 from mma_bench.pair_list import GivenPair
 
 LEFT_OUT: Final = ("base_missing", "donor_missing", "donor_too_short")
+UNKNOWN: Final = "unknown"  # in the place of the split, of a pair whose clips are both missing
 _HINT: Final = "correct the row in the file that pair.given names"
 
 Clip = Mapping[str, Any]
@@ -24,6 +25,8 @@ def given_donors(
     clips: pl.DataFrame, listed: Iterable[GivenPair], *, seed: int, slack_s: float
 ) -> tuple[dict[str, list[str]], dict[str, Counter[str]]]:
     """Donor ids by base id, in the order of the list, and by split how many pairs were left out for which reason.
+
+    Each pair is kept or counted once: under the split of its base, else of its donor, else under UNKNOWN.
 
     Args:
         clips: Columns clip_id, split, video_id, class_name, video_duration_s, audio_duration_s (seconds), of all
@@ -41,14 +44,12 @@ def given_donors(
     for row in by_id.values():
         by_class.setdefault((row["split"], row["class_name"]), []).append(row)
     chosen: dict[str, list[str]] = {}
-    left_out: dict[str, Counter[str]] = {split: Counter() for split in clips["split"].unique()}
+    left_out: dict[str, Counter[str]] = {split: Counter() for split in (*clips["split"].unique(), UNKNOWN)}
     for pair in listed:
         base: Clip | None = by_id.get(pair.base_id)
         donor: Clip | None = by_id.get(pair.donor_id)
         if base is None:
-            # Of which split it would have been is not known here, so it counts with the donor's, or with every split.
-            for split in [donor["split"]] if donor is not None else left_out:
-                left_out[split]["base_missing"] += 1
+            left_out[UNKNOWN if donor is None else donor["split"]]["base_missing"] += 1
             continue
         taken = chosen.setdefault(pair.base_id, [])
         if not pair.donor_id:

@@ -43,9 +43,19 @@ def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
     from mma_bench.builders.sources.tombstones import main
     from mma_bench.config import load_params
 
-    tombstones = Path(load_params(params_path).acquire.tombstones)
-    new, removed = main(tombstones, clip_or_video, reason, datetime.now(UTC).date())
-    click.echo(f"{clip_or_video}: {'is now' if new else 'was already'} in {tombstones}; {len(removed)} files removed")
+    rule = load_params(params_path).acquire
+    done = main(Path(rule.tombstones), clip_or_video, reason, datetime.now(UTC).date())
+    told = f"{'is now' if done.new else 'was already'} in {rule.tombstones}; {len(done.removed)} files removed"
+    click.echo(f"{clip_or_video}: {told}")
+    if not done.is_known:
+        click.echo(f"no clip or video here is {clip_or_video}: this is right only if an earlier version had it")
+        if done.near:
+            click.echo(f"  did you mean {' or '.join(done.near)}? Remove that one, and the line from {rule.tombstones}")
+    if rule.licences is not None and Path(rule.licences).is_file():
+        from mma_bench.builders.sources.licences import forget
+
+        if forget(Path(rule.licences), clip_or_video):
+            click.echo(f"its row is removed from {rule.licences}")
     click.echo(
         "next: commit the list, run `dvc repro`, and publish the result as a new version; "
         "`dvc gc --workspace` removes unused files from DVC's cache"
@@ -60,24 +70,31 @@ def remove(clip_or_video: str, reason: str, params_path: Path) -> None:
     show_default=True,
     help="The list, for acquire.licences in params.yaml.",
 )
+@click.option("--retry", "reason", metavar="REASON", help="Ask again for the videos that ended with this reason.")
 @_PARAMS
 @needs("build")
-def licences(out: Path, params_path: Path) -> None:
+def licences(out: Path, reason: str | None, params_path: Path) -> None:
     """Look up the licence, author, title and date of every candidate's video, without its media.
 
     Prints how large the edition under CC BY would be, the one whose media may be passed on. If interrupted or blocked,
-    the same command goes on.
+    the same command goes on. A row that is in the list stays as it is and is not looked up again.
     """
-    from mma_bench.builders.sources.licences import main
+    from mma_bench import layout
+    from mma_bench.builders.sources.licences import LEDGER, main
     from mma_bench.config import load_params
+    from mma_bench.executor import reopen
 
     params = load_params(params_path)
+    if reason is not None:
+        reopen(layout.ledger(LEDGER), reason)
     found = main(params, out)
     for line in found.lines({str(split): count for split, count in params.pair.donors.items()}):
         click.echo(line)
     click.echo(
         f"wrote {out}; for that edition, set acquire.licences: {out} and package.licences: [cc-by] in params.yaml"
     )
+    if found.stopped is not None:
+        raise found.stopped
 
 
 @acquire.command()

@@ -10,8 +10,9 @@ from datetime import date
 from typing import Any, Final
 
 from mma_bench.builders.sources.folder import LICENCE
+from mma_bench.licences import MARKED_CC_BY
 from mma_bench.redact import redacted
-from mma_bench.tables import escaped
+from mma_bench.visible import is_visible, one_line
 
 _MARKED: Final = re.compile(r"Creative Commons Attribution licen[cs]e \(reuse allowed\)", re.IGNORECASE)
 _LONGEST: Final = 300  # characters of a title or a name
@@ -38,16 +39,18 @@ class Credit:
     @property
     def is_cc_by(self) -> bool:
         """Whether the uploader has marked the video with CC BY, and is named, as that licence requires."""
-        return _MARKED.fullmatch(self.licence) is not None and bool(self.uploader)
+        return _MARKED.fullmatch(self.licence) is not None and is_visible(self.uploader)
 
     @property
     def terms(self) -> str:
         """What the column `licence` says of a clip of this video."""
         if not self.is_cc_by:
             return LICENCE
-        title = f'"{self.title}" ' if self.title else ""
+        # Again as one line: a list of credits may have been edited, or be of an earlier version.
+        title, uploader = one_line(self.title), one_line(self.uploader)
+        titled = f'"{title}" ' if is_visible(title) else ""
         uploaded = f", {self.uploaded}" if self.uploaded else ""
-        return f"CC BY, as marked on YouTube: {title}by {self.uploader}{uploaded}, {self.url}"
+        return f"{MARKED_CC_BY} {titled}by {uploader}{uploaded}, {self.url}"
 
 
 def credit_of(info: Any, video_id: str, page: str) -> Credit:
@@ -70,8 +73,9 @@ def credit_of(info: Any, video_id: str, page: str) -> Credit:
 
 
 def _text(value: Any) -> str:
-    """One line of printable text; others may write what they like into a title."""
-    return escaped(" ".join(value.split()))[:_LONGEST] if isinstance(value, str) else ""
+    """One line, or "" if nothing of it is visible; others may write what they like into a title."""
+    text = one_line(value)[:_LONGEST].rstrip() if isinstance(value, str) else ""
+    return text if is_visible(text) else ""
 
 
 def _date(value: Any) -> str:

@@ -26,6 +26,7 @@ from mma_bench.layout import CLIP_STAGES
 from mma_bench.progress import Progress
 
 _AT_ONCE = 1_000  # clips that are recorded together
+_FIELDS = frozenset({"key", "fingerprint", "status", "reason", "detail", "result"})  # of every entry
 
 
 def run(
@@ -38,6 +39,7 @@ def run(
     give_up_after: int | None = None,
     ray: RayParams | None = None,
     stateful: bool = False,
+    again: str | None = None,
 ) -> Entries:
     """Run `work` over `tasks` and return one entry per task, in the order of `tasks`.
 
@@ -54,6 +56,7 @@ def run(
             those that were blocked or not reached. None: never.
         ray: How to reach Ray; None: worker processes on this machine.
         stateful: On Ray, whether `work` caches something in its process for later clips.
+        again: The command that makes a later run try clips that were given up, for the message; None: a stage's.
 
     Raises:
         ConfigError: Ray is requested but not available.
@@ -66,7 +69,7 @@ def run(
             print(f"{title}: {len(tasks) - len(due)} of {len(tasks)} already done", file=sys.stderr)
         # A clip that met a bug comes last, so that it keeps no other from being tried.
         slow = (task for task in due if not task.at_once)
-        waiting = deque(sorted(slow, key=lambda task: _met_a_bug(ledger.latest(task.key))))
+        waiting = deque(sorted(slow, key=lambda task: _met_a_bug(_latest(ledger, task.key))))
         if ray is None:
             outcomes = local.outcomes(waiting, work, workers)
         else:
@@ -79,10 +82,10 @@ def run(
         with Progress(title, len(due)) as progress:
             quick = (attempt(work, task) for task in due if task.at_once)
             while some := list(islice(quick, _AT_ONCE)):
-                ledger.append(*(_counted(entry, ledger.latest(entry["key"]), give_up_after) for entry in some))
+                ledger.append(*(_counted(entry, _latest(ledger, entry["key"]), give_up_after) for entry in some))
                 progress.advance(len(some))
             for some in outcomes:
-                ledger.append(*(_counted(entry, ledger.latest(entry["key"]), give_up_after) for entry in some))
+                ledger.append(*(_counted(entry, _latest(ledger, entry["key"]), give_up_after) for entry in some))
                 progress.advance(len(some))
                 if any(
                     entry["status"] == Blocked.status or (_met_a_bug(entry) and give_up_after != 0) for entry in some
@@ -90,8 +93,8 @@ def run(
                     waiting.clear()
         if give_up_after == 0:
             for task in due_tasks(ledger, tasks):
-                ledger.append(_given_up(task, ledger.latest(task.key)))
-        _check_settled(ledger, tasks, title, give_up_after)
+                ledger.append(_given_up(task, _latest(ledger, task.key)))
+        _check_settled(ledger, tasks, title, give_up_after, again)
         return ledger.of([task.key for task in tasks])
 
 
@@ -103,7 +106,7 @@ def reopen(ledger_path: Path, reason: str) -> int:
         StageError: The stage is running.
     """
     with Ledger(ledger_path) as ledger:
-        ended = [entry for entry in ledger.entries() if entry["status"] != "ok"]
+        ended = [entry for entry in ledger.entries() if _is_whole(entry) and entry["status"] != "ok"]
         found = [entry for entry in ended if entry["reason"] == reason]
         if not found:
             there = ", ".join(sorted({entry["reason"] for entry in ended})) or "none"
@@ -142,16 +145,26 @@ def _settling(title: str, whom: str) -> str:
     return f"; `mma-bench build {title} --settle` ends the stage without {whom}" if title in CLIP_STAGES else ""
 
 
-def _print_given_up(reasons: Counter[str], clips: int, title: str) -> None:
+def _print_given_up(reasons: Counter[str], clips: int, title: str, again: str) -> None:
     if reasons:
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         print(f"{title}: {reasons.total()} of {clips} clips are given up ({counts})", file=sys.stderr)
-        print(f"  to try them again: mma-bench build {title} --retry REASON", file=sys.stderr)
+        print(f"  to try them again: {again}", file=sys.stderr)
+
+
+def _latest(ledger: Ledger, key: str) -> Entry | None:
+    """The last attempt at `key`, or None; also None if its line lacks something, so that it is made again."""
+    entry = ledger.latest(key)
+    return entry if entry is not None and _is_whole(entry) else None
+
+
+def _is_whole(entry: Entry) -> bool:
+    return entry.keys() >= _FIELDS and isinstance(entry["result"], dict)
 
 
 def due_tasks(ledger: Ledger, tasks: Sequence[Task]) -> list[Task]:
     """The tasks that are not done by the ledger or whose files have changed."""
-    return [task for task in tasks if not _is_done(ledger.latest(task.key), task)]
+    return [task for task in tasks if not _is_done(_latest(ledger, task.key), task)]
 
 
 def _is_done(entry: Entry | None, task: Task) -> bool:
@@ -173,7 +186,9 @@ def _met_a_bug(entry: Entry | None) -> bool:
     return entry is not None and entry["status"] == FAILED
 
 
-def _check_settled(ledger: Ledger, tasks: Sequence[Task], title: str, give_up_after: int | None) -> None:
+def _check_settled(
+    ledger: Ledger, tasks: Sequence[Task], title: str, give_up_after: int | None, again: str | None
+) -> None:
     """Do nothing if every task has an entry that is settled.
 
     An entry with other inputs than the task's counts as missing: the run ended before the task was tried.
@@ -182,7 +197,7 @@ def _check_settled(ledger: Ledger, tasks: Sequence[Task], title: str, give_up_af
     tried = unsettled = bugs = 0
     first = block = bug = None
     for task in tasks:
-        entry = ledger.latest(task.key)
+        entry = _latest(ledger, task.key)
         if entry is not None and entry["status"] == GIVEN_UP:
             given_up[entry["reason"]] += 1
         if entry is None or entry["fingerprint"] != task.fingerprint:
@@ -196,7 +211,7 @@ def _check_settled(ledger: Ledger, tasks: Sequence[Task], title: str, give_up_af
                 bug = bug or entry
             if entry["status"] == Blocked.status and (block is None or entry["at"] > block["at"]):
                 block = entry
-    _print_given_up(given_up, len(tasks), title)
+    _print_given_up(given_up, len(tasks), title, again or f"mma-bench build {title} --retry REASON")
     if block is not None:
         raise StageError(
             f"{title}: stopped, {block['reason']}: {block['detail']}\n"

@@ -208,3 +208,13 @@ def test_a_bad_source_stops_before_any_work(project: Path) -> None:
         main(params(source="sample", folder=None))
     assert not layout.ledger("acquire").exists()
     assert not layout.ACQUIRED_CLIPS.exists()
+
+
+def test_a_list_of_licences_is_read_before_any_clip_is_acquired(project: Path) -> None:
+    Path("licences.csv").write_text("video_id,licence,title,uploader,uploaded,url\na,#N/A,,,,\n")
+    with pytest.raises(DataError, match=r"licences\.csv, line 2, column 'licence'"):
+        main(params(licences="licences.csv"))
+    with pytest.raises(ConfigError, match=r"acquire\.licences names '\.', which is a folder"):
+        main(params(licences="."))
+    assert not layout.ledger("acquire").exists()
+    assert not layout.ACQUIRED_CLIPS.exists()

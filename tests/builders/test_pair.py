@@ -2,6 +2,8 @@
 
 import math
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,8 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_bench.builders.pair import HEADROOM, choose_donors
+from mma_bench import layout
+from mma_bench.builders.pair import HEADROOM, choose_donors, main
+from mma_bench.config import Params, load_params
 from mma_bench.errors import DataError
+from mma_bench.schema import ALIGNED
+from mma_bench.tables import from_rows, read_json, write_table
 
 
 def collection(sizes: dict[str, int], duration_s: float = 10.0) -> pl.DataFrame:
@@ -125,3 +131,65 @@ def test_a_clip_without_a_donor_is_named() -> None:
     clips = pl.concat([collection({"a": 1}, 10.0), collection({"b": 1, "c": 1}, 3.0)])
     with pytest.raises(DataError, match=r"clip a-0 \(10.00 s\) has 0 classes"):
         choose_donors(clips, 1, seed=0, slack_s=0.1)
+
+
+CLIPS = {"cat": ("Cat", "test"), "dog": ("Dog", "test"), "cow": ("Cow", "train"), "pig": ("Pig", "train")}
+
+
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str, **pair: Any) -> Params:
+    """A project up to the stage with these clips as its aligned ones; the current folder."""
+    params = load_params(Path("params.yaml"))
+    monkeypatch.chdir(folder)
+    rows = [
+        {"clip_id": name, "video_id": name, "class_name": CLIPS[name][0], "split": CLIPS[name][1]}
+        | {"video_duration_s": 10.0, "audio_duration_s": 10.0}
+        for name in names
+    ]
+    write_table(from_rows(rows, ALIGNED), layout.ALIGNED, ALIGNED, ["clip_id"])
+    monkeypatch.setattr("mma_bench.builders.pair.load_classes", lambda _: None)
+    monkeypatch.setattr("mma_bench.builders.pair.class_distance", lambda *_: 2)
+    donors = {"test": 1, "train": 1}
+    return params.model_copy(update={"pair": params.pair.model_copy(update={"donors": donors, **pair})})
+
+
+def licensed(params: Params) -> Params:
+    return params.model_copy(update={"package": params.package.model_copy(update={"licences": ["cc-by"]})})
+
+
+def test_given_pairs_are_counted_once_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = project(tmp_path, monkeypatch, *CLIPS, given="pairs.csv")
+    Path("pairs.csv").write_text("base_id,donor_id\ncat,dog\ncow,pig\ngone,dog\ngone,lost\ndog,gone\npig,gone\n")
+    main(params)
+    assert "2 of 6 pairs of pairs.csv are kept; base missing 2, donor missing 2" in capsys.readouterr().err
+    counts = read_json(layout.metrics("pair"))
+    assert {split: (each["pairs"], each.get("base_missing", 0)) for split, each in counts.items()} == {
+        "test": (1, 1),
+        "train": (1, 0),
+        "unknown": (0, 1),
+    }
+    assert (counts["test"]["donor_missing"], counts["train"]["donor_missing"]) == (1, 1)
+
+
+@pytest.mark.parametrize("given", [None, "pairs.csv"])
+@pytest.mark.parametrize("restricted", [True, False])
+def test_a_split_without_a_pair_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, restricted: bool
+) -> None:
+    params = project(tmp_path, monkeypatch, "cow", "pig", given=given)
+    Path("pairs.csv").write_text("base_id,donor_id\ncat,dog\ncow,pig\n")
+    with pytest.raises(DataError, match=r"no pair is left in split test: it has 0 aligned clips") as caught:
+        main(licensed(params) if restricted else params)
+    assert ("package.licences" in str(caught.value.hint)) == restricted
+    assert "acquire.tombstones" in str(caught.value.hint)
+
+
+def test_too_few_classes_under_the_licences_are_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = licensed(project(tmp_path, monkeypatch, "cat", "cow", "pig"))
+    with pytest.raises(DataError, match=r"no pair is left in split test: it has 1 aligned clip of 1 class") as caught:
+        main(params)
+    assert "package.licences" in str(caught.value.hint)
+    assert "data/dropped.csv" in str(caught.value.hint)

@@ -29,7 +29,9 @@ def test_only_unanimous_passes_of_enough_people_keep_a_clip(votes: dict[str, boo
 @pytest.fixture
 def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
     ids = ["both", "split", "one", "none", "rejected"]
-    clips = [{"clip_id": clip, "split": "test", "status": "ok", "class_name": "Cat"} for clip in ids]
+    clips = [
+        {"clip_id": clip, "split": "test", "status": "ok", "class_name": "Cat", "licence": "CC BY 4.0"} for clip in ids
+    ]
     verdicts = [
         {"clip_id": clip, "split": "test", "status": "rejected" if clip == "rejected" else "ok", "judge": "specialist"}
         for clip in ids
@@ -249,3 +251,12 @@ def test_a_leak_into_train_and_a_clip_without_donors_are_dropped_by_reason(
     assert listed[0][:3] == ("test", "cat-test", "no_donor")
     assert listed[1] == ("train", "cow-train", "near_duplicate", "like test clip dog-test")
     assert listed[2] == ("train", "owl-train", "same_file", "like test clip owl-test")
+
+
+def test_if_no_clip_has_an_allowed_licence_the_hint_names_the_key(project: Params) -> None:
+    only = project.package.model_copy(update={"licences": ["cc0"]})
+    with pytest.raises(DataError, match="verify dropped 4 other_licence") as raised:
+        stage.main(project.model_copy(update={"package": only}))
+    assert "package.licences allows only cc0" in str(raised.value.hint)
+    assert "data/dropped.csv" in str(raised.value.hint)
+    assert "threshold" not in str(raised.value.hint)

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field
 
-from mma_bench.csv_rows import ClipId, CsvRow, Filled, read_rows, warn_unknown
+from mma_bench.csv_rows import ClipId, CsvRow, Filled, csv_text, read_rows, warn_unknown
 from mma_bench.errors import DataError
 
 
@@ -182,3 +182,23 @@ def test_values_that_match_nothing_are_told(tmp_path: Path, capsys: pytest.Captu
     )
     warn_unknown(tmp_path / "a.csv", "clip_id", ["known"], {"known"})
     assert capsys.readouterr().err == ""
+
+
+class Told(CsvRow):
+    clip_id: ClipId
+    title: str
+    author: str
+
+
+@example(
+    [("#N/A", "#NAME?"), ("'-cat", "'=x"), ('="A cat"', '="'), (" blank ", "\ttab"), ("", "\r"), ("a;b\tc,d", "\n")]
+)
+@given(st.lists(st.tuples(st.text(max_size=20), st.text(alphabet="'=\"-+@ #N/A!\r\n\t;,x\0", max_size=8)), max_size=4))
+@settings(deadline=None, max_examples=300)
+def test_what_is_written_is_read_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, str]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "told.csv"
+    rows = [(f"-clip_{number}", title, author) for number, (title, author) in enumerate(texts)]
+    path.write_bytes(csv_text(["clip_id", "title", "author"], rows).encode())
+    assert [(row.clip_id, row.title, row.author) for row in read_rows(path, Told, unique=["clip_id"])] == rows

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mma_bench.errors import InvalidInput
-from mma_bench.files import atomic_path, clip_path, fingerprint, remove_strays, write_json
+from mma_bench.errors import ConfigError, InvalidInput
+from mma_bench.files import atomic_path, clip_path, fingerprint, named_file, remove_strays, write_json
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -69,3 +69,12 @@ def test_a_lone_surrogate_is_written_as_its_escape(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", ["\udc80", "é"])
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == ["\udc80", "é"]
     assert len(fingerprint("\udc80")) == 64
+
+
+def test_a_folder_in_the_place_of_a_file_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"verify\.reviews names .*, which is a folder\n  hint: name a file; look"):
+        named_file(tmp_path, "verify.reviews", "look")
+    with pytest.raises(ConfigError, match=r"verify\.reviews names '.*absent', which does not exist\n  hint: look"):
+        named_file(tmp_path / "absent", "verify.reviews", "look")
+    (tmp_path / "here").touch()
+    assert named_file(tmp_path / "here", "verify.reviews", "look") == tmp_path / "here"

@@ -23,7 +23,7 @@ from mma_bench.validation.expect import Column, at_most, equal, unique
 from mma_bench.validation.package_rows import read_shards
 from mma_bench.validation.promises import Promise
 from tests.clips import clip
-from tests.validation.world import World
+from tests.validation.world import World, suite_of
 
 OPTIONS = ["Bell", "Cat", "Dog", "Hammer"]
 KEPT = (
@@ -354,3 +354,12 @@ def test_a_picture_or_a_sound_that_may_not_be_passed_on_is_refused(free: Dataset
     free.assert_refused(
         "package", f"{who}_may_be_passed_on", lambda world: world.edit("aligned", clip_id, licence="CC BY-NC 4.0, Ada")
     )
+
+
+def test_the_hints_name_what_can_help(free: Dataset) -> None:
+    promises = {promise.name: promise for promise in suite_of("package").promises(free.params)}
+    for who in ("base", "donor"):
+        assert "dvc repro" in promises[f"{who}_may_be_passed_on"].hint
+        assert "verify" in promises[f"{who}_may_be_passed_on"].hint
+    assert "package.licences" in promises["config_has_rows"].hint
+    assert "acquire more" in promises["config_has_rows"].hint

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from mma_bench.validation.pairs import pair_counts
 from tests.validation.world import World
 
 
@@ -70,3 +71,10 @@ def test_given_pairs_need_not_be_as_many_as_set(given: World) -> None:
 def test_a_pair_that_is_not_given_is_refused(given: World) -> None:
     Path("pairs.csv").write_text("base_id,donor_id,donor_class\ncat-1,dog-1,\nbell-1,,Dog\n")
     given.assert_refused("pairs", "pair_is_given", lambda _: None)
+
+
+def test_pairs_of_no_split_and_splits_without_pairs_count_as_none() -> None:
+    metric = {"unknown": {"bases": 0, "pairs": 0, "base_missing": 2}, "test": {"bases": 1, "pairs": 1}}
+    table = pl.DataFrame({"split": ["test"], "base_id": ["cat"]})
+    facts = pair_counts(metric, table)
+    assert facts.filter(pl.col("reported").ne_missing(pl.col("counted"))).is_empty()

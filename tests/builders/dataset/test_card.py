@@ -14,6 +14,7 @@ from mma_bench.builders.dataset.card import (
     PAPER_CANDIDATES,
     CardFacts,
     Size,
+    credits,
     dataset_card,
     licence_notice,
 )
@@ -174,3 +175,17 @@ def test_the_paper_is_cited(facts: CardFacts) -> None:
     for author in ("Tianle Chen", "Chaitanya Chakka", "Arjun Reddy Akula", "Xavier Thomas", "Deepti Ghadiyaram"):
         assert author in card
     assert "eprint        = {2511.22826}" in card
+
+
+@pytest.mark.parametrize(
+    ("terms", "shown"),
+    [
+        ("~~struck~~ &amp; $x$", r"\~\~struck\~\~ \&amp; \$x\$"),
+        ("nul\0 esc\x1b \u202ebidi", "nul esc bidi"),
+        ("a\u200bb", "ab"),
+    ],
+)
+def test_text_from_outside_is_shown_as_it_is_and_turns_nothing_else(facts: CardFacts, terms: str, shown: str) -> None:
+    aligned = facts.aligned.with_columns(licence=pl.lit(terms))
+    assert f"| {shown} |" in credits(aligned)
+    assert f"| {shown} | 12 |" in dataset_card(replace(facts, aligned=aligned))

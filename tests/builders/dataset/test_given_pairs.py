@@ -4,6 +4,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mma_bench.builders.dataset.given_pairs import given_donors
 from mma_bench.errors import DataError
@@ -57,6 +59,28 @@ def test_a_missing_clip_is_not_replaced() -> None:
     chosen, left_out = donors(pair("cat", "gone", "Dog"), pair("gone", "dog"), pair("dog", "cat"), pair("cow", "gone"))
     assert chosen == {"dog": ["cat"]}
     assert left_out == {"test": {"donor_missing": 1, "base_missing": 1}, "train": {"donor_missing": 1}}
+
+
+def test_a_pair_of_which_neither_clip_is_there_counts_once_and_in_no_split() -> None:
+    _, left_out = donors(pair("cat", "dog"), pair("gone", "lost"), pair("gone", sound="Dog"))
+    assert left_out == {"unknown": {"base_missing": 2}}
+
+
+NAMES = st.sampled_from(["cat", "dog", "bell", "cow", "pig", "gone", "lost"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(NAMES, NAMES), unique=True, max_size=12))
+def test_each_pair_of_the_list_is_kept_or_counted_once(names: list[tuple[str, str]]) -> None:
+    split = dict(clips().select("clip_id", "split").iter_rows())
+    listed = [
+        pair(base, donor)
+        for base, donor in names
+        if base != donor and len({split[name] for name in (base, donor) if name in split}) <= 1
+    ]
+    chosen, left_out = donors(*listed)
+    kept = sum(map(len, chosen.values()))
+    assert kept + sum(sum(counts.values()) for counts in left_out.values()) == len(listed)
 
 
 def test_a_class_without_a_donor_gets_one_of_it_whatever_the_order_of_the_clips() -> None:

@@ -71,6 +71,60 @@ def test_a_tombstone_removes_now_and_for_good(project: Path) -> None:
     assert "was already" in CliRunner().invoke(acquire, ["remove", IDS[0][:11], "--reason", "again"]).output
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("Y0aaaaaaaa", "no id of a clip or a video"),  # ten characters
+        (f"YY{IDS[0][1:11]}", "'Y' that lists put before it"),
+        (f"Y{IDS[0][:11]}", "'Y' that lists put before it"),
+        (f"{IDS[0][:11]}_30", "milliseconds"),
+        (f"{IDS[0]}.mp4", "no file name"),
+        ("https://www.youtube.com/watch?v=aaaaaaaaaaa", "no id of a clip or a video"),
+    ],
+)
+def test_what_can_be_no_id_is_not_removed(project: Path, given: str, said: str) -> None:
+    told = CliRunner().invoke(acquire, ["remove", given, "--reason", "asked"])
+    assert told.exit_code != 0
+    assert said in str(told.exception)
+    assert Path("tombstones.csv").read_text() == "id,reason,date\n"
+
+
+@pytest.mark.parametrize("given", [IDS[0].upper(), "aaaaaaaaaab", "aaaaaaaaaab_30000"])
+def test_an_id_that_matches_nothing_here_is_recorded_and_told(project: Path, given: str) -> None:
+    told = CliRunner().invoke(acquire, ["remove", given, "--reason", "asked"])
+    assert told.exit_code == 0, told.output
+    assert f"no clip or video here is {given}" in told.output
+    assert f"did you mean {IDS[0] if '_' in given else IDS[0][:11]}" in told.output
+    assert Path("tombstones.csv").read_text().splitlines()[1].startswith(f"{given},asked,")
+
+
+@pytest.mark.parametrize("given", [IDS[3], IDS[3][:11]])
+def test_an_id_of_a_candidate_is_removed_without_a_word(project: Path, given: str) -> None:
+    told = CliRunner().invoke(acquire, ["remove", given, "--reason", "asked"])
+    assert told.exit_code == 0, told.output
+    assert "here is" not in told.output
+
+
+def test_a_clip_of_ones_own_is_removed_by_its_id_and_nothing_is_known_without_tables(project: Path) -> None:
+    layout.CANDIDATES.unlink()
+    told = CliRunner().invoke(acquire, ["remove", "cat-1", "--reason", "asked"])
+    assert told.exit_code != 0, "an id that is no YouTube id has to be one of this build's"
+    layout.ACQUIRED_CLIPS.mkdir(parents=True)
+    (layout.ACQUIRED_CLIPS / "cat-1.mp4").touch()
+    told = CliRunner().invoke(acquire, ["remove", "cat-1", "--reason", "asked"])
+    assert told.exit_code == 0, told.output
+    assert "1 files removed" in told.output
+
+
+def test_a_removal_takes_the_title_and_the_author_from_the_list_of_licences(project: Path) -> None:
+    header, row = "video_id,licence,title,uploader,uploaded,url\n", "bbbbbbbbbbb,,B,Bob,,\n"
+    Path("licences.csv").write_text(f"{header}aaaaaaaaaaa,,A,Ada,,\n{row}")
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("  licences: null # a CSV", "  licences: licences.csv # a CSV"))
+    assert CliRunner().invoke(acquire, ["remove", "aaaaaaaaaaa", "--reason", "asked"]).exit_code == 0
+    assert Path("licences.csv").read_text() == header + row
+
+
 def test_files_that_no_clip_took_are_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mirror/holiday.mp4").touch()
     Path("mirror/zzzzzzzzzzz_30.mp4").touch()

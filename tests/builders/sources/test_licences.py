@@ -11,7 +11,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 from click.testing import CliRunner
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from mma_bench import layout
 from mma_bench.builders.sources import licences, youtube
@@ -19,7 +22,7 @@ from mma_bench.builders.sources.credits import Credit, credit_of
 from mma_bench.builders.sources.folder import LICENCE
 from mma_bench.cli import main
 from mma_bench.config import YouTubeParams, load_params
-from mma_bench.errors import ConfigError, DataError, Permanent, Retryable
+from mma_bench.errors import Blocked, ConfigError, DataError, Permanent, Retryable
 from mma_bench.licences import licence_of
 from tests.builders.sources.site_project import write_project
 
@@ -50,16 +53,27 @@ def test_a_marked_video_has_terms_with_its_author() -> None:
         {"license": "CC BY-NC"},
         {"license": {"name": MARKED}},
         {"uploader": None},  # CC BY requires the author's name
+        {"uploader": "\u200b"},
+        {"uploader": "\u3164"},
+        {"uploader": "\0"},
     ],
 )
 def test_nothing_is_guessed(changes: dict[str, Any]) -> None:
     assert credit(**changes).terms == LICENCE
 
 
+def test_a_list_that_was_edited_names_a_visible_author_or_none() -> None:
+    assert replace(credit(), uploader="\u200b").terms == LICENCE
+    assert replace(credit(), uploader="A\0da", title="\u202eA\ncat").terms == credit(uploader="Ada").terms
+
+
 def test_odd_facts_of_a_page_are_text_on_one_line() -> None:
     odd = credit(title="two\nlines\ud800 | <b>", uploader=None, channel="Ch", upload_date="20121399")
     assert odd.terms == f'CC BY, as marked on YouTube: "two lines\\ud800 | <b>" by Ch, {PAGE}'
     assert len(credit(title="x" * 5000).title) == 300
+    assert credit(title="\x1b[1m\u202ebold\0 \u200b", uploader="\u3164", channel="Ch").terms.startswith(
+        'CC BY, as marked on YouTube: "[1mbold" by Ch,'
+    )
     assert credit_of(None, "aaaaaaaaaaa", PAGE).terms == LICENCE
     secret = credit_of(info(), "aaaaaaaaaaa", "https://user:pass@host/aaaaaaaaaaa?key=secret12345")
     assert "secret12345" not in secret.url
@@ -109,18 +123,35 @@ def from_table(_: YouTubeParams, payload: dict[str, Any]) -> dict[str, Any]:
     return asdict(credit_of(VIDEOS.get(video, {}), video, f"http://127.0.0.1:9/{video}"))
 
 
-def look_up(monkeypatch: pytest.MonkeyPatch, exit_code: int = 0) -> str:
+def look_up(monkeypatch: pytest.MonkeyPatch, exit_code: int = 0, *options: str) -> str:
     monkeypatch.setattr(licences, "look_up_one", from_table)
-    result = CliRunner().invoke(main, ["acquire", "licences"])
+    result = CliRunner().invoke(main, ["acquire", "licences", *options])
     assert result.exit_code == exit_code, result.output
     return result.output
+
+
+def asked(project: Path) -> list[str]:
+    """The videos asked for since the last call."""
+    path = project / "asked.txt"
+    found = path.read_text().split() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return sorted(found)
+
+
+def listed() -> list[str]:
+    return list(licences.read_licences(Path("licences.csv")))
+
+
+def blocked(_: YouTubeParams, payload: dict[str, Any]) -> dict[str, Any]:
+    """In place of `look_up_one`, a site that refuses us."""
+    raise Blocked("rate_limited", "HTTP 429")
 
 
 def test_the_list_is_written_and_the_editions_size_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = look_up(monkeypatch)
     assert "3 of 4 videos could be read; 2 are under CC BY" in output
     assert "test: at most 2 of 4 clips, of 1 classes" in output
-    assert "too few classes for pair.donors.test (1): lower it below 1" in output
+    assert "too few classes for pair.donors.test (1): clips of another class are needed" in output
     with (project / "licences.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["video_id"], row["licence"], row["title"]) for row in rows] == [
@@ -145,12 +176,111 @@ def test_videos_that_cannot_be_read_now_leave_a_list_of_the_others(
 ) -> None:
     write_project(project, "http://127.0.0.1:9/{id}", [*VIDEOS, "eeeeeeeeeee"], workers=1)
     output = look_up(monkeypatch, exit_code=4)
-    assert "wrote licences.csv: 3 of 4 videos so far" in output
+    assert "3 of 4 videos could be read; 2 are under CC BY" in output
+    assert "1 is not known yet" in output
+    assert "test: at most 2 of 4 clips, of 1 classes; 1 clip is not known yet" in output
+    assert "wrote licences.csv" in output
     assert "run the same command again" in output
     assert "--settle" not in output
     assert len(licences.read_licences(Path("licences.csv"))) == 3
     Path("healed").touch()
     assert "4 of 4 videos could be read" in look_up(monkeypatch)
+
+
+def test_a_block_leaves_the_rows_that_are_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a fresh clone, where the list is there and the ledger is not."""
+    licences.write_licences(
+        Path("licences.csv"), {video: replace(credit(), video_id=video) for video in ("aaaaaaaaaaa", "zzzzzzzzzzz")}
+    )
+    written = Path("licences.csv").read_bytes()
+    monkeypatch.setattr(licences, "look_up_one", blocked)
+    result = CliRunner().invoke(main, ["acquire", "licences"])
+    assert result.exit_code == 4, result.output
+    assert "1 of 4 videos could be read; 1 is under CC BY" in result.output
+    assert Path("licences.csv").read_bytes() == written
+
+
+def test_a_row_is_known_until_it_is_deleted(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edited = replace(credit(), uploader="Ada, as she wrote")
+    licences.write_licences(Path("licences.csv"), {"aaaaaaaaaaa": edited})
+    look_up(monkeypatch)
+    assert asked(project) == ["bbbbbbbbbbb", "ccccccccccc", "ddddddddddd"]
+    assert licences.read_licences(Path("licences.csv"))["aaaaaaaaaaa"] == edited
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["acquire"]["youtube"]["url"] = "http://127.0.0.1:10/{id}"
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    look_up(monkeypatch)
+    assert asked(project) == ["ddddddddddd"], "at another address only what is in no row"
+    assert listed() == ["aaaaaaaaaaa", "bbbbbbbbbbb", "ccccccccccc"]
+    layout.ledger(licences.LEDGER).unlink()
+    Path("licences.csv").unlink()
+    look_up(monkeypatch)
+    assert len(asked(project)) == 4
+
+
+def test_a_video_that_never_answers_is_given_up(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_project(project, "http://127.0.0.1:9/{id}", [*VIDEOS, "eeeeeeeeeee"], workers=1)
+    for _ in range(2):
+        assert "2 are under CC BY" in look_up(monkeypatch, 4)
+    output = look_up(monkeypatch)
+    assert "1 cannot be read (1 unreachable)" in output
+    assert "to try them again: mma-bench acquire licences --retry REASON" in output
+    assert "not known yet" not in output
+    assert "mma-bench build licences" not in output
+    asked(project)
+    Path("healed").touch()
+    look_up(monkeypatch)
+    assert asked(project) == []
+    assert "4 of 4 videos could be read" in look_up(monkeypatch, 0, "--retry", "unreachable")
+
+
+@pytest.mark.parametrize("removed", ["aaaaaaaaaaa", "aaaaaaaaaaa_2000"])
+def test_a_removed_video_is_neither_asked_for_nor_listed_nor_counted(
+    project: Path, monkeypatch: pytest.MonkeyPatch, removed: str
+) -> None:
+    look_up(monkeypatch)
+    assert "aaaaaaaaaaa" in listed()
+    Path("tombstones.csv").write_text(f"id,reason,date\n{removed},asked,2026-01-01\n")
+    output = look_up(monkeypatch)
+    assert "2 of 3 videos could be read; 1 is under CC BY" in output
+    assert "1 clip is left out, as acquire.tombstones says" in output
+    assert "test: at most 1 of 3 clips" in output
+    assert listed() == ["bbbbbbbbbbb", "ccccccccccc"]
+    layout.ledger(licences.LEDGER).unlink()
+    Path("licences.csv").unlink()
+    asked(project)
+    look_up(monkeypatch)
+    assert "aaaaaaaaaaa" not in asked(project)
+
+
+@pytest.mark.parametrize("lost", ["result.title", "result", "status", "fingerprint"])
+def test_a_video_whose_line_in_the_ledger_lacks_something_is_asked_for_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    look_up(monkeypatch)
+    asked(project)
+    ledger = layout.ledger(licences.LEDGER)
+    entries = [json.loads(line) for line in ledger.read_text().splitlines()]
+    first = next(entry for entry in entries if entry["key"] == "aaaaaaaaaaa")
+    del (first["result"] if "." in lost else first)[lost.rpartition(".")[2]]
+    ledger.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    Path("licences.csv").unlink()
+    assert "3 of 4 videos could be read" in look_up(monkeypatch)
+    assert asked(project) == ["aaaaaaaaaaa"]
+
+
+@pytest.mark.parametrize("out", ["/proc/nope/l.csv", "params.yaml", "params.yaml/l.csv"])
+def test_a_list_that_cannot_be_written_stops_the_command_before_it_asks(
+    project: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    before = Path("params.yaml").read_bytes()
+    monkeypatch.setattr(licences, "look_up_one", from_table)
+    result = CliRunner().invoke(main, ["acquire", "licences", "--out", out])
+    assert result.exit_code in (1, 2), result.output
+    assert out in result.output
+    assert "hint" in result.output
+    assert asked(project) == []
+    assert Path("params.yaml").read_bytes() == before
 
 
 def test_one_page_is_one_request(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,3 +347,16 @@ def test_a_clip_keeps_the_licence_that_its_page_had(project: Path, monkeypatch: 
     assert (project / "asked.txt").read_text().split() == ["aaaaaaaaaaa"]
     receipt = json.loads((project / layout.PARTIAL_CLIPS / "aaaaaaaaaaa_2000/section.json").read_text())
     assert receipt["credit"]["licence"] == MARKED
+
+
+@example(title="#N/A", uploader="#DIV/0!")
+@example(title='="A cat"', uploader="'=x")
+@given(title=st.text(max_size=20), uploader=st.text(max_size=20))
+@settings(deadline=None)
+def test_any_title_and_uploader_is_read_back_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, title: str, uploader: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any_licences.csv"
+    written = {"aaaaaaaaaaa": replace(credit(), title=title, uploader=uploader)}
+    licences.write_licences(path, written)
+    assert licences.read_licences(path) == written
