@@ -14,12 +14,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
-<<<<<<< HEAD
-from mma_bench.errors import InvalidInput, MachineFault
+from mma_bench.errors import ConfigError, InvalidInput, MachineFault
 from mma_bench.faults import machine_fault
-=======
-from mma_bench.errors import ConfigError, InvalidInput
->>>>>>> lic
 
 # YouTube ids may start with "-" and contain "_"; a dot separates the parts of a variant's id.
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")

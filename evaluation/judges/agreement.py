@@ -1,6 +1,6 @@
 """Agreement between judges, and what one of them rejects alone: pure functions of verdict tables.
 
-Cohen's kappa is scikit-learn's; its interval is that of `stats.agreement_interval`. Resamples in which both judges give a
+Cohen's kappa is scikit-learn's, its interval that of `stats.agreement_interval`. Resamples in which both judges give a
 single constant answer have no kappa and are dropped.
 """
 
