@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from mma_bench.errors import ConfigError, StageError
 from mma_bench.evaluation.chosen_clips import Subset
+from mma_bench.evaluation.run_folder import read_object
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import write_json
 from mma_bench.models.ahead import ahead
@@ -30,7 +31,6 @@ from mma_bench.models.contracts import (
 )
 from mma_bench.progress import Progress
 from mma_bench.redact import redacted_settings
-from mma_bench.tables import read_json
 
 _REASONS_SHOWN: Final = 5
 _DIFFERENCES: Final = 5  # shown, between two runs
@@ -91,7 +91,7 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
     """
     asked: dict[str, Any] = json.loads(json.dumps(run))  # normalised as JSON: tuples become lists
     limit = asked.pop("limit", None)
-    there = read_json(path) if path.exists() else {}
+    there = read_object(path) if path.exists() else {}
     data = {**there.get("data", {}), **asked.get("data", {})}
     if there:
         # Earlier releases recorded what is now under `operation` among the settings.

@@ -84,8 +84,8 @@ def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Pat
     from mma_bench.evaluation.chosen_clips import Subset
     from mma_bench.evaluation.completeness import limit_of
     from mma_bench.evaluation.predictions import read_predictions
+    from mma_bench.evaluation.run_folder import read_facts
     from mma_bench.evaluation.submission import SUFFIX, write_submission
-    from mma_bench.tables import read_json
 
     if all_mistakes and dataset is None:
         raise click.UsageError("--all-mistakes needs --dataset, which has the clips")
@@ -93,7 +93,7 @@ def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Pat
         raise click.UsageError(f"--submission must end in {SUFFIX}, so that the leaderboard finds it")
     reporting.main(out, dataset, all_mistakes=all_mistakes)
     if submission is not None:
-        facts = read_json(out / "run.json")
+        facts = read_facts(out)
         write_submission(
             read_predictions(out / "predictions.jsonl"), submission, limit_of(facts), subset=Subset.read(facts)
         )
