@@ -13,6 +13,7 @@ from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.clip_choice.cli import clips
 from mma_bench.evaluation.run_options import run_options
 from mma_bench.evaluation.tasks.cli import tasks_path
+from mma_bench.numbers import SEED, FiniteRange
 from mma_bench.terminal import conclude
 
 if TYPE_CHECKING:
@@ -30,9 +31,13 @@ def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) 
     """Run a model on the benchmark, score its answers and write the report."""
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
+    from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.processes import quiet, this_process
+    from mma_bench.evaluation.seen_classes import classes_in, read_seen_classes
 
     process = this_process()
+    of_data = {"revision": asking["revision"], "split": asking["split"]}
+    read_seen_classes(seen_classes, lambda: classes_in(Benchmark(dataset, **of_data)))  # before anything is asked
     with quiet(process):
         _, failed = _infer(out=out, dataset=dataset, process=process, **asking)
     if not process.speaks:
@@ -109,7 +114,7 @@ def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Pat
 @click.option("--protocol", default="forced_choice", show_default=True, help="Of the clips shown.")
 @click.option("--condition", default="misaligned", show_default=True, help="Of the clips shown.")
 @click.option("--clips", type=click.IntRange(min=0), default=4, show_default=True, help="Clips shown of each kind.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Determines which clips are shown.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Determines which clips are shown.")
 def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
     """Show the answers of two runs side by side on the same clips, e.g. before and after tuning."""
     from mma_bench.evaluation import side_by_side
@@ -159,7 +164,7 @@ def _shares(_: click.Context, __: click.Parameter, text: str) -> list[float]:
 @click.command()
 @click.option("--clips", type=click.IntRange(1, 10_000_000), help="Both runs are asked about these.")
 @click.option(
-    "--difference", type=click.FloatRange(0, 1, min_open=True), help="Print the clips needed for it, 0 to 1, instead."
+    "--difference", type=FiniteRange(0, 1, min_open=True), help="Print the clips needed for it, 0 to 1, instead."
 )
 @click.option(
     "--changed",
@@ -168,12 +173,10 @@ def _shares(_: click.Context, __: click.Parameter, text: str) -> list[float]:
     callback=_shares,
     help="Shares of clips on which one run is right and the other wrong.",
 )
-@click.option(
-    "--power", "wanted", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True
-)
+@click.option("--power", "wanted", type=FiniteRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True)
 @click.option(
     "--design-effect",
-    type=click.FloatRange(1, 100),
+    type=FiniteRange(1, 100),
     default=1.0,
     show_default=True,
     help="How much shared donors inflate the variance.",

@@ -7,6 +7,7 @@ import click
 
 from mma_bench.commands import MODEL, NAME, UNCHECKED, needs, refuse_dataset
 from mma_bench.errors import ConfigError
+from mma_bench.numbers import SEED
 from mma_bench.terminal import conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -32,7 +33,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     show_default=True,
     help="Number of base clips, sampled with --seed.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
     "--ranges",
     type=click.IntRange(min=0),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from mma_bench.numbers import SEED, FiniteRange
 from mma_bench.terminal import conclude
 
 
@@ -19,12 +20,12 @@ from mma_bench.terminal import conclude
 @click.option("--condition", default="misaligned", show_default=True)
 @click.option(
     "--certainty",
-    type=click.FloatRange(0.5, 1, max_open=True),
+    type=FiniteRange(0.5, 1, max_open=True),
     default=0.95,
     show_default=True,
     help="The probability that fresh runs keep their ranking on the planned subset.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws another subset of the same size.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Draws another subset of the same size.")
 def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, certainty: float, seed: int) -> None:
     """Say how hard each clip is, what it tells, and which few would keep the ranking of RUNS.
 

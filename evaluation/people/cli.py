@@ -6,6 +6,7 @@ import click
 
 from mma_bench.commands import listed, needs, refuse_dataset
 from mma_bench.evaluation.people import DEFAULT_URL
+from mma_bench.numbers import FiniteRange
 from mma_bench.redact import redacted
 from mma_bench.terminal import conclude
 from mma_bench.web import options
@@ -39,7 +40,7 @@ def answering() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial.")
 @click.option(
     "--controls",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.05,
     show_default=True,
     help="Share of questions that are controls, about aligned clips, to measure attention; 0 makes none.",
