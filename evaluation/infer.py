@@ -96,19 +96,19 @@ def infer(
         **({} if benchmark.clips is None else {"clips": Subset.of(benchmark.clips).facts()}),
     }
     path = out / "predictions.jsonl"
-    with together(process):
-        if process.speaks:
-            claim(out / "run.json", run)
-        with Ledger(path) if process.speaks else nullcontext() as whole:
+    with together(process), Ledger(path) if process.speaks else nullcontext() as whole:
+        if whole is not None:
+            answered = any(each.stat().st_size for each in (path, *parts_of(path).values()))
+            claim(out / "run.json", run, answered=answered)
+        wait_for_all(process)
+        if process.count == 1 and whole is not None and not parts_of(path):
+            _ask(engine, benchmark, plan, out, run, whole, process)
+        else:
+            with Part(path, process.rank) as part:
+                _ask(engine, benchmark, plan, out, run, part, process)
             wait_for_all(process)
-            if process.count == 1 and whole is not None and not parts_of(path):
-                _ask(engine, benchmark, plan, out, run, whole, process)
-            else:
-                with Part(path, process.rank) as part:
-                    _ask(engine, benchmark, plan, out, run, part, process)
-                wait_for_all(process)
-                if whole is not None:
-                    gather(whole, _keys(benchmark, plan, modes_of(engine), process.count))
+            if whole is not None:
+                gather(whole, _keys(benchmark, plan, modes_of(engine), process.count))
     return path
 
 

@@ -34,8 +34,9 @@ def read_seen_classes(path: Path | None, known: Callable[[], Iterable[str]] = tu
         there = sorted({*SYNONYMS, *known()})
         unknown = [name for name in unknown if name not in there]
     if unknown:
+        what = "are no classes" if unknown[1:] else "is no class"
         raise ConfigError(
-            f"{path}: {', '.join(map(repr, unknown))} {'are no classes' if unknown[1:] else 'is no class'} of the dataset",
+            f"{path}: {', '.join(map(repr, unknown))} {what} of the dataset",
             hint=choose(unknown[0], there, "the classes are"),
         )
     return frozenset(classes)

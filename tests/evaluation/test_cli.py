@@ -104,6 +104,19 @@ def test_a_run_is_not_resumed_with_another_order_of_the_options(bench: Path) -> 
     assert "holds another run: settings.option_order was 'shuffled' and is now 'sorted'" in result.output
 
 
+def test_a_run_that_never_got_an_answer_does_not_keep_its_folder(bench: Path) -> None:
+    command = ("infer", "--conditions", "aligned", "--out", "run")
+    # No server answers there.
+    failed = run(*command, "--model", "openai-server", "--set", "base_url=http://127.0.0.1:9/v1", "--set", "model=m")
+    assert failed.exit_code != 0
+    assert json.loads(Path("run/run.json").read_text())["model"] == "openai-server"
+    assert run(*command, "--model", "random").exit_code == 0
+    assert json.loads(Path("run/run.json").read_text())["model"] == "random"
+    refused = run(*command, "--model", "oracle")
+    assert refused.exit_code == 2
+    assert "run holds another run: model was 'random' and is now 'oracle'" in refused.output
+
+
 def test_a_limit_is_recorded_and_may_be_raised_or_dropped(bench: Path) -> None:
     def limit(*options: str) -> Any:
         command = ("infer", "--model", "random", "--name", "mine", "--conditions", "aligned", "--out", "run")
