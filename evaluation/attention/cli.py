@@ -8,7 +8,7 @@ import click
 from mma_bench.commands import MODEL, NAME, UNCHECKED, needs, refuse_dataset
 from mma_bench.errors import ConfigError
 from mma_bench.numbers import SEED
-from mma_bench.terminal import conclude
+from mma_bench.terminal import command, conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -108,8 +108,9 @@ def attend(
     page.main(out)
     heads = ("attention", "contrast", "change", "p, Holm")
     rows = _changes(read_json(out / "summary.json")["differences"])
-    tuned = f" --adapter {adapter}" if adapter else ""
-    then = f"mma-bench evaluate --model {model}{tuned} --dataset {dataset} --out {out}-answers"
+    tuned = ("--adapter", adapter) if adapter else ()
+    asked = ("--model", model, *tuned, "--dataset", dataset, "--out", f"{out}-answers")
+    then = command("mma-bench", "evaluate", *asked)
     conclude(heads, rows, page=out / "attention.html", then=then)
 
 

@@ -6,7 +6,7 @@ import click
 
 from mma_bench.commands import needs, refuse_dataset
 from mma_bench.numbers import FiniteRange
-from mma_bench.terminal import conclude
+from mma_bench.terminal import command, conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -48,7 +48,7 @@ def compare(judges: tuple[Path, ...], out: Path, results: Path, precision: float
     ]
     params = next((path for path in judges if path.suffix != ".parquet"), "PARAMS.yaml")
     heads = ("judge", "kept", "rejected", "cannot judge")
-    conclude(heads, rows, page=out / "compare.html", then=f"mma-bench judge calibrate {params}")
+    conclude(heads, rows, page=out / "compare.html", then=command("mma-bench", "judge", "calibrate", params))
 
 
 @judge.command()
