@@ -13,8 +13,9 @@ from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.clip_choice.cli import clips
 from mma_bench.evaluation.run_options import run_options
 from mma_bench.evaluation.tasks.cli import tasks_path
+from mma_bench.names import choose
 from mma_bench.numbers import SEED, FiniteRange
-from mma_bench.terminal import conclude
+from mma_bench.terminal import command, conclude
 
 if TYPE_CHECKING:
     from mma_bench.evaluation.conditions import Silence
@@ -44,7 +45,7 @@ def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) 
         return
     scores = scoring.main(out, seen_classes)
     reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None)
-    _conclude(scores, page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
+    _conclude(scores, page=out / "report.html", then=command("mma-bench", "leaderboard", out.parent))
     if failed is not None:
         raise failed
 
@@ -61,7 +62,7 @@ def infer(**asking: Any) -> None:
         counts, failed = _infer(process=process, **asking)
     if total := counts.total():
         rows = [("asked", f"{total:,}"), *status_rows(counts, total)]
-        conclude(("prompts", "number"), rows, then=f"mma-bench score {asking['out']}")
+        conclude(("prompts", "number"), rows, then=command("mma-bench", "score", asking["out"]))
     if failed is not None:
         raise failed
 
@@ -73,7 +74,7 @@ def score(out: Path, seen_classes: Path | None) -> None:
     """Compute scores.json from a run's predictions, offline."""
     from mma_bench.evaluation import score as scoring
 
-    _conclude(scoring.main(out, seen_classes), then=f"mma-bench results {out}")
+    _conclude(scoring.main(out, seen_classes), then=command("mma-bench", "results", out))
 
 
 @click.command()
@@ -102,7 +103,7 @@ def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Pat
         write_submission(
             read_predictions(out / "predictions.jsonl"), submission, limit_of(facts), subset=Subset.read(facts)
         )
-    conclude((), (), page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
+    conclude((), (), page=out / "report.html", then=command("mma-bench", "leaderboard", out.parent))
 
 
 @click.command()
@@ -124,7 +125,7 @@ def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
     summary = side_by_side.main(base, tuned, out, **shown)
     chosen = f"{shown['protocol']}, {shown['condition']}".replace("_", " ")
     rows = side_by_side.summary_rows(summary)
-    conclude((chosen, *side_by_side.SUMMARY_HEADS), rows, page=out, then=f"mma-bench view {base} {tuned}")
+    conclude((chosen, *side_by_side.SUMMARY_HEADS), rows, page=out, then=command("mma-bench", "view", base, tuned))
 
 
 @click.command()
@@ -135,7 +136,15 @@ def leaderboard(runs: Path, dataset: str | None, revision: str | None) -> None:
     """Compare all runs below a folder: leaderboard.html, leaderboard.md and leaderboard.json."""
     from mma_bench.evaluation import leaderboard as board
     from mma_bench.evaluation.dataset import Benchmark
+    from mma_bench.evaluation.submission import SUFFIX
 
+    if dataset is None and revision is not None:
+        raise click.UsageError("--revision needs --dataset")
+    if dataset is not None and runs.is_dir() and not any(runs.rglob(f"*{SUFFIX}")):
+        raise ConfigError(
+            f"--dataset: no *{SUFFIX} below {runs}, which it would check",
+            hint="leave the option out, or set --submission of `mma-bench results` to a file there",
+        )
     summary = board.main(runs, None if dataset is None else Benchmark(dataset, revision=revision))
     conclude(
         board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html", then=_next(summary, runs)
@@ -147,8 +156,8 @@ def _next(summary: Mapping[str, Any], runs: Path) -> str:
     own = [run for run in summary["runs"] if run["rank"] and (runs / run["run"]).is_dir()]
     best = [str(runs / run["run"]) for run in sorted(own, key=lambda run: min(run["rank"].values()))[:2]]
     if len(best) < 2:
-        return f"mma-bench evaluate --model MODEL --out {runs / 'MODEL'}"
-    return f"mma-bench compare {' '.join(best)} --out pairs.html"
+        return command("mma-bench", "evaluate", "--model", "MODEL", "--out", runs / "MODEL")
+    return command("mma-bench", "compare", *best, "--out", "pairs.html")
 
 
 def _shares(_: click.Context, __: click.Parameter, text: str) -> list[float]:
@@ -186,12 +195,14 @@ def power(
 ) -> None:
     """Plan a comparison: the smallest difference between two runs that a number of clips can show.
 
-    With --difference, how many clips it takes to show that one. The test is that of reports and comparisons, at the
-    5 % level.
+    With --difference, how many clips it takes to show that one, to within a few percent. The test is that of reports
+    and comparisons, at the 5 % level.
     """
     from mma_bench.evaluation.power import rows
 
-    if (clips is None) == (difference is None):
+    if clips is None and difference is None:
+        raise click.UsageError("give --clips or --difference")
+    if clips is not None and difference is not None:
         raise click.UsageError("give either --clips or --difference, not both")
     what = "clips needed" if clips is None else "smallest difference"
     click.echo(f"found with a probability of {100 * wanted:g} %, at the 5 % level")
@@ -305,7 +316,11 @@ def _infer(
     unknown = [name for name in asked if name not in names]
     if unknown or not asked:
         raise ConfigError(
-            f"--protocols: {protocols!r} is not a list of protocols", hint=f"choose among {', '.join(names)}"
+            f"--protocols: {protocols!r} is not a list of protocols", hint=choose(unknown[0] if unknown else "", names)
+        )
+    if conditions and not listed(conditions):
+        raise ConfigError(
+            f"--conditions: {conditions!r} names no condition", hint="name some, or leave it out for the paper's"
         )
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides, name=name)
@@ -313,7 +328,7 @@ def _infer(
     if unknown:
         raise ConfigError(
             f"{model}: extra_body_by_condition: unknown condition {unknown[0]!r}",
-            hint=f"the conditions are {', '.join(CONFIGS)}",
+            hint=choose(unknown[0], CONFIGS, "the conditions are"),
         )
     chosen_clips = None if clips is None else read_clips(clips)
     benchmark = Benchmark(
