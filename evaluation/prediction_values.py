@@ -3,17 +3,38 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
+from typing import Protocol as Shape
 
 from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.evaluation.protocols import Protocol
 from mma_bench.names import choose
 from mma_bench.schema import STEPPED, WITHOUT_LEVEL, Question
 
-if TYPE_CHECKING:
-    from mma_bench.evaluation.predictions import Prediction
-
 _WRITE_ANEW: Final = "correct the line, or delete it and run the same `mma-bench infer` again"
+
+
+class Checked(Shape):
+    """What is looked at of a prediction (`predictions.Prediction`, which imports this module)."""
+
+    @property
+    def condition(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def question(self) -> str: ...
+    @property
+    def manipulation(self) -> str | None: ...
+    @property
+    def level(self) -> float | None: ...
+    @property
+    def options(self) -> list[str]: ...
+    @property
+    def logprobs(self) -> dict[str, float] | None: ...
+    @property
+    def prior_logprobs(self) -> dict[str, float] | None: ...
+    @property
+    def option_tokens(self) -> dict[str, int] | None: ...
 
 
 class Problem(NamedTuple):
@@ -23,7 +44,7 @@ class Problem(NamedTuple):
     hint: str
 
 
-def problem_of(row: "Prediction") -> Problem | None:
+def problem_of(row: Checked) -> Problem | None:
     """The first value that cannot be scored; None if all can."""
     found = _of_names(row.condition, row.protocol, row.question, row.manipulation)
     if found is not None:
@@ -59,7 +80,7 @@ def _of_names(condition: str, protocol: str, question: str, manipulation: str | 
     )
 
 
-def _of_scores(row: "Prediction") -> Problem | None:
+def _of_scores(row: Checked) -> Problem | None:
     """A likelihood or length that is missing for an option, or cannot be computed with."""
     for name, scores in (("logprobs", row.logprobs), ("prior_logprobs", row.prior_logprobs)):
         if scores is not None and not _is_of_each(row.options, scores):
