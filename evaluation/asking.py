@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from mma_bench.errors import ConfigError, StageError
 from mma_bench.evaluation.chosen_clips import Subset
+from mma_bench.evaluation.run_folder import read_object
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.files import write_json
 from mma_bench.models.ahead import ahead
@@ -30,7 +31,6 @@ from mma_bench.models.contracts import (
 )
 from mma_bench.progress import Progress
 from mma_bench.redact import redacted_settings
-from mma_bench.tables import read_json
 
 _REASONS_SHOWN: Final = 5
 _DIFFERENCES: Final = 5  # shown, between two runs
@@ -76,7 +76,7 @@ def _differences(name: str, before: object, now: object) -> Iterator[tuple[str, 
         yield name, was, is_now
 
 
-def claim(path: Path, run: Mapping[str, Any]) -> None:
+def claim(path: Path, run: Mapping[str, Any], *, answered: bool = True) -> None:
     """Write run.json, or check that the existing one describes the same run.
 
     Args:
@@ -85,13 +85,16 @@ def claim(path: Path, run: Mapping[str, Any]) -> None:
             conditions may be added to a run. The optional keys `operation` and `limit` do not identify it: the first is
             replaced, and of two limits the higher one is kept; a run without one stays unlimited. A run without the
             optional key `clips` is over all of them.
+        answered: Whether there are answers of the run that the file describes; if not, as after a first contact that
+            failed, the file is replaced. To be asked while the answers' ledger is held, so that no other command
+            writes them.
 
     Raises:
         ConfigError: The file describes another run; names the key that differs, or the clips.
     """
     asked: dict[str, Any] = json.loads(json.dumps(run))  # normalised as JSON: tuples become lists
     limit = asked.pop("limit", None)
-    there = read_json(path) if path.exists() else {}
+    there = read_object(path) if answered and path.exists() else {}
     data = {**there.get("data", {}), **asked.get("data", {})}
     if there:
         # Earlier releases recorded what is now under `operation` among the settings.

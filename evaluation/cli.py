@@ -13,7 +13,9 @@ from mma_bench.evaluation.avhbench.cli import avhbench, avhbench_compare
 from mma_bench.evaluation.clip_choice.cli import clips
 from mma_bench.evaluation.run_options import run_options
 from mma_bench.evaluation.tasks.cli import tasks_path
-from mma_bench.terminal import conclude
+from mma_bench.names import choose
+from mma_bench.numbers import SEED, FiniteRange
+from mma_bench.terminal import command, conclude
 
 if TYPE_CHECKING:
     from mma_bench.evaluation.conditions import Silence
@@ -30,16 +32,20 @@ def evaluate(out: Path, seen_classes: Path | None, dataset: str, **asking: Any) 
     """Run a model on the benchmark, score its answers and write the report."""
     from mma_bench.evaluation import report as reporting
     from mma_bench.evaluation import score as scoring
+    from mma_bench.evaluation.dataset import Benchmark
     from mma_bench.evaluation.processes import quiet, this_process
+    from mma_bench.evaluation.seen_classes import classes_in, read_seen_classes
 
     process = this_process()
+    of_data = {"revision": asking["revision"], "split": asking["split"]}
+    read_seen_classes(seen_classes, lambda: classes_in(Benchmark(dataset, **of_data)))  # before anything is asked
     with quiet(process):
         _, failed = _infer(out=out, dataset=dataset, process=process, **asking)
     if not process.speaks:
         return
     scores = scoring.main(out, seen_classes)
     reporting.main(out, Path(dataset) if Path(dataset).is_dir() else None)
-    _conclude(scores, page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
+    _conclude(scores, page=out / "report.html", then=command("mma-bench", "leaderboard", out.parent))
     if failed is not None:
         raise failed
 
@@ -56,7 +62,7 @@ def infer(**asking: Any) -> None:
         counts, failed = _infer(process=process, **asking)
     if total := counts.total():
         rows = [("asked", f"{total:,}"), *status_rows(counts, total)]
-        conclude(("prompts", "number"), rows, then=f"mma-bench score {asking['out']}")
+        conclude(("prompts", "number"), rows, then=command("mma-bench", "score", asking["out"]))
     if failed is not None:
         raise failed
 
@@ -68,7 +74,7 @@ def score(out: Path, seen_classes: Path | None) -> None:
     """Compute scores.json from a run's predictions, offline."""
     from mma_bench.evaluation import score as scoring
 
-    _conclude(scoring.main(out, seen_classes), then=f"mma-bench results {out}")
+    _conclude(scoring.main(out, seen_classes), then=command("mma-bench", "results", out))
 
 
 @click.command()
@@ -84,8 +90,8 @@ def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Pat
     from mma_bench.evaluation.chosen_clips import Subset
     from mma_bench.evaluation.completeness import limit_of
     from mma_bench.evaluation.predictions import read_predictions
+    from mma_bench.evaluation.run_folder import read_facts
     from mma_bench.evaluation.submission import SUFFIX, write_submission
-    from mma_bench.tables import read_json
 
     if all_mistakes and dataset is None:
         raise click.UsageError("--all-mistakes needs --dataset, which has the clips")
@@ -93,11 +99,11 @@ def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Pat
         raise click.UsageError(f"--submission must end in {SUFFIX}, so that the leaderboard finds it")
     reporting.main(out, dataset, all_mistakes=all_mistakes)
     if submission is not None:
-        facts = read_json(out / "run.json")
+        facts = read_facts(out)
         write_submission(
             read_predictions(out / "predictions.jsonl"), submission, limit_of(facts), subset=Subset.read(facts)
         )
-    conclude((), (), page=out / "report.html", then=f"mma-bench leaderboard {out.parent}")
+    conclude((), (), page=out / "report.html", then=command("mma-bench", "leaderboard", out.parent))
 
 
 @click.command()
@@ -109,7 +115,7 @@ def results(out: Path, dataset: Path | None, all_mistakes: bool, submission: Pat
 @click.option("--protocol", default="forced_choice", show_default=True, help="Of the clips shown.")
 @click.option("--condition", default="misaligned", show_default=True, help="Of the clips shown.")
 @click.option("--clips", type=click.IntRange(min=0), default=4, show_default=True, help="Clips shown of each kind.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Determines which clips are shown.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Determines which clips are shown.")
 def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
     """Show the answers of two runs side by side on the same clips, e.g. before and after tuning."""
     from mma_bench.evaluation import side_by_side
@@ -119,7 +125,7 @@ def compare(base: Path, tuned: Path, out: Path, **shown: Any) -> None:
     summary = side_by_side.main(base, tuned, out, **shown)
     chosen = f"{shown['protocol']}, {shown['condition']}".replace("_", " ")
     rows = side_by_side.summary_rows(summary)
-    conclude((chosen, *side_by_side.SUMMARY_HEADS), rows, page=out, then=f"mma-bench view {base} {tuned}")
+    conclude((chosen, *side_by_side.SUMMARY_HEADS), rows, page=out, then=command("mma-bench", "view", base, tuned))
 
 
 @click.command()
@@ -130,7 +136,15 @@ def leaderboard(runs: Path, dataset: str | None, revision: str | None) -> None:
     """Compare all runs below a folder: leaderboard.html, leaderboard.md and leaderboard.json."""
     from mma_bench.evaluation import leaderboard as board
     from mma_bench.evaluation.dataset import Benchmark
+    from mma_bench.evaluation.submission import SUFFIX
 
+    if dataset is None and revision is not None:
+        raise click.UsageError("--revision needs --dataset")
+    if dataset is not None and runs.is_dir() and not any(runs.rglob(f"*{SUFFIX}")):
+        raise ConfigError(
+            f"--dataset: no *{SUFFIX} below {runs}, which it would check",
+            hint="leave the option out, or set --submission of `mma-bench results` to a file there",
+        )
     summary = board.main(runs, None if dataset is None else Benchmark(dataset, revision=revision))
     conclude(
         board.SUMMARY_HEADS, board.summary_rows(summary), page=runs / "leaderboard.html", then=_next(summary, runs)
@@ -142,8 +156,8 @@ def _next(summary: Mapping[str, Any], runs: Path) -> str:
     own = [run for run in summary["runs"] if run["rank"] and (runs / run["run"]).is_dir()]
     best = [str(runs / run["run"]) for run in sorted(own, key=lambda run: min(run["rank"].values()))[:2]]
     if len(best) < 2:
-        return f"mma-bench evaluate --model MODEL --out {runs / 'MODEL'}"
-    return f"mma-bench compare {' '.join(best)} --out pairs.html"
+        return command("mma-bench", "evaluate", "--model", "MODEL", "--out", runs / "MODEL")
+    return command("mma-bench", "compare", *best, "--out", "pairs.html")
 
 
 def _shares(_: click.Context, __: click.Parameter, text: str) -> list[float]:
@@ -159,7 +173,7 @@ def _shares(_: click.Context, __: click.Parameter, text: str) -> list[float]:
 @click.command()
 @click.option("--clips", type=click.IntRange(1, 10_000_000), help="Both runs are asked about these.")
 @click.option(
-    "--difference", type=click.FloatRange(0, 1, min_open=True), help="Print the clips needed for it, 0 to 1, instead."
+    "--difference", type=FiniteRange(0, 1, min_open=True), help="Print the clips needed for it, 0 to 1, instead."
 )
 @click.option(
     "--changed",
@@ -168,12 +182,10 @@ def _shares(_: click.Context, __: click.Parameter, text: str) -> list[float]:
     callback=_shares,
     help="Shares of clips on which one run is right and the other wrong.",
 )
-@click.option(
-    "--power", "wanted", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True
-)
+@click.option("--power", "wanted", type=FiniteRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True)
 @click.option(
     "--design-effect",
-    type=click.FloatRange(1, 100),
+    type=FiniteRange(1, 100),
     default=1.0,
     show_default=True,
     help="How much shared donors inflate the variance.",
@@ -183,12 +195,14 @@ def power(
 ) -> None:
     """Plan a comparison: the smallest difference between two runs that a number of clips can show.
 
-    With --difference, how many clips it takes to show that one. The test is that of reports and comparisons, at the
-    5 % level.
+    With --difference, how many clips it takes to show that one, to within a few percent. The test is that of reports
+    and comparisons, at the 5 % level.
     """
     from mma_bench.evaluation.power import rows
 
-    if (clips is None) == (difference is None):
+    if clips is None and difference is None:
+        raise click.UsageError("give --clips or --difference")
+    if clips is not None and difference is not None:
         raise click.UsageError("give either --clips or --difference, not both")
     what = "clips needed" if clips is None else "smallest difference"
     click.echo(f"found with a probability of {100 * wanted:g} %, at the 5 % level")
@@ -302,7 +316,11 @@ def _infer(
     unknown = [name for name in asked if name not in names]
     if unknown or not asked:
         raise ConfigError(
-            f"--protocols: {protocols!r} is not a list of protocols", hint=f"choose among {', '.join(names)}"
+            f"--protocols: {protocols!r} is not a list of protocols", hint=choose(unknown[0] if unknown else "", names)
+        )
+    if conditions and not listed(conditions):
+        raise ConfigError(
+            f"--conditions: {conditions!r} names no condition", hint="name some, or leave it out for the paper's"
         )
     overrides = read_overrides(settings)
     config = load_config(model, overrides=overrides, name=name)
@@ -310,7 +328,7 @@ def _infer(
     if unknown:
         raise ConfigError(
             f"{model}: extra_body_by_condition: unknown condition {unknown[0]!r}",
-            hint=f"the conditions are {', '.join(CONFIGS)}",
+            hint=choose(unknown[0], CONFIGS, "the conditions are"),
         )
     chosen_clips = None if clips is None else read_clips(clips)
     benchmark = Benchmark(

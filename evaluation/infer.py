@@ -30,6 +30,7 @@ from mma_bench.evaluation.protocols import Protocol, Sampling, applies, expected
 from mma_bench.evaluation.synonyms import SYNONYMS
 from mma_bench.executor.ledger import Entry, Ledger
 from mma_bench.models.contracts import Answer, ClipTask, CountsAnswers, Engine, Mode, Prompt, modes_of
+from mma_bench.names import choose
 from mma_bench.progress import Progress
 from mma_bench.prompts import PROMPT_VERSION
 from mma_bench.schema import MODALITIES, PAPERS_CONDITIONS, Question
@@ -96,19 +97,19 @@ def infer(
         **({} if benchmark.clips is None else {"clips": Subset.of(benchmark.clips).facts()}),
     }
     path = out / "predictions.jsonl"
-    with together(process):
-        if process.speaks:
-            claim(out / "run.json", run)
-        with Ledger(path) if process.speaks else nullcontext() as whole:
+    with together(process), Ledger(path) if process.speaks else nullcontext() as whole:
+        if whole is not None:
+            answered = any(each.stat().st_size for each in (path, *parts_of(path).values()))
+            claim(out / "run.json", run, answered=answered)
+        wait_for_all(process)
+        if process.count == 1 and whole is not None and not parts_of(path):
+            _ask(engine, benchmark, plan, out, run, whole, process)
+        else:
+            with Part(path, process.rank) as part:
+                _ask(engine, benchmark, plan, out, run, part, process)
             wait_for_all(process)
-            if process.count == 1 and whole is not None and not parts_of(path):
-                _ask(engine, benchmark, plan, out, run, whole, process)
-            else:
-                with Part(path, process.rank) as part:
-                    _ask(engine, benchmark, plan, out, run, part, process)
-                wait_for_all(process)
-                if whole is not None:
-                    gather(whole, _keys(benchmark, plan, modes_of(engine), process.count))
+            if whole is not None:
+                gather(whole, _keys(benchmark, plan, modes_of(engine), process.count))
     return path
 
 
@@ -265,17 +266,22 @@ def chosen_conditions(benchmark: Benchmark, wanted: Sequence[str]) -> tuple[str,
     """The conditions to run: those requested, where `all` are those of the split; or the paper's that are in it.
 
     Raises:
-        ConfigError: A requested condition is not in the dataset; names it and the available ones. Or it has not all of
-            the benchmark's chosen clips.
+        ConfigError: The dataset does not have the split. A requested condition is not in the dataset; names it and the
+            available ones. Or it has not all of the benchmark's chosen clips.
     """
     there = benchmark.conditions()
+    if not there:
+        raise ConfigError(
+            f"{benchmark.name} has no split {benchmark.split!r} in any condition",
+            hint="name another --split, or with --dataset a dataset that the build wrote",
+        )
     wanted = [name for each in wanted for name in (there if each == ALL else [each])]
     possible = [condition for condition, config in CONFIGS.items() if config in there]
     missing = [condition for condition in wanted if condition not in possible]
     if missing:
         raise ConfigError(
             f"{benchmark.name} has no condition {missing[0]!r} in split {benchmark.split}",
-            hint=f"choose among {', '.join(possible)}",
+            hint=choose(missing[0], possible),
         )
     chosen = tuple(dict.fromkeys(wanted)) or tuple(name for name in there if name in PAPERS_CONDITIONS)
     benchmark.require_clips(chosen)

@@ -27,6 +27,7 @@ from mma_bench.evaluation.predictions import has_predictions, read_predictions
 from mma_bench.evaluation.protocols import QUESTIONS
 from mma_bench.evaluation.published import SOURCE, published_rows
 from mma_bench.evaluation.ranking import REASONS, Run, order, ranks, unranked
+from mma_bench.evaluation.run_folder import read_object
 from mma_bench.evaluation.submission import (
     SUFFIX,
     Prompts,
@@ -41,7 +42,6 @@ from mma_bench.files import write_json, write_text
 from mma_bench.page import render, svg
 from mma_bench.schema import PAPERS_CONDITIONS
 from mma_bench.stats import format_estimate
-from mma_bench.tables import read_json
 
 # Sorts a table by the column whose button was clicked, descending first; cells carry their value in data-value.
 SORT = """
@@ -116,8 +116,7 @@ def _name(folder: Path, results: Path) -> str:
 def _facts(folder: Path) -> dict[str, Any]:
     """The content of run.json; empty if there is none."""
     path = folder / "run.json"
-    facts: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return facts
+    return read_object(path) if path.is_file() else {}
 
 
 def _submitted(path: Path, results: Path, known: Prompts, benchmark: Benchmark | None) -> Run:

@@ -82,7 +82,12 @@ def smallest_difference(planned: Planned, wanted: float) -> float | None:
 
 
 def clips_needed(changed: float, difference: float, wanted: float, design_effect: float = 1.0) -> int | None:
-    """The least number of clips that finds a difference with the wanted power; None if more than ten million."""
+    """A number of clips that finds a difference with the wanted power, while one clip less does not; None if more than
+    ten million.
+
+    Counts are whole, so the power of more clips is now and then a little lower: if the runs differ on nearly all clips,
+    a number that is some percent smaller may be enough as well, or a slightly larger one not quite.
+    """
     low, high = 0, 8
     while power(Planned(math.ceil(high * design_effect), changed, design_effect), difference) < wanted:
         low, high = high, high * 2
@@ -102,10 +107,10 @@ def rows(
     for share in changed:
         if difference is not None:
             if difference > share:
-                yield f"{share:.0%}", "impossible: the difference is larger"
+                yield f"{100 * share:g}%", "impossible: the difference is larger"
                 continue
             needed = clips_needed(share, difference, wanted, design_effect)
-            yield f"{share:.0%}", "more than ten million" if needed is None else f"{needed:,}"
+            yield f"{100 * share:g}%", "more than ten million" if needed is None else f"{needed:,}"
             continue
         found = smallest_difference(Planned(clips, share, design_effect), wanted)
-        yield f"{share:.0%}", "none" if found is None else f"{100 * found:.1f} points"
+        yield f"{100 * share:g}%", "none" if found is None else f"{100 * found:.1f} points"

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
 from mma_bench.errors import DataError
-from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
+from mma_bench.evaluation.prediction_values import problem_of
 from mma_bench.settings import problems
 
 Status: TypeAlias = Literal["ok", "unparseable", "failed", "unsupported", "refused"]
@@ -97,21 +97,25 @@ def read_predictions(path: Path) -> list[Prediction]:
     """Read predictions.jsonl; the last attempt at a prompt counts.
 
     Raises:
-        DataError: The file is missing, has an invalid line (named), or mixes predictions of two runs.
+        DataError: The file is missing, has an invalid line (named) or a value that cannot be scored (named with its
+            line), or mixes predictions of two runs.
     """
     latest: dict[str, Prediction] = {}
     for number, entry in _entries(path):
         try:
             prediction = _CHECKED.validate_python(vars(Prediction(**entry)))
         except (TypeError, ValidationError) as error:
-            said = problems(error)[0] if isinstance(error, ValidationError) else error
+            said = problems(error)[0] if isinstance(error, ValidationError) else _ill_formed(entry)
             raise DataError(f"{path}, line {number}: not a prediction ({said})", hint="run `mma-bench infer`") from None
-        if prediction.condition not in CONFIGS:
-            raise DataError(
-                f"{path}, line {number}: unknown condition {prediction.condition!r}",
-                hint=f"the conditions are {', '.join(CONDITIONS)}",
-            )
+        if (problem := problem_of(prediction)) is not None:
+            raise DataError(f"{path}, line {number}: {problem.said}", hint=problem.hint)
         latest[prediction.key] = prediction
+    if not latest and path.stat().st_size:
+        raise DataError(
+            f"{path} contains no complete line: its only one ends without a newline, as after a kill",
+            hint="start the run again: the same `mma-bench infer` or `mma-bench evaluate`; in a file of your own, "
+            "end each line with a newline",
+        )
     if not latest:
         raise DataError(
             f"{path} contains no predictions: its run has not answered anything yet",
@@ -119,6 +123,16 @@ def read_predictions(path: Path) -> list[Prediction]:
         )
     _one_run(path, latest.values())
     return [latest[key] for key in sorted(latest)]
+
+
+def _ill_formed(entry: Any) -> str:
+    """Why a line's value has not the keys of a prediction."""
+    if not isinstance(entry, dict):
+        return "it is no JSON object"
+    known = {field.name: field.default for field in fields(Prediction)}
+    if unknown := [key for key in entry if key not in known]:
+        return f"the key {unknown[0]!r} is unknown"
+    return f"the key {next(key for key in known if known[key] is MISSING and key not in entry)!r} is missing"
 
 
 def has_predictions(path: Path) -> bool:

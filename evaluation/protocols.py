@@ -18,9 +18,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mma_bench import prompts
-from mma_bench.errors import DataError
+from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation.conditions import CONDITIONS, Variant, question_of
 from mma_bench.models.contracts import Prompt
+from mma_bench.names import choose
 from mma_bench.schema import MODALITIES, Condition, Question
 
 QUESTIONS: Final = MODALITIES  # one question per modality
@@ -90,6 +91,17 @@ class Sampling:
     temperature: float = 0.0
     seeds: tuple[int, ...] = (0,)
     option_order: OptionOrder = OptionOrder.SORTED
+
+
+def refuse_unknown(protocol: str, condition: str) -> None:
+    """Check the names of what a command is to show.
+
+    Raises:
+        ConfigError: There is no such protocol or condition; has the name that is closest.
+    """
+    for what, name, known in (("protocol", protocol, list(Protocol)), ("condition", condition, CONDITIONS)):
+        if name not in known:
+            raise ConfigError(f"unknown {what} {name!r}", hint=choose(name, known))
 
 
 def questions_of(protocol: Protocol) -> tuple[Question, ...]:

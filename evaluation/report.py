@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from mma_bench.errors import DataError
 from mma_bench.evaluation import figures, synchrony, text_alone
 from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.circular import circular, judges_of
@@ -28,6 +27,7 @@ from mma_bench.evaluation.published import (
     published_seen_rows,
 )
 from mma_bench.evaluation.report_charts import charts
+from mma_bench.evaluation.run_folder import read_facts, read_scores
 from mma_bench.evaluation.trust.sections import TABLES as TRUST_TABLES
 from mma_bench.evaluation.trust.sections import three_way_panel, trust_panels
 from mma_bench.evaluation.verdict import good_when, verdict
@@ -38,7 +38,6 @@ from mma_bench.folders import exclusive
 from mma_bench.page import render
 from mma_bench.schema import PAPERS_CONDITIONS, PAPERS_OWN_CLIPS
 from mma_bench.stats import format_estimate
-from mma_bench.tables import read_json
 
 # Tables that are there only if what they are about was asked.
 _ON_REQUEST: Final = ("absent", "open_answers", "text_alone", "time", *TRUST_TABLES)
@@ -284,13 +283,12 @@ def main(out: Path, dataset: Path | None = None, *, all_mistakes: bool = False) 
 
     Raises:
         DataError: One of the three files is missing or broken.
-        ConfigError: The dataset is not the one used in the run.
+        ConfigError: The scores are not of the predictions as they are now; or the dataset is not the one used in the
+            run.
     """
-    run = read_json(out / "run.json")
+    run = read_facts(out)
     predictions = read_predictions(out / "predictions.jsonl")
-    scores = read_json(out / "scores.json")
-    if "headline" not in scores:
-        raise DataError(f"{out}/scores.json was written by an older version", hint=f"run `mma-bench score {out}`")
+    scores = read_scores(out, predictions)
     shown = Shown([], 0) if dataset is None else mistakes(predictions, dataset, run["split"])
     wrong = wrong_answers(predictions)
     summary = summarise(run, scores, predictions, judges=judges_of(run, dataset))

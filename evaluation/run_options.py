@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from mma_bench.commands import MODEL, NAME, UNCHECKED, refuse_dataset
+from mma_bench.numbers import FiniteRange
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,7 +42,7 @@ _OPTIONS = (
         help="Comma-separated: forced_choice, loglikelihood, abstention, chain_of_thought, written, synchrony, "
         "open_answer.",
     ),
-    click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
+    click.option("--temperature", type=FiniteRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
     click.option(
         "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Answers per prompt when sampling."
     ),

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mma_bench.csv_rows import read_text
-from mma_bench.errors import ConfigError
 from mma_bench.evaluation.absent import absent
 from mma_bench.evaluation.cells import (
     TIME,
@@ -33,6 +31,7 @@ from mma_bench.evaluation.normalisation import by_normalisation
 from mma_bench.evaluation.open_answers import open_answers
 from mma_bench.evaluation.positions import position_bias
 from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.seen_classes import classes_of, read_seen_classes
 from mma_bench.evaluation.synchrony import synchrony
 from mma_bench.evaluation.text_alone import text_alone
 from mma_bench.evaluation.trust.curves import trust_tables
@@ -159,18 +158,15 @@ def _grouped(
     return table
 
 
-def read_seen_classes(path: Path | None) -> frozenset[str]:
-    """Classes from a text file, one per line; empty without a file."""
-    if path is None:
-        return frozenset()
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist", hint="pass a text file with one class per line")
-    return frozenset(line.strip() for line in read_text(path).splitlines() if line.strip())
-
-
 def main(out: Path, seen_classes: Path | None = None) -> Scores:
-    """Read `out/predictions.jsonl`; write `scores.json`, `metrics.json`, `lead.json` and `accuracy.csv`."""
-    scores = score(read_predictions(out / "predictions.jsonl"), read_seen_classes(seen_classes))
+    """Read `out/predictions.jsonl`; write `scores.json`, `metrics.json`, `lead.json` and `accuracy.csv`.
+
+    Raises:
+        ConfigError: The file of seen classes cannot be used (`read_seen_classes`).
+        DataError: The predictions are missing or broken.
+    """
+    predictions = read_predictions(out / "predictions.jsonl")
+    scores = score(predictions, read_seen_classes(seen_classes, lambda: classes_of(predictions)))
     write_json(out / "scores.json", scores)
     write_json(out / "metrics.json", as_metrics(scores))
     write_text(out / "accuracy.csv", as_csv(scores))

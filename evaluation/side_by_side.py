@@ -18,14 +18,14 @@ from mma_bench.evaluation.comparisons import clips_of, compare_runs
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.formats import PROTOCOLS, model_name, p_value, points
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.evaluation.protocols import QUESTIONS, Protocol, text_of
+from mma_bench.evaluation.protocols import QUESTIONS, Protocol, refuse_unknown, text_of
+from mma_bench.evaluation.run_folder import read_facts
 from mma_bench.evaluation.trust.curves import trust_tables
 from mma_bench.evaluation.trust.differences import shown as trust_shown
 from mma_bench.evaluation.trust.differences import threshold_differences
 from mma_bench.files import write_json, write_text
 from mma_bench.page import data_uri, render
 from mma_bench.schema import Condition
-from mma_bench.tables import read_json
 
 Row: TypeAlias = dict[str, Any]
 Pair: TypeAlias = tuple[Prediction, Prediction]  # base, tuned: the same prompt
@@ -235,16 +235,20 @@ def main(
         ConfigError: The runs are not comparable, or neither has the protocol and condition to show.
         DataError: A file of a run is missing or broken.
     """
-    runs = [read_json(folder / "run.json") for folder in (base, tuned)]
+    refuse_unknown(protocol, condition)
+    runs = [read_facts(folder) for folder in (base, tuned)]
     sides = [read_predictions(folder / "predictions.jsonl") for folder in (base, tuned)]
     check_comparable(*sides)
     pairs = pairs_of(*sides)
     shown = [pair for cell, own in pairs.items() if cell[:2] == (protocol, condition) for pair in own]
     if not shown:
         there = sorted({f"{cell[0]} under {cell[1]}" for cell in pairs})
-        raise ConfigError(
-            f"the runs share no answers in {protocol} under {condition}", hint=f"they share {', '.join(there)}"
+        hint = (
+            f"they share {', '.join(there)}"
+            if there
+            else "run the `mma-bench evaluate` of each again: " + ("no prompt has an answer in both")
         )
+        raise ConfigError(f"the runs share no answers in {protocol} under {condition}", hint=hint)
     chosen = {kind: choose(shown, kind, seed)[:clips] for kind in SHOWN}
     picked = [pair for kind in SHOWN for pair in chosen[kind]]
     rows = rows_of(picked, Benchmark(dataset, revision=revision, split=runs[0]["split"])) if picked else {}

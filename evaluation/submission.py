@@ -20,6 +20,7 @@ from mma_bench.evaluation.chosen_clips import Subset
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.infer import asked, read_anew
+from mma_bench.evaluation.prediction_values import problem_of
 from mma_bench.evaluation.predictions import Prediction, to_entry
 from mma_bench.evaluation.protocols import OptionOrder, Protocol, Sampling, prompts_of
 from mma_bench.files import write_json
@@ -72,7 +73,7 @@ def read_submission(path: Path) -> Submission:
             it states are not those of its answers; or an answer is not what its raw output says. Names the
             file and what differs.
     """
-    content = read_json(path)
+    content = read_json(path, missing=_HINT, broken=_HINT)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not a submission of format {FORMAT}", hint=_HINT)
     limit, entries = content.get("limit"), content.get("predictions")
@@ -121,6 +122,8 @@ def _prediction(entry: Any, where: str) -> Prediction:
         row.logprobs.keys() != set(row.options) or not all(map(math.isfinite, row.logprobs.values()))
     ):
         raise DataError(f"{where}, {row.id}: `logprobs` are not a finite number for each option", hint=_HINT)
+    if (problem := problem_of(row)) is not None:
+        raise DataError(f"{where}, {row.id}: {problem.said}", hint=_HINT)
     again = read_anew(row)
     if row.is_answered and (again.status, again.answer) != (row.status, row.answer):
         raise DataError(

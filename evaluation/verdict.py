@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mma_bench.evaluation.conditions import CONDITIONS
+from mma_bench.evaluation.formats import percent
 from mma_bench.schema import MODALITIES, Condition
 from mma_bench.stats import format_estimate
 
@@ -114,7 +115,7 @@ def summary_rows(headline: Sequence[Mapping[str, Any]], protocol: str | None = N
     chosen = [row for row in headline if protocol is None or row["protocol"] == protocol]
     found = verdict(chosen, "", dict.fromkeys((row["protocol"] for row in chosen), ""))
     return [
-        (tile["heading"], f"{format_estimate(tile)} %", f"{100 * tile['chance']:.1f} %", tile["good"])
+        (tile["heading"], f"{format_estimate(tile)} %", f"{percent(tile['chance'])} %", tile["good"])
         for tile in (found or {"tiles": []})["tiles"]
     ]
 
@@ -135,7 +136,7 @@ def accuracy_rows(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     rows = []
     for condition in sorted({condition for condition, _ in found}, key=CONDITIONS.index):
         both = [found.get((condition, question)) for question in MODALITIES]
-        chances = dict.fromkeys(f"{100 * cell['chance']:.1f} %" for cell in both if cell and cell["chance"] is not None)
+        chances = dict.fromkeys(f"{percent(cell['chance'])} %" for cell in both if cell and cell["chance"] is not None)
         shares = [f"{format_estimate(cell)} %" if cell and cell["mean"] is not None else "–" for cell in both]
         rows.append((condition.replace("_", " "), *shares, ", ".join(chances) or "–"))
     return rows

@@ -1,6 +1,6 @@
 """YAML files as validated models: finding, reading and reporting errors in one place."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
 from mma_bench.errors import ConfigError
+from mma_bench.names import choose
 from mma_bench.redact import redacted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -37,10 +38,14 @@ def named_file(name_or_path: str, package: str, what: str, *, or_else: str | Non
     if name_or_path.endswith((".yaml", ".yml")):
         return Path(name_or_path)
     there = bundled(package)
+    if name_or_path not in there and Path(name_or_path).is_file():
+        raise ConfigError(
+            f"{name_or_path!r} is a file whose name does not end in .yaml", hint="rename it, if it is a YAML file"
+        )
     if name_or_path not in there:
         raise ConfigError(
             f"there is no {what} {name_or_path!r}",
-            hint=f"choose among {', '.join(sorted(there))}, or name a YAML file of your own"
+            hint=f"{choose(name_or_path, sorted(there))}, or name a YAML file of your own"
             + (f" or {or_else}" if or_else else ""),
         )
     return there[name_or_path]
@@ -116,6 +121,10 @@ def checked(kind: type[Model], values: Any, source: object, within: Iterable[str
     Raises:
         ConfigError: An unknown or missing key, or a wrong value; names every such key.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(
+            f"{source} {'is empty' if values is None else 'is not a mapping'}", hint="write `key: value` lines in it"
+        )
     try:
         return kind.model_validate(values)
     except ValidationError as error:

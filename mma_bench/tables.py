@@ -169,8 +169,18 @@ def counts_of_splits(table: pl.DataFrame) -> dict[str, dict[str, int]]:
     return {split: counts for split, counts in outcome_counts(table).items() if counts["in"]}
 
 
-def read_json(path: Path) -> Any:
+def read_json(
+    path: Path,
+    *,
+    missing: str = "run `dvc repro`, or the stage that writes it",
+    broken: str = "delete it and run `dvc repro`",
+) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: The file.
+        missing: What to do if there is no such file; by default, that it is a stage's.
+        broken: What to do if it is not JSON; likewise.
 
     Raises:
         DataError: The file is missing or is not JSON; names file, line and column.
@@ -178,6 +188,6 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", hint="run `dvc repro`, or the stage that writes it") from None
+        raise DataError(f"{path} does not exist", hint=missing) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not JSON ({error})", hint="delete it and run `dvc repro`") from None
+        raise DataError(f"{path} is not JSON ({error})", hint=broken) from None

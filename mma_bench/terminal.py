@@ -1,5 +1,6 @@
 """The end of a command on the terminal: a short table, where the page is, and the next command."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def command(*parts: str | Path) -> str:
+    """A command from its words, as a shell takes it: `mma-bench score 'results/a run'`."""
+    return shlex.join(map(str, parts))
+
+
 def conclude(heads: Sequence[str], rows: Sequence[Sequence[str]], *, page: Path | None = None, then: str = "") -> None:
     """Print the result of a command; headings are bold on a terminal only.
 
@@ -26,7 +32,7 @@ def conclude(heads: Sequence[str], rows: Sequence[Sequence[str]], *, page: Path 
         heads: Headings of the table.
         rows: Its rows; without rows there is no table.
         page: The file to open.
-        then: The next command.
+        then: The next command, as `command` writes it.
     """
     if rows:
         first, *rest = table(heads, rows).split("\n")

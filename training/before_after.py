@@ -14,6 +14,7 @@ from mma_bench.evaluation.cells import asked_class, by_cell
 from mma_bench.evaluation.comparisons import MODEL_SETTINGS, clips_of, compare_runs
 from mma_bench.evaluation.conditions import CONDITIONS, CONFIGS
 from mma_bench.evaluation.predictions import Prediction, read_predictions
+from mma_bench.evaluation.run_folder import read_facts
 from mma_bench.evaluation.score import accuracy
 from mma_bench.schema import Condition
 from mma_bench.tables import read_json
@@ -80,12 +81,11 @@ def read_results(folder: Path) -> Results:
     for name in ("run.json", "scores.json"):
         if not (folder / name).is_file():
             raise DataError(f"{folder} has no {name}", hint=f"finish `mma-bench evaluate … --out {folder}`")
-    run, scores = read_json(folder / "run.json"), read_json(folder / "scores.json")
+    hint = f"run `mma-bench score {folder}`"
+    run, scores = read_facts(folder), read_json(folder / "scores.json", missing=hint, broken=hint)
     table = accuracy(predictions)
     if not isinstance(scores, dict) or scores.get("accuracy") != table:
-        raise DataError(
-            f"{folder}/scores.json does not match its predictions.jsonl", hint=f"run `mma-bench score {folder}`"
-        )
+        raise DataError(f"{folder}/scores.json does not match its predictions.jsonl", hint=hint)
     return Results(folder, run, predictions, table)
 
 

@@ -16,7 +16,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.formats import PROTOCOLS, SMALL, p_value, percent, points
 from mma_bench.evaluation.published import published_seen_rows
-from mma_bench.evaluation.score import read_seen_classes
+from mma_bench.evaluation.seen_classes import classes_of, read_seen_classes
 from mma_bench.files import atomic_path, write_text
 from mma_bench.page import LIGHT, chart_style
 from mma_bench.schema import PAPERS_CONDITIONS, Split
@@ -159,7 +159,7 @@ def main(
             licence=base_licence(checkpoint, revision, base_card),
             before=sides[0],
             after=sides[1],
-            seen=_seen(facts, seen_classes),
+            seen=_seen(facts, seen_classes, sides[1]),
         )
     )
     path = out or run / "README.md"
@@ -218,9 +218,9 @@ def _base_name(checkpoint: str, revision: str, given: str | None) -> str | None:
     return checkpoint
 
 
-def _seen(run: Mapping[str, Any], given: Path | None) -> frozenset[str] | None:
+def _seen(run: Mapping[str, Any], given: Path | None, evaluated: Results) -> frozenset[str] | None:
     recorded = frozenset(run["data"]["sft"].get("classes", ()))
-    named = read_seen_classes(given)
+    named = read_seen_classes(given, lambda: classes_of(evaluated.predictions))
     if recorded and named and recorded != named:
         raise ConfigError(
             f"{given} differs from the classes that the run was tuned on, e.g. in {sorted(recorded ^ named)[0]!r}",

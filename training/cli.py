@@ -7,7 +7,7 @@ import click
 
 from mma_bench.builders.publish.cli import dry_run_option, open_hub, private_option, publish, repo_option
 from mma_bench.commands import needs, refuse_dataset
-from mma_bench.terminal import conclude
+from mma_bench.terminal import command, conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -50,7 +50,8 @@ def _conclude(out: Path, dataset: str) -> None:
         (str(row["step"]), f"{row['loss']:.3f}", *(f"{100 * row[name]:.1f} %" for name in ("visual", "audio")))
         for row in run["validation"][-5:]
     ]
-    model = f"mma-bench evaluate --model MODEL --adapter {out / 'adapter'} --dataset {dataset} --out results/tuned"
+    asked = ("--model", "MODEL", "--adapter", out / "adapter", "--dataset", dataset, "--out", "results/tuned")
+    model = command("mma-bench", "evaluate", *asked)
     conclude(("step", "validation loss", "visual", "audio"), rows, then=model)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mma_bench.builders.publish.contents import hashed
 from mma_bench.errors import ConfigError
+from mma_bench.evaluation.run_folder import read_object
 from mma_bench.files import write_json
 from mma_bench.hub.cards import refuse_bad_card
 from mma_bench.hub.client import Hub
@@ -95,7 +96,7 @@ def _refuse_other_results(run: Path, results: Path) -> None:
     for name in ("run.json", SCORES):
         if not (results / name).is_file():
             raise ConfigError(f"no file {results / name}", hint="finish `mma-bench evaluate` with the adapter")
-    measured = read_json(results / "run.json").get("adapter_revision")
+    measured = read_object(results / "run.json").get("adapter_revision")
     if measured != (ours := locate(str(run / "adapter"), None, WEIGHTS[0]).revision):
         raise ConfigError(
             f"{results} was made with the adapter {measured}, not with {ours}",

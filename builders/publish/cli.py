@@ -89,8 +89,10 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
             raise ConfigError(f"{source} is a folder; --revision applies only to names on the Hub", hint="omit it")
         make(Path(source), clips, out, report)
         return
+    if "/" not in source:
+        raise ConfigError(f"{source!r} is not a folder", hint="correct the path, or name a Hub dataset as ORG/NAME")
     if revision is None:
-        raise ConfigError(f"which version of {source}?", hint="name it: --revision 1.2.0")
+        raise ConfigError(f"which version of {source}?", hint="name it: --revision 1.2.0; or correct the folder's path")
     from mma_bench.hub.client import repo_name
 
     hub = open_hub(needs_token=False)

@@ -6,6 +6,7 @@ import click
 
 from mma_bench.builders.review import DEFAULT_URL
 from mma_bench.commands import needs, refuse_dataset
+from mma_bench.numbers import FiniteRange
 from mma_bench.redact import redacted
 from mma_bench.web import options
 
@@ -26,7 +27,7 @@ def review() -> None:
 @options.address(8600)
 @click.option(
     "--controls",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.05,
     show_default=True,
     help="Share of clips that are controls with a known answer, added to measure attention; 0 adds none.",

@@ -7,7 +7,8 @@ import click
 
 from mma_bench.commands import MODEL, NAME, UNCHECKED, needs, refuse_dataset
 from mma_bench.errors import ConfigError
-from mma_bench.terminal import conclude
+from mma_bench.numbers import SEED
+from mma_bench.terminal import command, conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -32,7 +33,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     show_default=True,
     help="Number of base clips, sampled with --seed.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
     "--ranges",
     type=click.IntRange(min=0),
@@ -107,8 +108,9 @@ def attend(
     page.main(out)
     heads = ("attention", "contrast", "change", "p, Holm")
     rows = _changes(read_json(out / "summary.json")["differences"])
-    tuned = f" --adapter {adapter}" if adapter else ""
-    then = f"mma-bench evaluate --model {model}{tuned} --dataset {dataset} --out {out}-answers"
+    tuned = ("--adapter", adapter) if adapter else ()
+    asked = ("--model", model, *tuned, "--dataset", dataset, "--out", f"{out}-answers")
+    then = command("mma-bench", "evaluate", *asked)
     conclude(heads, rows, page=out / "attention.html", then=then)
 
 

@@ -240,7 +240,9 @@ def main(out: Path) -> None:
     tokens = read_table(out / "tokens.parquet", TOKENS)
     donors = read_table(out / "donors.parquet", DONORS)
     with Progress("statistics", 8, "part") as progress:
-        numbers = summarise(read_json(out / "run.json"), attention, knockout, answers, donors, progress.advance)
+        again = "run the same `mma-bench attention` again, which keeps what is finished"
+        run = read_json(out / "run.json", missing=again, broken=f"delete it and {again}")
+        numbers = summarise(run, attention, knockout, answers, donors, progress.advance)
     write_json(out / "summary.json", numbers)
     write_text(out / "differences.csv", pl.DataFrame(numbers["differences"], COLUMNS).write_csv())
     write_text(out / "attention.html", page(numbers, tokens))

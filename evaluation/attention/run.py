@@ -132,7 +132,7 @@ def attend(
                         "facts": walk.observer.facts,
                         "data": fingerprints,
                     }
-                    claim(out / "run.json", run)
+                    claim(out / "run.json", run, answered=ledger.path.stat().st_size > 0)
                 for condition in study.conditions:
                     walk.condition(condition, due[condition], ledger)
             finally:

@@ -6,7 +6,7 @@ import click
 
 from mma_bench.commands import MODEL, NAME, refuse_dataset
 from mma_bench.errors import ConfigError
-from mma_bench.terminal import conclude
+from mma_bench.terminal import command, conclude
 
 # These answer from a clip's class, which AVHBench clips do not have.
 _NEED_CLASSES = ("oracle", "specialist")
@@ -93,8 +93,8 @@ def avhbench(
     finally:
         engine.close()
     rows = avhbench_score.summary_rows(avhbench_score.main(out))
-    pair = f"BASE {out}" if adapter else f"{out} TUNED"
-    then = f"mma-bench avhbench-compare {pair}"
+    pair = ("BASE", out) if adapter else (out, "TUNED")
+    then = command("mma-bench", "avhbench-compare", *pair)
     conclude(avhbench_score.SUMMARY_HEADS, rows, page=out / "avhbench.md", then=then)
     lines = read_avh_predictions(path)
     errors = [str(line.error) for line in lines if line.status == "failed"]

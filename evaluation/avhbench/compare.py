@@ -52,7 +52,9 @@ def read_run(folder: Path) -> AvhRun:
         DataError: A file is missing or broken.
     """
     predictions = read_avh_predictions(folder / PREDICTIONS)
-    return AvhRun(folder, read_json(folder / "avhbench_run.json"), {row.key: row for row in predictions})
+    again = "run the same `mma-bench avhbench` again, which keeps the answers"
+    run = read_json(folder / "avhbench_run.json", missing=again, broken=f"delete it and {again}")
+    return AvhRun(folder, run, {row.key: row for row in predictions})
 
 
 def refuse_unlike(base: AvhRun, tuned: AvhRun) -> None:

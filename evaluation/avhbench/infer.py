@@ -104,9 +104,10 @@ def ask(
         )
     model = identity(engine)
     run = {**model, "annotations_sha256": annotations, "settings": settings}
-    claim(out / "avhbench_run.json", {**run, "operation": operation} if operation else run)
     path = out / PREDICTIONS
     with Ledger(path) as ledger, Progress(f"{engine.name}, AVHBench", len(by_video)) as progress:
+        described = {**run, "operation": operation} if operation else run
+        claim(out / "avhbench_run.json", described, answered=path.stat().st_size > 0)
         ask_all(
             engine,
             _clips(by_video, videos, model, ledger, progress),

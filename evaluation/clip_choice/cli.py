@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from mma_bench.terminal import conclude
+from mma_bench.numbers import SEED, FiniteRange
+from mma_bench.terminal import command, conclude
 
 
 @click.command()
@@ -19,12 +20,12 @@ from mma_bench.terminal import conclude
 @click.option("--condition", default="misaligned", show_default=True)
 @click.option(
     "--certainty",
-    type=click.FloatRange(0.5, 1, max_open=True),
+    type=FiniteRange(0.5, 1, max_open=True),
     default=0.95,
     show_default=True,
     help="The probability that fresh runs keep their ranking on the planned subset.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws another subset of the same size.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Draws another subset of the same size.")
 def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, certainty: float, seed: int) -> None:
     """Say how hard each clip is, what it tells, and which few would keep the ranking of RUNS.
 
@@ -50,12 +51,13 @@ def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, cert
         click.echo(warning, err=True)
     everyone, no_one = (sum(fact.right == share for fact in facts) for share in (1.0, 0.0))
     total = len(set(outcomes.bases))
+    every = f"{total:,} clip{'' if total == 1 else 's'}"
     if plan.clips:
-        subset = f"{len(plan.clips):,} of {total:,} clips, {certainty_text(plan.certainty)} certain"
+        subset = f"{len(plan.clips):,} of {every}, {certainty_text(plan.certainty)} certain"
     elif plan.pairs:
-        subset = f"none: all {total:,} clips give {certainty_text(plan.certainty)}"
+        subset = f"none: all {every} give {certainty_text(plan.certainty)}"
     else:
-        subset = f"none: {total:,} clips tell no two runs apart"
+        subset = f"none: {every} tell{'s' if total == 1 else ''} no two runs apart"
     rows = [
         ("clips and questions", f"{len(facts):,}"),
         ("right in every run", f"{everyone:,}"),
@@ -64,5 +66,6 @@ def clips(runs: tuple[Path, ...], out: Path, protocol: str, condition: str, cert
         ("subset that keeps the ranking", subset),
     ]
     click.echo(f"file: {out}")
-    then = f"mma-bench evaluate --model MODEL --clips {out} --out {runs[0].parent / 'MODEL'}" if plan.clips else ""
+    evaluate = ("mma-bench", "evaluate", "--model", "MODEL", "--clips", out, "--out", runs[0].parent / "MODEL")
+    then = command(*evaluate) if plan.clips else ""
     conclude((heading, ""), rows, page=shown, then=then)

@@ -11,6 +11,7 @@ from mma_bench.errors import ConfigError
 from mma_bench.evaluation.cells import is_right
 from mma_bench.evaluation.clip_choice.rasch import abilities, difficulty
 from mma_bench.evaluation.predictions import Prediction
+from mma_bench.evaluation.protocols import refuse_unknown
 
 Item: TypeAlias = tuple[str, str]  # row id, question
 
@@ -56,8 +57,10 @@ def outcomes_of(runs: Mapping[str, Sequence[Prediction]], protocol: str, conditi
     """What all runs answered.
 
     Raises:
-        ConfigError: There are fewer than two runs, they used different data, or no item was answered by all.
+        ConfigError: There is no such protocol or condition, there are fewer than two runs, they used different data, or
+            no item was answered by all.
     """
+    refuse_unknown(protocol, condition)
     if len(runs) < 2:
         raise ConfigError("one run tells nothing about clips", hint="give the folders of at least two runs")
     tables = []

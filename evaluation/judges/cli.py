@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from mma_bench.commands import needs, refuse_dataset
-from mma_bench.terminal import conclude
+from mma_bench.numbers import FiniteRange
+from mma_bench.terminal import command, conclude
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -27,7 +28,7 @@ def judge() -> None:
 )
 @click.option(
     "--precision",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     default=0.95,
     show_default=True,
     help="Minimum precision of a chosen threshold on the labelled clips.",
@@ -47,7 +48,7 @@ def compare(judges: tuple[Path, ...], out: Path, results: Path, precision: float
     ]
     params = next((path for path in judges if path.suffix != ".parquet"), "PARAMS.yaml")
     heads = ("judge", "kept", "rejected", "cannot judge")
-    conclude(heads, rows, page=out / "compare.html", then=f"mma-bench judge calibrate {params}")
+    conclude(heads, rows, page=out / "compare.html", then=command("mma-bench", "judge", "calibrate", params))
 
 
 @judge.command()
@@ -58,7 +59,7 @@ def compare(judges: tuple[Path, ...], out: Path, results: Path, precision: float
     show_default=True,
     help="vggsounder, or a CSV with clip_id, visible and audible (yes, no, or empty if unclear).",
 )
-@click.option("--precision", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True)
+@click.option("--precision", type=FiniteRange(0, 1, min_open=True), default=0.95, show_default=True)
 @click.option(
     "--positives",
     type=click.IntRange(1),

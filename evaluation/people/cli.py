@@ -6,8 +6,9 @@ import click
 
 from mma_bench.commands import listed, needs, refuse_dataset
 from mma_bench.evaluation.people import DEFAULT_URL
+from mma_bench.numbers import FiniteRange
 from mma_bench.redact import redacted
-from mma_bench.terminal import conclude
+from mma_bench.terminal import command, conclude
 from mma_bench.web import options
 
 _database = options.database(DEFAULT_URL, "MMA_BENCH_PEOPLE_DATABASE")
@@ -39,7 +40,7 @@ def answering() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number of base clips, for a trial.")
 @click.option(
     "--controls",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.05,
     show_default=True,
     help="Share of questions that are controls, about aligned clips, to measure attention; 0 makes none.",
@@ -149,7 +150,7 @@ def export(out: Path, without: tuple[str, ...], database: str) -> None:
         for row in found.scores["accuracy"]
     ]
     conclude(("condition", "question", "answers", "accuracy"), cells)
-    conclude(AGREEMENT_HEADS, agreement_rows(found.agreement), then=f"mma-bench results {found.folders[-1]}")
+    conclude(AGREEMENT_HEADS, agreement_rows(found.agreement), then=command("mma-bench", "results", found.folders[-1]))
     for name, left in found.unfinished:
         click.echo(f"left out: {name} has {left} questions to answer", err=True)
     for who in found.finished:

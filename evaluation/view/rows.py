@@ -17,7 +17,7 @@ from mma_bench.evaluation.conditions import CONDITIONS
 from mma_bench.evaluation.dataset import Benchmark
 from mma_bench.evaluation.formats import model_name
 from mma_bench.evaluation.predictions import Prediction, read_predictions
-from mma_bench.tables import read_json
+from mma_bench.evaluation.run_folder import read_facts
 
 Record: TypeAlias = dict[str, Any]
 
@@ -62,7 +62,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         DataError: A file is missing or broken; names it.
     """
-    run = read_json(folder / "run.json")
+    run = read_facts(folder)
     answers: dict[str, list[Prediction]] = defaultdict(list)
     fingerprints = {}
     for row in read_predictions(folder / "predictions.jsonl"):

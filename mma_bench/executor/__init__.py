@@ -23,6 +23,7 @@ from mma_bench.executor.task import FAILED, GIVEN_UP, SETTLED, Task, Work, attem
 from mma_bench.faults import advice, shows_machine_fault
 from mma_bench.files import file_sha256
 from mma_bench.layout import CLIP_STAGES
+from mma_bench.names import choose
 from mma_bench.progress import Progress
 
 _AT_ONCE = 1_000  # clips that are recorded together
@@ -109,8 +110,9 @@ def reopen(ledger_path: Path, reason: str) -> int:
         ended = [entry for entry in ledger.entries() if _is_whole(entry) and entry["status"] != "ok"]
         found = [entry for entry in ended if entry["reason"] == reason]
         if not found:
-            there = ", ".join(sorted({entry["reason"] for entry in ended})) or "none"
-            raise ConfigError(f"no clip ended with {reason!r}", hint=f"name one of: {there}")
+            there = sorted({entry["reason"] for entry in ended})
+            hint = choose(reason, there, "name one of:") if there else "no clip so far needs to be tried again"
+            raise ConfigError(f"no clip ended with {reason!r}", hint=hint)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         for entry in found:
             detail = f"reopened by hand; was {entry['status']}"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mma_bench.numbers import FiniteRange
+
 if TYPE_CHECKING:
     from mma_bench.web.store import Store
 
@@ -58,7 +60,7 @@ _PROXIES = (
     ),
     click.option(
         "--session-hours",
-        type=click.FloatRange(0, 720, min_open=True),
+        type=FiniteRange(0, 720, min_open=True),
         default=12,
         show_default=True,
         help="How long a login lasts.",

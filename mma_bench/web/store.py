@@ -92,7 +92,7 @@ class Store:
         except ArgumentError:
             raise ConfigError(
                 "the database's URL cannot be read",  # and may hold a password, so it is not repeated
-                hint="write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+                hint="write sqlite:///FILE or postgresql+psycopg://HOST/NAME; USER:PASSWORD@ goes before HOST",
             ) from None
         self.where = redacted(parsed.render_as_string(hide_password=True))
         self.file: Path | None = None  # of SQLite
@@ -109,7 +109,12 @@ class Store:
             if wrong is None:
                 metadata.create_all(self.engine)
                 self.own.create_all(self.engine)
-        except (NoSuchModuleError, ModuleNotFoundError) as error:
+        except NoSuchModuleError:
+            raise ConfigError(
+                f"{self.where}: there is no kind of database {parsed.drivername!r}",
+                hint="write sqlite:///FILE or postgresql+psycopg://HOST/NAME",
+            ) from None
+        except ModuleNotFoundError as error:
             raise ConfigError(
                 f"{self.where}: {error}", hint="install the database's driver, e.g. `pip install 'psycopg[binary]'`"
             ) from None

@@ -123,3 +123,13 @@ def test_another_run_is_refused_by_the_key_that_differs_and_changes_nothing(
     with pytest.raises(ConfigError, match=said):
         claim(path, {**RUN, **other})
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "other", [{"model": "n"}, {"limit": 1}, {"data": {"misaligned": "2"}}, {"data": {"aligned": "3"}}]
+)
+def test_a_run_without_an_answer_may_be_replaced(tmp_path: Path, other: dict[str, Any]) -> None:
+    path = tmp_path / "run.json"
+    claim(path, RUN)
+    claim(path, {**RUN, **other}, answered=False)
+    assert json.loads(path.read_text()) == {**json.loads(json.dumps(RUN)), **other}

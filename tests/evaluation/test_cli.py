@@ -104,6 +104,19 @@ def test_a_run_is_not_resumed_with_another_order_of_the_options(bench: Path) -> 
     assert "holds another run: settings.option_order was 'shuffled' and is now 'sorted'" in result.output
 
 
+def test_a_run_that_never_got_an_answer_does_not_keep_its_folder(bench: Path) -> None:
+    command = ("infer", "--conditions", "aligned", "--out", "run")
+    # No server answers there.
+    failed = run(*command, "--model", "openai-server", "--set", "base_url=http://127.0.0.1:9/v1", "--set", "model=m")
+    assert failed.exit_code != 0
+    assert json.loads(Path("run/run.json").read_text())["model"] == "openai-server"
+    assert run(*command, "--model", "random").exit_code == 0
+    assert json.loads(Path("run/run.json").read_text())["model"] == "random"
+    refused = run(*command, "--model", "oracle")
+    assert refused.exit_code == 2
+    assert "run holds another run: model was 'random' and is now 'oracle'" in refused.output
+
+
 def test_a_limit_is_recorded_and_may_be_raised_or_dropped(bench: Path) -> None:
     def limit(*options: str) -> Any:
         command = ("infer", "--model", "random", "--name", "mine", "--conditions", "aligned", "--out", "run")
@@ -159,6 +172,12 @@ def test_the_scores_name_what_becomes_of_silence(bench: Path, silence: str | Non
         (["--model", "gpt-0"], "there is no model 'gpt-0'"),
         (["--model", "random", "--protocols", "guess"], "is not a list of protocols"),
         (["--model", "random", "--conditions", "sideways"], "no condition 'sideways'"),
+        (["--model", "random", "--conditions", "misalgned"], "did you mean misaligned?"),
+        (["--model", "random", "--conditions", ","], "--conditions: ',' names no condition"),
+        (["--model", "random", "--protocols", "forced_choise"], "did you mean forced_choice?"),
+        (["--model", "randm"], "did you mean random?"),
+        (["--model", "random", "--split", "train"], "mma-bench has no split 'train' in any condition"),
+        (["--model", "random", "--dataset", "empty"], "the dataset empty cannot be read"),
         (["--model", "random", "--set", "speed"], "is not KEY=VALUE"),
         (["--model", "random", "--set", "speed=3"], "settings.speed"),
         (["--model", "random", "--dataset", "nowhere"], "'nowhere' is not a directory"),
@@ -166,8 +185,9 @@ def test_the_scores_name_what_becomes_of_silence(bench: Path, silence: str | Non
     ],
 )
 def test_a_mistake_is_named_before_anything_is_asked(bench: Path, arguments: list[str], message: str) -> None:
+    Path("empty").mkdir()
     result = run("infer", "--out", "run", *arguments)
-    assert result.exit_code == 2, result.output
+    assert result.exit_code in (1, 2), result.output
     assert message in result.output
     assert "Traceback" not in result.output
     assert not Path("run/predictions.jsonl").exists()
@@ -193,3 +213,29 @@ def test_models_lists_the_papers_eight() -> None:
         "pandagpt",
     ):
         assert name in listed
+
+
+def test_a_dataset_without_a_submission_to_check_is_not_ignored(bench: Path) -> None:
+    assert run("infer", "--model", "random", "--conditions", "aligned", "--out", "results/run").exit_code == 0
+    result = run("leaderboard", "results", "--dataset", "mma-bench")
+    assert result.exit_code == 2, result.output
+    assert "--dataset: no *.submission.json below results" in result.output
+    result = run("leaderboard", "results", "--revision", "v1")
+    assert result.exit_code == 2, result.output
+    assert "--revision needs --dataset" in result.output
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--condition", "misalgned"), "unknown condition 'misalgned'\n  hint: did you mean misaligned?"),
+        (("--protocol", "forced"), "unknown protocol 'forced'\n  hint: did you mean forced_choice?"),
+    ],
+)
+def test_an_unknown_name_of_what_to_show_is_said_to_be_unknown(bench: Path, option: tuple[str, str], said: str) -> None:
+    for name in ("one", "two"):
+        assert run("infer", "--model", "random", "--conditions", "misaligned", "--out", name).exit_code == 0
+    for command in (("compare", "one", "two", "--out", "pairs.html"), ("clips", "one", "two", "--out", "clips.csv")):
+        result = run(*command, *option)
+        assert result.exit_code == 2, result.output
+        assert said in result.output

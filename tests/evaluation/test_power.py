@@ -68,7 +68,7 @@ def test_more_clips_fewer_changes_and_less_power_show_smaller_differences() -> N
 
 
 @pytest.mark.parametrize("difference", [0.05, 0.1, 0.3])
-def test_the_clips_needed_are_the_least_that_are_enough(difference: float) -> None:
+def test_the_clips_needed_are_enough_and_one_less_is_not(difference: float) -> None:
     needed = clips_needed(0.3, difference, 0.8)
     assert needed is not None
     assert power(Planned(needed, 0.3), difference) >= 0.8
@@ -89,3 +89,11 @@ def test_the_command_prints_both_tables_and_refuses_what_cannot_be() -> None:
         ["--clips", "9", "--difference", "0.1"], ["--difference", "0"], ["--clips", "9", "--changed", "nan"],
     ):  # fmt: skip
         assert CliRunner().invoke(main, ["power", *wrong]).exit_code == 2, wrong
+
+
+def test_shares_are_shown_as_they_were_given_and_a_missing_option_is_named() -> None:
+    said = CliRunner().invoke(main, ["power", "--clips", "658", "--changed", "0.125,0.004,0.3"]).output
+    assert [line.split()[0] for line in said.splitlines()[2:]] == ["12.5%", "0.4%", "30%"]
+    assert "give --clips or --difference" in CliRunner().invoke(main, ["power"]).output
+    both = CliRunner().invoke(main, ["power", "--clips", "9", "--difference", "0.1"]).output
+    assert "not both" in both

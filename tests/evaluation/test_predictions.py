@@ -43,10 +43,10 @@ def test_a_cut_last_line_is_ignored(path: Path, cut: int) -> None:
         (b"{broken\n", "line 2: not JSON"),
         (b"\xff\xfe\n", "line 2: not JSON"),
         (b"\n", "line 2: not JSON"),
-        (b'{"key": "x"}\n', "line 2: not a prediction"),
-        (b'{"strange": 1}\n', "line 2: not a prediction"),
+        (b'{"key": "x"}\n', r"line 2: not a prediction \(the key 'id' is missing\)"),
+        (b'{"strange": 1}\n', r"line 2: not a prediction \(the key 'strange' is unknown\)"),
         (b"[1, 2]\n", "line 2: not a prediction"),
-        (b"7\n", "line 2: not a prediction"),
+        (b"7\n", r"line 2: not a prediction \(it is no JSON object\)"),
     ],
 )
 def test_a_bad_line_is_named(path: Path, line: bytes, complaint: str) -> None:
@@ -80,4 +80,46 @@ def test_an_unknown_condition_or_a_wrong_type_is_named_with_its_line(path: Path)
         read_predictions(path)
     write_predictions(path, [prediction("a"), replace(prediction("b"), key=["b"])])  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"line 2: not a prediction \(key: "):
+        read_predictions(path)
+
+
+def test_a_single_line_that_was_not_ended_is_said_to_be_so(path: Path) -> None:
+    write_predictions(path, [prediction("a")])
+    path.write_bytes(path.read_bytes().rstrip())
+    with pytest.raises(DataError, match=r"(?s)no complete line: .* a newline.*end each line with a newline"):
+        read_predictions(path)
+
+
+_LOGPROBS = {"Bird": -1.0, "Cat": -2.0, "Rain": -3.0, "Bowed_string_instrument": -4.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"question": "smell"}, r"unknown question 'smell'(?s:.*)visual, audio, text, time"),
+        ({"protocol": "forced"}, "unknown protocol 'forced'(?s:.*)did you mean forced_choice"),
+        ({"condition": "misalgned"}, "unknown condition 'misalgned'(?s:.*)did you mean misaligned"),
+        ({"options": []}, "no options"),
+        ({"options": ["Bird", ""]}, "an option without a name"),
+        ({"logprobs": {"Bird": -1.0}}, "`logprobs` is not a finite number for each option"),
+        ({"logprobs": _LOGPROBS | {"Cat": float("nan")}}, "`logprobs` is not a finite number for each option"),
+        (
+            {"logprobs": _LOGPROBS, "prior_logprobs": {"Cat": -1.0}},
+            "`prior_logprobs` is not a finite number for each option",
+        ),
+        (
+            {"logprobs": _LOGPROBS, "option_tokens": dict.fromkeys(_LOGPROBS, 0)},
+            "`option_tokens` is not a number above 0 for each option",
+        ),
+        ({"condition": "degraded_audio"}, "no manipulation under degraded_audio(?s:.*)pink_noise"),
+        (
+            {"condition": "degraded_audio", "manipulation": "pink_nois", "level": 1.0},
+            "unknown manipulation 'pink_nois' under degraded_audio(?s:.*)did you mean pink_noise",
+        ),
+        ({"condition": "degraded_audio", "manipulation": "pink_noise"}, "pink_noise has no finite `level`"),
+    ],
+)
+def test_a_value_that_cannot_be_scored_is_named_with_its_line(path: Path, change: dict[str, Any], said: str) -> None:
+    write_predictions(path, [prediction("a"), replace(prediction("b"), **change)])
+    with pytest.raises(DataError, match=r"predictions\.jsonl, line 2: " + said):
         read_predictions(path)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mma_bench import stats
 from mma_bench.errors import ConfigError, DataError
 from mma_bench.evaluation import score
+from mma_bench.evaluation.seen_classes import read_seen_classes
 from mma_bench.stats import Estimate, format_estimate
 from mma_bench.tables import read_json
 from tests.evaluation.runs import CLASSES, answers, prediction, write_predictions, write_run
@@ -308,10 +309,10 @@ def test_estimates_read_as_percent(cell: Any, text: str) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_list_of_classes_is_read_however_it_was_saved(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "seen.txt").write_text("Cat\nVögel\n", encoding=encoding)
-    assert score.read_seen_classes(tmp_path / "seen.txt") == {"Cat", "Vögel"}
+    assert read_seen_classes(tmp_path / "seen.txt", lambda: ["Vögel"]) == {"Cat", "Vögel"}
     (tmp_path / "seen.txt").write_text("Cat\nVögel\n", encoding="latin-1")
     with pytest.raises(DataError, match=r"seen\.txt, line 2: not UTF-8"):
-        score.read_seen_classes(tmp_path / "seen.txt")
+        read_seen_classes(tmp_path / "seen.txt")
 
 
 def test_the_lead_is_of_forced_choice_and_short() -> None:

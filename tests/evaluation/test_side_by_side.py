@@ -204,7 +204,7 @@ MISTAKES = {
     "another dataset": (["--dataset", "other"], 2, "other is not the dataset the answers were made on"),
     "no such dataset": (["--dataset", "nowhere"], 2, "'nowhere' is not a directory"),
     "not run under it": (["--condition", "aligned"], 2, "share no answers in forced_choice under aligned"),
-    "no such protocol": (["--protocol", "guess"], 2, "share no answers in guess under misaligned"),
+    "no such protocol": (["--protocol", "guess"], 2, "unknown protocol 'guess'"),
 }
 
 
@@ -255,3 +255,10 @@ def test_the_page_fits_the_window(project: Path) -> None:
     assert run().exit_code == 0
     assert "+100.0 [" in Path("page.html").read_text()
     assert faults(project / "page.html") == []
+
+
+def test_runs_without_a_common_answer_have_a_hint_that_can_be_followed(tmp_path: Path) -> None:
+    write_run(tmp_path / "failed", [prediction(condition="misaligned", status="failed")])
+    write_run(tmp_path / "perfect", [prediction(condition="misaligned")])
+    with pytest.raises(ConfigError, match=r"share no answers .*\n  hint: run the `mma-bench evaluate` of each"):
+        side_by_side.main(tmp_path / "failed", tmp_path / "perfect", tmp_path / "out.html")

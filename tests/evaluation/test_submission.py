@@ -130,6 +130,7 @@ def test_what_was_asked_is_that_of_the_other_runs(tmp_path: Path, change: dict[s
         ({"id": "x"}, "which is not that of its id and prompt"),
         ({"protocol": "guess", "key": "clip00.misaligned/visual.guess.0"}, "unknown protocol 'guess'"),
         ({"logprobs": {"Bird": 0.0}}, "under loglikelihood only"),
+        ({"options": []}, "no options"),
     ],
 )
 def test_an_answer_is_what_its_raw_output_says(tmp_path: Path, change: dict[str, Any], said: str) -> None:

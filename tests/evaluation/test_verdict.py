@@ -185,3 +185,19 @@ def test_the_terminal_has_a_row_for_each_condition_in_the_papers_order() -> None
         ("audio removed", "20.0 [10.0, 30.0] %", "–", "10.0 %"),
     ]
     assert verdict.accuracy_rows([cell for cell in cells if cell["question"] == "text"]) == []
+
+
+def test_the_terminal_and_the_report_agree_on_a_small_chance(tmp_path: Path) -> None:
+    write_run(tmp_path, answers(40, options=[f"class {number}" for number in range(46)] + ["Bird", "Cat", "Rain", "x"]))
+    text, _ = _report(tmp_path)
+    rows = {row[0]: row[2] for row in verdict.summary_rows(read_json(tmp_path / "scores.json")["headline"])}
+    assert rows["Both senses right"] == "0.04 %"
+    assert rows["Sees under conflict"] == "2.0 %"
+    assert "| 0.04 | high |" in text
+
+
+def test_a_models_name_is_in_the_report_as_it_is(tmp_path: Path) -> None:
+    write_run(tmp_path, answers(40, model="refuses_third*|x"))
+    text, _ = _report(tmp_path)
+    assert text.startswith(r"# refuses\_third\*\|x on MMA-Bench")
+    assert r"conflict, refuses\_third\*\|x names what is seen" in text

@@ -50,7 +50,7 @@ def test_all_wrong_keys_are_named_with_where_they_stand() -> None:
         checked(Run, {"steps": 0, "size": 1}, "run.yaml", ("settings",))
     for key in ("run.yaml", "settings.steps", "settings.batch", "settings.size"):
         assert key in str(caught.value)
-    with pytest.raises(ConfigError, match=r"\(top\)"):
+    with pytest.raises(ConfigError, match=r"run\.yaml is (empty|not a mapping)"):
         checked(Run, None, "run.yaml")
 
 
@@ -89,3 +89,20 @@ def test_dates_stay_text_and_merged_keys_may_be_overridden(tmp_path: Path) -> No
         "b": {"x": "2024-02-30", "y": 2},
         "c": "2024-02-03 10:00:00",
     }
+
+
+def test_a_config_that_is_nearly_named_and_a_file_of_another_kind_are_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"no config 'papers'\n  hint: did you mean paper\? choose among "):
+        named_file("papers", PACKAGE, "config")
+    monkeypatch.chdir(tmp_path)
+    Path("mine").write_text("")
+    with pytest.raises(ConfigError, match=r"'mine' is a file whose name does not end in \.yaml\n  hint: rename it"):
+        named_file("mine", PACKAGE, "config")
+
+
+@pytest.mark.parametrize("values", [None, [], "text"])
+def test_what_is_no_mapping_is_said_in_words_of_yaml(values: object) -> None:
+    with pytest.raises(ConfigError, match=r"params\.yaml (is empty|is not a mapping)\n  hint: write `key: value`"):
+        checked(Run, values, "params.yaml")

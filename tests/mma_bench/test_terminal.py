@@ -1,10 +1,11 @@
 """What a command prints at its end."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from mma_bench.terminal import conclude, table
+from mma_bench.terminal import command, conclude, table
 
 
 def test_columns_line_up() -> None:
@@ -26,3 +27,9 @@ def test_the_table_the_page_and_the_next_command_are_printed_without_colours(
 def test_without_rows_there_is_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     conclude(("run",), [])
     assert capsys.readouterr().out == ""
+
+
+def test_a_command_can_be_pasted_into_a_shell_whatever_its_paths_are_called() -> None:
+    assert command("mma-bench", "score", Path("results/a run")) == "mma-bench score 'results/a run'"
+    assert command("mma-bench", "evaluate", "--out", Path("results/$x")) == "mma-bench evaluate --out 'results/$x'"
+    assert shlex.split(command("a", "it's", "b;c")) == ["a", "it's", "b;c"]

@@ -80,6 +80,13 @@ def test_from_the_hub_it_is_fetched_by_version(index: Path, hub: StandIn, root: 
         rebuilt("org/mma")
 
 
+def test_a_folder_that_is_not_there_is_not_taken_for_a_dataset_on_the_hub() -> None:
+    for name, said in (("nowhere", "'nowhere' is not a folder"), ("no/where", "which version of no/where")):
+        result = CliRunner().invoke(group, ["rebuild", name])
+        assert isinstance(result.exception, ConfigError)
+        assert said in str(result.exception)
+
+
 @pytest.mark.slow
 def test_a_clip_that_was_encoded_anew_is_known_by_its_looks(index: Path, root: Path) -> None:
     import av

@@ -17,6 +17,7 @@ from mma_bench.builders.review.review_set import Item, active, put
 from mma_bench.builders.review.store import Store, votes
 from mma_bench.builders.review.votes import Vote, current, record
 from mma_bench.errors import ConfigError, DataError
+from mma_bench.redact import redacted
 from mma_bench.web import accounts
 from mma_bench.web.accounts import Annotator
 
@@ -85,6 +86,15 @@ def test_votes_on_clips_that_left_the_build_stay_but_do_not_count(store: Store, 
     put(store, review_set)
     with store.reading() as connection:
         assert len(connection.execute(current()).all()) == len(review_set)
+
+
+def test_what_is_no_kind_of_database_needs_no_driver_and_the_example_is_not_hidden() -> None:
+    with pytest.raises(ConfigError, match=r"there is no kind of database 'nonsense'\n  hint: write sqlite:///FILE or"):
+        Store("nonsense://host/x")
+    with pytest.raises(ConfigError) as raised:
+        Store("reviews.db")
+    assert redacted(str(raised.value)) == str(raised.value)
+    assert "USER:PASSWORD@" in str(raised.value)
 
 
 @pytest.mark.parametrize(

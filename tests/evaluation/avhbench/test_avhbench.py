@@ -263,7 +263,7 @@ def test_another_run_in_the_same_folder_is_refused(bench: Path, what: str) -> No
         "settings": {"settings": {"fps": 2.0}},
     }
     engine = Scripted(says("Yes"), name="another" if what == "model" else "scripted")
-    with pytest.raises(ConfigError, match=f"another run: {what} was"):
+    with pytest.raises(ConfigError, match=f"another run: {what}"):
         run(bench, engine, **changed[what])
 
 

@@ -260,6 +260,11 @@ def test_settling_gives_up_what_is_open_and_what_was_not_reached(tmp_path: Path)
         reopen(tmp_path / "ledger.jsonl", "bored")
 
 
+def test_where_nothing_is_to_be_tried_again_no_reason_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ended with 'bored'\n  hint: no clip so far needs to be tried again"):
+        reopen(tmp_path / "ledger.jsonl", "bored")
+
+
 def test_no_tasks_is_no_work(tmp_path: Path) -> None:
     assert start(tmp_path, []) == []
 

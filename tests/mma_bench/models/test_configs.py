@@ -110,7 +110,7 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not YAML"):
         open_engine(str(path))
     path.write_text(json.dumps(["a"]))
-    with pytest.raises(ConfigError, match=r"\(top\)"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml is not a mapping"):
         open_engine(str(path))
     with pytest.raises(ConfigError, match="no model 'gpt'") as caught:
         open_engine("gpt")
