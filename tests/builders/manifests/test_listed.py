@@ -85,7 +85,7 @@ ODD = [json.dumps({**row, "title": "a\u2028b\u0085c"}, ensure_ascii=False) for r
         {"list.jsonl": json.dumps({"test": BOTH})},
         {"test.jsonl": json.dumps(BOTH, indent=1)},
         {"test.jsonl": "\r\n".join(ODD)},
-        {"mma_benchmark.json": json.dumps({"test": BOTH})},
+        {"mma_benchmark.json": json.dumps({"test": BOTH, "train": []})},
         {"mma_benchmark_test.json": json.dumps(BOTH)},
         {"test/clips.json": json.dumps(BOTH), "package.json": '{"name": "lists", "scripts": {"test": "x"}}'},
         {f"test/aligned/Cat/Y{CAT}.MP4": "", f"test/aligned/Dog/Y{DOG}.mp4": ""},
