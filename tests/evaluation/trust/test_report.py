@@ -104,6 +104,9 @@ def test_sentences_say_in_which_direction() -> None:
     seen = {**blurred, "status": "above", "threshold": None, "low": 40.0, "high": None, "highest": 40.0}
     assert threshold_sentence(seen).startswith(f"{either} what it sees at every level, even at 40 %")
     assert "do not tell" in threshold_sentence({**row, "status": "not_estimable"})
+    other = threshold_sentence({**row, "status": "no_single_switch"})
+    assert other.startswith("It does not switch from what it hears to the picture at one level: ")
+    assert threshold_text({**row, "status": "no_single_switch"}) == "no single switch"
     assert [number(value, "dB") for value in (-0.01, 10.0, -2.52)] == ["0", "+10", "−2.5"]
 
 
