@@ -223,6 +223,6 @@ def threshold(switch: Switch) -> str:
     if switch.status == "estimated" and switch.threshold is not None:
         ends = ", ".join("…" if end is None else f"{end:.1f}" for end in (switch.low, switch.high))
         return f"{switch.threshold:.1f} [{ends}]"
-    if switch.status == "not_estimable":
-        return "not estimable"
+    if switch.status in ("not_estimable", "no_single_switch"):
+        return switch.status.replace("_", " ")
     return f"{switch.status} all levels"
