@@ -188,10 +188,8 @@ def _add_pair(
             raise DataError(f"{where}: donor {donor_id} is not in the list, and its class is not stated", hint=HINT)
         if donor is None:
             found.notes["donors that are not in the list; a clip of their class is taken"] += 1
-    elif (
-        class_name == base.class_name and sound.number is None
-    ):  # an aligned entry that states the class of both senses
-        return
+    elif class_name == base.class_name and sound.number is None:
+        return  # an aligned entry that states the class of both senses
     if donor is not None and class_name not in ("", donor.class_name):
         raise DataError(
             f"{where}: donor {donor.clip_id} is {class_name}, but {donor.class_name} in {donor.where}", hint=HINT
