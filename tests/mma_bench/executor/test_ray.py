@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from mma_bench.builders import acquire, conflicts, judge, normalise, package
 from mma_bench.config import Params, RayParams, load_params
 from mma_bench.errors import ConfigError, DataError, StageError
 from mma_bench.executor import run
+from mma_bench.executor.ledger import Entry
 from mma_bench.executor.ray import WorkerContext, outcomes
 from mma_bench.executor.results import results
 from mma_bench.executor.task import Task
@@ -167,23 +168,30 @@ def test_ctrl_c_keeps_what_is_finished(cluster: Any, tmp_path: Path) -> None:
 
 
 def on_a_machine_that_dies(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """A clip on the second machine ends the machine: the worker's parent is the machine's raylet. The first waits."""
-    machine, log = ray.get_runtime_context().get_node_id(), Path(payload["log"])
-    wait_until(lambda: machine != payload["head"] or log.exists())
+    """A clip on the second machine ends the machine: the worker's parent is the machine's raylet."""
+    machine = ray.get_runtime_context().get_node_id()
     if machine != payload["head"]:
-        log.touch()
+        Path(payload["log"]).touch()
         os.kill(os.getppid(), signal.SIGKILL)
         os._exit(1)
     return {"machine": machine}
 
 
+def occupied_until(log: Path) -> bool:
+    """Runs on the first machine and leaves no room for clips there until one began on the second."""
+    wait_until(log.exists)
+    return True
+
+
 @pytest.mark.slow
 def test_a_machine_that_dies_costs_only_its_clips(cluster: Any, tmp_path: Path) -> None:
     log, head = tmp_path / "log", cluster.head_node.node_id
+    there = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(head, soft=False)
+    occupied = ray.remote(num_cpus=2, scheduling_strategy=there)(occupied_until).remote(log)
     second = add_machine(cluster)
     tasks = [Task(f"clip{i}", "f", {"head": head, "log": str(log)}) for i in range(30)]
     entries = on_ray(tmp_path, tasks, on_a_machine_that_dies, workers=4)
-    assert log.exists(), "the second machine was never used"
+    assert ray.get(occupied), "the second machine was used"
     assert [entry["status"] for entry in entries] == ["ok"] * 30
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 30
     cluster.remove_node(second, allow_graceful=False)
@@ -237,8 +245,21 @@ def test_results_come_in_order_and_an_error_as_it_was(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = results(parts(tmp_path, "zyxw", after="y"), of_a_part, workers=2, title="test", ray=HERE)
-    assert list(found) == [ord(name) for name in "zyxw"]
+    ended: list[str] = []
+
+    def backwards(waiting: deque[Task], *arguments: Any, **others: Any) -> Iterator[Entry]:
+        waiting.reverse()
+        for entry in outcomes(waiting, *arguments, **others):
+            ended.append(entry["key"])
+            yield entry
+
+    # The order is turned here: no part may wait for another, since Ray decides how many run at a time, at least one.
+    with monkeypatch.context() as turned:
+        turned.setattr(sys.modules["mma_bench.executor.ray"], "outcomes", backwards)
+        found = results(parts(tmp_path, "zyxw"), of_a_part, workers=2, title="test", ray=HERE)
+        assert list(found) == [ord(name) for name in "zyxw"]
+    assert sorted(ended) == list("wxyz")
+    assert ended != list("zyxw")
     with pytest.raises(DataError, match=r"a: a.mp4 is not the file\n  hint: make it again"):
         list(results(parts(tmp_path, "abc", fate="table"), of_a_part, workers=2, title="test", ray=HERE))
     assert list(layout.LEDGERS.iterdir()) == []
