@@ -33,7 +33,7 @@ from mma_bench.builders.review.review_set import CONTROL_SHARE, Item, plan_contr
 from mma_bench.builders.review.store import Store, votes
 from mma_bench.web import accounts
 from mma_bench.web.accounts import Annotator
-from mma_bench.web.gate import COOKIE
+from mma_bench.web.gate import session_cookie
 
 ANNOTATORS = 50
 CLIPS = 1_207  # what is left after the paper's automated checks
@@ -105,7 +105,8 @@ def _judge(
     port: int, who: Annotator, token: str, clips: int, seconds: float, together: threading.Barrier
 ) -> tuple[int, list[float]]:
     """Vote until the time is over; returns how many votes were promised to be kept, and each request's seconds."""
-    headers = {"Content-Type": "application/json", "X-Annotator": who.code, "Cookie": f"{COOKIE}={token}"}
+    cookie = f"{session_cookie(f'127.0.0.1:{port}')}={token}"
+    headers = {"Content-Type": "application/json", "X-Annotator": who.code, "Cookie": cookie}
     latencies: list[float] = []
 
     def send(body: str) -> None:

@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from mma_bench.page import render
 from mma_bench.web import accounts
 from mma_bench.web.accounts import Annotator, LoginRefusedError, TooManyAttemptsError
-from mma_bench.web.gate import COOKIE, Gate
+from mma_bench.web.gate import Gate, session_cookie
 from mma_bench.web.store import Store, StoreBusyError
 
 _SHARED: Final = Path(__file__).parent / "static"
@@ -70,14 +70,15 @@ def new_app(
             return HTMLResponse(_login_form(error.message), 403)
         answer = RedirectResponse("/", 303)
         secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, token, int(session_s), httponly=True, samesite="strict", secure=secure)
+        cookie = session_cookie(request.headers.get("host", ""))
+        answer.set_cookie(cookie, token, int(session_s), httponly=True, samesite="strict", secure=secure)
         return answer
 
     @app.post("/logout")
     async def _logout(request: Request) -> Response:
         await run_sync(accounts.log_out, store, request.scope["token"], limiter=writers)
         answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        answer.delete_cookie(session_cookie(request.headers.get("host", "")), httponly=True, samesite="strict")
         return answer
 
     @app.get("/static/review.css")

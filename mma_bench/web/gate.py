@@ -21,7 +21,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mma_bench.web.accounts import Annotator
 
-COOKIE: Final = "mma_bench_review"
 OPEN: Final = frozenset({"/login", "/static/review.css"})
 ORGANISER: Final = "/organiser"  # this path and all below it
 
@@ -61,6 +60,22 @@ def serves(host: str | None, reached: str, hosts: Collection[str]) -> bool:
     return host == str(address) or (address.is_loopback and host in ("localhost", "127.0.0.1", "::1"))
 
 
+def session_cookie(netloc: str) -> str:
+    """The name of the cookie with the session's token.
+
+    A browser sends a cookie to every port of a host. With one name for all, logging in to one server would log out of
+    another one on the same machine, such as `review` beside `people`.
+
+    Args:
+        netloc: The request's Host header.
+    """
+    try:
+        port = urlsplit(f"//{netloc}").port
+    except ValueError:
+        port = None
+    return f"mma_bench_session_{port or 'default'}"
+
+
 class Gate:
     """ASGI middleware.
 
@@ -98,7 +113,7 @@ class Gate:
         origin = headers.get("origin")
         if scope["method"] not in ("GET", "HEAD") and origin and _netloc(origin) != headers.get("host"):
             return JSONResponse({"error": "this request comes from another site"}, 403)
-        token = connection.cookies.get(COOKIE, "")
+        token = connection.cookies.get(session_cookie(headers.get("host", "")), "")
         scope["token"] = token
         scope["annotator"] = await run_in_threadpool(self.find_annotator, token) if token else None
         if scope["annotator"] is None and scope["path"] not in OPEN:

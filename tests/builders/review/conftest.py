@@ -18,7 +18,7 @@ from mma_bench.builders.review.review_set import Item, load
 from mma_bench.builders.review.store import Store
 from mma_bench.web import accounts
 from mma_bench.web.accounts import Annotator
-from mma_bench.web.gate import COOKIE
+from mma_bench.web.gate import session_cookie
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -73,7 +73,7 @@ def client(store: Store, review_set: list[Item], people: dict[str, Annotator]) -
     def opened(name: str | None) -> TestClient:
         browser = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
         if name is not None:
-            browser.cookies.set(COOKIE, accounts.open_session(store, people[name].id))
+            browser.cookies.set(session_cookie("127.0.0.1"), accounts.open_session(store, people[name].id))
             browser.headers["X-Annotator"] = people[name].code
         return browser
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -18,7 +19,7 @@ from mma_bench.builders.review.guidelines import VERSION
 from mma_bench.builders.review.review_set import Item, active
 from mma_bench.builders.review.store import Store
 from mma_bench.web import accounts
-from mma_bench.web.gate import COOKIE, host_of, serves
+from mma_bench.web.gate import host_of, serves, session_cookie
 
 Client = Callable[[str | None], TestClient]
 
@@ -103,7 +104,8 @@ def test_the_forwarded_address_is_believed_from_named_proxies_only(
 def test_a_program_that_holds_the_database_stops_no_reader_and_no_vote_is_lost(server: Any) -> None:
     store = Store(server.database)
     who = accounts.add_annotator(store, "anna", "correct horse")
-    headers = {"Cookie": f"{COOKIE}={accounts.open_session(store, who.id)}", "X-Annotator": who.code}
+    token = accounts.open_session(store, who.id)
+    headers = {"Cookie": f"{session_cookie(urlsplit(server.url).netloc)}={token}", "X-Annotator": who.code}
     clip = active(store)[0].id
     vote = {"vote_id": "v" * 16, "item": clip, "guideline_version": VERSION, "passed": True}
     vote |= dict.fromkeys(("object_visible", "audio_pure", "action_dynamic"), True)
@@ -135,7 +137,8 @@ def test_a_writer_that_waits_in_vain_is_told_to_come_again(
     token = accounts.open_session(store, people["anna"].id)
     monkeypatch.setattr("mma_bench.web.store._BUSY_S", 0.05)
     hasty = Store(f"sqlite:///{store.file}")
-    anna = TestClient(create_app(hasty, review_set, 2), base_url="http://127.0.0.1", cookies={COOKIE: token})
+    kept = {session_cookie("127.0.0.1"): token}
+    anna = TestClient(create_app(hasty, review_set, 2), base_url="http://127.0.0.1", cookies=kept)
     anna.headers["X-Annotator"] = people["anna"].code
     vote = {"vote_id": "v" * 16, "item": review_set[0].id, "guideline_version": VERSION, "passed": True}
     vote |= dict.fromkeys(("object_visible", "audio_pure", "action_dynamic"), True)

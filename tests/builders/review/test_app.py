@@ -18,7 +18,7 @@ from mma_bench.builders.review.store import Store, votes
 from mma_bench.web import accounts
 from mma_bench.web.accounts import Annotator
 from mma_bench.web.app import MAX_BODY
-from mma_bench.web.gate import COOKIE, OPEN
+from mma_bench.web.gate import OPEN, session_cookie
 
 Client = Callable[[str | None], TestClient]
 PASSWORD = "correct horse"  # noqa: S105
@@ -205,10 +205,11 @@ def test_login_and_logout(client: Client) -> None:
     assert answer.headers["location"] == "/"
     assert {"httponly", "samesite=strict"} <= set(answer.headers["set-cookie"].lower().split("; "))
     assert "secure" not in answer.headers["set-cookie"].lower()
-    token = browser.cookies[COOKIE]
+    cookie = session_cookie("127.0.0.1")
+    token = browser.cookies[cookie]
     assert browser.get("/").status_code == 200
     browser.post("/logout")
-    browser.cookies.set(COOKIE, token)
+    browser.cookies.set(cookie, token)
     assert browser.get("/").status_code == 401
     assert browser.post("/login", content="&".join(["a=b"] * 9)).status_code == 400
     secure = TestClient(browser.app, base_url="https://127.0.0.1", follow_redirects=False)
@@ -222,7 +223,8 @@ def test_the_cookie_of_a_session_that_ended_opens_nothing(
 ) -> None:
     browser, thief = client(None), client(None)
     browser.post("/login", data={"name": "anna", "password": PASSWORD})
-    thief.cookies.set(COOKIE, browser.cookies[COOKIE])
+    cookie = session_cookie("127.0.0.1")
+    thief.cookies.set(cookie, browser.cookies[cookie])
     assert thief.get("/votes").status_code == 200
     if end == "logout":
         browser.post("/logout")
@@ -255,3 +257,18 @@ def test_every_page_forbids_what_comes_from_elsewhere(client: Client) -> None:
         assert "http" not in policy
         assert "unsafe" not in policy
         assert "http" not in browser.get(path).text
+
+
+def test_servers_on_one_host_leave_each_others_sessions_alone(client: Client) -> None:
+    """A browser sends a host's cookies to all its ports."""
+    app = client(None).app
+    cookies: dict[str, str] = {}
+    for port in (8000, 8001):
+        browser = TestClient(app, base_url=f"http://127.0.0.1:{port}", cookies=cookies, follow_redirects=False)
+        assert browser.post("/login", data={"name": "anna", "password": PASSWORD}).status_code == 303
+        assert len(browser.cookies) == len(cookies) + 1
+        cookies = dict(browser.cookies)
+    last = TestClient(app, base_url="http://127.0.0.1:8001", cookies=cookies, follow_redirects=False)
+    last.post("/logout")
+    first = TestClient(app, base_url="http://127.0.0.1:8000", cookies=cookies, follow_redirects=False)
+    assert first.get("/votes").status_code == 200

@@ -8,6 +8,7 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -19,14 +20,15 @@ from mma_bench.builders.review.store import Store
 from mma_bench.errors import ConfigError
 from mma_bench.web import accounts
 from mma_bench.web.backup import back_up
-from mma_bench.web.gate import COOKIE
+from mma_bench.web.gate import session_cookie
 
 
 def vote_on_all(server: Any) -> int:
     """Judge every clip over HTTP as a new annotator; returns how many votes were acknowledged."""
     store = Store(server.database)
     who = accounts.add_annotator(store, "anna", "correct horse")
-    headers = {"Cookie": f"{COOKIE}={accounts.open_session(store, who.id)}", "X-Annotator": who.code}
+    cookie = session_cookie(urlsplit(server.url).netloc)
+    headers = {"Cookie": f"{cookie}={accounts.open_session(store, who.id)}", "X-Annotator": who.code}
     chosen = active(store)
     store.close()
     answers = dict.fromkeys(("object_visible", "audio_pure", "action_dynamic", "passed"), True)

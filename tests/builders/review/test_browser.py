@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import polars as pl
 import pytest
@@ -19,7 +20,7 @@ from mma_bench.builders.verify import CRITERIA
 from mma_bench.schema import REVIEWS
 from mma_bench.tables import read_table
 from mma_bench.web import accounts
-from mma_bench.web.gate import COOKIE
+from mma_bench.web.gate import session_cookie
 from tests.browser import misfits
 from tests.builders.review.conftest import CHROMIUM, PASSWORD, REVIEW, Enter, known, shown
 
@@ -74,7 +75,8 @@ def judge_all(page: "Page", name: str, items: dict[str, Item]) -> None:
 
 def cookie(page: "Page") -> str:
     """The session's token."""
-    return next(kept["value"] for kept in page.context.cookies() if kept["name"] == COOKIE)
+    name = session_cookie(urlsplit(page.url).netloc)
+    return next(kept["value"] for kept in page.context.cookies() if kept["name"] == name)
 
 
 def test_two_people_judge_everything_while_the_server_and_a_page_die(project: Path, server: Any, enter: Enter) -> None:
@@ -234,7 +236,8 @@ def test_pages_fit_and_are_accessible(shared_server: Any, enter: Enter, width: i
     clip = shown(page)
     store = Store(shared_server.database)
     olga = accounts.add_annotator(store, f"olga-{width}", PASSWORD, organiser=True)
-    organising = {"name": COOKIE, "value": accounts.open_session(store, olga.id), "url": shared_server.url}
+    name = session_cookie(urlsplit(shared_server.url).netloc)
+    organising = {"name": name, "value": accounts.open_session(store, olga.id), "url": shared_server.url}
     store.close()
     pages = {
         "/": "body[data-item]",

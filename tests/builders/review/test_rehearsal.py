@@ -27,7 +27,7 @@ from mma_bench.media.facts import media_facts
 from mma_bench.schema import REVIEWS
 from mma_bench.web import accounts
 from mma_bench.web.accounts import Annotator
-from mma_bench.web.gate import COOKIE
+from mma_bench.web.gate import session_cookie
 from tests.builders.review.conftest import PASSWORD, ROOT
 
 THINGS = ("drum", "bell", "ball")
@@ -109,7 +109,7 @@ def judge(store: Store, who: Annotator, item: Item, failing: tuple[str, ...]) ->
 
 def opened(app: Any, store: Store, who: Annotator) -> TestClient:
     browser = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
-    browser.cookies.set(COOKIE, accounts.open_session(store, who.id))
+    browser.cookies.set(session_cookie("127.0.0.1"), accounts.open_session(store, who.id))
     browser.headers["X-Annotator"] = who.code
     return browser
 
@@ -166,7 +166,7 @@ def test_accounts_are_the_real_ones_and_votes_are_kept_apart(tmp_path: Path, mon
                 (303, "/organiser") if name == "olga" else (200, None)
             )
             if name == "third":  # practises like everybody
-                code = accounts.find_annotator(Store(rehearsal.URL), browser.cookies[COOKIE])
+                code = accounts.find_annotator(Store(rehearsal.URL), browser.cookies[session_cookie("127.0.0.1")])
                 assert code is not None
                 queue = browser.get("/api/queue", headers={"X-Annotator": code.code}).json()
                 assert queue["left"] == 8

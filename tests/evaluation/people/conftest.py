@@ -15,7 +15,7 @@ from mma_bench.evaluation.people.study import Design, Item, claim, items_of, pla
 from mma_bench.prompts import NONE_OF_THE_ABOVE, forced_choice, misleading_caption
 from mma_bench.web import accounts
 from mma_bench.web.accounts import Annotator
-from mma_bench.web.gate import COOKIE
+from mma_bench.web.gate import session_cookie
 from tests.evaluation.packaged import hashes, media_of, packaged_row, write
 
 CLASSES = ["Bird", "Cat", "Rain", "Bowed_string_instrument"]
@@ -113,7 +113,7 @@ def client(store: Store, design: Design, people: dict[str, Annotator], tmp_path:
     def opened(name: str | None) -> TestClient:
         browser = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
         if name is not None:
-            browser.cookies.set(COOKIE, accounts.open_session(store, people[name].id))
+            browser.cookies.set(session_cookie("127.0.0.1"), accounts.open_session(store, people[name].id))
             browser.headers["X-Annotator"] = people[name].code
         return browser
 
