@@ -15,7 +15,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command()
 @click.option("--config", required=True, help="paper, paper-table8, tiny, or a YAML file of the same format.")
-@click.option("--data", type=_FOLDER, default=Path("data/sft"), show_default=True, help="Folder of the SFT data.")
+@click.option("--sft", type=_FOLDER, default=Path("data/sft"), show_default=True, help="What `sft` wrote.")
 @click.option("--dataset", default="mma-bench", show_default=True, help="The folder that the build wrote, or ORG/NAME.")
 @click.option("--revision", help="Tag or commit of a dataset on the Hub.")
 @click.option(
@@ -27,7 +27,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the config.")
 @needs("train")
-def train(config: str, data: Path, dataset: str, revision: str | None, out: Path, settings: tuple[str, ...]) -> None:
+def train(config: str, sft: Path, dataset: str, revision: str | None, out: Path, settings: tuple[str, ...]) -> None:
     """Fine-tune a model on the SFT data: LoRA on its text model, towers frozen.
 
     On several GPUs: `accelerate launch -m mma_bench.cli train …`.
@@ -37,7 +37,7 @@ def train(config: str, data: Path, dataset: str, revision: str | None, out: Path
     from mma_bench.training.config import load_config
 
     loaded = load_config(config, read_overrides(settings))
-    training.main(loaded, data=data, dataset=dataset, dataset_revision=revision, out=out, source=config)
+    training.main(loaded, data=sft, dataset=dataset, dataset_revision=revision, out=out, source=config)
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
         _conclude(out, dataset)
 

@@ -43,7 +43,7 @@ def read_sft(folder: Path, conditions: Iterable[str]) -> SftData:
     """
     path = folder / "examples.parquet"
     if not path.is_file():
-        raise DataError(f"{path} does not exist", hint="run `mma-bench sft` first, or give its folder with --data")
+        raise DataError(f"{path} does not exist", hint="run `mma-bench sft` first, or give its folder with --sft")
     try:
         table = conform(pl.read_parquet(path), EXAMPLES, str(path))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:

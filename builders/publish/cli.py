@@ -29,7 +29,14 @@ def publish() -> None:
 @publish.command()
 @repo_option
 @click.option("--version", required=True, help="The dataset's version and the tag, e.g. 1.2.0.")
-@click.option("--folder", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="The dataset.")
+@click.option(
+    "--dataset",
+    "folder",
+    type=_FOLDER,
+    default=Path("mma-bench"),
+    show_default=True,
+    help="The folder that the build wrote.",
+)
 @click.option("--index-only", is_flag=True, help="Without media: ids, times, labels, pairs and hashes.")
 @private_option
 @dry_run_option
@@ -107,7 +114,14 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
 
 @publish.command()
 @click.argument("target")
-@click.option("--folder", type=_FOLDER, default=Path("mma-bench"), show_default=True, help="The dataset.")
+@click.option(
+    "--dataset",
+    "folder",
+    type=_FOLDER,
+    default=Path("mma-bench"),
+    show_default=True,
+    help="The folder that the build wrote.",
+)
 def copy(target: str, folder: Path) -> None:
     """Copy the dataset to any fsspec path, e.g. s3://bucket/mma-bench; if interrupted, the same command resumes."""
     from mma_bench.builders.publish.shards import copy as send

@@ -52,7 +52,7 @@ def hashed(folder: Path) -> Contents:
         DataError: There is no such folder, or it holds a broken link.
     """
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}", hint="run `dvc repro`, or name the dataset's folder with --folder")
+        raise DataError(f"no folder {folder}", hint="run `dvc repro`, or name the dataset's folder with --dataset")
     paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
     sha256 = {}
     with Progress("publish: hashes", len(paths), "file") as progress:

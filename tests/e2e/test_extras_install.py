@@ -130,7 +130,7 @@ def test_an_adapter_is_trained_and_checked(project: Environment, extra: str, tin
 
     small.write(project.project)
     settings = f"--set checkpoint={tiny} --set max_steps=4 --set every=4 --set learning_rate=0.05"
-    project.mma_bench(f"train --config tiny --data sft --dataset dataset --out results/tuned {settings}")
+    project.mma_bench(f"train --config tiny --sft sft --dataset dataset --out results/tuned {settings}")
     project.mma_bench(f"adapter check results/tuned/adapter --base {tiny} --device-map cpu")
 
 

@@ -33,7 +33,7 @@ def run(*arguments: object) -> Result:
 def arguments(small: Path, out: Path, *settings: str) -> list[object]:
     own = [] if any(setting.startswith("checkpoint=") for setting in settings) else [f"checkpoint={checkpoint()}"]
     given = [part for setting in (*own, *settings) for part in ("--set", setting)]
-    return ["train", "--config", "tiny", "--data", small / "sft", "--dataset", small / "dataset", "--out", out, *given]
+    return ["train", "--config", "tiny", "--sft", small / "sft", "--dataset", small / "dataset", "--out", out, *given]
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_a_mistake_is_one_message_and_its_exit_code(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"--data": "nowhere"}, "nowhere/examples.parquet does not exist"),
+        ({"--sft": "nowhere"}, "nowhere/examples.parquet does not exist"),
         ({"--dataset": "nowhere"}, "'nowhere' is not a directory"),
         ({"--config": "nothing"}, "there is no config 'nothing'"),
         ({"--revision": "main"}, "--revision applies to datasets on the Hub"),

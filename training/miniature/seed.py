@@ -108,7 +108,7 @@ def jobs(root: Path, seed: int) -> list[Job]:
             Job(
                 state,
                 (
-                    *(*MMA_BENCH, "train", "--config", str(HERE / "lora.yaml"), "--data", str(data)),
+                    *(*MMA_BENCH, "train", "--config", str(HERE / "lora.yaml"), "--sft", str(data)),
                     *("--dataset", dataset, "--out", str(home / state), *_set(settings)),
                 ),
                 SECONDS["train"],

@@ -149,5 +149,5 @@ def test_the_command_tells_its_errors_without_traceback_and_without_token(
     assert TOKEN not in "".join(output.output for output in [*outputs, refused])
     bad = run.invoke(main, ["publish", "dataset", "--repo", "org/mma", "--version", "1.0"])
     assert (bad.exit_code, "'1.0' is not a version" in bad.output) == (2, True)
-    lost = run.invoke(main, [*command, "--folder", "nowhere"])
+    lost = run.invoke(main, [*command, "--dataset", "nowhere"])
     assert (lost.exit_code, "nowhere" in lost.output) == (1, True)
