@@ -1,4 +1,6 @@
-"""`dvc repro` as a user runs it: on a copy of the project with six clips, then again, then with another parameter."""
+"""`dvc repro` as a user runs it: on a copy of the project with seven clips and the packages of the extra `build` alone,
+then again, then with another parameter.
+"""
 
 import csv
 import json
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.e2e.environment import Environment, closure, make
 from tests.e2e.project import dvc, edit_params, fresh
 
 pytestmark = pytest.mark.slow
@@ -19,9 +22,10 @@ CONDITIONS = ("aligned", "misaligned", "audio_removed", "frames_zeroed", "mislea
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what git tracks, with a manifest of seven rows, built once."""
-    copy = fresh(tmp_path_factory.mktemp("project"))
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """What `pip install 'mma-bench[build]'` makes, and a copy of what git tracks, with a manifest of seven rows."""
+    environment = make(tmp_path_factory.mktemp("installed"), sorted(closure("build")))
+    copy = environment.project = fresh(tmp_path_factory.mktemp("project"))
     manifest = copy / "sample" / "manifest.csv"
     with manifest.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -31,9 +35,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerows(row for row in rows if row["clip_id"] in CLIPS)
     edit_params(copy, "pair", donors={"test": 1, "train": 1})
     edit_params(copy, "sft", validation_share=0.0)  # seven clips are too few to hold any out
-    built = dvc(copy, "repro")
-    assert built.returncode == 0, built.stdout + built.stderr
-    return copy
+    return environment
+
+
+@pytest.fixture(scope="module")
+def project(installed: Environment) -> Path:
+    """The copy, built once."""
+    installed.module("dvc repro")
+    return installed.project
 
 
 def test_the_funnel_ends_in_the_papers_counts(project: Path) -> None:
@@ -85,6 +94,13 @@ def test_every_gate_has_run_here_and_is_on_the_page(project: Path) -> None:
         assert f'id="{gate}"' in page
     status = subprocess.run(["git", "status", "--short", "reports"], cwd=project, capture_output=True, text=True)
     assert status.stdout == "", "git ignores them"
+
+
+@pytest.mark.parametrize("command", ["acquire status", "publish diff mma-bench mma-bench", "judge compare params.yaml"])
+def test_the_extra_suffices_for_the_commands_beside_the_build(
+    installed: Environment, project: Path, command: str
+) -> None:
+    installed.mma_bench(command)
 
 
 def test_a_second_build_does_nothing(project: Path) -> None:

@@ -141,37 +141,9 @@ def test_the_site_is_made(project: Environment, extra: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture
-def own_clips(project: Environment) -> Environment:
-    """A checkout, to build from two clips of the sample for each of three classes."""
-    import csv
-
-    from tests.e2e.project import edit_params, fresh
-
-    copy = fresh(project.project.parent / "checkout")
-    manifest = copy / "sample/manifest.csv"
-    names = ("cat-1", "dog-1", "frog-1", "dog-2", "rooster-1", "hornet-1")
-    with manifest.open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["clip_id"] in names]
-    with manifest.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    edit_params(copy, "pair", donors={"test": 1, "train": 1})
-    edit_params(copy, "sft", validation_share=0.0)
-    project.project = copy
-    return project
-
-
-@only("build")
-def test_the_benchmark_is_built(own_clips: Environment, extra: str) -> None:
-    own_clips.module("dvc repro")
-    assert (own_clips.project / "reports/dataset.html").is_file()
-    for command in ("acquire status", "publish diff mma-bench mma-bench", "judge compare params.yaml"):
-        own_clips.mma_bench(command)
-
-
 def test_every_extra_is_tried_alone() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
     tried = {extra for extra in extras.EXTRAS if f'@only("{extra}")' in here}
+    if 'closure("build")' in Path(__file__).with_name("test_build.py").read_text(encoding="utf-8"):
+        tried.add("build")
     assert set(extras.EXTRAS) - tried == {"dev", "ray"}  # a build on Ray takes `build` too: tests/mma_bench/executor
