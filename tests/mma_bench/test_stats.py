@@ -283,6 +283,7 @@ def test_holm_keeps_the_order_and_lies_between_p_and_bonferroni(p_values: list[f
     ],
 )
 def test_the_interval_of_kappa_has_a_width_and_holds_kappa(one: list[bool], other: list[bool]) -> None:
+    pytest.importorskip("sklearn")  # of the extras whose commands report kappa
     found = stats.agreement("a", "b", "c", None, np.array(one), np.array(other))
     assert found.kappa is not None
     assert found.low is not None
