@@ -39,7 +39,7 @@ test: setup-all lint types test-fast ## Lint, types and all tests, the fast ones
 	bash tests/install_chromium.sh
 	pytest -n 2 --dist loadfile -m slow
 
-test-fast: setup-all ## The tests that are not marked slow: at most 3 minutes on 2 idle cores
+test-fast: setup-all ## The tests that are not marked slow: 10 to 12 minutes on 2 cores
 	pytest -n 2 --dist loadfile -m "not slow"
 
 lint: setup-all # Style, format and import contracts
