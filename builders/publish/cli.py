@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_dataset_option = click.option(
+    "--dataset",
+    "folder",
+    type=_FOLDER,
+    default=Path("mma-bench"),
+    show_default=True,
+    help="The folder that the build wrote.",
+)
 repo_option = click.option("--repo", required=True, metavar="ORG/NAME", help="The repository on the Hub.")
 private_option = click.option("--private", is_flag=True, help="Make the repository private if it is created.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would change; send nothing.")
@@ -29,14 +37,7 @@ def publish() -> None:
 @publish.command()
 @repo_option
 @click.option("--version", required=True, help="The dataset's version and the tag, e.g. 1.2.0.")
-@click.option(
-    "--dataset",
-    "folder",
-    type=_FOLDER,
-    default=Path("mma-bench"),
-    show_default=True,
-    help="The folder that the build wrote.",
-)
+@_dataset_option
 @click.option("--index-only", is_flag=True, help="Without media: ids, times, labels, pairs and hashes.")
 @private_option
 @dry_run_option
@@ -114,14 +115,7 @@ def rebuild(source: str, revision: str | None, clips: Path, out: Path, report: P
 
 @publish.command()
 @click.argument("target")
-@click.option(
-    "--dataset",
-    "folder",
-    type=_FOLDER,
-    default=Path("mma-bench"),
-    show_default=True,
-    help="The folder that the build wrote.",
-)
+@_dataset_option
 def copy(target: str, folder: Path) -> None:
     """Copy the dataset to any fsspec path, e.g. s3://bucket/mma-bench; if interrupted, the same command resumes."""
     from mma_bench.builders.publish.shards import copy as send
